@@ -1,0 +1,120 @@
+"""The error family: what happened, where in the user's file, what to do about it.
+
+Every error that difflab raises on purpose is a `DifflabError`, and also the built-in exception that a
+Python programmer would expect (`TypeError`, `ValueError`, ...). Its text has up to three parts::
+
+    gradient needs a scalar output, but f returned an array of shape (3,)
+      at model.py:12: return np.tanh(x)
+      remedy: use jacobian(f), or reduce the output, for example with np.sum
+"""
+
+from __future__ import annotations
+
+import difflib
+import linecache
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from types import CodeType
+
+_PACKAGE = str(Path(__file__).parent)
+_internal: dict[CodeType, bool] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of the user's file.
+
+    >>> str(Line("model.py", 12))
+    'model.py:12'
+    """
+
+    file: str
+    number: int
+
+    def __str__(self) -> str:
+        return f"{Path(self.file).name}:{self.number}"
+
+    @property
+    def text(self) -> str:
+        """The source text of the line, or an empty string where the file cannot be read."""
+        return linecache.getline(self.file, self.number).strip()
+
+
+def _is_internal(code: CodeType) -> bool:
+    file = code.co_filename
+    parts = Path(file).parts
+    inside = file.startswith(_PACKAGE) and not parts[-1].startswith("zoo_")  # the zoo is user code
+    return inside or "numpy" in parts[:-1] or file.startswith(("<frozen", "<difflab"))
+
+
+def users_line() -> Line | None:
+    """The innermost line on the stack that belongs neither to difflab nor to NumPy."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        code = frame.f_code
+        internal = _internal.get(code)
+        if internal is None:
+            internal = _internal[code] = _is_internal(code)
+        if not internal:
+            return Line(code.co_filename, frame.f_lineno)
+        frame = frame.f_back  # type: ignore[assignment]
+    return None
+
+
+class DifflabError(Exception):
+    """What happened, where (the user's line by default) and the remedy."""
+
+    def __init__(self, what: str, remedy: str = "", line: Line | None = None) -> None:
+        self.what = what
+        self.remedy = remedy
+        self.line = line if line is not None else users_line()
+        text = what
+        if self.line is not None:
+            text += f"\n  at {self.line}" + (f": {self.line.text}" if self.line.text else "")
+        if remedy:
+            text += f"\n  remedy: {remedy}"
+        super().__init__(text)
+
+
+class TraceError(DifflabError, TypeError):
+    """The function does something that cannot be traced."""
+
+
+class UnsupportedError(DifflabError, NotImplementedError):
+    """A NumPy function, or a reading of a primitive, that difflab does not have."""
+
+
+class ArgumentError(DifflabError, TypeError):
+    """An argument of the wrong type."""
+
+
+class ShapeError(DifflabError, ValueError):
+    """Shapes that do not fit."""
+
+
+class OutOfBoundsError(DifflabError, IndexError):
+    """An index that an array does not have."""
+
+
+class DomainError(DifflabError, ValueError):
+    """A value outside the domain, such as NaN."""
+
+
+class BudgetError(DifflabError, RuntimeError):
+    """A stated budget of seconds, operations or bits was exceeded."""
+
+
+class InvariantError(DifflabError, AssertionError):
+    """A graph that breaks a rule of the IR: a fault of difflab itself."""
+
+
+class UnknownNameError(DifflabError, LookupError, ValueError):
+    """A name that is not in a table; the text gives the nearest one that is."""
+
+    def __init__(self, kind: str, name: object, known: Iterable[str]) -> None:
+        names = sorted(known)
+        near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.4)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        super().__init__(f"unknown {kind} {name!r}", f"{hint}known: {', '.join(names)}")

@@ -1,0 +1,378 @@
+"""What flows along the edges is an array: a graph becomes a straight-line NumPy program, the default engine.
+
+The source is one line a node: ufuncs write into planned buffers, reshapes and slices are views, contractions go to
+BLAS, repeated axes are left to NumPy's broadcasting, and a graph of scalars alone becomes plain-float Python.
+The invariants: no result shares memory with an input, a constant or another result; buffers come from a pool, a
+set for each call in progress, so programs may run in several threads and inside themselves.
+
+>>> import numpy as np
+>>> from difflab.ir.trace import trace
+>>> program = compiled(trace(lambda x: np.sum(np.sin(x) * 2.0), np.ones(3)))
+>>> program(np.zeros(3))
+[np.float64(0.0)]
+>>> print(program.source)
+def program(x0):
+    b0, = buffers = take()
+    v1 = sin(x0, b0)
+    v3 = multiply(c2, v1, b0)
+    v4 = add_reduce(v3, (-1,), None, None)
+    give(buffers)
+    return [v4[()]]
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from difflab.ir.expr import Array, Expr, Graph
+from difflab.ir.primitives import TABLE
+from difflab.ir.row import CONSTANT, INPUT, Primitive
+from difflab.ir.special import sigmoid, softplus
+from difflab.ir.structural import plain_index
+
+CHUNK = 4000
+"""Lines a generated function may have; longer programs are several functions."""
+
+_VIEWS = frozenset(("reshape", "transpose", "getitem", "expand"))
+_ARRAYS: dict[str, Any] = {
+    **{row.emit.split("(")[0]: row.evaluate for row in TABLE.values() if "(" in row.emit and "{0}." not in row.emit},
+    "add_reduce": np.add.reduce, "maximum_reduce": np.maximum.reduce, "add_accumulate": np.add.accumulate,
+    "broadcast_to": np.broadcast_to, "concatenate": np.concatenate, "einsum": np.einsum, "place": TABLE["place"].evaluate,
+    "asin": np.arcsin, "acos": np.arccos, "atan": np.arctan, "atan2": np.arctan2, "asinh": np.arcsinh,
+    "acosh": np.arccosh, "atanh": np.arctanh, "pow": np.power, "array": np.array, "zeros": np.zeros,
+    "float64": np.float64, "float32": np.float32, "int64": np.int64, "bool": np.bool_, "erf": TABLE["erf"].evaluate, "inf": np.inf, "nan": np.nan,
+    "sigmoid": TABLE["sigmoid"].evaluate, "softplus": TABLE["softplus"].evaluate, "errstate": np.errstate,
+}  # fmt: skip
+for _row in TABLE.values():
+    if isinstance(_row.evaluate, np.ufunc):
+        _ARRAYS[_row.evaluate.__name__] = _row.evaluate
+
+
+def _float(function: Callable[[Any], Any]) -> Callable[[Any], float]:
+    return lambda x: float(function(x))
+
+
+def _plain_sigmoid(x: float) -> float:
+    small = math.exp(-abs(x))
+    return (1.0 if x >= 0.0 else small) / (1.0 + small)
+
+
+def _plain_softplus(x: float) -> float:
+    return max(x, 0.0) + math.log1p(math.exp(-abs(x)))
+
+
+_SCALARS: dict[str, Any] = {
+    **{name: value for name, value in vars(math).items() if not name.startswith("_")},
+    "floor": _float(math.floor), "ceil": _float(math.ceil), "trunc": _float(math.trunc), "rint": _float(round),
+    "sigmoid": _plain_sigmoid, "softplus": _plain_softplus, "float64": np.float64, "bool_": np.bool_,
+}  # fmt: skip
+assert sigmoid and softplus
+
+
+@dataclass(slots=True)
+class Program:
+    """A compiled graph: call it with one array an input; outputs come first, then the guards' values."""
+
+    graph: Graph
+    source: str
+    buffer_bytes: int
+    run: Callable[..., list[Any]]
+    fallback: Callable[..., list[Any]] | None = None
+
+    def __call__(self, *arrays: Any) -> list[Any]:
+        if self.fallback is None:
+            return self.run(*arrays)
+        try:
+            return self.run(*arrays)
+        except (OverflowError, ValueError, ZeroDivisionError, TypeError):
+            return self.fallback(*arrays)
+
+
+def compiled(graph: Graph) -> Program:
+    """The program of a graph."""
+    writer = _Writer(graph)
+    run = writer.function()
+    if not writer.scalar:
+        return Program(graph, writer.source, writer.bytes, run)
+    return Program(graph, writer.source, 0, run, _Writer(graph, scalars=False).function())
+
+
+def is_scalar(graph: Graph) -> bool:
+    """Whether a graph can run on plain floats."""
+    return all(
+        not node.shape
+        and node.dtype.name in ("float64", "bool")
+        and (node.primitive in (INPUT, CONSTANT) or isinstance(node.primitive.scalar, str))
+        for node in graph.nodes
+    )
+
+
+@dataclass(slots=True)
+class _Storage:
+    """The memory behind a value and all its views."""
+
+    buffer: int | None
+    last_use: int = -1
+    users: int = 0
+
+
+@dataclass(slots=True)
+class _Writer:
+    """Writes the source of one graph; `place` decides each node's memory in order of age."""
+
+    graph: Graph
+    scalars: bool = True
+    scalar: bool = False
+    source: str = ""
+    bytes: int = 0
+    names: dict[Expr, str] = field(default_factory=dict)
+    bound: dict[str, Any] = field(default_factory=dict)
+    lines: list[str] = field(default_factory=list)
+    buffers: list[tuple[tuple[int, ...], np.dtype[Any]]] = field(default_factory=list)
+    free: dict[Any, list[int]] = field(default_factory=lambda: defaultdict(list))
+    storage: dict[Expr, _Storage] = field(default_factory=dict)
+    expiring: dict[int, list[_Storage]] = field(default_factory=lambda: defaultdict(list))
+    used_by: dict[Expr, list[Expr]] = field(default_factory=lambda: defaultdict(list))
+    in_place: dict[Expr, tuple[Expr, Expr]] = field(default_factory=dict)
+    merged: set[Expr] = field(default_factory=set)
+
+    def function(self) -> Callable[..., list[Any]]:
+        """The compiled function."""
+        self.scalar = self.scalars and is_scalar(self.graph)
+        wanted = [*self.graph.outputs, *(guard.expr for guard in self.graph.guards)]
+        for i, x in enumerate(self.graph.inputs):
+            self.names[x] = f"x{i}"
+        nodes = self.graph.nodes
+        order = {node: i for i, node in enumerate(nodes)}
+        if self.scalar:
+            self._scalar_lines(nodes)
+        else:
+            self._plan(nodes, order, wanted)
+            for x, name in list(self.names.items()):
+                if not x.shape:  # a Python float, or an array of shape ()
+                    self.lines.append(f"{name} = {x.dtype}({name})")
+            for i, node in enumerate(nodes):
+                self._array_line(i, node)
+                self._expire(i)
+        return self._assemble(self._results(wanted))
+
+    # -- plain floats --------------------------------------------------------------------------------------
+
+    def _scalar_lines(self, nodes: Sequence[Expr]) -> None:
+        for i, node in enumerate(nodes):
+            if node.primitive is CONSTANT:
+                self.names[node] = f"c{i}"
+                self.bound[f"c{i}"] = node.value.item()
+            elif node.operands:
+                self.names[node] = f"v{i}"
+                self.lines.append(f"v{i} = {self._scalar_source(node)}")
+
+    def _scalar_source(self, node: Expr) -> str:
+        params = {name: repr(value) for name, value in node.params}
+        return str(node.primitive.scalar).format(*[self.names[x] for x in node.operands], **params)
+
+    # -- arrays --------------------------------------------------------------------------------------------
+
+    def _plan(self, nodes: Sequence[Expr], order: dict[Expr, int], wanted: Sequence[Expr]) -> None:
+        """Which nodes share memory, and after which line it may be used again."""
+        for node in nodes:
+            for operand in node.operands:
+                self.used_by[operand].append(node)
+            shared = self._viewed(node)
+            self.storage[node] = self.storage[shared] if shared is not None else _Storage(None)
+            for operand in node.operands:
+                self.storage[operand].last_use = order[node]
+        for node in wanted:
+            self.storage[node].last_use = len(nodes)
+        for node in nodes:
+            self._plan_in_place_sum(node, order[node], set(wanted))
+        for memory in {id(memory): memory for memory in self.storage.values()}.values():
+            self.expiring[memory.last_use].append(memory)
+
+    def _plan_in_place_sum(self, node: Expr, i: int, wanted: set[Expr]) -> None:
+        """x + place(y, index), where x is used for the last time, adds y into x's own memory."""
+        if node.primitive.name != "add":
+            return
+        for target, placed in (node.operands, node.operands[::-1]):
+            memory = self.storage[target]
+            if (
+                placed.primitive.name == "place"
+                and len(self.used_by[placed]) == 1
+                and placed not in wanted
+                and target.operands
+                and target.shape == node.shape
+                and memory.last_use == i
+                and self._viewed(target) is None
+                and target is not placed
+                and target not in self.merged
+            ):
+                self.in_place[node] = (target, placed)
+                self.merged.add(placed)
+                added = self.storage[placed.operands[0]]
+                added.last_use = max(added.last_use, i)
+                memory.last_use = self.storage[node].last_use
+                self.storage[node] = memory
+                return
+
+    @staticmethod
+    def _viewed(node: Expr) -> Expr | None:
+        return node.operands[0] if node.primitive.name in _VIEWS else None
+
+    def _expire(self, i: int) -> None:
+        for memory in self.expiring.pop(i, ()):
+            if memory.buffer is not None:
+                self.free[self.buffers[memory.buffer]].append(memory.buffer)
+                memory.buffer = None
+
+    def _array_line(self, i: int, node: Expr) -> None:
+        if node.primitive is CONSTANT:
+            self.names[node] = f"c{i}"
+            self.bound[f"c{i}"] = node.value if node.shape else node.value[()]
+            return
+        if not node.operands:
+            return
+        name = self.names[node] = f"v{i}"
+        if node.primitive.name == "expand" and self._left_to_numpy(node):
+            source = node.operands[0]
+            while source.primitive.name == "reshape" and not source.operands[0].shape:
+                source = source.operands[0]
+            self.names[node] = self.names[source]
+            return
+        if node in self.merged:
+            return
+        if node in self.in_place:
+            target, placed = self.in_place[node]
+            index = _index_source(dict(placed.params)["index"])
+            name = self.names[node] = self.names[target]
+            self.lines.append(f"{name}[{index}] += {self.names[placed.operands[0]]}")
+            return
+        if node.primitive.name == "place":
+            self._placed(i, node, name)
+            return
+        if not node.shape and _is_operator(node.primitive):
+            self.lines.append(f"{name} = {self._scalar_source(node)}")
+            return
+        out = self._out(i, node) if "{out}" in node.primitive.emit else None
+        self.lines.append(f"{name} = {self._array_source(node, out)}")
+
+    def _left_to_numpy(self, node: Expr) -> bool:
+        """Whether every user broadcasts by itself, to a shape that another of its operands has."""
+        return bool(self.used_by[node]) and all(
+            user.primitive.kind == "pointwise"
+            and any(
+                other.shape == user.shape and other.primitive.name != "expand" and other.shape
+                for other in user.operands
+            )
+            for user in self.used_by[node]
+        )
+
+    def _out(self, i: int, node: Expr) -> str | None:
+        """A buffer to write into: that of an operand used for the last time, a free one, or a new one."""
+        memory = self.storage[node]
+        if memory.last_use >= len(self.storage) or not node.shape:
+            return None
+        kind = (node.shape, node.dtype)
+        if node.primitive.kind == "pointwise":
+            for operand in node.operands:
+                other = self.storage[operand]
+                if (
+                    other.buffer is not None
+                    and other.last_use == i
+                    and (operand.shape, operand.dtype) == kind
+                    and self._viewed(operand) is None
+                ):
+                    memory.buffer, other.buffer = other.buffer, None
+                    return f"b{memory.buffer}"
+        if self.free[kind]:
+            memory.buffer = self.free[kind].pop()
+        else:
+            memory.buffer = len(self.buffers)
+            self.buffers.append(kind)
+        return f"b{memory.buffer}"
+
+    def _array_source(self, node: Expr, out: str | None) -> str:
+        names = [self.names[x] for x in node.operands]
+        params = {name: repr(value) for name, value in node.params}
+        if "index" in params:
+            params["index"] = _index_source(dict(node.params)["index"])
+        source = node.primitive.emit.format(
+            *names, operands=", ".join(names), rest=", ".join(names[1:]), out=out, **params
+        )
+        return source.replace(", None)", ")") if node.primitive.kind == "pointwise" else source
+
+    def _placed(self, i: int, node: Expr, name: str) -> None:
+        index = _index_source(dict(node.params)["index"])
+        out = self._out(i, node)
+        if out is None:
+            self.lines.append(f"{name} = zeros({node.shape}, {node.dtype})")
+        else:
+            self.lines += [f"{name} = {out}", f"{name}.fill(0)"]
+        self.lines.append(f"{name}[{index}] = {self.names[node.operands[0]]}")
+
+    # -- the function --------------------------------------------------------------------------------------
+
+    def _results(self, wanted: Sequence[Expr]) -> str:
+        """The results; whatever would share memory is copied."""
+        seen: set[int] = set()
+        found = []
+        for out in wanted:
+            name = self.names[out]
+            if self.scalar:
+                found.append(f"{'float64' if out.dtype.kind == 'f' else 'bool_'}({name})")
+                continue
+            memory = id(self.storage[out])
+            own = bool(out.operands) and self._viewed(out) is None and memory not in seen
+            seen.add(memory)
+            if out.shape:
+                found.append(name if own else f"array({name})")
+            else:
+                found.append(f"{name}[()]")
+        return f"[{', '.join(found)}]"
+
+    def _assemble(self, results: str) -> Callable[..., list[Any]]:
+        parameters = ", ".join(f"x{i}" for i in range(len(self.graph.inputs)))
+        body = list(self.lines)
+        if self.buffers:
+            names = ", ".join(f"b{i}" for i in range(len(self.buffers)))
+            body = [f"{names}, = buffers = take()", *body, "give(buffers)"]
+        body.append(f"return {results}")
+        self.source = f"def program({parameters}):\n" + "".join(f"    {line}\n" for line in body)
+        self.source = self.source.rstrip("\n")
+        namespace = {**(_SCALARS if self.scalar else _ARRAYS), **self.bound}
+        self.bytes = sum(math.prod(shape) * dtype.itemsize for shape, dtype in self.buffers)
+        if self.buffers:
+            namespace["take"], namespace["give"] = _pool(self.buffers)
+        exec(compile(self.source, "<difflab program>", "exec"), namespace)
+        function: Callable[..., list[Any]] = namespace["program"]
+        return function
+
+
+def _is_operator(row: Primitive) -> bool:
+    """Whether the plain-float source is arithmetic alone, which NumPy's scalars do faster than its functions."""
+    return isinstance(row.scalar, str) and not any(c.isalpha() for c in row.scalar)
+
+
+def _index_source(index: Any) -> str:
+    return ", ".join(map(repr, index)) or "()"
+
+
+def _pool(kinds: Sequence[tuple[tuple[int, ...], np.dtype[Any]]]) -> tuple[Any, Any]:
+    """Take a set of buffers (a new one where all are in use) and give it back; list operations are atomic."""
+    idle: list[list[Array]] = []
+
+    def take() -> list[Array]:
+        try:
+            return idle.pop()
+        except IndexError:
+            return [np.empty(shape, dtype) for shape, dtype in kinds]
+
+    return take, idle.append
+
+
+assert plain_index

@@ -1,0 +1,278 @@
+"""What flows along the edges is a SymPy expression; and the way back, from SymPy to the IR.
+
+There, arrays are scalarised: an input of shape (3,) becomes the symbols x_0, x_1, x_2 in an object array. The way
+back turns each distinct subexpression into one node. The invariant: ``from_sympy(to_sympy(graph))`` computes the
+same real numbers; every expression is shared as in the graph, so that deep graphs do not swell here.
+
+>>> import numpy as np
+>>> from difflab.ir.trace import trace
+>>> to_sympy(trace(lambda x: np.log(x) * x, 2.0))
+[x*log(x)]
+"""
+
+from __future__ import annotations
+
+import functools
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import sympy
+
+from difflab.errors import ArgumentError, UnsupportedError
+from difflab.ir.expr import Array, Expr, Graph, reachable
+from difflab.ir.row import CONSTANT, ITSELF
+from difflab.ir.special import erf
+
+Symbols = list[Array]
+
+
+def symbols_for(graph: Graph) -> Symbols:
+    """For each input an object array of real symbols named after the parameter."""
+    found = []
+    for x in graph.inputs:
+        name = str(dict(x.params)["name"]).replace(" ", "").replace("'", "").replace("[", "_").replace("]", "")
+        array = np.empty(x.shape, object)
+        for index in np.ndindex(x.shape):
+            array[index] = sympy.Symbol("_".join([name, *map(str, index)]), real=True)
+        found.append(array)
+    return found
+
+
+def to_sympy(graph: Graph, symbols: Symbols | None = None) -> list[Any]:
+    """The outputs as SymPy expressions; object arrays of them for outputs that are arrays.
+
+    Raises
+    ------
+    UnsupportedError
+        If a primitive has no SymPy reading; the message says why.
+    """
+    known = dict(zip(graph.inputs, symbols or symbols_for(graph), strict=True))
+    for node in reachable(graph.outputs, known):
+        if node not in known:
+            known[node] = _read(node, known)
+    return [known[out] if out.shape else known[out].item() for out in graph.outputs]
+
+
+def number_of(value: float) -> sympy.Expr:
+    """A float as an exact number where it is a small fraction, else as a float of all its digits."""
+    if not np.isfinite(value):
+        return sympy.Float(value)
+    ratio = sympy.Rational(*float(value).as_integer_ratio())
+    return ratio if ratio.q <= 1024 and abs(ratio.p) < 10**15 else sympy.Float(value, 17)
+
+
+def _exact(value: Array) -> Array:
+    found = np.empty(value.shape, object)
+    for index, number in np.ndenumerate(value):
+        found[index] = sympy.true if number else sympy.false
+        if value.dtype.kind != "b":
+            found[index] = number_of(float(number))
+    return found
+
+
+def _read(node: Expr, known: Mapping[Expr, Array]) -> Array:
+    row = node.primitive
+    if row is CONSTANT:
+        return node.value if node.dtype.kind == "i" else _exact(node.value)
+    operands = [known[x] for x in node.operands]
+    params = dict(node.params)
+    if node.dtype.kind == "i" and all(x.dtype != object for x in operands):
+        return np.asarray(row.evaluate(*operands, **params))
+    rule = row.need("sympy")
+    if rule == ITSELF:
+        found = row.evaluate(*operands, **params)
+    elif row.kind == "factorisation":
+        found = _matrices(MATRICES[rule], operands, node)
+    elif row.kind == "pointwise":
+        bound = functools.partial(rule, sympy, **params) if callable(rule) else getattr(sympy, rule)
+        found = np.frompyfunc(bound, len(operands), 1)(*operands)
+    else:
+        found = rule(sympy, *operands, **params)
+    array = np.empty(node.shape, object)
+    array[...] = found
+    return array
+
+
+def _matrices(read: Callable[..., Any], operands: list[Array], node: Expr) -> Array:
+    found = np.empty(node.shape, object)
+    for index in np.ndindex(operands[0].shape[:-2]):
+        value = read(*[sympy.Matrix(operand[index].tolist()) for operand in operands])
+        found[index] = np.array(value.tolist(), object) if isinstance(value, sympy.MatrixBase) else value
+    return found
+
+
+MATRICES: dict[str, Callable[..., Any]] = {
+    "solve": lambda a, b: a.LUsolve(b),
+    "det": lambda a: a.det(),
+    "log_abs_det": lambda a: sympy.log(sympy.Abs(a.det())),
+    "sign_det": lambda a: sympy.sign(a.det()),
+    "cholesky": lambda a: a.cholesky(hermitian=False),
+}
+
+# -- the way back ----------------------------------------------------------------------------------------------
+
+
+_FUNCTIONS: dict[Any, Callable[..., Any]] = {
+    sympy.exp: np.exp, sympy.log: np.log, sympy.sin: np.sin, sympy.cos: np.cos, sympy.tan: np.tan,
+    sympy.asin: np.arcsin, sympy.acos: np.arccos, sympy.atan: np.arctan, sympy.atan2: np.arctan2,
+    sympy.sinh: np.sinh, sympy.cosh: np.cosh, sympy.tanh: np.tanh, sympy.asinh: np.arcsinh,
+    sympy.acosh: np.arccosh, sympy.atanh: np.arctanh, sympy.erf: erf, sympy.Abs: np.abs, sympy.sign: np.sign,
+    sympy.floor: np.floor, sympy.ceiling: np.ceil, sympy.Heaviside: np.heaviside,
+    sympy.cot: lambda x: 1.0 / np.tan(x), sympy.sec: lambda x: 1.0 / np.cos(x),
+    sympy.csc: lambda x: 1.0 / np.sin(x), sympy.coth: lambda x: 1.0 / np.tanh(x),
+    sympy.Max: lambda *x: functools.reduce(np.maximum, x), sympy.Min: lambda *x: functools.reduce(np.minimum, x),
+    sympy.Gt: np.greater, sympy.Ge: np.greater_equal, sympy.Lt: np.less, sympy.Le: np.less_equal,
+    sympy.Eq: np.equal, sympy.Ne: np.not_equal, sympy.Not: np.logical_not,
+    sympy.And: lambda *x: functools.reduce(np.logical_and, x),
+    sympy.Or: lambda *x: functools.reduce(np.logical_or, x),
+    sympy.Xor: lambda *x: functools.reduce(np.logical_xor, x),
+}  # fmt: skip
+
+
+def _power(expression: sympy.Pow, values: Mapping[sympy.Basic, Any]) -> Any:
+    base, exponent = expression.args
+    x = values[base]
+    if not exponent.is_Rational:
+        return x ** values[exponent]
+    if exponent < 0:
+        return 1.0 / (np.sqrt(x) if exponent == sympy.Rational(-1, 2) else x ** _plain(-exponent))
+    return np.cbrt(x) if exponent == sympy.Rational(1, 3) else x ** _plain(exponent)
+
+
+def _plain(exponent: sympy.Rational) -> int | float:
+    return int(exponent) if exponent.is_Integer else float(exponent)
+
+
+def _is_divisor(factor: sympy.Basic) -> bool:
+    return bool(factor.is_Pow and factor.exp.is_Rational and factor.exp < 0)
+
+
+def _multiply(expression: sympy.Mul, values: Mapping[sympy.Basic, Any]) -> Any:
+    above: list[Any] = []
+    below: list[Any] = []
+    negative = False
+    for factor in expression.args:
+        if factor is sympy.S.NegativeOne:
+            negative = True
+        elif _is_divisor(factor):
+            below.append(values[1 / factor])
+        else:
+            above.append(values[factor])
+    top = functools.reduce(operator.mul, above) if above else 1.0
+    found = top / functools.reduce(operator.mul, below) if below else top
+    return -found if negative else found
+
+
+def _piecewise(expression: sympy.Piecewise, values: Mapping[sympy.Basic, Any]) -> Any:
+    *rest, (last, condition) = expression.args
+    found = values[last] if condition == True else np.where(values[condition], values[last], np.nan)  # noqa: E712
+    for value, condition in reversed(rest):
+        found = np.where(values[condition], values[value], found)
+    return found
+
+
+def _parts(expression: sympy.Basic) -> Sequence[sympy.Basic]:
+    """The subexpressions that are computed before one: its arguments, but for those that are spelt otherwise."""
+    if expression.is_Mul:
+        return [
+            1 / x if _is_divisor(x) else x
+            for x in expression.args
+            if x is not sympy.S.NegativeOne
+        ]
+    if isinstance(expression, sympy.Piecewise):
+        return [part for pair in expression.args for part in pair.args]
+    if expression.is_Pow and expression.exp.is_Rational:
+        return [expression.base]
+    return list(expression.args)
+
+
+def _compute(expression: Any, values: Mapping[sympy.Basic, Any]) -> Any:
+    if expression.is_Number or expression.is_NumberSymbol:
+        return float(expression)
+    if expression in (sympy.true, sympy.false):
+        return bool(expression)
+    if expression.is_Add:
+        return functools.reduce(operator.add, [values[term] for term in expression.args])
+    if expression.is_Mul:
+        return _multiply(expression, values)
+    if expression.is_Pow:
+        return _power(expression, values)
+    if isinstance(expression, sympy.Piecewise):
+        return _piecewise(expression, values)
+    function = _FUNCTIONS.get(expression.func)
+    if function is None:
+        if isinstance(expression, (sympy.DiracDelta, sympy.Derivative)):
+            return 0.0  # the derivative of a step, away from the step
+        raise UnsupportedError(
+            f"SymPy's {expression.func.__name__} has no NumPy spelling here: {expression}",
+            "rewrite it with elementary functions, for example by expression.rewrite(sympy.exp)",
+        )
+    return function(*[values[part] for part in expression.args])
+
+
+def compute(expressions: Sequence[Any], bindings: Mapping[sympy.Symbol, Any]) -> list[Any]:
+    """NumPy values (or nodes) of SymPy expressions; each distinct subexpression is computed once."""
+    values: dict[Any, Any] = dict(bindings)
+    for root in expressions:
+        stack = [root]
+        while stack:
+            expression = stack[-1]
+            if expression in values:
+                stack.pop()
+                continue
+            missing = [part for part in _parts(expression) if part not in values]
+            if missing:
+                stack.extend(missing)
+                continue
+            if expression.is_Symbol:
+                raise ArgumentError(f"the symbol {expression} has no value", "list it among the symbols")
+            values[stack.pop()] = _compute(expression, values)
+    return [values[root] for root in expressions]
+
+
+def from_sympy(expression: Any, symbols: Any) -> Callable[..., Any]:
+    """A SymPy expression as a NumPy function.
+
+    Parameters
+    ----------
+    expression
+        A SymPy expression of real symbols.
+    symbols
+        A symbol, or a sequence of them: the arguments of the function, in order.
+
+    Returns
+    -------
+    callable
+        Takes numbers or arrays (elementwise), and traced values.
+
+    Raises
+    ------
+    UnsupportedError
+        Where SymPy's function has no NumPy spelling.
+
+    Examples
+    --------
+    >>> import sympy
+    >>> x, y = sympy.symbols("x y")
+    >>> f = from_sympy(sympy.sin(x) * y / x, (x, y))
+    >>> print(f(2.0, 4.0))
+    1.8185948536513634
+    """
+    arguments = (symbols,) if isinstance(symbols, sympy.Symbol) else tuple(symbols)
+    formula = sympy.sympify(expression) if not isinstance(expression, str) else None
+    if formula is None:
+        raise ArgumentError("from_sympy takes a SymPy expression, not text", "build it with sympy.symbols")
+    unknown = formula.free_symbols - set(arguments)
+    if unknown:
+        raise ArgumentError(f"symbols without a value: {sorted(map(str, unknown))}", "list them in symbols")
+
+    def function(*values: Any) -> Any:
+        if len(values) != len(arguments):
+            raise ArgumentError(f"the function takes {len(arguments)} arguments, not {len(values)}")
+        return compute([formula], dict(zip(arguments, values, strict=True)))[0]
+
+    function.__name__ = "from_sympy"
+    function.__doc__ = str(formula)
+    return function

@@ -1,0 +1,1 @@
+"""The one expression IR: trees of arguments, nodes, the table of primitives, tracing, simplification."""

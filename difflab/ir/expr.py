@@ -1,0 +1,298 @@
+"""The one expression IR: `Expr`, its only node type, and `Graph`, a closed program of nodes.
+
+What flows: NumPy's protocols (protocols.py) call a node as if it were an array, and a new node comes back. The
+invariants: a node is immutable; equal nodes are one object (hash-consing), so a common subexpression exists
+once and identity is equality; an operand is older than every node that uses it, so sorting by age is a
+topological order and nothing here recurses.
+
+>>> import numpy as np
+>>> import difflab
+>>> x = placeholder((3,), np.dtype("float64"), "x")
+>>> np.sin(x) is np.sin(x)
+True
+>>> (np.sin(x) * 2.0).shape
+(3,)
+"""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+import threading
+import weakref
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from difflab.errors import InvariantError, Line, ShapeError, TraceError, users_line
+from difflab.ir.protocols import TracedArray
+from difflab.ir.row import CONSTANT, INPUT, Primitive
+from difflab.ir.tree import LEAF, Signature, Structure, unflatten
+
+if TYPE_CHECKING:
+    import sympy
+
+Array = NDArray[Any]
+Params = tuple[tuple[str, Any], ...]
+
+_interned: weakref.WeakValueDictionary[tuple[Any, ...], Expr] = weakref.WeakValueDictionary()
+_age = itertools.count()
+
+
+class _Place(threading.local):
+    line: Line | None = None
+
+
+_place = _Place()
+
+
+@contextmanager
+def attributed_to(line: Line | None) -> Iterator[None]:
+    """Nodes made inside belong to that line of the user's file (None: look at the stack)."""
+    before, _place.line = _place.line, line
+    try:
+        yield
+    finally:
+        _place.line = before
+
+
+class Expr(TracedArray):
+    """A node: a primitive applied to operands, with its shape, its dtype and the user's line that made it."""
+
+    __slots__ = (
+        "__weakref__", "age", "dtype", "line", "operands", "params", "primitive", "shape",
+    )  # fmt: skip
+    primitive: Primitive
+    operands: tuple[Expr, ...]
+    params: Params
+    line: Line | None
+    age: int
+
+    def __new__(cls, primitive: Primitive, operands: tuple[Expr, ...] = (), params: Params = ()) -> Expr:
+        """The node with those parts: the one that exists, or a new one."""
+        key = (primitive, params, *map(id, operands))
+        found = _interned.get(key)
+        if found is not None:
+            return found
+        shape, dtype = primitive.infer(*operands, **dict(params))
+        self = object.__new__(cls)
+        put = object.__setattr__
+        put(self, "primitive", primitive)
+        put(self, "operands", operands)
+        put(self, "params", params)
+        put(self, "shape", shape)
+        put(self, "dtype", dtype)
+        put(self, "line", _place.line or users_line())
+        put(self, "age", next(_age))
+        _interned[key] = self
+        return self
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise TraceError(f"a traced value is immutable: .{name} cannot be set", "make a new array")
+
+    def __repr__(self) -> str:
+        shape = ",".join(map(str, self.shape))
+        return f"<traced {self.dtype}[{shape}] {self.primitive.name}>"
+
+    @property
+    def differentiable(self) -> bool:
+        """Whether a tangent can flow along this node."""
+        return self.dtype.kind == "f"
+
+    @property
+    def value(self) -> Array:
+        """What a constant holds."""
+        found: Array = dict(self.params)["value"].array
+        return found
+
+
+class Held:
+    """The value of a constant: equal by content where it is a scalar, by identity where it is an array.
+
+    Arrays are held by reference and never copied or hashed by content, so that a captured data set costs
+    nothing.
+    """
+
+    __slots__ = ("_key", "array")
+
+    def __init__(self, array: Array) -> None:
+        self.array = array
+        scalar = array.ndim == 0
+        self._key = (array.dtype.char, array.tobytes()) if scalar else (id(array), array.shape)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Held) and self._key == other._key
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+    def __repr__(self) -> str:
+        return repr(self.array)
+
+
+def placeholder(shape: tuple[int, ...], dtype: np.dtype[Any], name: str, weak: bool = False) -> Expr:
+    """A fresh input; `weak` marks a Python float, which takes the dtype of what it meets (NEP 50)."""
+    params = (("serial", next(_age)), ("shape", shape), ("dtype", dtype), ("name", name), ("weak", weak))
+    return Expr(INPUT, (), params)
+
+
+def constant(value: Any, dtype: Any = None) -> Expr:
+    """A node that holds a number or an array."""
+    array = np.asarray(value, dtype)
+    if array.dtype.kind in "iu":
+        array = array.astype(np.int64, copy=False)
+    if array.dtype.kind not in "fib" or array.dtype.itemsize not in (1, 4, 8):
+        raise TraceError(
+            f"an array of dtype {array.dtype} cannot be traced", "use float64, float32, int64 or bool"
+        )
+    return Expr(CONSTANT, (), (("value", Held(array)),))
+
+
+def reachable(outputs: Iterable[Expr], stop: Mapping[Expr, Any] | None = None) -> list[Expr]:
+    """All nodes that the outputs depend on, operands first; the search ends at the nodes in `stop`."""
+    seen = set(outputs)
+    stack = list(seen)
+    while stack:
+        node = stack.pop()
+        if stop is not None and node in stop:
+            continue
+        for operand in node.operands:
+            if operand not in seen:
+                seen.add(operand)
+                stack.append(operand)
+    return sorted(seen, key=lambda node: node.age)
+
+
+def evaluate(outputs: Iterable[Expr], known: MutableMapping[Expr, Any]) -> list[Any]:
+    """The values of nodes by running each primitive once; `known` holds the inputs' and gathers the rest."""
+    outputs = list(outputs)
+    with np.errstate(all="ignore"):
+        for node in reachable([out for out in outputs if out not in known], known):
+            if node not in known:
+                operands = [known[operand] for operand in node.operands]
+                known[node] = node.primitive.evaluate(*operands, **dict(node.params))
+    return [known[out] for out in outputs]
+
+
+def substitute(outputs: Iterable[Expr], replaced: Mapping[Expr, Expr]) -> list[Expr]:
+    """The outputs with some nodes replaced by others."""
+    outputs = list(outputs)
+    new: dict[Expr, Expr] = dict(replaced)
+    for node in reachable(outputs, new):
+        if node not in new:
+            operands = tuple([new[operand] for operand in node.operands])
+            if operands == () or all(map(_same, operands, node.operands)):
+                new[node] = node
+            else:
+                with attributed_to(node.line):
+                    new[node] = Expr(node.primitive, operands, node.params)
+    return [new[out] for out in outputs]
+
+
+def _same(left: object, right: object) -> bool:
+    return left is right
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Guard:
+    """A value that Python asked for while tracing: the graph holds only where `expr` has this value."""
+
+    expr: Expr
+    value: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """A closed program: inputs, outputs, the guards under which it holds, and the trees of both ends.
+
+    ``print(graph)`` shows it, a line a node.
+    """
+
+    inputs: tuple[Expr, ...]
+    outputs: tuple[Expr, ...]
+    guards: tuple[Guard, ...] = ()
+    signature: Signature | None = None
+    output_tree: Structure = LEAF
+
+    @cached_property
+    def nodes(self) -> tuple[Expr, ...]:
+        """Every node, guards included, operands before their users."""
+        return tuple(reachable([*self.inputs, *self.outputs, *(guard.expr for guard in self.guards)]))
+
+    @cached_property
+    def operations(self) -> tuple[Expr, ...]:
+        """The nodes that compute something."""
+        return tuple(node for node in self.nodes if node.operands)
+
+    def with_outputs(self, outputs: Iterable[Expr], output_tree: Structure = LEAF) -> Graph:
+        """The same inputs and guards with other outputs."""
+        return replace(self, outputs=tuple(outputs), output_tree=output_tree)
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Run on arrays, or inline on traced values; one argument an input, as listed by `inputs`."""
+        if len(arguments) != len(self.inputs):
+            raise ShapeError(f"the graph has {len(self.inputs)} inputs, not {len(arguments)}")
+        if any(isinstance(argument, Expr) for argument in arguments):
+            made = [a if isinstance(a, Expr) else constant(a) for a in arguments]
+            values: list[Any] = substitute(self.outputs, dict(zip(self.inputs, made, strict=True)))
+        else:
+            values = evaluate(self.outputs, dict(zip(self.inputs, map(np.asarray, arguments), strict=True)))
+        return unflatten(self.output_tree, values) if self.output_tree is not LEAF else values[0]
+
+    def operation_count(self, by: str = "element") -> int:
+        """Elementary operations in one run: per array element, or a node counted once with ``by="node"``.
+
+        Movement (views, indexing, joining) is free; a matrix product counts its multiplications and
+        additions.
+
+        >>> import numpy as np
+        >>> import difflab
+        >>> difflab.trace(lambda x: np.sum(np.sin(x) * x), np.ones(3)).operation_count()
+        8
+        """
+        costs = [node.primitive.cost(node, *node.operands) for node in self.operations]
+        return sum(cost if by == "element" else min(cost, 1) for cost in costs)
+
+    def primitive_counts(self) -> Counter[str]:
+        """How often each primitive occurs."""
+        return Counter(node.primitive.name for node in self.operations)
+
+    def check(self) -> Graph:
+        """Raise `InvariantError` where the graph breaks a rule of the IR; else return it."""
+        inputs = set(self.inputs)
+        for node in self.nodes:
+            if node.primitive is INPUT and node not in inputs:
+                raise InvariantError(f"{node!r} is used but is not an input of the graph")
+            if any(operand.age >= node.age for operand in node.operands):
+                raise InvariantError(f"{node!r} is older than one of its operands")
+            expected = node.primitive.infer(*node.operands, **dict(node.params))
+            if expected != (node.shape, node.dtype):
+                raise InvariantError(f"{node!r} says {node.shape} {node.dtype}, its row {expected}")
+        return self
+
+    # Readings are above the IR; a graph knows them by name only, for the convenience of those who hold one.
+
+    def __str__(self) -> str:
+        return str(_reading("pictures").text(self))
+
+    def latex(self) -> str:
+        """The outputs as LaTeX."""
+        return str(_reading("pictures").latex(self))
+
+    def to_sympy(self) -> list[sympy.Basic]:
+        """The outputs as SymPy expressions (object arrays of them where an output is an array)."""
+        found: list[sympy.Basic] = _reading("symbols").to_sympy(self)
+        return found
+
+    def _repr_latex_(self) -> str:
+        return f"$$\\displaystyle {self.latex()}$$"
+
+
+def _reading(name: str) -> Any:
+    return importlib.import_module(f"difflab.interpretations.{name}")

@@ -1,0 +1,377 @@
+"""NumPy's and Python's protocols on traced arrays: how unchanged user code reaches the IR.
+
+What flows: an operator, a method or a NumPy function applied to a traced array is looked up in
+`SPELLINGS`, which says what it means in nodes. The invariant: whatever is not in the table is refused
+by name, with the user's line and what to write instead; nothing is silently computed on a copy.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import re
+import weakref
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from difflab.errors import ArgumentError, DifflabError, TraceError, UnsupportedError, users_line
+
+SPELLINGS: dict[Any, Callable[..., Any]] = {}
+"""What each NumPy function means on nodes; filled by build.py and numpy_functions.py."""
+
+REMEDIES: dict[Any, str] = {}
+"""What to write instead of a function that is refused: by the function, or by its name."""
+
+WEAK: weakref.WeakSet[Any] = weakref.WeakSet()
+"""Traced results of arithmetic on Python floats, which are Python floats themselves (NEP 50)."""
+
+_COVERED = "`python -m difflab primitives` lists what can be traced; spell it with those functions"
+_ADVICE = "write it with NumPy functions that return new arrays"
+_REFUSED_METHODS = {
+    "sort": "x.sort() works in place: use np.sort(x)",
+    "fill": "x.fill() works in place: use np.full_like",
+    "put": "x.put() works in place: use np.where",
+    "partition": "x.partition() works in place: use np.sort",
+    "resize": "x.resize() works in place: use np.reshape",
+    "item": "x.item() makes a plain number: keep the array, or index it with x[0]",
+    "tolist": "x.tolist() makes plain numbers: keep the array, or unpack it: [*x]",
+    "flat": "use np.ravel(x)",
+    "imag": "traced values are real: the imaginary part is zero",
+    "view": "a view of the bytes has no derivative: use x.astype or np.reshape",
+}
+_MATH_NAMES = {
+    "pow": "power", "fabs": "abs", "asin": "arcsin", "acos": "arccos", "atan": "arctan",
+    "atan2": "arctan2", "asinh": "arcsinh", "acosh": "arccosh", "atanh": "arctanh", "fsum": "sum",
+    "dist": "linalg.norm", "comb": "prod", "ldexp": "exp2", "gamma": "exp", "lgamma": "log",
+}  # fmt: skip
+_METHODS: dict[str, Callable[..., Any]] = {
+    name: getattr(np, name)
+    for name in "all any argmax argmin argsort astype clip copy cumprod cumsum diagonal dot max"
+    " mean min nonzero prod ravel repeat reshape round searchsorted squeeze std sum swapaxes take"
+    " trace transpose var conj conjugate".split()
+}
+_UFUNC_METHODS: dict[tuple[str, str], Callable[..., Any]] = {
+    ("add", "reduce"): np.sum, ("multiply", "reduce"): np.prod, ("maximum", "reduce"): np.max,
+    ("minimum", "reduce"): np.min, ("logical_and", "reduce"): np.all,
+    ("logical_or", "reduce"): np.any, ("add", "accumulate"): np.cumsum,
+    ("multiply", "accumulate"): np.cumprod,
+}  # fmt: skip
+_ALIASES = frozenset(("input", "reshape", "transpose", "getitem", "expand"))
+_STORES = re.compile(r"(?:^|;)\s*[\w.]+(\[.*\])+\s*([-+*/@%&|^]|//|\*\*)?=(?!=)")
+_MATH = re.compile(r"\bmath\.(\w+)\(")
+_MAKES_PLAIN = re.compile(r"\bnp\.(\w+)\(")
+_INSTEAD = {
+    "array": "write np.stack([...]) for np.array([...])",
+    "asarray": "leave out np.asarray",
+    "asanyarray": "leave out np.asanyarray",
+    "ascontiguousarray": "leave out np.ascontiguousarray",
+    "asfortranarray": "leave out np.asfortranarray",
+    "full": "write np.broadcast_to(x, shape) for np.full(shape, x)",
+    "arange": "write x * np.arange(n) with a plain n",
+    "fromiter": "write np.stack([...])",
+    "vectorize": "write the function with NumPy operations on whole arrays",
+}
+
+
+def full_name(function: Callable[..., Any]) -> str:
+    """A NumPy function as its users write it.
+
+    >>> full_name(np.linalg.norm)
+    'np.linalg.norm'
+    """
+    module = re.sub(r"^numpy\b", "np", getattr(function, "__module__", None) or "numpy")
+    return f"{re.sub(r'[.]_.*', '', module)}.{function.__name__}"
+
+
+def spelling_of(function: Callable[..., Any]) -> Callable[..., Any]:
+    """What a NumPy function means on nodes; `UnsupportedError` where it means nothing."""
+    found = SPELLINGS.get(function)
+    if found is None:
+        module = (getattr(function, "__module__", None) or "").partition(".")[2].split(".")[0]
+        advice = [REMEDIES.get(key) for key in (function, function.__name__, module)]
+        remedy = next((text for text in advice if text), _COVERED)
+        raise UnsupportedError(f"{full_name(function)} cannot be traced", remedy)
+    return found
+
+
+def call(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    """A NumPy function applied to nodes; arguments that its spelling lacks are refused by name."""
+    spelling = spelling_of(function)
+    try:
+        return spelling(*args, **kwargs)
+    except TypeError as error:
+        if isinstance(error, DifflabError):
+            raise
+        signature = inspect.signature(spelling)
+        try:
+            signature.bind(*args, **kwargs)
+        except TypeError:
+            extra = ", ".join(f"{name}=" for name in kwargs if name not in signature.parameters)
+            what = extra or f"{len(args)} arguments"
+            raise UnsupportedError(
+                f"{full_name(function)} with {what} cannot be traced",
+                f"leave out {extra or 'some'}, or spell it with other NumPy functions",
+            ) from None
+        raise
+
+
+def is_weak(value: Any) -> bool:
+    """Whether a value is a Python number, which takes the dtype of what it meets (NEP 50)."""
+    if isinstance(value, TracedArray):
+        return not value.shape and (value in WEAK or bool(dict(value.params).get("weak")))
+    return type(value) in (float, int, bool)
+
+
+def _refuse_plain(kind: str) -> TraceError:
+    """The error for turning a traced value into plain data; the user's line says how it was."""
+    line = users_line()
+    text = line.text if line else ""
+    if _STORES.search(text):
+        return TraceError(
+            "in-place assignment of a traced value into a plain array",
+            "collect the parts in a list and join them with np.stack or np.concatenate",
+        )
+    if found := _MATH.search(text):
+        name = found[1]
+        return TraceError(
+            f"math.{name} turns a traced value into a plain {kind}",
+            f"use np.{_MATH_NAMES.get(name, name)}",
+        )
+    names = [name for name in _MAKES_PLAIN.findall(text) if name in _INSTEAD]
+    if kind == "array" or names:
+        what = f"np.{names[0]}: " if len(names) == 1 else ""
+        return TraceError(
+            f"{what}a traced value cannot be put into a plain (or object) array",
+            "; ".join(_INSTEAD[name] for name in names or ("array", "asarray", "vectorize")),
+        )
+    return TraceError(
+        f"{kind}(x) turns a traced value into a plain {kind}",
+        f"leave out {kind}(), and use NumPy functions instead of those of math",
+    )
+
+
+def _operator(ufunc: np.ufunc, reflected: bool = False) -> Callable[[Any, Any], Any]:
+    """The method of a binary operator: the ufunc, but arithmetic of Python floats stays weak."""
+
+    def operate(self: TracedArray, other: Any) -> Any:
+        if isinstance(other, complex):
+            raise ArgumentError(
+                "complex numbers cannot be traced", "write real and imaginary parts apart"
+            )
+        if not isinstance(other, (TracedArray, np.ndarray, np.generic, int, float, list, tuple)):
+            return NotImplemented
+        found = SPELLINGS[ufunc](other, self) if reflected else SPELLINGS[ufunc](self, other)
+        if not self.shape and is_weak(self) and is_weak(other) and found.dtype.kind == "f":
+            WEAK.add(found)
+        return found
+
+    return operate
+
+
+def _reflected(ufunc: np.ufunc) -> Callable[[Any, Any], Any]:
+    return _operator(ufunc, reflected=True)
+
+
+def _in_place(ufunc: np.ufunc) -> Callable[[Any, Any], Any]:
+    """``x += y`` makes a new array; refused where NumPy would change another one through x."""
+    operate = _operator(ufunc)
+
+    def change(self: TracedArray, other: Any) -> Any:
+        if self.shape and self.primitive.name in _ALIASES:
+            raise TraceError(
+                "in-place assignment into an argument, or into a view of another array",
+                "make a new array: write x = x + y for x += y, or start from x.copy()",
+            )
+        return operate(self, other)
+
+    return change
+
+
+def _unary(ufunc: np.ufunc) -> Callable[[Any], Any]:
+    def operate(self: TracedArray) -> Any:
+        found = SPELLINGS[ufunc](self)
+        if not self.shape and is_weak(self) and found.dtype.kind == "f":
+            WEAK.add(found)
+        return found
+
+    return operate
+
+
+class TracedArray:
+    """What a user's function sees in place of an array; `Expr` is its only subclass."""
+
+    __slots__ = ()
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    primitive: Any
+    params: tuple[tuple[str, Any], ...]
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    @property
+    def itemsize(self) -> int:
+        return self.dtype.itemsize
+
+    @property
+    def nbytes(self) -> int:
+        return self.size * self.dtype.itemsize
+
+    @property
+    def T(self) -> Any:
+        return SPELLINGS[np.transpose](self)
+
+    @property
+    def mT(self) -> Any:
+        return SPELLINGS[np.swapaxes](self, -1, -2)
+
+    @property
+    def real(self) -> Any:
+        return self
+
+    # -- NumPy asks ------------------------------------------------------------------------------
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        if kwargs.get("out") is not None:
+            raise TraceError(
+                f"in-place assignment: np.{ufunc.__name__} into an existing array",
+                "use the value it returns: a = a + b, where a += b would change a plain array a",
+            )
+        if method == "__call__":
+            return call(ufunc, inputs, kwargs)
+        if method == "outer":
+            left, right = (x if isinstance(x, TracedArray) else np.asarray(x) for x in inputs)
+            return call(ufunc, (left[(..., *(None,) * right.ndim)], right), kwargs)
+        function = _UFUNC_METHODS.get((ufunc.__name__, method))
+        if function is None:
+            raise UnsupportedError(f"np.{ufunc.__name__}.{method} cannot be traced", _COVERED)
+        return call(function, inputs, {"axis": 0, **kwargs})
+
+    def __array_function__(
+        self, func: Callable[..., Any], types: Any, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> Any:
+        return call(func, args, kwargs)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        raise _refuse_plain("array")
+
+    def __getattr__(self, name: str) -> Any:
+        """Array methods are NumPy's functions with the array as first argument."""
+        function = _METHODS.get(name)
+        if function is not None:
+            return functools.partial(_method, function, self)
+        if hasattr(np.ndarray, name) and not name.startswith("__"):
+            raise UnsupportedError(
+                f"array.{name} cannot be traced", _REFUSED_METHODS.get(name, _ADVICE)
+            )
+        raise AttributeError(f"a traced array has no attribute {name!r}")
+
+    def flatten(self, order: str = "C") -> Any:
+        """A flat copy."""
+        return SPELLINGS[np.copy](SPELLINGS[np.ravel](self, order))
+
+    def compress(self, condition: Any, axis: int | None = None) -> Any:
+        """The entries along an axis where a condition holds."""
+        return SPELLINGS[np.compress](condition, self, axis)
+
+    # -- Python asks -----------------------------------------------------------------------------
+
+    def __bool__(self) -> bool:
+        if self.size != 1:
+            raise TraceError(
+                f"the truth of an array of shape {self.shape} is ambiguous", "use np.any or np.all"
+            )
+        return bool(SPELLINGS[TracedArray.__bool__](self))
+
+    def __index__(self) -> int:
+        if self.dtype.kind == "f" or self.shape:
+            raise _refuse_plain("int")
+        return int(SPELLINGS[TracedArray.__bool__](self))
+
+    def __int__(self) -> int:
+        return self.__index__()
+
+    def __float__(self) -> float:
+        raise _refuse_plain("float")
+
+    def __complex__(self) -> complex:
+        raise _refuse_plain("complex")
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError("len() of unsized object")
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[Any]:
+        if not self.shape:
+            raise TypeError("iteration over a 0-d array")
+        return (self[i] for i in range(self.shape[0]))
+
+    def __getitem__(self, index: Any) -> Any:
+        return SPELLINGS[TracedArray.__getitem__](self, index)
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        raise TraceError(
+            "in-place assignment into a traced array",
+            "build a new array with np.where, np.concatenate or np.stack",
+        )
+
+    def __contains__(self, value: Any) -> bool:
+        return bool(SPELLINGS[np.any](SPELLINGS[np.equal](self, value)))
+
+    def __round__(self, digits: int | None = None) -> Any:
+        return SPELLINGS[np.round](self, digits or 0)
+
+    def __divmod__(self, other: Any) -> tuple[Any, Any]:
+        return self // other, self % other
+
+    def __rdivmod__(self, other: Any) -> tuple[Any, Any]:
+        return other // self, other % self
+
+    def __copy__(self) -> Any:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> Any:
+        return self
+
+    def __reduce__(self) -> Any:
+        raise TraceError("a traced value cannot be pickled", "return it from the function instead")
+
+    __hash__ = object.__hash__
+
+    __neg__, __pos__ = _unary(np.negative), _unary(np.positive)
+    __abs__, __invert__ = _unary(np.absolute), _unary(np.invert)
+
+    __add__, __radd__ = _operator(np.add), _reflected(np.add)
+    __sub__, __rsub__ = _operator(np.subtract), _reflected(np.subtract)
+    __mul__, __rmul__ = _operator(np.multiply), _reflected(np.multiply)
+    __truediv__, __rtruediv__ = _operator(np.divide), _reflected(np.divide)
+    __pow__, __rpow__ = _operator(np.power), _reflected(np.power)
+    __mod__, __rmod__ = _operator(np.remainder), _reflected(np.remainder)
+    __floordiv__, __rfloordiv__ = _operator(np.floor_divide), _reflected(np.floor_divide)
+    __matmul__, __rmatmul__ = _operator(np.matmul), _reflected(np.matmul)
+    __and__, __rand__ = _operator(np.bitwise_and), _reflected(np.bitwise_and)
+    __or__, __ror__ = _operator(np.bitwise_or), _reflected(np.bitwise_or)
+    __xor__, __rxor__ = _operator(np.bitwise_xor), _reflected(np.bitwise_xor)
+
+    __iadd__, __isub__ = _in_place(np.add), _in_place(np.subtract)
+    __imul__, __itruediv__ = _in_place(np.multiply), _in_place(np.divide)
+    __ipow__, __imatmul__ = _in_place(np.power), _in_place(np.matmul)
+    __imod__, __ifloordiv__ = _in_place(np.remainder), _in_place(np.floor_divide)
+    __iand__, __ior__ = _in_place(np.bitwise_and), _in_place(np.bitwise_or)
+    __ixor__ = _in_place(np.bitwise_xor)
+
+    __lt__, __le__ = _operator(np.less), _operator(np.less_equal)
+    __gt__, __ge__ = _operator(np.greater), _operator(np.greater_equal)
+    __eq__, __ne__ = _operator(np.equal), _operator(np.not_equal)  # type: ignore[assignment]
+
+
+def _method(function: Callable[..., Any], x: TracedArray, *args: Any, **kwargs: Any) -> Any:
+    return call(function, (x, *args), kwargs)

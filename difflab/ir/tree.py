@@ -1,0 +1,198 @@
+"""Nested arguments to flat lists of leaves, and back.
+
+What flows: a *tree* of dicts, lists and tuples (named tuples too) goes in, its leaves come out in a
+fixed order together with a hashable `Structure`. The invariant: ``unflatten(*flatten(tree)) == tree``.
+Whatever is not a dict, list or tuple is a leaf; dicts are read in sorted key order where the keys
+sort, else as they stand.
+
+>>> leaves, structure = flatten({"W": [1.0, 2.0], "b": (3.0,)})
+>>> leaves
+[1.0, 2.0, 3.0]
+>>> unflatten(structure, leaves)
+{'W': [1.0, 2.0], 'b': (3.0,)}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from difflab.errors import ArgumentError
+from difflab.ir.protocols import TracedArray
+
+_CONTAINERS = (dict, list, tuple)
+
+
+class Structure(NamedTuple):
+    """The shape of a tree without its leaves; `container` is None for a leaf."""
+
+    container: type | None
+    keys: tuple[Any, ...]
+    children: tuple[Structure, ...]
+
+
+LEAF: Final = Structure(None, (), ())
+
+
+def _keys(tree: dict[Any, Any]) -> tuple[Any, ...]:
+    try:
+        return tuple(sorted(tree))
+    except TypeError:
+        return tuple(tree)
+
+
+def _collect(tree: Any, leaves: list[Any]) -> Structure:
+    if not isinstance(tree, _CONTAINERS):
+        leaves.append(tree)
+        return LEAF
+    if isinstance(tree, dict):
+        keys = _keys(tree)
+        return Structure(type(tree), keys, tuple([_collect(tree[key], leaves) for key in keys]))
+    return Structure(type(tree), (), tuple([_collect(child, leaves) for child in tree]))
+
+
+def flatten(tree: Any) -> tuple[list[Any], Structure]:
+    """The leaves of a tree, in order, and its structure."""
+    leaves: list[Any] = []
+    structure = _collect(tree, leaves)
+    return leaves, structure
+
+
+def _build(structure: Structure, leaves: Iterator[Any]) -> Any:
+    container = structure.container
+    if container is None:
+        return next(leaves)
+    children = [_build(child, leaves) for child in structure.children]
+    if issubclass(container, dict):
+        built = dict(zip(structure.keys, children, strict=True))
+        return built if container is dict else container(built)
+    if hasattr(container, "_fields"):
+        return container(*children)
+    return container(children)
+
+
+def unflatten(structure: Structure, leaves: Sequence[Any]) -> Any:
+    """The tree of that structure with those leaves."""
+    return leaves[0] if structure is LEAF else _build(structure, iter(leaves))
+
+
+def leaf_count(structure: Structure) -> int:
+    """How many leaves a tree of that structure has."""
+    return 1 if structure.container is None else sum(map(leaf_count, structure.children))
+
+
+def paths(structure: Structure) -> list[str]:
+    """How a user would index each leaf, for messages and tables.
+
+    >>> paths(flatten({"W": [1.0, 2.0], "b": 3.0})[1])
+    ["['W'][0]", "['W'][1]", "['b']"]
+    """
+    if structure.container is None:
+        return [""]
+    keys = structure.keys or range(len(structure.children))
+    return [
+        f"[{key!r}]{rest}"
+        for key, child in zip(keys, structure.children, strict=True)
+        for rest in paths(child)
+    ]
+
+
+class Spec(NamedTuple):
+    """What a compiled program depends on in an array argument; `weak` marks a Python float."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    weak: bool = False
+
+
+class Static(NamedTuple):
+    """An argument that is not an array: a different value is a different program."""
+
+    kind: type
+    value: Any
+
+
+class Signature(NamedTuple):
+    """All that a traced program depends on besides the values of its arrays."""
+
+    structure: Structure
+    leaves: tuple[Spec | Static, ...]
+
+    def paths(self, names: Sequence[str] = ()) -> list[str]:
+        """The name of every leaf: parameter name and indices, such as ``params['W'][0]``."""
+        (_, _, (positional, keyword)) = self.structure
+        numbered = [*names, *(f"argument {i}" for i in range(len(names), len(positional.children)))]
+        found = [
+            name + rest
+            for name, child in zip(numbered, positional.children, strict=False)
+            for rest in paths(child)
+        ]
+        for name, child in zip(keyword.keys, keyword.children, strict=True):
+            found += [name + rest for rest in paths(child)]
+        return found
+
+
+_F8, _F4, _I8, _B1 = (np.dtype(kind) for kind in ("float64", "float32", "int64", "bool"))
+_PYTHON_FLOAT = Spec((), _F8, True)
+_traceable = frozenset((_F8, _F4, _I8, _B1))
+_positional: dict[int, Structure] = {}
+
+
+def read_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Signature, list[Any]]:
+    """The signature of a call, and its arrays in order.
+
+    Python floats and NumPy scalars are arrays of shape (); integers are widened to int64; Python
+    integers, booleans, strings, None and other hashable objects are static.
+    """
+    leaves: Sequence[Any]
+    if not kwargs and all([type(arg) is np.ndarray for arg in args]):  # noqa: C419 (faster)
+        leaves, count = args, len(args)
+        structure = _positional.get(count)
+        if structure is None:
+            structure = _positional[count] = flatten((args, kwargs))[1]
+    else:
+        leaves, structure = flatten((args, kwargs))
+    specs: list[Spec | Static] = []
+    arrays: list[Any] = []
+    for leaf in leaves:
+        kind = type(leaf)
+        if kind is np.ndarray and leaf.dtype in _traceable:
+            specs.append(Spec(leaf.shape, leaf.dtype))
+            arrays.append(leaf)
+        elif kind is float:
+            specs.append(_PYTHON_FLOAT)
+            arrays.append(leaf)
+        elif isinstance(leaf, TracedArray):
+            specs.append(Spec(leaf.shape, leaf.dtype))
+            arrays.append(leaf)
+        elif isinstance(leaf, (np.ndarray, np.generic)):
+            array = _admitted(leaf)
+            specs.append(Spec(array.shape, array.dtype))
+            arrays.append(array)
+        else:
+            try:
+                hash(leaf)
+            except TypeError:
+                raise ArgumentError(
+                    f"an argument of type {kind.__name__} is neither an array nor hashable",
+                    "pass arrays, numbers, strings, or dicts, lists and tuples of them",
+                ) from None
+            specs.append(Static(kind, leaf))
+    return Signature(structure, tuple(specs)), arrays
+
+
+def _admitted(leaf: np.ndarray[Any, Any] | np.generic) -> np.ndarray[Any, Any]:
+    """A NumPy value as an array of one of the four dtypes."""
+    if isinstance(leaf, (np.matrix, np.ma.MaskedArray)):
+        raise ArgumentError(f"a {type(leaf).__name__} cannot be traced", "pass np.asarray(x)")
+    array = np.asarray(leaf)
+    if array.dtype.kind in "iu":
+        return array.astype(np.int64)
+    if array.dtype.newbyteorder("=") in _traceable:
+        return array.astype(array.dtype.newbyteorder("="))
+    raise ArgumentError(
+        f"an array of dtype {array.dtype} cannot be traced",
+        "use float64, float32, int64 or bool, for example x.astype(float)",
+    )

@@ -1,0 +1,364 @@
+"""What an experiment is: cases -> rows -> tables, figures, findings.
+
+An experiment is one short file that defines `EXPERIMENT` and ends in `main(EXPERIMENT)`. It states
+*what* is asked and measured; the runner owns seeds, storage, failures and parallel work, the report
+owns the look. Everything after `measure` is a pure function of the table of rows.
+
+Invariant: the numbers of a case depend on the case, on the experiment's name and on its version,
+and on nothing else: not on other cases, on their order, or on how many run at once.
+
+>>> EXPERIMENT = Experiment(
+...     name="halving",
+...     title="Halving",
+...     question="How far does halving get?",
+...     version=1,
+...     cases=lambda preset: grid(steps=[1, 2], seed=preset.seeds),
+...     measure=lambda case, rng: {"left": 0.5 ** case["steps"]},
+... )
+>>> len(case_list(EXPERIMENT, preset("quick")))
+6
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import inspect
+import itertools
+import json
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, TypeVar
+
+from difflab.errors import ArgumentError, DomainError, UnknownNameError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from matplotlib.figure import Figure as Canvas
+
+T = TypeVar("T")
+Case: TypeAlias = dict[str, Any]
+Row: TypeAlias = dict[str, Any]
+Verdict: TypeAlias = Literal["confirmed", "weaker", "refuted", "inconclusive"]
+
+VERDICTS: tuple[Verdict, ...] = ("confirmed", "weaker", "refuted", "inconclusive")
+SEEDS = {"smoke": 2, "quick": 3, "full": 10}
+
+
+@dataclass(frozen=True)
+class Preset:
+    """How much to measure: `smoke` (seconds, for CI), `quick` (a look) or `full` (to be cited).
+
+    >>> small = preset("quick")
+    >>> small.seeds, small.choose(smoke=1, quick=10, full=100)
+    (range(0, 3), 10)
+    """
+
+    name: str
+    seeds: range
+
+    def choose(self, *, smoke: T, quick: T, full: T) -> T:
+        """The value that belongs to this preset."""
+        return {"smoke": smoke, "quick": quick, "full": full}[self.name]
+
+
+def preset(name: str, seeds: int | None = None) -> Preset:
+    """The preset of that name, with its own number of seeds unless another is given.
+
+    >>> preset("full", seeds=4).seeds
+    range(0, 4)
+    """
+    if name not in SEEDS:
+        raise UnknownNameError("preset", name, SEEDS)
+    if seeds is not None and seeds < 1:
+        raise DomainError(f"{seeds} seeds were asked for", "give at least 1")
+    return Preset(name, range(SEEDS[name] if seeds is None else seeds))
+
+
+# What a page is made of ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of results; the caption states n, the band and what to read off."""
+
+    title: str
+    caption: str
+    frame: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A plot: `draw` receives an empty Matplotlib figure of `size` inches, in the lab's style.
+
+    `name` becomes the file name, `alt` says in words what can be seen.
+    """
+
+    name: str
+    caption: str
+    alt: str
+    draw: Callable[[Canvas], object]
+    size: tuple[float, float] = (7.0, 4.2)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A ready-made SVG image, such as a computation graph."""
+
+    name: str
+    caption: str
+    alt: str
+    svg: str
+
+
+@dataclass(frozen=True)
+class Code:
+    """Preformatted text: a trace table, a program, a formula."""
+
+    text: str
+    caption: str = ""
+
+
+@dataclass(frozen=True)
+class Formula:
+    """A LaTeX formula, without dollar signs."""
+
+    latex: str
+
+
+Block: TypeAlias = str | Code | Formula | Table | Figure | Picture
+
+
+@dataclass(frozen=True)
+class Section:
+    """Free content under a heading. A string is text: paragraphs, ``- `` lists and `code`.
+
+    >>> Section("The graph", ["`f = (x + y) z` has two operations.", Code("v1 = x + y")]).title
+    'The graph'
+    """
+
+    title: str
+    blocks: Sequence[Block]
+
+
+class Interval(NamedTuple):
+    """An estimate with its confidence interval, from `n` values.
+
+    >>> print(Interval(1.7432, 1.6, 1.91, 10))
+    1.743 [1.6, 1.91]
+    """
+
+    estimate: float
+    low: float
+    high: float
+    n: int
+
+    def __str__(self) -> str:
+        return f"{self.estimate:.4g} [{self.low:.4g}, {self.high:.4g}]"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """A claim held against the rows.
+
+    The verdict is computed from them, never typed (`verdict_from_interval` is one way);
+    `reported` is the source's own figure, `evidence` ours in words, `interval` ours in numbers.
+    """
+
+    claim: str
+    source: str
+    verdict: Verdict
+    evidence: str
+    n: int
+    interval: Interval | None = None
+    reported: str = ""
+
+    def __post_init__(self) -> None:
+        if self.verdict not in VERDICTS:
+            raise UnknownNameError("verdict", self.verdict, VERDICTS)
+
+
+def _no_cells(rows: pd.DataFrame) -> list[Any]:
+    return []
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """One question, how it is measured, and what is read off the rows.
+
+    Parameters
+    ----------
+    name : the file's stem; folder of the report and part of every case's id
+    version : raised by hand when `measure` changes its meaning; stored cases of others are not used
+    cases : a preset -> the cases, plain JSON dicts (`grid` makes products)
+    measure : a case and a generator -> one flat row or several; the case's own keys are added
+    sections, tables, figures, findings : the finished rows -> what the page shows
+    method, limitations : text, as in `Section`
+    volatile : columns that differ from run to run (times): kept in timings.csv, not in rows.csv
+    timed : whether a case measures time, so that it runs alone, on one core (or a test of the case)
+    seeded_by : the case's keys that the generator depends on, all by default; leave out the method
+        under test, and its comparison is paired: equal draws for each
+    order : place on the front page
+    """
+
+    name: str
+    title: str
+    question: str
+    version: int
+    cases: Callable[[Preset], Iterable[Case]]
+    measure: Callable[[Case, np.random.Generator], Row | Iterable[Row]]
+    sections: Callable[[pd.DataFrame], list[Section]] = _no_cells
+    tables: Callable[[pd.DataFrame], list[Table]] = _no_cells
+    figures: Callable[[pd.DataFrame], list[Figure | Picture]] = _no_cells
+    findings: Callable[[pd.DataFrame], list[Finding]] = _no_cells
+    method: str = ""
+    limitations: str = ""
+    volatile: tuple[str, ...] = ()
+    timed: bool | Callable[[Case], bool] = False
+    seeded_by: tuple[str, ...] | None = None
+    order: int = field(default=50)
+
+    @property
+    def file(self) -> Path:
+        """The file that defines the experiment: where its `measure` is written."""
+        return Path(inspect.getfile(self.measure)).resolve()
+
+    def is_timed(self, case: Case) -> bool:
+        """Whether the case must run alone."""
+        return self.timed(case) if callable(self.timed) else self.timed
+
+
+# Cases and their seeds ----------------------------------------------------------------------------
+
+
+def grid(**settings: Iterable[Any]) -> list[Case]:
+    """Every combination of the settings, the last one varying fastest.
+
+    >>> grid(method=["forward", "reverse"], size=[1, 2])[1]
+    {'method': 'forward', 'size': 2}
+    """
+    combinations = itertools.product(*settings.values())
+    return [dict(zip(settings, values, strict=True)) for values in combinations]
+
+
+def canonical(value: object) -> str:
+    """The one JSON text of a plain value: keys sorted, no spaces.
+
+    >>> canonical({"b": (1, 2), "a": None})
+    '{"a":null,"b":[1,2]}'
+    """
+    try:
+        return json.dumps(value, sort_keys=True, separators=(",", ":"))
+    except (TypeError, ValueError) as reason:
+        raise ArgumentError(
+            f"a case is not plain JSON: {reason}",
+            "use dict, list, str, int, float, bool and None; NumPy scalars have .item()",
+        ) from None
+
+
+def digest(*parts: object) -> str:
+    """A SHA-256 hash of plain values, in hexadecimal.
+
+    >>> digest("accuracy", 1)[:8]
+    '8a35444e'
+    """
+    return hashlib.sha256(canonical(parts).encode()).hexdigest()
+
+
+def case_id(experiment: Experiment, case: Case) -> str:
+    """Sixteen hexadecimal digits that name a case of this experiment and version.
+
+    >>> thrice = Experiment(name="thrice", title="", question="", version=1,
+    ...     cases=lambda preset: [], measure=lambda case, rng: {"x": 3 * case["x"]})
+    >>> case_id(thrice, {"x": 1, "y": 2}) == case_id(thrice, {"y": 2, "x": 1})
+    True
+    """
+    return digest(experiment.name, experiment.version, case)[:16]
+
+
+def generator(*parts: object) -> np.random.Generator:
+    """A random generator whose seed is the hash of plain values.
+
+    >>> int(generator("weights", 3).integers(100))
+    9
+    """
+    import numpy as np
+
+    return np.random.default_rng(int(digest(*parts), 16))
+
+
+def case_generator(experiment: Experiment, case: Case) -> np.random.Generator:
+    """The generator that `measure` gets for a case.
+
+    >>> noise = Experiment(name="noise", title="", question="", version=1, seeded_by=("seed",),
+    ...     cases=lambda preset: [], measure=lambda case, rng: {"x": rng.random()})
+    >>> draws = [case_generator(noise, {"method": m, "seed": 0}).random() for m in ("a", "b")]
+    >>> draws[0] == draws[1]
+    True
+    """
+    keys = case if experiment.seeded_by is None else experiment.seeded_by
+    return generator(experiment.name, experiment.version, {key: case.get(key) for key in keys})
+
+
+def case_list(experiment: Experiment, chosen: Preset) -> dict[str, Case]:
+    """The preset's cases by id, in their own order, as the JSON that is stored.
+
+    >>> pairs = Experiment(name="pairs", title="", question="", version=1,
+    ...     cases=lambda preset: [{"layers": (3, 1)}], measure=lambda case, rng: {})
+    >>> list(case_list(pairs, preset("smoke")).values())
+    [{'layers': [3, 1]}]
+    """
+    cases = [(case_id(experiment, case), case) for case in experiment.cases(chosen)]
+    return {key: json.loads(json.dumps(case)) for key, case in cases}
+
+
+# Finding experiments ------------------------------------------------------------------------------
+
+
+def load(file: Path) -> Experiment:
+    """The `EXPERIMENT` of a file."""
+    folder = str(file.parent)
+    if folder not in sys.path:  # files beside it can be imported, as when it runs as a script
+        sys.path.append(folder)
+    name = f"difflab_experiment_{file.stem}"
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        raise ArgumentError(f"{file} is not a Python file", "give the path of an experiment")
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    experiment = getattr(module, "EXPERIMENT", None)
+    if not isinstance(experiment, Experiment) or experiment.name != file.stem:
+        raise ArgumentError(
+            f"{file} does not define EXPERIMENT = Experiment(name={file.stem!r}, ...)",
+            "define it, or start the file's name with an underscore if it is a helper",
+        )
+    return experiment
+
+
+def experiments_folder() -> Path:
+    """The folder `experiments` beside the nearest pyproject.toml, from here or from difflab."""
+    here = Path.cwd()
+    package = Path(__file__).resolve()
+    for place in (here, *here.parents, *package.parents):
+        if (place / "pyproject.toml").is_file() and (place / "experiments").is_dir():
+            return place / "experiments"
+    raise ArgumentError(
+        f"there is no folder 'experiments' beside a pyproject.toml at or above {here}",
+        "run inside a checkout of difflab, or run an experiment's file with python",
+    )
+
+
+def discover(folder: Path | None = None) -> dict[str, Experiment]:
+    """All experiments of a folder by name, in the order of the front page.
+
+    >>> import tempfile
+    >>> discover(Path(tempfile.mkdtemp()))
+    {}
+    """
+    folder = experiments_folder() if folder is None else folder
+    files = [file for file in sorted(folder.glob("*.py")) if not file.name.startswith("_")]
+    found = sorted(map(load, files), key=lambda experiment: (experiment.order, experiment.name))
+    return {experiment.name: experiment for experiment in found}

@@ -1,0 +1,65 @@
+"""The three ways to differentiate, by name.
+
+>>> sorted(METHODS)
+['backward_difference', 'central_difference', 'complex_step', 'forward', 'forward_difference', 'reverse',
+ 'richardson', 'symbolic']
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final
+
+from difflab.errors import UnknownNameError
+from difflab.methods.automatic import Forward, Reverse
+from difflab.methods.derivation import Derivation, Method
+from difflab.methods.numerical import Numerical
+
+__all__ = ["METHODS", "Derivation", "Forward", "Method", "Numerical", "Reverse", "method_of"]
+
+
+def _symbolic() -> Method:
+    from difflab.methods.symbolic import Symbolic  # SymPy takes half a second to import
+
+    return Symbolic()
+
+
+class _Methods(Mapping[str, Method]):
+    """Name -> method object; the symbolic one is made when it is asked for."""
+
+    def __init__(self, makers: Mapping[str, Callable[[], Method]]) -> None:
+        self._makers = makers
+
+    def __getitem__(self, name: str) -> Method:
+        if name not in self._makers:
+            raise UnknownNameError("method", name, self._makers)
+        return self._makers[name]()
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._makers
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._makers)
+
+    def __len__(self) -> int:
+        return len(self._makers)
+
+
+METHODS: Final[Mapping[str, Method]] = _Methods(
+    {
+        "reverse": Reverse,
+        "forward": Forward,
+        "symbolic": _symbolic,
+        "forward_difference": lambda: Numerical("forward", 1, label="forward_difference"),
+        "backward_difference": lambda: Numerical("backward", 1, label="backward_difference"),
+        "central_difference": lambda: Numerical("central", 2, label="central_difference"),
+        "richardson": lambda: Numerical("richardson", label="richardson"),
+        "complex_step": lambda: Numerical("complex", 1, label="complex_step"),
+    }
+)
+"""The named methods. Their classes take options: ``Numerical(stencil="central", order=6)``."""
+
+
+def method_of(method: str | Method) -> Method:
+    """A method by its name, or the object itself."""
+    return METHODS[method] if isinstance(method, str) else method

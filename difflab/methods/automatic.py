@@ -1,0 +1,133 @@
+"""The automatic way: forward and reverse mode by the rules of the table.
+
+What flows: a graph comes in, and the graph of its values and Jacobian blocks goes out. One direction is one sweep;
+many are one sweep under a leading batch axis, over the unit vectors of the outputs (reverse) or inputs (forward).
+
+>>> import numpy as np
+>>> from difflab.ir.trace import trace
+>>> graph = trace(lambda x: np.sum(x**3), np.ones(2))
+>>> value, block = Reverse().derive(graph, [0]).graph(np.array([1.0, 2.0]))
+>>> value, block
+(np.float64(9.0), array([ 3., 12.]))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from difflab.interpretations.batches import batch
+from difflab.interpretations.cotangents import pullback
+from difflab.interpretations.tangents import pushforward, zeros
+from difflab.ir.build import broadcast, reshaped
+from difflab.ir.expr import Expr, Graph, constant, placeholder
+from difflab.ir.simplify import simplify
+from difflab.ir.tree import LEAF, Structure
+from difflab.methods.derivation import Derivation, Method
+
+
+@dataclass(frozen=True, slots=True)
+class Reverse:
+    """Reverse mode: one backward sweep gives the gradient of one output with respect to everything."""
+
+    name: str = "reverse"
+    exact: bool = True
+
+    def derive(self, graph: Graph, wrt: Sequence[int]) -> Derivation:
+        """Values and blocks by pullbacks."""
+        derivation = Derivation(None)
+        with derivation.timed("derive"):
+            inputs = [graph.inputs[i] for i in wrt]
+            blocks = [block for out in graph.outputs for block in _pulled(graph, out, inputs)]
+        with derivation.timed("simplify"):
+            derivation.graph = simplify(with_blocks(graph, blocks))
+        return derivation
+
+    def again(self) -> Method:
+        """Forward over reverse."""
+        return Forward()
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """Forward mode: one sweep carries the derivative along one direction; here all directions at once."""
+
+    name: str = "forward"
+    exact: bool = True
+
+    def derive(self, graph: Graph, wrt: Sequence[int]) -> Derivation:
+        """Values and blocks by pushforwards."""
+        derivation = Derivation(None)
+        with derivation.timed("derive"):
+            columns = [_pushed(graph, graph.inputs[i]) for i in wrt]
+            blocks = [column[k] for k in range(len(graph.outputs)) for column in columns]
+        with derivation.timed("simplify"):
+            derivation.graph = simplify(with_blocks(graph, blocks))
+        return derivation
+
+    def again(self) -> Method:
+        """Forward over forward."""
+        return self
+
+
+def derivative_blocks(graph: Graph, wrt: Sequence[int]) -> list[Expr]:
+    """The blocks by the cheaper mode, as the rules write them: constants are not folded yet."""
+    inputs = [graph.inputs[i] for i in wrt]
+    if all(out.size == 1 for out in graph.outputs):
+        return [block for out in graph.outputs for block in _pulled(graph, out, inputs)]
+    columns = [_pushed(graph, x) for x in inputs]
+    return [column[k] for k in range(len(graph.outputs)) for column in columns]
+
+
+def with_blocks(graph: Graph, blocks: Sequence[Expr]) -> Graph:
+    """The graph with blocks after its values, as a flat list of outputs."""
+    outputs = [*graph.outputs, *blocks]
+    return graph.with_outputs(outputs, Structure(list, (), (LEAF,) * len(outputs)))
+
+
+def _pulled(graph: Graph, out: Expr, inputs: list[Expr]) -> list[Expr]:
+    """The blocks of one output."""
+    if not out.differentiable:
+        return [broadcast(constant(0.0, x.dtype), out.shape + x.shape) for x in inputs]
+    if out.size == 1:
+        found = pullback([out], [broadcast(constant(1.0, out.dtype), out.shape)], inputs)
+        return [
+            reshaped(zeros(x) if ct is None else ct, out.shape + x.shape) for ct, x in zip(found, inputs, strict=True)
+        ]
+    ct = placeholder(out.shape, out.dtype, "cotangent")
+    found = pullback([out], [ct], inputs)
+    rows = [zeros(x) if part is None else part for part, x in zip(found, inputs, strict=True)]
+    many = _at_unit_vectors(graph, rows, ct)
+    return [reshaped(part, out.shape + x.shape) for part, x in zip(many, inputs, strict=True)]
+
+
+def _pushed(graph: Graph, x: Expr) -> list[Expr]:
+    """The blocks of all outputs for one input."""
+    if x.size == 1:
+        found = pushforward(graph.outputs, [x], [broadcast(constant(1.0, x.dtype), x.shape)])
+        return [
+            reshaped(zeros(out) if t is None else t, out.shape + x.shape)
+            for t, out in zip(found, graph.outputs, strict=True)
+        ]
+    t = placeholder(x.shape, x.dtype, "tangent")
+    found = pushforward(graph.outputs, [x], [t])
+    columns = [zeros(out) if part is None else part for part, out in zip(found, graph.outputs, strict=True)]
+    blocks = []
+    for part, out in zip(_at_unit_vectors(graph, columns, t), graph.outputs, strict=True):
+        order = (*range(1, out.ndim + 1), 0)
+        last: Any = np.transpose(part, order)  # type: ignore[call-overload]
+        blocks.append(reshaped(last, out.shape + x.shape))
+    return blocks
+
+
+def _at_unit_vectors(graph: Graph, outputs: list[Expr], direction: Expr) -> list[Expr]:
+    """The outputs for every unit vector as direction, along a leading axis."""
+    n = direction.size
+    sweep = Graph((*graph.inputs, direction), tuple(outputs))
+    many = batch(sweep, n, [False] * len(graph.inputs) + [True])
+    basis = constant(np.eye(n, dtype=direction.dtype).reshape(n, *direction.shape))
+    found = many.with_outputs(many.outputs, Structure(list, (), (LEAF,) * len(outputs)))(*graph.inputs, basis)
+    return list(found)

@@ -1,0 +1,62 @@
+"""What every method makes of a graph: a `Derivation`.
+
+What flows: a graph and the positions of the inputs to differentiate go in; a program comes out whose outputs are
+the values and then, for each output and each such input, one block of the Jacobian. The invariant is the shape
+law: ``block.shape == output.shape + input.shape``.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from difflab.ir.expr import Expr, Graph
+
+
+@dataclass(slots=True)
+class Derivation:
+    """The derivative of a graph, and what it took to make it."""
+
+    graph: Graph | None
+    """Values, then blocks. None where a method computes outside the IR (complex step)."""
+    run: Callable[..., list[Any]] | None = None
+    """How to compute where there is no graph: arrays in, values and blocks out."""
+    evaluations: int = 1
+    """How often one call evaluates the function (a batch of k counts k)."""
+    seconds: dict[str, float] = field(default_factory=dict)
+    """Time by phase."""
+    counts: dict[str, int] = field(default_factory=dict)
+    """Operation counts of what was made on the way."""
+
+    @contextmanager
+    def timed(self, phase: str) -> Iterator[None]:
+        """Add the time spent inside to a phase."""
+        start = time.perf_counter()
+        yield
+        self.seconds[phase] = self.seconds.get(phase, 0.0) + time.perf_counter() - start
+
+
+class Method(Protocol):
+    """A way to differentiate, with its options; a frozen value object."""
+
+    @property
+    def name(self) -> str:
+        """The name in `METHODS`, or a description where the options differ."""
+
+    @property
+    def exact(self) -> bool:
+        """Whether only rounding, and no truncation, separates the result from the truth."""
+
+    def derive(self, graph: Graph, wrt: Sequence[int]) -> Derivation:
+        """Differentiate every output of a graph with respect to some of its inputs."""
+
+    def again(self) -> Method:
+        """The method by which to differentiate its own result."""
+
+
+def floating(graph: Graph, wrt: Sequence[int]) -> list[Expr]:
+    """The inputs at those positions."""
+    return [graph.inputs[i] for i in wrt]

@@ -1,0 +1,351 @@
+"""The numerical way: differences of function values.
+
+What flows: points around x go into the function, all in one batch where it is traceable, and weighted sums of the
+values come out. The stencil text is plain NumPy, so that for a traceable function it is itself traced, and the
+derivative is a graph like any other method's; for an opaque one the same text runs on arrays.
+
+The invariant: steps that leave the domain (the value there is not finite) never enter a result. A stencil that
+does not fit falls back on one-sided ones, and where none fits the result is NaN.
+
+Step by theory (for a function and derivatives of order 1): the error of a stencil of order p is about
+eps |f| / h + |f^(p+1)| h^p, least at h ~ eps^(1/(p+1)) (Press et al., Numerical Recipes, section 5.7).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import cache
+from typing import Any, Final, Literal
+
+import numpy as np
+
+from difflab.errors import ArgumentError, UnknownNameError, UnsupportedError
+from difflab.interpretations.batches import batch
+from difflab.ir.expr import Expr, Graph, reachable
+from difflab.ir.row import CONSTANT
+from difflab.ir.simplify import simplify
+from difflab.methods.automatic import with_blocks
+from difflab.methods.derivation import Derivation, Method
+from difflab.ir.tree import LEAF, Structure
+
+Stencil = Literal["forward", "backward", "central", "richardson", "complex"]
+Evaluate = Callable[[Any], list[Any]]
+STENCILS: Final = ("forward", "backward", "central", "richardson", "complex")
+LEVELS: Final = 9
+BATCH_ELEMENTS: Final = 4_000_000
+NP: Any = np
+
+
+@cache
+def weights(offsets: tuple[int, ...]) -> tuple[float, ...]:
+    """The weights of values at x + k h that give h f'(x), exactly, by Lagrange's polynomials.
+
+    >>> weights((-1, 1))
+    (-0.5, 0.5)
+    """
+    found = []
+    for k in offsets:
+        rest = [j for j in offsets if j != k]
+        # The derivative at 0 of the polynomial that is 1 at k and 0 at the others.
+        slope = sum(
+            (math.prod((Fraction(-j) for j in rest if j != i), start=Fraction(1)) for i in rest), Fraction(0)
+        )
+        found.append(float(slope / math.prod((Fraction(k - j) for j in rest), start=Fraction(1))))
+    return tuple(found)
+
+
+def offsets_of(stencil: str, order: int) -> tuple[int, ...]:
+    """The points of a stencil, in steps from x."""
+    if stencil == "central":
+        return tuple(k for k in range(-order // 2, order // 2 + 1) if k)
+    return tuple(range(order + 1)) if stencil == "forward" else tuple(range(-order, 1))
+
+
+@dataclass(frozen=True, slots=True)
+class Numerical:
+    """Differentiation by differences.
+
+    Parameters
+    ----------
+    stencil
+        ``"forward"``, ``"backward"``, ``"central"``, ``"richardson"`` (central differences extrapolated over a
+        ladder of steps, with an error estimate) or ``"complex"`` (a step along the imaginary axis).
+    order
+        The order of the truncation error: 2, 4, 6 or 8 for central stencils, 1 to 8 for one-sided ones.
+    step
+        ``None``: optimal by theory, relative to ``max(|x|, 1)``. A float: a fixed step. ``("relative", r)``: r
+        times ``|x|`` (r where x is 0).
+    """
+
+    stencil: Stencil = "central"
+    order: int = 2
+    step: float | tuple[str, float] | None = None
+    label: str = ""
+    differences: int = 1
+
+    def __post_init__(self) -> None:
+        if self.stencil not in STENCILS:
+            raise UnknownNameError("stencil", self.stencil, STENCILS)
+        if self.differences < 1:
+            raise ArgumentError("differences must be at least 1")
+        allowed = (2, 4, 6, 8) if self.stencil == "central" else range(1, 9)
+        if self.order not in allowed:
+            raise ArgumentError(
+                f"a {self.stencil} stencil has no order {self.order}", f"choose one of {list(allowed)}"
+            )
+        size = self.step[1] if isinstance(self.step, tuple) else self.step
+        if size is not None and not (math.isfinite(size) and size > 0.0):
+            raise ArgumentError(f"a step must be positive and finite, not {size}", "leave it out for the best one")
+
+    @property
+    def name(self) -> str:
+        """The name of the method, or its options where it has no name."""
+        options = "" if self.step is None else f", step={self.step}"
+        return self.label or f"{self.stencil}(order={self.order}{options})"
+
+    @property
+    def exact(self) -> bool:
+        """A complex step is so small that its truncation error is below rounding."""
+        return self.stencil == "complex"
+
+    def again(self) -> Method:
+        """Steps for differences of differences are larger; complex steps do not nest."""
+        if self.stencil == "complex":
+            return Numerical("central", 2)
+        return replace(self, differences=self.differences + 1)
+
+    # -- the stencil, in plain NumPy -----------------------------------------------------------------------
+
+    def steps(self, x: Any) -> Any:
+        """The step for each component of a flat x."""
+        if isinstance(self.step, float | int):
+            return np.full(x.shape, float(self.step), x.dtype)
+        eps = float(np.finfo(x.dtype).eps)
+        size = NP.abs(x)
+        if self.step is not None:
+            return self.step[1] * NP.where(size > 0.0, size, 1.0)
+        power = 1.0 / (self.order + self.differences)
+        base = 0.1 if self.stencil == "richardson" else eps**power
+        # A power of two, so that h itself is exact and x + h loses as little as can be.
+        return 2.0 ** round(math.log2(base)) * NP.maximum(size, 1.0)
+
+    def blocks(self, evaluate: Evaluate, x: Any, directions: Any) -> list[Any]:
+        """Derivatives along unit directions, stacked: one array (directions, *output) an output.
+
+        `evaluate` takes points (k, n) and returns each output's values (k, *output).
+        """
+        h = NP.sum(self.steps(x) * directions, -1)
+        if self.stencil == "richardson":
+            return [best for best, _ in self.extrapolated(evaluate, x, directions, h)]
+        offsets = offsets_of(self.stencil, self.order)
+        values = [evaluate(x + (k * h)[:, None] * directions) for k in offsets]
+        found = []
+        for output in zip(*values, strict=True):
+            scale = NP.reshape(h, (-1, *(1,) * (output[0].ndim - 1)))
+            terms = [w * v for w, v in zip(weights(offsets), output, strict=True) if w]
+            total = terms[0]
+            for term in terms[1:]:
+                total = total + term
+            found.append(total / scale)
+        return found
+
+    def extrapolated(self, evaluate: Evaluate, x: Any, directions: Any, h: Any) -> list[tuple[Any, Any]]:
+        """Richardson's extrapolation, with the estimated error: for each output (best, error).
+
+        Central and one-sided differences are extrapolated apart over steps h, h/2, h/4, ...; the entry with the
+        least estimate wins. The estimate of a central entry includes the jump between the two sides, which
+        vanishes with h where f is smooth and stays at a kink.
+        """
+        eps = float(np.finfo(x.dtype).eps)
+        ladder = [h * 0.5**level for level in range(LEVELS)]
+        ups = [evaluate(x + step[:, None] * directions) for step in ladder]
+        downs = [evaluate(x - step[:, None] * directions) for step in ladder]
+        centre = evaluate(x + 0.0 * directions)
+        found = []
+        for i, middle in enumerate(centre):
+            scales = [NP.reshape(step, (-1, *(1,) * (middle.ndim - 1))) for step in ladder]
+            up = [(u[i] - middle) / s for u, s in zip(ups, scales, strict=True)]
+            down = [(middle - d[i]) / s for d, s in zip(downs, scales, strict=True)]
+            both = [0.5 * (u + d) for u, d in zip(up, down, strict=True)]
+            jumps = [u - d for u, d in zip(up, down, strict=True)]
+            noise = [eps * NP.abs(middle) / s for s in scales]
+            jump = [NP.abs(2.0 * b - a) for a, b in zip(jumps, jumps[1:], strict=False)]
+            candidates = [
+                (value, error + jump[level - 1])
+                for level, value, error in _romberg(both, noise, 2)
+            ]
+            candidates += [(v, 2.0 * e) for side in (up, down) for _, v, e in _romberg(side, noise, 1)]
+            values = NP.stack([v for v, _ in candidates])
+            errors = NP.stack([NP.where(NP.isfinite(v + e), e, np.inf) for v, e in candidates])
+            least = NP.min(errors, 0)
+            first = NP.argmin(errors, 0)[None]
+            best = NP.take_along_axis(values, first, 0)[0]
+            found.append((NP.where(least < np.inf, best, np.nan), least))
+        return found
+
+    def repaired(self, evaluate: Evaluate, x: Any, directions: Any) -> list[Any]:
+        """Like `blocks`, where the stencil may leave the domain: one-sided stencils take over there."""
+        found = self.blocks(evaluate, x, directions)
+        if self.stencil == "richardson":
+            return found
+        ladder = [replace(self, stencil=side, order=min(self.order, 8), label="") for side in ("forward", "backward")]
+        for other in ladder:
+            spare = other.blocks(evaluate, x, directions)
+            found = [NP.where(NP.isfinite(f), f, s) for f, s in zip(found, spare, strict=True)]
+        return found
+
+    @property
+    def points(self) -> int:
+        """Function evaluations for one direction."""
+        if self.stencil == "richardson":
+            return 2 * LEVELS + 1
+        if self.stencil == "complex":
+            return 1
+        return sum(1 for w in weights(offsets_of(self.stencil, self.order)) if w)
+
+    # -- on graphs and on callables --------------------------------------------------------------------------
+
+    def derive(self, graph: Graph, wrt: Sequence[int]) -> Derivation:
+        """Values and blocks of a traceable function, as a graph."""
+        size = sum(graph.inputs[i].size for i in wrt)
+        derivation = Derivation(None, evaluations=self.points * size)
+        if self.stencil == "complex":
+            derivation.run = _complex_step(graph, list(wrt))
+            return derivation
+        with derivation.timed("derive"):
+            columns = [self._columns(graph, i) for i in wrt]
+            blocks = [column[k] for k in range(len(graph.outputs)) for column in columns]
+        with derivation.timed("simplify"):
+            derivation.graph = simplify(with_blocks(graph, blocks))
+        return derivation
+
+    def _columns(self, graph: Graph, position: int) -> list[Any]:
+        """The blocks of all outputs for one input; in pieces, so that a batch stays within memory."""
+        x = graph.inputs[position]
+        largest = max(node.size for node in graph.nodes)
+        rows = max(1, min(x.size, BATCH_ELEMENTS // max(largest, 1)))
+        flat = NP.reshape(x, (x.size,))
+        pieces: list[list[Any]] = []
+        for start in range(0, x.size, rows):
+            directions = np.eye(x.size, dtype=x.dtype)[start : start + rows]
+            pieces.append(self.blocks(_batched(graph, position, len(directions)), flat, directions))
+        joined = [NP.concatenate(parts, 0) for parts in zip(*pieces, strict=True)]
+        return [_as_block(part, out.shape, x.shape) for part, out in zip(joined, graph.outputs, strict=True)]
+
+    def opaque(self, f: Callable[..., list[Any]], arrays: Sequence[Any], wrt: Sequence[int]) -> list[Any]:
+        """Values and blocks of any callable from arrays to a list of arrays."""
+        values = [np.asarray(value) for value in f(*arrays)]
+        columns = []
+        for i in wrt:
+            x = np.asarray(arrays[i])
+            flat, directions = x.reshape(-1), np.eye(x.size, dtype=x.dtype)
+            evaluate = _looped(f, arrays, i, x.shape)
+            if self.stencil == "complex":
+                found = _imaginary(evaluate, flat, directions)
+            else:
+                with np.errstate(all="ignore"):
+                    found = self.repaired(evaluate, flat, directions)
+            columns.append([_as_block(part, v.shape, x.shape) for part, v in zip(found, values, strict=True)])
+        return [*values, *[column[k] for k in range(len(values)) for column in columns]]
+
+
+def _romberg(first: list[Any], noise: list[Any], growth: int) -> list[tuple[int, Any, Any]]:
+    """The extrapolation table of differences whose error is a series in h^growth: (level, value, error)."""
+    found = []
+    row = [first[0]]
+    for level in range(1, len(first)):
+        following = [first[level]]
+        for column, before in enumerate(row):
+            factor = 2.0 ** (growth * (column + 1)) - 1.0
+            following.append(following[column] + (following[column] - before) / factor)
+            error = NP.maximum(NP.abs(following[-1] - following[-2]), NP.abs(following[-1] - before))
+            found.append((level, following[-1], error + noise[level]))
+        row = following
+    return found
+
+
+def _as_block(stacked: Any, output: tuple[int, ...], shape: tuple[int, ...]) -> Any:
+    """(directions, *output) as (*output, *input)."""
+    last = NP.transpose(stacked, (*range(1, len(output) + 1), 0))
+    return NP.reshape(last, output + shape)
+
+
+def _batched(graph: Graph, position: int, size: int) -> Evaluate:
+    """The graph's outputs for a batch of values of one input."""
+    count = len(graph.inputs)
+    many = batch(graph, size, [i == position for i in range(count)])
+    many = many.with_outputs(many.outputs, Structure(list, (), (LEAF,) * len(many.outputs)))
+    shape = graph.inputs[position].shape
+
+    def evaluate(points: Any) -> list[Any]:
+        arguments: list[Any] = list(graph.inputs)
+        arguments[position] = NP.reshape(points, (size, *shape))
+        found: list[Any] = many(*arguments)
+        return found
+
+    return evaluate
+
+
+def _looped(f: Callable[..., list[Any]], arrays: Sequence[Any], position: int, shape: tuple[int, ...]) -> Evaluate:
+    """The outputs of a callable for several values of one argument, one after the other."""
+
+    def evaluate(points: Any) -> list[Any]:
+        results = []
+        for point in points:
+            arguments = list(arrays)
+            arguments[position] = point.reshape(shape)
+            results.append([np.asarray(value) for value in f(*arguments)])
+        return [np.stack(output) for output in zip(*results, strict=True)]
+
+    return evaluate
+
+
+TINY: Final = 1e-100
+
+
+def _imaginary(evaluate: Evaluate, x: Any, directions: Any) -> list[Any]:
+    """The imaginary part of f(x + i h) / h (Squire & Trapp 1998): no subtraction, so no cancellation."""
+    tiny = TINY if x.dtype == np.float64 else 1e-30
+    values = evaluate(x + 1j * tiny * directions)
+    if not all(np.iscomplexobj(value) for value in values):
+        raise UnsupportedError(
+            "the function returned real numbers for a complex step", "it must use operations that carry complex ones"
+        )
+    return [value.imag / tiny for value in values]
+
+
+def _complex_step(graph: Graph, wrt: list[int]) -> Callable[..., list[Any]]:
+    """A graph's values and blocks by complex steps, run node by node on complex arrays."""
+    for node in graph.operations:
+        node.primitive.need("complex")
+    batches = {i: batch(graph, graph.inputs[i].size, [k == i for k in range(len(graph.inputs))]) for i in wrt}
+
+    def run(*arrays: Any) -> list[Any]:
+        columns = []
+        for i, many in batches.items():
+            x = np.asarray(arrays[i])
+
+            def evaluate(points: Any, i: int = i, many: Graph = many, x: Any = x) -> list[Any]:
+                known: dict[Expr, Any] = dict(zip(many.inputs, arrays, strict=True))
+                known[many.inputs[i]] = points.reshape(many.inputs[i].shape)
+                return _run_complex(many.outputs, known)
+
+            found = _imaginary(evaluate, x.reshape(-1), np.eye(x.size, dtype=x.dtype))
+            columns.append([_as_block(p, out.shape, x.shape) for p, out in zip(found, graph.outputs, strict=True)])
+        values = graph.with_outputs(graph.outputs, Structure(list, (), (LEAF,) * len(graph.outputs)))(*arrays)
+        return [*values, *[column[k] for k in range(len(values)) for column in columns]]
+
+    return run
+
+
+def _run_complex(outputs: Sequence[Expr], known: dict[Expr, Any]) -> list[Any]:
+    with np.errstate(all="ignore"):
+        for node in reachable(outputs, known):
+            if node not in known:
+                operands = [known[x] for x in node.operands]
+                rule = node.primitive.evaluate if node.primitive is CONSTANT else node.primitive.need("complex")
+                known[node] = rule(*operands, **dict(node.params))
+    return [np.asarray(known[out]) + 0j for out in outputs]

@@ -1,0 +1,599 @@
+"""The operators: from a function to a function that computes derivatives.
+
+What flows: arguments are read into a signature and arrays; the function is traced for that signature, a method
+derives a graph, the engine compiles it, and the program is kept. The invariants: one shape law,
+``jacobian.shape == output.shape + input.shape``; a program whose guards turn out differently at a later call, or
+whose function captured other objects since, is not used, and the function is traced again; on traced values an
+operator builds nodes, so that operators nest to any order.
+
+>>> import numpy as np
+>>> gradient(lambda x: np.sum(x**2))(np.array([1.0, 2.0]))
+array([2., 4.])
+>>> print(derivative(derivative(np.sin))(0.5) + np.sin(0.5))
+0.0
+"""
+
+from __future__ import annotations
+
+import functools
+import weakref
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from difflab.errors import ArgumentError, ShapeError, TraceError, UnknownNameError, UnsupportedError
+from difflab.interpretations.cotangents import pullback
+from difflab.interpretations.numbers import Program, compiled
+from difflab.interpretations.tangents import pushforward, zeros
+from difflab.interpretations.batches import batch
+from difflab.ir.build import lift, reshaped
+from difflab.ir.expr import Expr, Graph, substitute
+from difflab.ir.protocols import TracedArray
+from difflab.ir.simplify import simplify
+from difflab.ir.trace import parameter_names, read_arguments, record_guard, trace_signature
+from difflab.ir.tree import LEAF, Signature, Spec, Structure, flatten, leaf_count, unflatten
+from difflab.methods import Derivation, Forward, Method, Numerical, Reverse, method_of
+
+Function = Callable[..., Any]
+Argnums = int | Sequence[int]
+Finish = Callable[[list[Any]], Any]
+ENGINES = ("numpy",)
+VARIANTS = 64
+"""How many programs of one signature (ways through the guards) are kept."""
+
+
+@dataclass(slots=True)
+class Prepared:
+    """A derived and compiled function for one signature and one way through its guards."""
+
+    graph: Graph
+    derivation: Derivation
+    run: Callable[..., list[Any]]
+    program: Program | None
+    expected: list[Any]
+    finish: Finish
+    captured: list[Any]
+
+    def holds(self, outputs: list[Any]) -> bool:
+        """Whether the guards have the values for which this was traced."""
+        start = len(outputs) - len(self.expected)
+        for found, expected in zip(outputs[start:], self.expected, strict=True):
+            if not np.array_equal(found, expected):
+                return False
+        return True
+
+
+def captured_by(f: Function) -> list[Any]:
+    """The objects that a function reads from its closure and globals, to notice when they are replaced."""
+    if isinstance(f, Operator):
+        return captured_by(f.f)
+    code = getattr(f, "__code__", None)
+    if code is None:
+        return []
+    names = f.__globals__
+    found = [names[name] for name in code.co_names if name in names]
+    for cell in f.__closure__ or ():
+        try:
+            found.append(cell.cell_contents)
+        except ValueError:  # a cell that is not filled yet
+            found.append(None)
+    return found
+
+
+class Operator:
+    """What all operators are: a function with its options and the programs made for it so far."""
+
+    def __init__(self, f: Function, argnums: Argnums, method: str | Method | None, engine: str) -> None:
+        if not callable(f):
+            raise ArgumentError(f"a function is needed, not {type(f).__name__}", "pass the function itself, not f(x)")
+        if engine not in ENGINES:
+            raise UnknownNameError("engine", engine, ENGINES)
+        self.f = f
+        self.argnums = argnums
+        self.method = method if method is None else method_of(method)
+        self.engine = engine
+        self.programs: dict[Signature, list[Prepared]] = {}
+        functools.update_wrapper(self, f, assigned=("__name__", "__doc__"), updated=())
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__.lower()} of {getattr(self.f, '__name__', self.f)}>"
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        signature, arrays = read_arguments(args, kwargs)
+        for array in arrays:
+            if isinstance(array, TracedArray):
+                return self._inlined(signature, arrays)
+        captured = captured_by(self.f)
+        for prepared in self.programs.get(signature, ()):
+            if not all(map(_is, captured, prepared.captured)):
+                continue
+            with np.errstate(all="ignore"):
+                try:
+                    outputs = prepared.run(*arrays)
+                except (ArithmeticError, ValueError, np.linalg.LinAlgError):
+                    if prepared.expected:
+                        continue  # the wrong way through the guards may fail
+                    raise
+            if prepared.holds(outputs):
+                return prepared.finish(outputs)
+        return self._first(signature, arrays)
+
+    def prepare(self, *args: Any, **kwargs: Any) -> Prepared:
+        """Trace, derive and compile for these arguments, without running."""
+        signature, arrays = read_arguments(args, kwargs)
+        return self._prepared(signature, arrays)
+
+    def _first(self, signature: Signature, arrays: list[Any]) -> Any:
+        """The first call of a signature, or the first through its guards."""
+        try:
+            prepared = self._prepared(signature, arrays)
+        except (TraceError, UnsupportedError):
+            if isinstance(self.method, Numerical):
+                return self._opaque(signature, arrays)
+            raise
+        kept = self.programs.setdefault(signature, [])
+        kept.insert(0, prepared)
+        del kept[VARIANTS:]
+        with np.errstate(all="ignore"):
+            return prepared.finish(prepared.run(*arrays))
+
+    def _prepared(self, signature: Signature, arrays: list[Any]) -> Prepared:
+        captured = captured_by(self.f)
+        graph = trace_signature(self.f, signature, arrays)
+        derivation, finish = self._derived(signature, graph)
+        expected = [guard.value for guard in graph.guards]
+        if derivation.graph is None:
+            assert derivation.run is not None
+            return Prepared(graph, derivation, derivation.run, None, [], finish, captured)
+        with derivation.timed("compile"):
+            program = compiled(derivation.graph)
+        expected = [guard.value for guard in derivation.graph.guards]
+        return Prepared(graph, derivation, program, program, expected, finish, captured)
+
+    def _inlined(self, signature: Signature, arrays: list[Any]) -> Any:
+        """On traced values: nodes instead of numbers."""
+        graph = trace_signature(self.f, signature, arrays)
+        derivation, finish = self._derived(signature, graph)
+        if derivation.graph is None:
+            assert self.method is not None
+            raise UnsupportedError(f"{self.method.name} cannot be nested inside another derivative", "use reverse")
+        actual = dict(zip(graph.inputs, map(lift, arrays), strict=True))
+        for guard in derivation.graph.guards:
+            record_guard(substitute([guard.expr], actual)[0], guard.value)
+        return finish(substitute(derivation.graph.outputs, actual))
+
+    def _opaque(self, signature: Signature, arrays: list[Any]) -> Any:
+        """Differences of a function that cannot be traced."""
+        assert isinstance(self.method, Numerical)
+        trees: list[Structure] = []
+
+        def flat(*points: Any) -> list[Any]:
+            rest = iter(points)
+            leaves = [next(rest) if isinstance(spec, Spec) else spec.value for spec in signature.leaves]
+            args, kwargs = unflatten(signature.structure, leaves)
+            values, tree = flatten(self.f(*args, **kwargs))
+            trees[:] = [tree]
+            return values
+
+        chosen = self.chosen(signature)
+        wrt = [i for part in chosen for i in part.positions]
+        outputs = self.method.opaque(flat, [np.asarray(a) for a in arrays], wrt)
+        count = leaf_count(trees[0])
+        self._check_shapes(None, [np.shape(value) for value in outputs[:count]], chosen)
+        return self.finisher(chosen, trees[0], count)(outputs if self.values else outputs[count:])
+
+    # -- what the kinds of operators differ in ---------------------------------------------------------------
+
+    values = False
+    """Whether the results start with the function's values."""
+
+    def _derived(self, signature: Signature, graph: Graph) -> tuple[Derivation, Finish]:
+        """The derivative of a graph, and how its outputs become the result."""
+        chosen = self.chosen(signature)
+        self._check_shapes(graph, [out.shape for out in graph.outputs], chosen)
+        wrt = [i for part in chosen for i in part.positions]
+        derivation = self._method_for(graph, wrt).derive(graph, wrt)
+        count = len(graph.outputs)
+        if not self.values:
+            if derivation.graph is not None:
+                derivation.graph = simplify(derivation.graph.with_outputs(derivation.graph.outputs[count:]))
+            elif derivation.run is not None:
+                both = derivation.run
+                derivation.run = lambda *arrays: both(*arrays)[count:]
+        return derivation, self.finisher(chosen, graph.output_tree, count)
+
+    def _method_for(self, graph: Graph, wrt: Sequence[int]) -> Method:
+        """The method asked for, or the cheaper mode by shape."""
+        if self.method is not None:
+            return self.method
+        inputs = sum(graph.inputs[i].size for i in wrt)
+        outputs = sum(out.size for out in graph.outputs)
+        return Forward() if inputs <= outputs else Reverse()
+
+    def _check_shapes(
+        self, graph: Graph | None, shapes: list[tuple[int, ...]], chosen: list[Argument]
+    ) -> None:
+        """Raise where the operator does not take such outputs."""
+
+    def finisher(self, chosen: list[Argument], tree: Structure, count: int) -> Finish:
+        """How a flat list of results, values first where there are any, becomes what the user gets."""
+        width = sum(len(part.positions) for part in chosen)
+        first = count if self.values else 0
+        single = isinstance(self.argnums, int)
+
+        def finish(outputs: list[Any]) -> Any:
+            starts = range(first, first + count * width, width or 1)
+            rows = [_by_argument(chosen, outputs[start : start + width], single) for start in starts]
+            blocks = rows[0] if tree is LEAF else unflatten(tree, rows)
+            return (unflatten(tree, outputs[:count]), blocks) if self.values else blocks
+
+        return finish
+
+    def chosen(self, signature: Signature) -> list[Argument]:
+        """The arguments to differentiate, as positions among the arrays."""
+        positional = signature.structure.children[0].children
+        names = signature.paths(parameter_names(self.f))
+        numbers = [self.argnums] if isinstance(self.argnums, int) else list(self.argnums)
+        found = []
+        leaves_of = [leaf_count(child) for child in positional]
+        for number in numbers:
+            if not -len(positional) <= number < len(positional):
+                raise ArgumentError(
+                    f"argnums={number}, but the function was called with {len(positional)} positional arguments",
+                    "pass the argument to differentiate by position",
+                )
+            index = number % len(positional)
+            start = sum(leaves_of[:index])
+            leaves = range(start, start + leaves_of[index])
+            for i in leaves:
+                _check_float(names[i], signature.leaves[i])
+            before = sum(isinstance(spec, Spec) for spec in signature.leaves[:start])
+            found.append(Argument(positional[index], tuple(range(before, before + len(leaves)))))
+        return found
+
+
+def _is(left: object, right: object) -> bool:
+    return left is right
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """An argument to differentiate: its tree, and the positions of its leaves among all arrays."""
+
+    structure: Structure
+    positions: tuple[int, ...]
+
+
+def _check_float(name: str, spec: Any) -> None:
+    if isinstance(spec, Spec):
+        if spec.dtype.kind == "f":
+            return
+        kind = "booleans" if spec.dtype.kind == "b" else "integers"
+        raise ArgumentError(f"{name} is an array of {kind}; derivatives need floats", "pass x.astype(float)")
+    if spec.kind in (int, bool):
+        raise ArgumentError(f"{name} is the integer {spec.value}; derivatives need floats", f"pass {spec.value}.0")
+    raise ArgumentError(
+        f"{name} is a {spec.kind.__name__}; derivatives need floats or float arrays",
+        "convert it to a NumPy array, or choose another argument with argnums",
+    )
+
+
+def _by_argument(chosen: list[Argument], blocks: Sequence[Any], single: bool) -> Any:
+    """Blocks in order, as one tree an argument."""
+    trees, start = [], 0
+    for part in chosen:
+        stop = start + len(part.positions)
+        trees.append(unflatten(part.structure, blocks[start:stop]))
+        start = stop
+    return trees[0] if single else tuple(trees)
+
+
+class Jacobian(Operator):
+    """All blocks: for each output, for each chosen argument, a tree of arrays."""
+
+
+class Gradient(Operator):
+    """The one row of blocks of a scalar output."""
+
+    def _check_shapes(
+        self, graph: Graph | None, shapes: list[tuple[int, ...]], chosen: list[Argument]
+    ) -> None:
+        if len(shapes) != 1 or shapes[0] != ():
+            what = f"an array of shape {shapes[0]}" if len(shapes) == 1 else f"{len(shapes)} arrays"
+            raise ShapeError(
+                f"a gradient needs a scalar output, but {self.__name__} returned {what}",
+                "use jacobian, or reduce the output, for example with np.sum",
+            )
+
+
+class ValueAndGradient(Gradient):
+    """A scalar output and its gradient by one program."""
+
+    values = True
+
+
+class Derivative(Operator):
+    """The derivative by a scalar argument; elementwise where the function is elementwise."""
+
+    def _check_shapes(
+        self, graph: Graph | None, shapes: list[tuple[int, ...]], chosen: list[Argument]
+    ) -> None:
+        if graph is None:
+            return
+        inputs = [graph.inputs[i] for part in chosen for i in part.positions]
+        if any(x.shape for x in inputs):
+            raise ShapeError(
+                f"derivative needs a scalar argument, but {self.__name__} got an array of shape"
+                f" {inputs[0].shape} and is not elementwise",
+                "use gradient or jacobian",
+            )
+
+    def _derived(self, signature: Signature, graph: Graph) -> tuple[Derivation, Finish]:
+        arrays = [x for x in graph.inputs if x.shape]
+        if len(arrays) == 1 and not graph.guards and _is_elementwise(graph, arrays[0]):
+            return self._elementwise(signature, graph, arrays[0])
+        return super()._derived(signature, graph)
+
+    def _elementwise(self, signature: Signature, graph: Graph, x: Expr) -> tuple[Derivation, Finish]:
+        """Derive at a scalar, then compute for every element at once."""
+        leaves = [s._replace(shape=()) if isinstance(s, Spec) else s for s in signature.leaves]
+        single = signature._replace(leaves=tuple(leaves))
+        scalar = trace_signature(self.f, single, [np.ones((), y.dtype) for y in graph.inputs])
+        derivation, _ = super()._derived(single, scalar)
+        if derivation.graph is None:
+            raise UnsupportedError(f"{self.method} has no elementwise form", "loop over the elements")
+        flags = [y is x for y in graph.inputs]
+        flat = batch(derivation.graph, x.size, flags)
+        inside = dict(zip(flat.inputs, graph.inputs, strict=True))
+        inside[flat.inputs[flags.index(True)]] = reshaped(x, (x.size,))
+        (found,) = substitute(flat.outputs, inside)
+        derivation.graph = simplify(graph.with_outputs([reshaped(found, x.shape)]))
+        return derivation, lambda outputs: outputs[0]
+
+
+def _is_elementwise(graph: Graph, x: Expr) -> bool:
+    """Whether the one output has the input's shape and all operations are pointwise."""
+    return (
+        len(graph.outputs) == 1
+        and graph.outputs[0].shape == x.shape
+        and all(node.primitive.kind == "pointwise" for node in graph.operations)
+    )
+
+
+class Compiled(Operator):
+    """The function itself, traced and compiled."""
+
+    def __init__(self, f: Function, engine: str = "numpy") -> None:
+        super().__init__(f, (), None, engine)
+
+    def _derived(self, signature: Signature, graph: Graph) -> tuple[Derivation, Finish]:
+        tree = graph.output_tree
+        count = len(graph.outputs)
+        return Derivation(simplify(graph)), lambda outputs: unflatten(tree, outputs[:count])
+
+
+# -- the public functions --------------------------------------------------------------------------------------
+
+
+def derivative(
+    f: Function, *, argnums: Argnums = 0, method: str | Method = "reverse", engine: str = "numpy"
+) -> Derivative:
+    """The derivative of a function by a scalar argument.
+
+    Parameters
+    ----------
+    f
+        A plain NumPy function; its output may have any shape. Where f is elementwise the argument may be an array,
+        and so is the result.
+    argnums
+        Which positional argument, or arguments.
+    method
+        A name in `METHODS`, or a method object such as ``Numerical(stencil="central", order=6)``.
+    engine
+        What runs the program: ``"numpy"``.
+
+    Returns
+    -------
+    callable
+        Takes the arguments of f; returns the derivative, with the shape of f's output.
+
+    Raises
+    ------
+    ArgumentError
+        If the argument is an integer, or not a number.
+    ShapeError
+        If it is an array and f is not elementwise.
+
+    Examples
+    --------
+    >>> print(derivative(np.tanh)(20.0))
+    1.6993417021166355e-17
+    >>> derivative(np.square)(np.array([1.0, 2.0]))
+    array([2., 4.])
+    """
+    return Derivative(f, argnums, method, engine)
+
+
+def gradient(
+    f: Function, *, argnums: Argnums = 0, method: str | Method = "reverse", engine: str = "numpy"
+) -> Gradient:
+    """The gradient of a scalar-valued function; parameters as for `derivative`.
+
+    The argument may be an array of any shape or a tree (dicts, lists, tuples) of arrays; the gradient has its
+    shape. `ShapeError` where the output is not a scalar.
+
+    Examples
+    --------
+    >>> gradient(lambda w: np.sum(w["a"] * w["b"]))({"a": np.array([1.0, 2.0]), "b": np.array([3.0, 4.0])})
+    {'a': array([3., 4.]), 'b': array([1., 2.])}
+    """
+    return Gradient(f, argnums, method, engine)
+
+
+def value_and_gradient(
+    f: Function, *, argnums: Argnums = 0, method: str | Method = "reverse", engine: str = "numpy"
+) -> ValueAndGradient:
+    """A scalar-valued function and its gradient together, sharing their work.
+
+    Examples
+    --------
+    >>> value_and_gradient(lambda x: np.sum(x**2))(np.array([1.0, 2.0]))
+    (np.float64(5.0), array([2., 4.]))
+    """
+    return ValueAndGradient(f, argnums, method, engine)
+
+
+def jacobian(
+    f: Function, *, argnums: Argnums = 0, method: str | Method | None = None, engine: str = "numpy"
+) -> Jacobian:
+    """The Jacobian: ``jacobian(f)(x).shape == f(x).shape + x.shape``, for each output and argument array.
+
+    Without a method, forward mode where there are no more inputs than outputs, else reverse mode.
+
+    Examples
+    --------
+    >>> jacobian(lambda x: x[:2] * x[2])(np.array([1.0, 2.0, 3.0]))
+    array([[3., 0., 1.],
+           [0., 3., 2.]])
+    """
+    return Jacobian(f, argnums, method, engine)
+
+
+def hessian(
+    f: Function, *, argnums: Argnums = 0, method: str | Method = "reverse", engine: str = "numpy"
+) -> Jacobian:
+    """The Hessian of a scalar-valued function; its shape is ``x.shape + x.shape``.
+
+    With an automatic method, forward mode over that gradient; with any other, the method twice.
+
+    Examples
+    --------
+    >>> hessian(lambda x: x[0] ** 2 * x[1])(np.array([1.0, 2.0]))
+    array([[4., 2.],
+           [2., 0.]])
+    """
+    first = method_of(method)
+    inner = first if first.exact else first.again()
+    return Jacobian(Gradient(f, argnums, inner, engine), argnums, first.again(), engine)
+
+
+_compiled_once: weakref.WeakKeyDictionary[Any, dict[Any, Compiled]] = weakref.WeakKeyDictionary()
+
+
+def _once(f: Function, kind: Callable[..., Any]) -> Compiled:
+    """The compiled form of `kind` applied to f, made once for each f that can be weakly referenced."""
+
+    def applied(*args: Any) -> Any:
+        return kind(f, *args)
+
+    functools.update_wrapper(applied, kind)
+    try:
+        known = _compiled_once.setdefault(f, {})
+    except TypeError:
+        return Compiled(applied)
+    if kind not in known:
+        # The compiled form must not keep f alive through the table that is keyed by f.
+        reference = weakref.ref(f)
+        known[kind] = Compiled(lambda *args: kind(reference(), *args))
+    return known[kind]
+
+
+def _traced(f: Function, args: tuple[Any, ...]) -> tuple[Graph, dict[Expr, Expr], Signature]:
+    """The graph of f at traced arguments, its guards handed to the trace around it."""
+    signature, arrays = read_arguments(args, {})
+    graph = trace_signature(f, signature, arrays)
+    actual = dict(zip(graph.inputs, map(lift, arrays), strict=True))
+    for guard in graph.guards:
+        record_guard(substitute([guard.expr], actual)[0], guard.value)
+    return graph, actual, signature
+
+
+def _aligned(kind: str, given: Any, like: Any, expected: Sequence[Expr]) -> list[Expr]:
+    """The leaves of tangents or cotangents, checked against what they belong to."""
+    leaves, structure = flatten(given)
+    wanted = flatten(like)[1] if not isinstance(like, Structure) else like
+    nodes = [lift(leaf) for leaf in leaves if isinstance(leaf, (Expr, np.ndarray, np.generic, float, int))]
+    if structure != wanted and leaf_count(structure) != leaf_count(wanted):
+        raise ShapeError(f"the {kind}s form another tree than what they belong to", "give one for each array")
+    for node, x in zip(nodes, expected, strict=True):
+        if node.shape != x.shape:
+            raise ShapeError(f"a {kind} of shape {node.shape} for a value of shape {x.shape}", "shapes must agree")
+    return [node.astype(x.dtype) for node, x in zip(nodes, expected, strict=True)]
+
+
+def _push(f: Function, args: tuple[Any, ...], tangents: tuple[Any, ...]) -> Any:
+    graph, actual, _ = _traced(f, args)
+    moving = _aligned("tangent", tangents, args, graph.inputs)
+    found = pushforward(graph.outputs, graph.inputs, [t if x.differentiable else None for t, x in zip(moving, graph.inputs, strict=True)])  # noqa: E501
+    spelt = [zeros(out) if t is None else t for t, out in zip(found, graph.outputs, strict=True)]
+    results = substitute([*graph.outputs, *spelt], actual)
+    count = len(graph.outputs)
+    return unflatten(graph.output_tree, results[:count]), unflatten(graph.output_tree, results[count:])
+
+
+def _pull(f: Function, args: tuple[Any, ...], cotangent: Any) -> Any:
+    graph, actual, signature = _traced(f, args)
+    given = _aligned("cotangent", cotangent, graph.output_tree, graph.outputs)
+    found = pullback(graph.outputs, given, graph.inputs)
+    spelt = [zeros(x) if ct is None else ct for ct, x in zip(found, graph.inputs, strict=True)]
+    rest = iter(substitute(spelt, actual))
+    leaves = [next(rest) if isinstance(spec, Spec) else None for spec in signature.leaves]
+    return unflatten(signature.structure.children[0], leaves)
+
+
+def jvp(f: Function, args: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Any, Any]:
+    """A value and its tangent: the Jacobian times a vector, by forward mode.
+
+    Parameters
+    ----------
+    args, tangents
+        Tuples of the arguments and of their tangents, of equal shapes.
+
+    Examples
+    --------
+    >>> value, tangent = jvp(np.sin, (0.0,), (2.0,))
+    >>> print(value, tangent)
+    0.0 2.0
+    """
+    return tuple(_once(f, _push)(tuple(args), tuple(tangents)))  # type: ignore[return-value]
+
+
+def vjp(f: Function, *args: Any) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
+    """A value, and the pullback that takes a cotangent of it to a tuple of the arguments' cotangents.
+
+    Examples
+    --------
+    >>> value, pull = vjp(lambda x, y: x * y, 2.0, 3.0)
+    >>> [float(ct) for ct in pull(1.0)]
+    [3.0, 2.0]
+    """
+
+    def pull(cotangent: Any) -> tuple[Any, ...]:
+        return tuple(_once(f, _pull)(args, cotangent))
+
+    return _once(f, _value)(*args), pull
+
+
+def _value(f: Function, *args: Any) -> Any:
+    return f(*args)
+
+
+def hvp(f: Function, args: tuple[Any, ...], tangents: tuple[Any, ...]) -> Any:
+    """The Hessian of a scalar-valued function times a vector, by forward over reverse mode.
+
+    One argument gives an array (or tree), several give a tuple of them.
+
+    Examples
+    --------
+    >>> hvp(lambda x: np.sum(x**3), (np.array([1.0, 2.0]),), (np.array([1.0, 1.0]),))
+    array([ 6., 12.])
+    """
+    return _once(f, _hessian_push)(tuple(args), tuple(tangents))
+
+
+def _hessian_push(f: Function, args: tuple[Any, ...], tangents: tuple[Any, ...]) -> Any:
+    chosen: Argnums = 0 if len(args) == 1 else tuple(range(len(args)))
+    return _push(Gradient(f, chosen, Reverse(), "numpy"), args, tangents)[1]
+

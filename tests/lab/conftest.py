@@ -1,0 +1,75 @@
+"""A project of its own for each test: a toy experiment, with switches to slow or break it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from difflab.lab.experiment import Experiment, load
+from difflab.lab.runner import main
+
+
+class Project:
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.folder = root / "experiments"
+        self.folder.mkdir()
+        (root / "pyproject.toml").touch()
+        self.file = self.folder / "toy.py"
+        self.file.write_text(Path(__file__).with_name("toy.py").read_text())
+        self.store = root / ".difflab" / "store" / "toy"
+        self.reports = root / ".difflab" / "smoke"
+        self.report = self.reports / "toy"
+
+    @property
+    def experiment(self) -> Experiment:
+        return load(self.file)
+
+    def run(self, *arguments: str) -> int:
+        """The exit code of the toy's command line, with the smallest preset."""
+        with pytest.raises(SystemExit) as stop:
+            main(self.experiment, ["--preset", "smoke", *arguments])
+        assert isinstance(stop.value.code, int)
+        return stop.value.code
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        command = [sys.executable, str(self.file), "--preset", "smoke", *arguments]
+        return subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=self.root
+        )
+
+    def switch(self, name: str, on: bool = True) -> None:
+        path = self.folder / name
+        path.touch() if on else path.unlink()
+
+    def measured(self) -> list[list[object]]:
+        """What has been measured since this was asked last."""
+        log = self.folder / "log"
+        lines = log.read_text().splitlines() if log.exists() else []
+        log.unlink(missing_ok=True)
+        return [json.loads(line) for line in lines]
+
+    def pages(self) -> dict[str, bytes]:
+        """All files of the reports."""
+        files = [path for path in self.reports.rglob("*") if path.is_file()]
+        return {path.relative_to(self.reports).as_posix(): path.read_bytes() for path in files}
+
+    def html(self) -> str:
+        return (self.report / "index.html").read_text()
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return Project(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project that has been run once; tests that use it only read."""
+    project = Project(tmp_path_factory.mktemp("done"))
+    assert project.run() == 0
+    return project

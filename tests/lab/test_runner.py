@@ -1,0 +1,302 @@
+"""Laws of a run: nothing finished is lost, nothing unfinished is used, nothing depends on order."""
+
+from __future__ import annotations
+
+import errno
+import json
+import math
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from difflab.errors import ArgumentError, DomainError, UnknownNameError
+from difflab.lab.experiment import case_generator, case_list, discover, preset
+from difflab.lab.records import Outcome, Store, describe_change, load_rows
+from difflab.lab.runner import Options, attempt, run_all
+
+CASES = 9
+
+
+def test_rows_hold_the_deterministic_columns_and_timings_the_others(done):
+    lines = (done.report / "rows.csv").read_text().splitlines()
+    head = "case_id,case_row,method,steps,layers,seed,status,place,special,left,note"
+    assert lines[0] == head
+    assert len(lines) == 1 + 5 * CASES
+    timings = (done.report / "timings.csv").read_text().splitlines()
+    assert timings[0] == "case_id,case_row,seconds,case_seconds"
+    assert len(timings) == len(lines)
+
+
+def test_floats_survive_store_and_csv(done):
+    values = [math.nan, math.inf, -math.inf, -0.0, 1 / 3]
+    rows = load_rows(done.report)
+    text = json.loads(next(done.store.glob("*.json")).read_text())
+    for found in (rows.special.head(5), [row["special"] for row in text["rows"]]):
+        np.testing.assert_array_equal(found, values)
+        assert math.copysign(1, list(found)[3]) == -1
+    cases = case_list(done.experiment, preset("smoke"))
+    fresh = attempt(done.experiment, next(iter(cases.values())))
+    assert rows.left[0] == fresh.rows[0]["left"]
+
+
+def test_a_second_run_measures_nothing_and_changes_no_byte(project):
+    assert project.run() == 0
+    assert len(project.measured()) == CASES
+    before = project.pages()
+    assert project.run() == 0
+    assert project.measured() == []
+    assert project.pages() == before
+
+
+def test_fresh_measures_all_again_and_gets_the_same_rows(project):
+    project.run()
+    before = (project.report / "rows.csv").read_bytes()
+    project.measured()
+    assert project.run("--fresh") == 0
+    assert len(project.measured()) == CASES
+    assert (project.report / "rows.csv").read_bytes() == before
+
+
+def test_jobs_change_no_row_and_timed_cases_run_alone(project):
+    assert project.run("--jobs", "2") == 0
+    rows = (project.report / "rows.csv").read_bytes()
+    log = project.measured()
+    assert len(log) == CASES
+    assert [pid for pid, method, *_ in log if method == "clock"] == [os.getpid()]
+    assert all(pid != os.getpid() for pid, method, *_ in log if method != "clock")
+    assert log[-1][1] == "clock"
+    other = project.root / "other"
+    assert project.run("--fresh", "--output", str(other)) == 0
+    assert (other / "toy" / "rows.csv").read_bytes() == rows
+
+
+def test_a_failed_case_is_shown_not_stored_and_makes_the_exit_code_1(project, capsys):
+    project.switch("broken")
+    assert project.run() == 1
+    printed = capsys.readouterr().err
+    assert "failed: method=shift steps=2 layers=[3,1] seed=0: ValueError" in printed
+    assert "python experiments/toy.py --preset smoke" in printed
+    assert len(list(project.store.glob("*.json"))) == CASES - 2
+    rows = load_rows(project.report)
+    assert list(rows.status).count("failed") == 2
+    assert rows.left.notna().sum() == 5 * (CASES - 2)
+    assert "2 cases failed" in project.html()
+    assert "&lt;b&gt;no&lt;/b&gt; halving today" in project.html()
+    assert "ValueError: <b>no</b> halving today" in (project.report / "README.md").read_text()
+
+    project.switch("broken", on=False)
+    project.measured()
+    assert project.run() == 0
+    assert len(project.measured()) == 2
+    assert "failed" not in project.html().partition("</style>")[2]
+    assert "8 rows added." in project.html()  # each failed case had a row
+
+
+DAMAGE = {
+    "torn": lambda text: text[: len(text) // 2],
+    "empty": lambda text: "",
+    "a list": lambda text: "[]",
+    "foreign": lambda text: text.replace('"experiment": "toy"', '"experiment": "other"'),
+    "another case": lambda text: text.replace('"seed": ', '"seed": 9'),
+    "no rows": lambda text: text.replace('"rows": [', '"rows": [[1], '),
+    "a reserved column": lambda text: text.replace('"left"', '"layers"'),
+}
+
+
+def test_damaged_files_are_reported_and_measured_again(project, capsys):
+    project.run()
+    before = (project.report / "rows.csv").read_bytes()
+    paths = sorted(project.store.glob("*.json"))[: len(DAMAGE)]
+    for path, damage in zip(paths, DAMAGE.values(), strict=True):
+        path.write_text(damage(path.read_text()))
+    project.measured()
+    assert project.run() == 0
+    assert len(project.measured()) == len(DAMAGE)
+    printed = capsys.readouterr().err
+    assert all(f"{path} is measured again" in printed for path in paths)
+    assert (project.report / "rows.csv").read_bytes() == before
+
+
+def test_another_version_uses_no_stored_case(project):
+    project.run()
+    project.measured()
+    project.file.write_text(project.file.read_text().replace("version=1", "version=2"))
+    assert project.run() == 0
+    assert len(project.measured()) == CASES
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_interrupt_stops_promptly_and_keeps_what_is_finished(project, jobs):
+    project.switch("slow")
+    process = project.start("--jobs", jobs)
+    _wait_for(lambda: list(project.store.glob("*.json")), process)
+    process.send_signal(signal.SIGINT)
+    start = time.monotonic()
+    _, errors = process.communicate(timeout=20)
+    assert time.monotonic() - start < 5
+    assert process.returncode == 130, errors
+    assert "python experiments/toy.py --preset smoke" in errors
+    assert "Traceback" not in errors
+    project.switch("slow", on=False)
+    kept = len(list(project.store.glob("*.json")))
+    project.measured()
+    assert project.run() == 0
+    assert len(project.measured()) == CASES - kept
+
+
+def test_a_killed_run_resumes(project):
+    project.switch("slow")
+    process = project.start()
+    _wait_for(lambda: list(project.store.glob("*.json")), process)
+    process.kill()
+    process.communicate()
+    project.switch("slow", on=False)
+    kept = len(list(project.store.glob("*.json")))
+    project.measured()
+    assert project.run() == 0
+    assert len(project.measured()) == CASES - kept < CASES
+
+
+def _wait_for(condition, process):
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert process.poll() is None and time.monotonic() < deadline, process.communicate()
+        time.sleep(0.02)
+
+
+def test_a_worker_that_dies_is_said_and_loses_nothing(project, capsys):
+    project.run("--only", "method=divide")
+    project.switch("dies")
+    assert project.run("--jobs", "2") == 1
+    assert "a worker process died" in capsys.readouterr().err
+    assert len(list(project.store.glob("*.json"))) == 4
+
+
+def test_a_full_disk_is_said_and_loses_nothing(project, capsys, monkeypatch):
+    replace, room = os.replace, [3]
+
+    def full(source: Path, target: Path) -> None:
+        room[0] -= 1
+        if room[0] < 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        replace(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", full)
+        assert project.run() == 1
+    printed = capsys.readouterr().err
+    assert "No space left on device" in printed and "remedy: make room" in printed
+    assert len(list(project.store.iterdir())) == 3
+    project.measured()
+    assert project.run() == 0
+    assert len(project.measured()) == CASES - 3
+
+
+def test_only_measures_what_fits_and_the_page_says_how_many(project, capsys):
+    assert project.run("--only", "method=shift", "--only", "steps=1", "--only", "steps=2") == 0
+    assert {method for _, method, *_ in project.measured()} == {"shift"}
+    assert f"Incomplete: 4 of {CASES} cases" in project.html()
+    assert project.run("--only", "metod=shift") == 1
+    assert "did you mean 'method'" in capsys.readouterr().err
+    assert project.run("--only", "steps=9") == 1
+    assert "no case fits steps=9" in capsys.readouterr().err
+    assert project.run("--only", "steps") == 1
+    assert project.run("--only", "layers=[]") == 0
+    assert len(project.measured()) == 1
+
+
+def test_list_counts_and_estimates_and_measures_nothing(project, capsys):
+    project.run("--only", "method=clock")
+    project.measured()
+    capsys.readouterr()
+    assert project.run("--list") == 0
+    printed = capsys.readouterr().out
+    assert printed.count("to do   method=") == CASES - 1
+    assert f"{CASES} cases, 1 stored, {CASES - 1} to do, about 0 s" in printed
+    assert project.measured() == []
+
+
+def test_options_are_checked(project, capsys):
+    assert project.run("--seeds", "0") == 2
+    assert "0 seeds" in capsys.readouterr().err
+    assert project.run("--seeds", "1") == 0
+    assert len(project.measured()) == 5
+    assert "toy.py --preset smoke --seeds 1" in project.html()
+    assert project.run("--help") == 0
+    assert "--fresh" in capsys.readouterr().out
+
+
+def test_a_case_does_not_depend_on_other_cases(done):
+    cases = list(case_list(done.experiment, preset("full")).items())
+    few = case_list(done.experiment, preset("smoke"))
+    assert few.items() <= dict(cases).items()
+
+
+def test_seeded_by_pairs_the_methods(done):
+    def draws(**case):
+        return case_generator(done.experiment, case).random()
+
+    assert draws(method="divide", steps=1, seed=0) == draws(method="shift", steps=1, seed=0)
+    assert draws(method="divide", steps=1, seed=0) != draws(method="divide", steps=1, seed=1)
+
+
+@pytest.mark.parametrize(
+    "rows", [{"left": [1]}, {"case_id": "x"}, {"steps": 2}, {"left": np.ones(3)}, {"left": 1j}]
+)
+def test_rows_that_are_not_flat_fail_their_case(done, rows):
+    from dataclasses import replace
+
+    experiment = replace(done.experiment, measure=lambda case, rng: rows)
+    outcome = attempt(experiment, {"steps": 1})
+    assert "ArgumentError" in outcome.traceback and outcome.rows == []
+
+
+def test_cases_must_be_plain_json(done):
+    from dataclasses import replace
+
+    experiment = replace(done.experiment, cases=lambda preset: [{"size": np.int64(3)}])
+    with pytest.raises(ArgumentError, match="plain JSON"):
+        case_list(experiment, preset("smoke"))
+
+
+def test_store_writes_no_half_file(project):
+    store = Store(project.store, project.experiment, warn=print)
+    outcome = Outcome({"steps": 1}, [{"left": math.nan}], 0.5, machine={"python": "3"})
+    store.save("key", outcome)
+    loaded = store.load("key", {"steps": 1})
+    assert loaded is not None and str(loaded) == str(outcome)
+    assert [path.name for path in project.store.iterdir()] == ["key.json"]
+
+
+def test_change_names_columns_and_sizes():
+    before = "case_id,case_row,a,b\nx,0,1.0,u\ny,0,2.0,u\n"
+    after = "case_id,case_row,a,b\nx,0,1.1,v\nz,0,2.0,u\n"
+    assert describe_change(before, after) == (
+        "1 rows added. 1 rows gone. 2 of 2 cells changed in the 1 rows of both runs; "
+        "`a` (up to 10 %), `b`."
+    )
+    assert describe_change(before, before) == "The 2 rows of both runs agree."
+
+
+def test_run_all_finds_experiments_by_name(project, capsys, monkeypatch):
+    options = Options(preset=preset("smoke"))
+    (project.folder / "_helper.py").write_text("")
+    assert run_all(["toy"], options, project.folder) == 0
+    with pytest.raises(UnknownNameError, match="did you mean 'toy'"):
+        run_all(["tyo"], options, project.folder)
+    monkeypatch.chdir(project.report)
+    assert list(discover()) == ["toy"]
+    (project.folder / "empty.py").write_text("")
+    with pytest.raises(ArgumentError, match="does not define EXPERIMENT"):
+        discover()
+
+
+def test_unknown_presets_and_seeds_are_refused():
+    with pytest.raises(UnknownNameError, match="'quick'"):
+        preset("quik")
+    with pytest.raises(DomainError):
+        preset("quick", seeds=0)

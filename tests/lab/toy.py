@@ -1,0 +1,112 @@
+"""A toy experiment that logs each measurement and fails on demand."""
+
+import json
+import math
+import os
+import time
+from pathlib import Path
+
+from difflab.lab import (
+    Code,
+    Experiment,
+    Figure,
+    Finding,
+    Formula,
+    Picture,
+    Section,
+    Table,
+    bootstrap_interval,
+    grid,
+    looks,
+    main,
+    verdict_from_interval,
+)
+
+HERE = Path(__file__).parent
+SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="40" height="20"><text y="15">x</text></svg>'
+
+
+def cases(preset):
+    untimed = grid(method=["divide", "shift"], steps=[1, 2], layers=[[3, 1]], seed=preset.seeds)
+    return [*untimed, {"method": "clock", "steps": 1, "layers": [], "seed": 0}]
+
+
+def measure(case, rng):
+    with open(HERE / "log", "a") as log:
+        log.write(json.dumps([os.getpid(), case["method"], case["steps"], case["seed"]]) + "\n")
+    if (HERE / "slow").exists():
+        time.sleep(0.25)
+    if (HERE / "dies").exists() and case["method"] == "shift":
+        os._exit(9)
+    if (HERE / "broken").exists() and case["method"] == "shift" and case["steps"] == 2:
+        raise ValueError("<b>no</b> halving today")
+    left = 0.5 ** case["steps"] * (1 + rng.normal(scale=0.01))
+    for place, value in enumerate([math.nan, math.inf, -math.inf, -0.0, 1 / 3]):
+        yield {"place": place, "special": value, "left": left, "note": "a|b", "seconds": left}
+
+
+def tables(rows):
+    frame = rows.groupby(["method", "steps"]).agg(left=("left", "max"), note=("note", "first"))
+    return [Table("Halvings", "n = 2; each `step` halves.", frame)]
+
+
+def draw(figure):
+    if (HERE / "no_figure").exists():
+        raise ValueError("this figure cannot be drawn")
+    axes = figure.subplots()
+    axes.plot([1, 2], [0.5, 0.25], label="left", **looks(["left"])["left"])
+    axes.legend()
+
+
+def figures(rows):
+    return [
+        Figure("falling", "What is left.", "A falling line", draw, size=(3, 2)),
+        Picture("drawn", "Ready-made.", "The letter x", SVG),
+    ]
+
+
+def sections(rows):
+    blocks = ["Two ways:\n- divide\n- shift", Formula(r"\frac{1}{2}"), Code("v1 = x < 2", "Trace.")]
+    return [Section("On paper", blocks)]
+
+
+def findings(rows):
+    wide = rows.pivot_table(index=["seed", "steps"], columns="method", values="left")
+    wide = wide[["divide", "shift"]].dropna()
+    ratio = bootstrap_interval(wide["divide"], over=wide["shift"])
+    verdict = verdict_from_interval(ratio, above=0.9, least=2)
+    evidence = f"the ratio is {ratio}"
+    source = "Euclid, proposition 10"
+    return [
+        Finding(
+            claim="Division leaves as much",
+            source=source,
+            verdict=verdict,
+            evidence=evidence,
+            n=ratio.n,
+            interval=ratio,
+            reported="1.0",
+        )
+    ]
+
+
+EXPERIMENT = Experiment(
+    name="toy",
+    title="Halving & more",
+    question="How far does halving get?",
+    version=1,
+    cases=cases,
+    measure=measure,
+    sections=sections,
+    tables=tables,
+    figures=figures,
+    findings=findings,
+    method="Halve.",
+    limitations="A toy.",
+    volatile=("seconds",),
+    timed=lambda case: case["method"] == "clock",
+    seeded_by=("steps", "seed"),
+)
+
+if __name__ == "__main__":
+    main(EXPERIMENT)
