@@ -16,7 +16,7 @@ import numpy as np
 from flint import arb
 
 from difflab.errors import ArgumentError, DomainError, Line
-from difflab.interpretations.balls import enclose_nodes, exact, is_sharp, precision
+from difflab.interpretations.balls import EVERY_BIT, enclose_nodes, exact, is_sharp, precision
 from difflab.ir.expr import Array, Expr, Graph
 from difflab.ir.trace import parameter_names, trace_signature
 from difflab.ir.tree import Signature, Spec, read_arguments
@@ -25,8 +25,8 @@ from difflab.operators import Argnums, Argument, Operator
 
 FIRST_BITS: Final = 128
 LAST_BITS: Final = 4096
-NEARBY: Final = 600
-"""One-sided derivatives are read 2^-600 away from the point."""
+NEARBY: Final = 1200
+"""One-sided derivatives are read 2^-1200 away from the point: the difference is below any float."""
 SIDED_COMPONENTS: Final = 64
 
 
@@ -114,7 +114,7 @@ def ulps_of(candidate: float, ball: arb, dtype: Any = np.float64) -> float:
         return 0.0 if candidate == nearest else float("inf")
     largest = np.finfo(kind).max
     spacing = np.spacing(min(abs(nearest), largest))
-    with precision(FIRST_BITS):
+    with precision(EVERY_BIT):
         return float(abs(arb(float(candidate)) - ball.mid()) / arb(float(spacing)))
 
 

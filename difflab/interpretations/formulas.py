@@ -32,8 +32,8 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from difflab.ir.expr import Expr, Graph
-from difflab.ir.row import ATOM, CONSTANT, INPUT, OPERATOR, Primitive
+from difflab.ir.expr import Expr, Graph, Guard
+from difflab.ir.row import ATOM, CONSTANT, INPUT, OPERATOR
 from difflab.ir.tree import LEAF, unflatten
 
 # -- text ------------------------------------------------------------------------------------------
@@ -146,13 +146,14 @@ _GREEK = re.compile(
     "|upsilon|phi|chi|psi|omega|Gamma|Delta|Theta|Lambda|Xi|Pi|Sigma|Phi|Psi|Omega"
 )
 _ASSOCIATIVE = ("+", r"\,", r"\odot")
+_JUXTAPOSED, _ELEMENTWISE, _INNER = r" \, ", r" \odot ", r" \cdot "
 
 
 class _Formula(NamedTuple):
     """LaTeX, how tightly it holds together, and how many operations it spells out."""
 
     text: str
-    precedence: int = ATOM
+    precedence: float = ATOM
     script: str = ""  # it ends in a subscript or superscript, which cannot be followed by another
     is_open: bool = False  # it would swallow what follows, as a sum does
     operations: int = 0
@@ -211,21 +212,19 @@ def _constant(array: Any) -> _Formula:
     return _Formula(rf"\left[{', '.join(first + dots)}\right]")
 
 
-def _operand(x: _Formula, row: Primitive, before: str, after: str, first: bool) -> str:
+def _operand(x: _Formula, precedence: float, before: str, after: str, first: bool) -> str:
     """An operand, in parentheses where its place in the template asks for them."""
     negative = x.text.startswith("-")
     if after.startswith(("^", "_")):
         bare = x.precedence == ATOM and (not x.script or x.script + after[0] == "_^")
     elif before.rstrip().endswith(("{", "(", "|", ",", r"\lfloor")):
         bare = True
-    elif first and not before:
-        bare = x.precedence >= row.precedence and not x.is_open
     elif first:
-        bare = x.precedence >= row.precedence and not negative
-    elif x.precedence == row.precedence:
-        bare = not negative and (x.precedence == ATOM or before.strip() in _ASSOCIATIVE)
+        bare = x.precedence >= precedence and not (negative if before else x.is_open)
+    elif x.precedence == precedence < ATOM:
+        bare = not negative and before.strip() in _ASSOCIATIVE
     else:
-        bare = x.precedence > row.precedence and not negative
+        bare = x.precedence >= precedence and not negative
     return x.text if bare else rf"\left({x.text}\right)"
 
 
@@ -234,52 +233,65 @@ def _listed(operands: Sequence[_Formula]) -> str:
     return ", ".join(texts if len(texts) <= 8 else [*texts[:3], r"\dots", texts[-1]])
 
 
-def _is_scalar(x: Expr) -> bool:
-    while x.primitive.latex == "{0}":
-        (x,) = x.operands
-    return not x.shape
+def _product(node: Expr) -> str:
+    """The sign of a product: none for scalars and matrices, else one that says which."""
+    origins = list(node.operands)
+    for i, x in enumerate(origins):
+        while x.primitive.latex == "{0}":
+            (x,) = x.operands
+        origins[i] = x
+    if node.primitive.kind == "pointwise":
+        return _ELEMENTWISE if all(x.shape for x in origins) else _JUXTAPOSED
+    return _INNER if all(x.ndim == 1 for x in origins) else _JUXTAPOSED
+
+
+def _parameter(node: Expr, field: str) -> str:
+    params = dict(node.params)
+    if field == "over":
+        axes = ", ".join(map(str, params["axes"]))
+        return rf"_{{\text{{axis }} {axes}}}" if node.shape else ""
+    value = params[field]
+    if field == "index":
+        return ", ".join(map(repr, value))
+    return _number(value).text if isinstance(value, float) else _escaped(str(value))
 
 
 def _formula(node: Expr, known: Mapping[Expr, _Formula]) -> _Formula:
+    """A node's template filled with the formulas of its operands."""
     row, operands = node.primitive, [known[x] for x in node.operands]
     if row.latex == "{0}":
         return operands[0]
-    params = dict(node.params)
     literals, fields = _template(row.latex)
-    pieces = [literals[0]]
+    literals, precedence = list(literals), float(row.precedence)
+    if _JUXTAPOSED in literals:
+        literals[1] = _product(node)
+        precedence -= 0.0 if literals[1] == _JUXTAPOSED else 0.5
+    pieces = []
     for i, field in enumerate(fields):
-        before, after = literals[i], literals[i + 1]
-        if (
-            before == r" \, "
-            and row.kind == "pointwise"
-            and not any(map(_is_scalar, node.operands))
-        ):
-            pieces[-1] = before = r" \odot "
         if field.isdigit():
-            piece = _operand(operands[int(field)], row, before, after, i == 0)
+            around = literals[i], literals[i + 1]
+            piece = _operand(operands[int(field)], precedence, *around, i == 0)
         elif field in ("operands", "rest"):
             piece = _listed(operands[field == "rest" :])
-        elif field == "over":
-            axes = ", ".join(map(str, params["axes"]))
-            piece = rf"_{{\text{{axis }} {axes}}}" if node.shape else ""
-        elif field == "index":
-            piece = ", ".join(map(repr, params["index"]))
         else:
-            value = params[field]
-            piece = _number(value).text if isinstance(value, float) else _escaped(str(value))
-        if before == r" \, " and piece[0].isdigit():
-            pieces[-1] = r" \cdot "
-        pieces += [piece, after]
+            piece = _parameter(node, field)
+        dotted = literals[i] == _JUXTAPOSED and piece[0].isdigit()
+        pieces += [_INNER if dotted else literals[i], piece]
     script = re.search(r"[\^_](?=\{\{.*\}\}$)", row.latex)
-    prefix = bool(literals[0]) and not literals[-1]
-    count = 1 + sum(x.operations for x in operands)
+    prefix = literals[0] if not literals[-1] else ""
     return _Formula(
-        "".join(pieces),
-        row.precedence - prefix,
+        "".join([*pieces, literals[-1]]),
+        precedence - bool(prefix),
         script.group() if script else "",
-        prefix and literals[0] != "-",
-        count,
+        prefix not in ("", "-"),
+        1 + sum(x.operations for x in operands),
     )
+
+
+def _condition(guard: Guard, formula: _Formula) -> str:
+    if guard.value.dtype != bool or guard.value.shape:
+        return f"{formula.text} = {_constant(guard.value).text}"
+    return formula.text if guard.value else rf"\neg \left({formula.text}\right)"
 
 
 def latex(graph: Graph) -> str:
@@ -291,19 +303,16 @@ def latex(graph: Graph) -> str:
     >>> from difflab.ir.trace import trace
     >>> graph = trace(lambda w, x: np.sqrt(w @ x) / (1 + np.exp(-w[0])), np.ones(2), np.ones(2))
     >>> print(latex(graph))
-    \frac{\sqrt{w \, x}}{1 + e^{-w_{0}}}
+    \frac{\sqrt{w \cdot x}}{1 + e^{-w_{0}}}
     """
     outputs = dict.fromkeys(graph.outputs)
     uses = Counter(x for node in graph.operations for x in node.operands)
     uses.update([*outputs, *(guard.expr for guard in graph.guards)])
-    known: dict[Expr, _Formula] = {}
-    for node in graph.nodes:
-        if not node.operands:
-            known[node] = (
-                _symbol(dict(node.params)["name"])
-                if node.primitive is INPUT
-                else _constant(node.value)
-            )
+    leaves = [node for node in graph.nodes if not node.operands]
+    known = {
+        x: _constant(x.value) if x.primitive is CONSTANT else _symbol(dict(x.params)["name"])
+        for x in leaves
+    }
     initials = {x.text[0] for x in known.values()}
     local, result = (
         [c for c in letters if c not in initials] or ["v"] for letters in ("vuwzst", "fyghrq")
@@ -319,7 +328,7 @@ def latex(graph: Graph) -> str:
         name = result[0] if len(graph.outputs) == 1 else f"{result[0]}_{{{i + 1}}}"
         lines.append(f"{name} &= {known[out].text}")
     for guard in graph.guards:
-        lines.append(rf"\text{{where }} & {known[guard.expr].text} = {_constant(guard.value).text}")
+        lines.append(rf"\text{{where }} & {_condition(guard, known[guard.expr])}")
     if len(lines) == 1:
         return known[graph.outputs[0]].text
     if len(lines) > MOST_LINES:

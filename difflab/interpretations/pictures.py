@@ -1,8 +1,8 @@
 """What flows along the edges is shown: a graph at a point as a trace table, and as a drawing.
 
 Both show every value, what moves forward with it (its tangent) and what flows back to it (its
-cotangent); a graph's text and LaTeX, from formulas.py, are here too. The invariant: the same graph at
-the same point always gives the same bytes.
+cotangent); a graph's text and LaTeX, from formulas.py, are here too. The invariant: the same graph
+at the same point always gives the same bytes.
 
 >>> import numpy as np
 >>> from difflab.ir.trace import trace
@@ -71,8 +71,8 @@ def trace_table(
     -------
     list of dict
         In the order of execution: ``name``, ``operation``, ``line``, ``value``, ``tangent`` (the
-        derivative of the node along wrt) and ``cotangent`` (the derivative of the sum of all outputs
-        with respect to the node); the last two are None at integers and truth values.
+        derivative of the node along wrt) and ``cotangent`` (the derivative of the outputs' sum with
+        respect to the node); the last two are None at integers and truth values.
 
     Raises
     ------
@@ -151,18 +151,19 @@ def _direction(graph: Graph, wrt: int | str | Sequence[Any] | None) -> list[Tang
     if isinstance(wrt, Sequence) and not isinstance(wrt, str):
         along = _point(graph, wrt)
         return [constant(array) if x.differentiable else None for x, array in along.items()]
-    chosen = [x for x in graph.inputs if x.differentiable][:1]
+    position = next((i for i, x in enumerate(graph.inputs) if x.differentiable), None)
     if wrt is not None:
         names = [dict(x.params)["name"] for x in graph.inputs]
-        position = names.index(wrt) if wrt in names else wrt
-        if not isinstance(position, int) or not -len(names) <= position < len(names):
+        position = names.index(wrt) if wrt in names else wrt if isinstance(wrt, int) else None
+        if position is None or not 0 <= position < len(names):
             raise UnknownNameError("input", wrt, names)
-        chosen = [graph.inputs[position]]
-        if not chosen[0].differentiable:
-            raise ArgumentError(
-                f"input {names[position]!r} holds {chosen[0].dtype}, so it has no tangent"
-            )
-    return [constant(np.ones(x.shape, x.dtype)) if x in chosen else None for x in graph.inputs]
+        dtype = graph.inputs[position].dtype
+        if dtype.kind != "f":
+            raise ArgumentError(f"input {names[position]!r} is {dtype}, so it has no tangent")
+    return [
+        constant(np.ones(x.shape, x.dtype)) if i == position else None
+        for i, x in enumerate(graph.inputs)
+    ]
 
 
 def abbreviated(value: Any, digits: int = 6) -> str:
@@ -174,14 +175,12 @@ def abbreviated(value: Any, digits: int = 6) -> str:
     if value is None:
         return ""
     array = np.asarray(value)
-    few = array.ndim <= 1 and array.size <= 3
-    texts = [
-        f"{x:.{digits}g}" if array.dtype.kind == "f" else str(x)
-        for x in array.ravel()[: 3 if few else 2]
-    ]
-    if not array.shape:
+    shown = array.ravel()[: 3 if array.size <= 3 else 2]
+    texts = [f"{x:.{digits}g}" if array.dtype.kind == "f" else str(x) for x in shown]
+    if array.size == 1:
         return texts[0]
-    return f"[{', '.join(texts)}]" if few else f"[{', '.join(texts)}, ...] {array.shape}"
+    dots = ", ..." if array.size > 3 else ""
+    return f"[{', '.join(texts)}{dots}]{f' {array.shape}' if dots or array.ndim > 1 else ''}"
 
 
 def print_table(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -264,7 +263,7 @@ def _drawn(dot: str, kind: str) -> bytes:
 
 @contextmanager
 def _without_font_warnings() -> Iterator[None]:
-    """The wheel's font library is older than most systems' font settings, and complains on stderr."""
+    """The wheel's font library is older than most systems' font settings, and says so on stderr."""
     sys.stderr.flush()
     stderr = os.dup(2)
     with tempfile.TemporaryFile() as said:
@@ -321,23 +320,32 @@ def _dot(graph: Graph, arrays: Sequence[Any] | None, most_nodes: int, dpi: int) 
             continue
         flows = x.differentiable and x.primitive is not CONSTANT
         below = (np.zeros(()) if gradient is None else gradient) if flows else None
-        lines.append(f"e{i} [shape=plain label=<{_label(known[x], below)}>]")
+        lines.append(
+            f"e{i} [shape=plain width=0 height=0 margin=0 label=<{_label(known[x], below)}>]"
+        )
         lines.append(f"{ids[x]} -> e{i}:w [arrowhead=none]")
         lines.append(f"e{i}:e -> {head}")
     return _frame(lines, arrays is not None, dpi)
 
 
-def _flows(graph: Graph, arrays: Sequence[Any] | None) -> tuple[Any, Any, Any]:
+def _flows(
+    graph: Graph, arrays: Sequence[Any] | None
+) -> tuple[dict[Expr, Any], dict[tuple[Expr, int], Any], dict[Expr, Any]]:
     """Values of the nodes, gradients by (node, position of the operand), and their sums by node."""
     if arrays is None:
         return {}, {}, {}
     known = _point(graph, arrays)
-    totals, parts = {}, {}
+    totals: dict[Expr, Expr] = {}
+    parts: dict[tuple[Expr, int], Expr] = {}
     for node, ct, flowing in _reverse(graph):
         totals[node] = ct
         parts |= {(node, i): part for i, part in enumerate(flowing) if part is not None}
     evaluate([*graph.outputs, *totals.values(), *parts.values()], known)
-    return known, *({at: known[x] for at, x in found.items()} for found in (parts, totals))
+    return (
+        known,
+        {at: known[part] for at, part in parts.items()},
+        {node: known[total] for node, total in totals.items()},
+    )
 
 
 def _symbol_of(node: Expr, origins: Sequence[Expr], scalars: Container[Expr]) -> str:

@@ -66,7 +66,7 @@ class Expr(TracedArray):
     """A node: a primitive applied to operands, with its shape, its dtype and the user's line that made it."""
 
     __slots__ = (
-        "__weakref__", "age", "dtype", "line", "operands", "params", "primitive", "shape",
+        "__weakref__", "age", "dtype", "line", "operands", "params", "primitive", "shape", "weak",
     )  # fmt: skip
     primitive: Primitive
     operands: tuple[Expr, ...]
@@ -90,6 +90,7 @@ class Expr(TracedArray):
         put(self, "dtype", dtype)
         put(self, "line", _place.line or users_line())
         put(self, "age", next(_age))
+        put(self, "weak", not shape and _is_weak(primitive, operands, params))
         _interned[key] = self
         return self
 
@@ -110,6 +111,18 @@ class Expr(TracedArray):
         """What a constant holds."""
         found: Array = dict(self.params)["value"].array
         return found
+
+
+_ARITHMETIC = frozenset("add subtract multiply divide negative abs square power constant_power remainder".split())
+
+
+def _is_weak(primitive: Primitive, operands: tuple[Expr, ...], params: Params) -> bool:
+    """Whether a scalar is a Python float: an input that was one, or arithmetic of such and numbers."""
+    if primitive is INPUT:
+        return bool(dict(params)["weak"])
+    weak = [operand for operand in operands if operand.weak]
+    others = all(operand.weak or operand.primitive is CONSTANT for operand in operands)
+    return bool(weak) and others and primitive.name in _ARITHMETIC
 
 
 class Held:

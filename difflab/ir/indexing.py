@@ -1,17 +1,18 @@
-"""NumPy's indexing in two primitives: `getitem` (slices and integers) and `gather` (arrays of indices).
+"""NumPy's indexing in two primitives: `getitem` (slices and integers), `gather` (index arrays).
 
-What flows: any index that NumPy takes comes in; slices and integers are cut first, indexed axes are then brought
-to the front, gathered, and the result's axes put where NumPy puts them. A traced mask is evaluated at the
-current point and recorded as a guard, because the shape of the result depends on it.
+What flows: any index that NumPy takes comes in; slices and integers are cut first, indexed axes are
+then brought to the front, gathered, and the result's axes put where NumPy puts them. A traced mask is
+evaluated at the current point and recorded as a guard, since the shape of the result depends on it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from difflab.errors import ShapeError, TraceError
+from difflab.errors import OutOfBoundsError, ShapeError, TraceError
 from difflab.ir.build import INT64, broadcast, common_shape, lift, node, reshaped
 from difflab.ir.expr import Expr, constant
 from difflab.ir.protocols import SPELLINGS, TracedArray
@@ -24,105 +25,132 @@ def current_value(x: Expr) -> Any:
     return SPELLINGS[TracedArray.__bool__](x)
 
 
-def _parts(index: Any, x: Expr) -> list[Any]:
-    """The index as a list with one entry an axis (or None for a new one), masks turned into integer arrays."""
-    parts: list[Any] = []
-    for part in index if isinstance(index, tuple) else (index,):
-        if isinstance(part, (list, np.ndarray)) or (isinstance(part, Expr) and part.dtype == bool):
-            array = current_value(part) if isinstance(part, Expr) else _plain(part)
-            parts += list(np.nonzero(array)) if array.dtype == bool else [array]
+def getitem(x: Expr, index: Any) -> Expr:
+    """x[index], for every index that NumPy takes."""
+    parts = [_part(part) for part in (index if isinstance(index, tuple) else (index,))]
+    rest = x.ndim - sum(map(_axes_taken, parts))
+    if rest < 0:
+        raise OutOfBoundsError(
+            f"too many indices: the array has {x.ndim} axes, but {x.ndim - rest} were indexed"
+        )
+    if not any(part is Ellipsis for part in parts):
+        parts.append(Ellipsis)
+    with_arrays = any(isinstance(part, (np.ndarray, Expr)) for part in parts)
+    cut: list[int | Slice] = []
+    lengths: list[int | None] = []  # of the result of the cut; None: a new axis
+    arrays: dict[int, Expr] = {}  # axis of the result of the cut -> indices
+    runs, inside = 0, False  # NumPy asks whether all arrays of indices stand side by side
+    for part in parts:
+        is_array = isinstance(part, (np.ndarray, Expr)) or (with_arrays and isinstance(part, int))
+        runs, inside = runs + (is_array and not inside), is_array
+        remaining = x.shape[len(cut) :]
+        if part is None:
+            lengths.append(None)
+        elif part is Ellipsis:
+            cut += [ALL] * rest
+            lengths += remaining[:rest]
+        elif isinstance(part, slice):
+            cut.append(_slice(part, remaining[0]))
+            lengths.append(0)
+        elif is_array:
+            for array, length in zip(_arrays(part, remaining), remaining, strict=False):
+                arrays[len(lengths)] = _checked(array, length)
+                cut.append(ALL)
+                lengths.append(length)
         else:
-            parts.append(part)
-    axes = sum(part is not None and part is not Ellipsis for part in parts)
-    if axes > x.ndim:
-        raise IndexError(f"too many indices: array is {x.ndim}-dimensional, but {axes} were indexed")
-    rest = [slice(None)] * (x.ndim - axes)
-    at = next((i for i, part in enumerate(parts) if part is Ellipsis), None)
-    return parts + rest if at is None else parts[:at] + rest + parts[at + 1 :]
+            cut.append(_bounded(part, remaining[0]))
+    if any(one != ALL for one in cut):
+        x = node("getitem", x, index=tuple(cut))
+    if None in lengths:
+        known = iter(x.shape)
+        x = reshaped(x, tuple([1 if length is None else next(known) for length in lengths]))
+    return _gather(x, arrays, runs == 1) if arrays else x
+
+
+def _part(part: Any) -> Any:
+    """An entry of an index as None, Ellipsis, a slice, an integer, a plain or a traced array."""
+    if part is None or part is Ellipsis or isinstance(part, slice):
+        return part
+    if isinstance(part, Expr):
+        array = current_value(part) if part.dtype == bool else part
+    else:
+        array = _plain(part) if isinstance(part, (list, tuple)) else np.asarray(part)
+        if array.dtype.kind not in "iub":
+            raise OutOfBoundsError(
+                f"an index of type {type(part).__name__} ({array.dtype}) is not an integer",
+                "use integers, slices, masks or arrays of integers, for example x.astype(int)",
+            )
+    if array.dtype == bool and array.ndim == 0:
+        raise TraceError("a single truth value as an index cannot be traced", "use np.where")
+    return int(array) if isinstance(array, np.ndarray) and array.ndim == 0 else array
 
 
 def _plain(part: Any) -> Any:
-    if isinstance(part, list) and any(isinstance(entry, Expr) for entry in part):
-        part = [current_value(entry) if isinstance(entry, Expr) else entry for entry in part]
-    array = np.asarray(part)
+    def value(entry: Any) -> Any:
+        if isinstance(entry, (list, tuple)):
+            return [value(inner) for inner in entry]
+        return current_value(entry) if isinstance(entry, Expr) else entry
+
+    array = np.asarray(value(part))
     return array.astype(np.int64) if array.size == 0 and array.dtype != bool else array
 
 
-def _bounded(part: Any, length: int) -> int:
-    number = int(part)
-    if not -length <= number < length:
-        raise IndexError(f"index {number} is out of bounds for axis of size {length}")
-    return number % length
+def _axes_taken(part: Any) -> int:
+    if part is None or part is Ellipsis:
+        return 0
+    return part.ndim if isinstance(part, np.ndarray) and part.dtype == bool else 1
 
 
 def _slice(part: slice, length: int) -> Slice:
-    if any(isinstance(bound, Expr) for bound in (part.start, part.stop, part.step)):
-        part = slice(*[None if b is None else int(b) for b in (part.start, part.stop, part.step)])
-    if part.indices(length) == (0, length, 1):
+    bounds = [None if b is None else int(b) for b in (part.start, part.stop, part.step)]
+    if slice(*bounds).indices(length) == (0, length, 1):
         return ALL
-    return Slice(part.start, part.stop, part.step)
+    return Slice(*bounds)
 
 
-def getitem(x: Expr, index: Any) -> Expr:
-    """x[index], for every index that NumPy takes."""
-    parts = _parts(index, x)
-    gathered = any(
-        (isinstance(part, np.ndarray) and part.ndim) or isinstance(part, Expr) for part in parts
-    )
-    cut: list[int | Slice] = []
-    arrays: dict[int, Any] = {}  # position in the result of the cut -> indices
-    shape_with_new: list[int | None] = []  # None: a new axis
-    for part in parts:
-        if part is None:
-            shape_with_new.append(None)
-            continue
-        length = x.shape[len(cut)]
-        if isinstance(part, slice):
-            cut.append(_slice(part, length))
-        elif isinstance(part, (Expr, np.ndarray, np.integer, int)) and not isinstance(part, bool):
-            if gathered:
-                cut.append(ALL)
-                arrays[len(shape_with_new)] = _checked(part, length)
-            else:
-                cut.append(_bounded(part, length))
-                continue
-        else:
-            raise TraceError(f"an index of type {type(part).__name__} cannot be traced", "use integers")
-        shape_with_new.append(0)
-    if any(part != ALL for part in cut):
-        x = node("getitem", x, index=tuple(cut))
-    if None in shape_with_new:
-        lengths = iter(x.shape)
-        x = reshaped(x, tuple([1 if new is None else next(lengths) for new in shape_with_new]))
-    return _gather(x, arrays) if arrays else x
+def _bounded(number: int, length: int) -> int:
+    if not -length <= number < length:
+        raise OutOfBoundsError(f"index {number} is out of bounds for an axis of length {length}")
+    return number % length
+
+
+def _arrays(part: Any, shape: Sequence[int]) -> Sequence[Any]:
+    """The arrays of integers that an array of indices or a mask stands for."""
+    if isinstance(part, np.ndarray) and part.dtype == bool:
+        if part.shape != tuple(shape[: part.ndim]):
+            raise OutOfBoundsError(
+                f"a mask of shape {part.shape} does not fit axes of lengths {shape[: part.ndim]}"
+            )
+        return np.nonzero(part)
+    return (part,)
 
 
 def _checked(part: Any, length: int) -> Expr:
-    indices = lift(part if isinstance(part, Expr) else np.asarray(part))
-    if indices.dtype != INT64:
-        raise TraceError(f"arrays used as indices must be integers, not {indices.dtype}", "use astype(int)")
-    if indices.primitive is CONSTANT and indices.size:
-        low, high = int(indices.value.min()), int(indices.value.max())
-        if low < -length or high >= length:
-            bad = low if low < -length else high
-            raise IndexError(f"index {bad} is out of bounds for axis of size {length}")
-    return indices
+    found = lift(part)
+    if found.dtype != INT64:
+        raise OutOfBoundsError(
+            f"arrays used as indices must be integers, not {found.dtype}", "use x.astype(int)"
+        )
+    if found.primitive is CONSTANT and found.size:
+        low, high = int(found.value.min()), int(found.value.max())
+        _bounded(low, length)
+        _bounded(high, length)
+    return found
 
 
-def _gather(x: Expr, arrays: dict[int, Expr]) -> Expr:
+def _gather(x: Expr, arrays: dict[int, Expr], side_by_side: bool) -> Expr:
     axes = list(arrays)
     try:
         shape = common_shape(arrays.values())
     except ShapeError:
-        text = " and ".join(str(indices.shape) for indices in arrays.values())
-        raise IndexError(f"index arrays of shapes {text} cannot be broadcast together") from None
-    indices = [broadcast(part, shape) for part in arrays.values()]
+        text = " and ".join(str(found.shape) for found in arrays.values())
+        raise OutOfBoundsError(f"index arrays of shapes {text} cannot be broadcast") from None
+    addresses = [broadcast(found, shape) for found in arrays.values()]
     rest = [axis for axis in range(x.ndim) if axis not in arrays]
     order = (*axes, *rest)
     moved = x if order == tuple(range(x.ndim)) else node("transpose", x, axes=order)
-    found = node("gather", moved, *indices)
-    adjacent = axes == list(range(axes[0], axes[0] + len(axes)))
-    before = axes[0] if adjacent else 0
+    found = node("gather", moved, *addresses)
+    before = axes[0] if side_by_side else 0
     if before == 0:
         return found
     lead = len(shape)

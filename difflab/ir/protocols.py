@@ -1,7 +1,7 @@
 """NumPy's and Python's protocols on traced arrays: how unchanged user code reaches the IR.
 
-What flows: an operator, a method or a NumPy function applied to a traced array is looked up in
-`SPELLINGS`, which says what it means in nodes. The invariant: whatever is not in the table is refused
+What flows: an operator, a method or a NumPy function applied to a traced array is looked
+up in `SPELLINGS`, which says what it means in nodes. The invariant: whatever is not in the table is refused
 by name, with the user's line and what to write instead; nothing is silently computed on a copy.
 """
 
@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import inspect
 import re
-import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -23,9 +22,6 @@ SPELLINGS: dict[Any, Callable[..., Any]] = {}
 
 REMEDIES: dict[Any, str] = {}
 """What to write instead of a function that is refused: by the function, or by its name."""
-
-WEAK: weakref.WeakSet[Any] = weakref.WeakSet()
-"""Traced results of arithmetic on Python floats, which are Python floats themselves (NEP 50)."""
 
 _COVERED = "`python -m difflab primitives` lists what can be traced; spell it with those functions"
 _ADVICE = "write it with NumPy functions that return new arrays"
@@ -48,9 +44,40 @@ _MATH_NAMES = {
 }  # fmt: skip
 _METHODS: dict[str, Callable[..., Any]] = {
     name: getattr(np, name)
-    for name in "all any argmax argmin argsort astype clip copy cumprod cumsum diagonal dot max"
-    " mean min nonzero prod ravel repeat reshape round searchsorted squeeze std sum swapaxes take"
-    " trace transpose var conj conjugate".split()
+    for name in [
+        "all",
+        "any",
+        "argmax",
+        "argmin",
+        "argsort",
+        "astype",
+        "clip",
+        "copy",
+        "cumprod",
+        "cumsum",
+        "diagonal",
+        "dot",
+        "max",
+        "mean",
+        "min",
+        "nonzero",
+        "prod",
+        "ravel",
+        "repeat",
+        "reshape",
+        "round",
+        "searchsorted",
+        "squeeze",
+        "std",
+        "sum",
+        "swapaxes",
+        "take",
+        "trace",
+        "transpose",
+        "var",
+        "conj",
+        "conjugate",
+    ]
 }
 _UFUNC_METHODS: dict[tuple[str, str], Callable[..., Any]] = {
     ("add", "reduce"): np.sum, ("multiply", "reduce"): np.prod, ("maximum", "reduce"): np.max,
@@ -120,7 +147,7 @@ def call(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str,
 def is_weak(value: Any) -> bool:
     """Whether a value is a Python number, which takes the dtype of what it meets (NEP 50)."""
     if isinstance(value, TracedArray):
-        return not value.shape and (value in WEAK or bool(dict(value.params).get("weak")))
+        return bool(value.weak)
     return type(value) in (float, int, bool)
 
 
@@ -153,7 +180,7 @@ def _refuse_plain(kind: str) -> TraceError:
 
 
 def _operator(ufunc: np.ufunc, reflected: bool = False) -> Callable[[Any, Any], Any]:
-    """The method of a binary operator: the ufunc, but arithmetic of Python floats stays weak."""
+    """The method of a binary operator: the ufunc."""
 
     def operate(self: TracedArray, other: Any) -> Any:
         if isinstance(other, complex):
@@ -162,10 +189,7 @@ def _operator(ufunc: np.ufunc, reflected: bool = False) -> Callable[[Any, Any], 
             )
         if not isinstance(other, (TracedArray, np.ndarray, np.generic, int, float, list, tuple)):
             return NotImplemented
-        found = SPELLINGS[ufunc](other, self) if reflected else SPELLINGS[ufunc](self, other)
-        if not self.shape and is_weak(self) and is_weak(other) and found.dtype.kind == "f":
-            WEAK.add(found)
-        return found
+        return SPELLINGS[ufunc](other, self) if reflected else SPELLINGS[ufunc](self, other)
 
     return operate
 
@@ -190,13 +214,7 @@ def _in_place(ufunc: np.ufunc) -> Callable[[Any, Any], Any]:
 
 
 def _unary(ufunc: np.ufunc) -> Callable[[Any], Any]:
-    def operate(self: TracedArray) -> Any:
-        found = SPELLINGS[ufunc](self)
-        if not self.shape and is_weak(self) and found.dtype.kind == "f":
-            WEAK.add(found)
-        return found
-
-    return operate
+    return lambda self: SPELLINGS[ufunc](self)
 
 
 class TracedArray:
@@ -370,7 +388,7 @@ class TracedArray:
 
     __lt__, __le__ = _operator(np.less), _operator(np.less_equal)
     __gt__, __ge__ = _operator(np.greater), _operator(np.greater_equal)
-    __eq__, __ne__ = _operator(np.equal), _operator(np.not_equal)  # type: ignore[assignment]
+    __eq__, __ne__ = _operator(np.equal), _operator(np.not_equal)
 
 
 def _method(function: Callable[..., Any], x: TracedArray, *args: Any, **kwargs: Any) -> Any:

@@ -216,7 +216,7 @@ def _pointwise(
         kink=kink,
         domain=domain if isinstance(domain, tuple) else (domain,) * arity,
         text=text or f"{name}({called})",
-        latex=latex or rf"\operatorname{{{name}}}\left({called}\right)".replace("_", r"\_"),
+        latex=latex or rf"\operatorname{{{{{name}}}}}\left({called}\right)".replace("_", r"\_"),
         precedence=precedence,
     )
 
@@ -294,7 +294,7 @@ def _structural(
         kink=kink,
         domain=domain if isinstance(domain, tuple) else (domain,),
         text=text or f"{name}({{operands}}{{params}})",
-        latex=latex or rf"\operatorname{{{name}}}\left({{operands}}\right)".replace("_", r"\_"),
+        latex=latex or rf"\operatorname{{{{{name}}}}}\left({{operands}}\right)".replace("_", r"\_"),
         precedence=precedence,
     )
 

@@ -69,8 +69,8 @@ def softmax(x: Any, axis: int = -1) -> Any:
     >>> softmax([1000.0, 1000.0])
     array([0.5, 0.5])
     """
-    x = np.asarray(x, None if x.dtype.kind == "f" else np.float64)
-    grown = np.subtract(x, np.maximum.reduce(x, axis, None, None, True))
+    logits: Any = np.asarray(x, None if x.dtype.kind == "f" else np.float64)
+    grown = np.subtract(logits, np.maximum.reduce(logits, axis, None, None, True))
     np.exp(grown, grown)
     return np.divide(grown, np.add.reduce(grown, axis, None, None, True), grown)
 
@@ -83,8 +83,8 @@ def log_softmax(x: Any, axis: int = -1) -> Any:
     >>> log_softmax([0.0, -1000.0])
     array([    0., -1000.])
     """
-    x = np.asarray(x, None if x.dtype.kind == "f" else np.float64)
-    shifted = np.subtract(x, np.maximum.reduce(x, axis, None, None, True))
+    logits: Any = np.asarray(x, None if x.dtype.kind == "f" else np.float64)
+    shifted = np.subtract(logits, np.maximum.reduce(logits, axis, None, None, True))
     total = np.add.reduce(np.exp(shifted), axis, None, None, True)
     return np.subtract(shifted, np.log(total), shifted)
 

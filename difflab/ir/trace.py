@@ -23,8 +23,8 @@ from typing import Any
 
 import numpy as np
 
-from difflab.errors import TraceError
-from difflab.ir import numpy_algebra as _spellings  # registers how NumPy's functions are spelt
+from difflab.errors import DifflabError, TraceError
+from difflab.ir import numpy_functions as _spellings  # registers how NumPy's functions are spelt
 from difflab.ir.build import lift
 from difflab.ir.expr import Expr, Graph, Guard, attributed_to, evaluate, placeholder, reachable
 from difflab.ir.protocols import SPELLINGS, TracedArray
@@ -167,7 +167,10 @@ def _run(
     f: Callable[..., Any], args: Any, kwargs: Any, inputs: Sequence[Expr], point: Sequence[Any]
 ) -> tuple[list[Expr], Structure, list[Guard]]:
     with Trace(inputs, point) as current:
-        result = f(*args, **kwargs)
+        try:
+            result = f(*args, **kwargs)
+        except ValueError as error:  # NumPy wraps what float(x) raises inside y[0] = x
+            raise error.__cause__ if isinstance(error.__cause__, DifflabError) else error from None
     leaves, tree = flatten(result)
     outputs = []
     for leaf in leaves:

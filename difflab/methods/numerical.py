@@ -24,7 +24,7 @@ import numpy as np
 
 from difflab.errors import ArgumentError, UnknownNameError, UnsupportedError
 from difflab.interpretations.batches import batch
-from difflab.ir.expr import Expr, Graph, reachable
+from difflab.ir.expr import Expr, Graph, reachable, substitute
 from difflab.ir.row import CONSTANT
 from difflab.ir.simplify import simplify
 from difflab.methods.automatic import with_blocks
@@ -135,22 +135,15 @@ class Numerical:
     def blocks(self, evaluate: Evaluate, x: Any, directions: Any) -> list[Any]:
         """Derivatives along unit directions, stacked: one array (directions, *output) an output.
 
-        `evaluate` takes points (k, n) and returns each output's values (k, *output).
+        `evaluate` takes points (k, n), all at once, and returns each output's values (k, *output).
         """
         h = NP.sum(self.steps(x) * directions, -1)
         if self.stencil == "richardson":
             return [best for best, _ in self.extrapolated(evaluate, x, directions, h)]
-        offsets = offsets_of(self.stencil, self.order)
-        values = [evaluate(x + (k * h)[:, None] * directions) for k in offsets]
-        found = []
-        for output in zip(*values, strict=True):
-            scale = NP.reshape(h, (-1, *(1,) * (output[0].ndim - 1)))
-            terms = [w * v for w, v in zip(weights(offsets), output, strict=True) if w]
-            total = terms[0]
-            for term in terms[1:]:
-                total = total + term
-            found.append(total / scale)
-        return found
+        offsets = [k for k, w in _pairs(self.stencil, self.order) if w]
+        factors = [w for _, w in _pairs(self.stencil, self.order) if w]
+        values = _on_lines(evaluate, x, directions, NP.stack([k * h for k in offsets]))
+        return [sum(w * v for w, v in zip(factors, value, strict=True)) / _like(h, value) for value in values]
 
     def extrapolated(self, evaluate: Evaluate, x: Any, directions: Any, h: Any) -> list[tuple[Any, Any]]:
         """Richardson's extrapolation, with the estimated error: for each output (best, error).
@@ -160,29 +153,26 @@ class Numerical:
         vanishes with h where f is smooth and stays at a kink.
         """
         eps = float(np.finfo(x.dtype).eps)
-        ladder = [h * 0.5**level for level in range(LEVELS)]
-        ups = [evaluate(x + step[:, None] * directions) for step in ladder]
-        downs = [evaluate(x - step[:, None] * directions) for step in ladder]
-        centre = evaluate(x + 0.0 * directions)
+        steps = NP.stack([h * 0.5**level for level in range(LEVELS)])
+        values = _on_lines(evaluate, x, directions, NP.concatenate([steps, -steps, 0.0 * steps[:1]]))
         found = []
-        for i, middle in enumerate(centre):
-            scales = [NP.reshape(step, (-1, *(1,) * (middle.ndim - 1))) for step in ladder]
-            up = [(u[i] - middle) / s for u, s in zip(ups, scales, strict=True)]
-            down = [(middle - d[i]) / s for d, s in zip(downs, scales, strict=True)]
-            both = [0.5 * (u + d) for u, d in zip(up, down, strict=True)]
-            jumps = [u - d for u, d in zip(up, down, strict=True)]
-            noise = [eps * NP.abs(middle) / s for s in scales]
-            jump = [NP.abs(2.0 * b - a) for a, b in zip(jumps, jumps[1:], strict=False)]
-            candidates = [
-                (value, error + jump[level - 1])
-                for level, value, error in _romberg(both, noise, 2)
+        for value in values:
+            scale = _like(steps, value)
+            middle = value[-1]
+            up, down = (value[:LEVELS] - middle) / scale, (middle - value[LEVELS:-1]) / scale
+            noise = eps * NP.abs(middle) / scale
+            jumps = up - down
+            jump = NP.abs(2.0 * jumps[1:] - jumps[:-1])
+            tables = [
+                _romberg(0.5 * (up + down), noise[1:] + jump, 2),
+                _romberg(up, 2.0 * noise[1:], 1),
+                _romberg(down, 2.0 * noise[1:], 1),
             ]
-            candidates += [(v, 2.0 * e) for side in (up, down) for _, v, e in _romberg(side, noise, 1)]
-            values = NP.stack([v for v, _ in candidates])
-            errors = NP.stack([NP.where(NP.isfinite(v + e), e, np.inf) for v, e in candidates])
+            entries = NP.concatenate([entries for entries, _ in tables])
+            errors = NP.concatenate([errors for _, errors in tables])
+            errors = NP.where(NP.isfinite(entries + errors), errors, np.inf)
             least = NP.min(errors, 0)
-            first = NP.argmin(errors, 0)[None]
-            best = NP.take_along_axis(values, first, 0)[0]
+            best = NP.take_along_axis(entries, NP.argmin(errors, 0)[None], 0)[0]
             found.append((NP.where(least < np.inf, best, np.nan), least))
         return found
 
@@ -204,7 +194,7 @@ class Numerical:
             return 2 * LEVELS + 1
         if self.stencil == "complex":
             return 1
-        return sum(1 for w in weights(offsets_of(self.stencil, self.order)) if w)
+        return sum(1 for _, w in _pairs(self.stencil, self.order) if w)
 
     # -- on graphs and on callables --------------------------------------------------------------------------
 
@@ -226,12 +216,12 @@ class Numerical:
         """The blocks of all outputs for one input; in pieces, so that a batch stays within memory."""
         x = graph.inputs[position]
         largest = max(node.size for node in graph.nodes)
-        rows = max(1, min(x.size, BATCH_ELEMENTS // max(largest, 1)))
+        rows = max(1, min(x.size, BATCH_ELEMENTS // (max(largest, 1) * self.points)))
         flat = NP.reshape(x, (x.size,))
         pieces: list[list[Any]] = []
         for start in range(0, x.size, rows):
             directions = np.eye(x.size, dtype=x.dtype)[start : start + rows]
-            pieces.append(self.blocks(_batched(graph, position, len(directions)), flat, directions))
+            pieces.append(self.blocks(_batched(graph, position), flat, directions))
         joined = [NP.concatenate(parts, 0) for parts in zip(*pieces, strict=True)]
         return [_as_block(part, out.shape, x.shape) for part, out in zip(joined, graph.outputs, strict=True)]
 
@@ -252,19 +242,34 @@ class Numerical:
         return [*values, *[column[k] for k in range(len(values)) for column in columns]]
 
 
-def _romberg(first: list[Any], noise: list[Any], growth: int) -> list[tuple[int, Any, Any]]:
-    """The extrapolation table of differences whose error is a series in h^growth: (level, value, error)."""
-    found = []
-    row = [first[0]]
-    for level in range(1, len(first)):
-        following = [first[level]]
-        for column, before in enumerate(row):
-            factor = 2.0 ** (growth * (column + 1)) - 1.0
-            following.append(following[column] + (following[column] - before) / factor)
-            error = NP.maximum(NP.abs(following[-1] - following[-2]), NP.abs(following[-1] - before))
-            found.append((level, following[-1], error + noise[level]))
-        row = following
-    return found
+def _pairs(stencil: str, order: int) -> list[tuple[int, float]]:
+    """The points of a stencil with their weights."""
+    offsets = offsets_of(stencil, order)
+    return list(zip(offsets, weights(offsets), strict=True))
+
+
+def _on_lines(evaluate: Evaluate, x: Any, directions: Any, steps: Any) -> list[Any]:
+    """Values at x + step * direction for all steps (k, directions): one array (k, directions, *output) an output."""
+    k, count = steps.shape
+    points = x + steps[:, :, None] * directions
+    values = evaluate(NP.reshape(points, (k * count, x.shape[0])))
+    return [NP.reshape(value, (k, count, *value.shape[1:])) for value in values]
+
+
+def _like(steps: Any, value: Any) -> Any:
+    """Steps, by direction last, with axes added so that they divide values."""
+    return NP.reshape(steps, steps.shape + (1,) * (value.ndim - 2))
+
+
+def _romberg(first: Any, noise: Any, growth: int) -> tuple[Any, Any]:
+    """The extrapolation table of differences whose error is a series in h^growth: all entries, and their errors."""
+    row, entries, errors = first, [], []
+    for column in range(1, LEVELS):
+        finer, coarser = row[1:], row[:-1]
+        row = finer + (finer - coarser) / (2.0 ** (growth * column) - 1.0)
+        entries.append(row)
+        errors.append(NP.maximum(NP.abs(row - finer), NP.abs(row - coarser)) + noise[column - 1 :])
+    return NP.concatenate(entries), NP.concatenate(errors)
 
 
 def _as_block(stacked: Any, output: tuple[int, ...], shape: tuple[int, ...]) -> Any:
@@ -273,18 +278,16 @@ def _as_block(stacked: Any, output: tuple[int, ...], shape: tuple[int, ...]) -> 
     return NP.reshape(last, output + shape)
 
 
-def _batched(graph: Graph, position: int, size: int) -> Evaluate:
+def _batched(graph: Graph, position: int) -> Evaluate:
     """The graph's outputs for a batch of values of one input."""
-    count = len(graph.inputs)
-    many = batch(graph, size, [i == position for i in range(count)])
-    many = many.with_outputs(many.outputs, Structure(list, (), (LEAF,) * len(many.outputs)))
     shape = graph.inputs[position].shape
 
     def evaluate(points: Any) -> list[Any]:
+        size = points.shape[0]
+        many = batch(graph, size, [i == position for i in range(len(graph.inputs))])
         arguments: list[Any] = list(graph.inputs)
         arguments[position] = NP.reshape(points, (size, *shape))
-        found: list[Any] = many(*arguments)
-        return found
+        return list(substitute(many.outputs, dict(zip(many.inputs, arguments, strict=True))))
 
     return evaluate
 

@@ -1,0 +1,169 @@
+"""The command line: ``python -m difflab compare | methods | primitives | run``."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any, TextIO
+
+from difflab.errors import ArgumentError, DifflabError
+from difflab.ir.primitives import TABLE
+from difflab.ir.row import Pair, Partials, Primitive, Transpose, Transposes, Unsupported
+from difflab.methods import METHODS
+
+EXAMPLES = """examples:
+  python -m difflab compare "log(x1) + x1*x2 - sin(x2)" x1=2 x2=5
+  python -m difflab compare "sum(tanh(w))" "w=[1, 20]" --methods reverse symbolic
+  python -m difflab primitives tanh sigmoid
+  python -m difflab run --quick
+"""
+READINGS = ("numbers", "plain floats", "balls", "symbols", "complex", "tangents", "cotangents", "batches")
+DERIVATIVES = {Partials: "partials", Transpose: "transpose", Transposes: "transposes", Pair: "pair"}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code is 0, 1 after a failed case, or 2 for a wrong call."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except BrokenPipeError:  # the reader, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except DifflabError as error:
+        print(f"error: {error.what}", file=sys.stderr)
+        if error.remedy:
+            print(f"  remedy: {error.remedy}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m difflab",
+        description="Compare the three ways to differentiate a program.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    compare = commands.add_parser(
+        "compare", help="differentiate a formula by every method, and hold each against the truth"
+    )
+    compare.add_argument("formula", help="arithmetic and NumPy's functions, such as 'log(x) * y'")
+    compare.add_argument("values", nargs="+", metavar="NAME=VALUE", help="the point: x=2 or w=[1,2,3]")
+    compare.add_argument("--methods", nargs="+", metavar="METHOD", help="which methods (default: all)")
+    compare.add_argument("--csv", metavar="FILE", help="also write the table")
+    compare.add_argument("--plot", metavar="FILE", help="also draw error and time (.png or .svg)")
+    compare.set_defaults(run=_compare)
+
+    methods = commands.add_parser("methods", help="list the methods")
+    methods.set_defaults(run=_methods)
+
+    primitives = commands.add_parser(
+        "primitives", help="the capability table: what each primitive can be read as, and why not"
+    )
+    primitives.add_argument("names", nargs="*", metavar="NAME", help="only these rows")
+    primitives.add_argument("--csv", metavar="FILE", help="write the table, reasons inside the cells ('-': here)")
+    primitives.set_defaults(run=_primitives)
+
+    from difflab.lab import options_parser
+
+    run = commands.add_parser(
+        "run", parents=[options_parser()], help="run experiments and render their reports"
+    )
+    run.add_argument("names", nargs="*", metavar="NAME", help="which experiments (default: all)")
+    run.set_defaults(run=_run)
+    return parser
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from difflab.accuracy.compare import compare
+    from difflab.accuracy.formula import assignment, formula
+
+    point = dict(assignment(value) for value in options.values)
+    if len(point) < len(options.values):
+        raise ArgumentError("a parameter has two values", "give each name once")
+    comparison = compare(formula(options.formula, list(point)), *point.values(), methods=options.methods)
+    print(comparison)
+    if options.csv:
+        comparison.table.to_csv(options.csv, index=False)
+    if options.plot:
+        comparison.plot().savefig(options.plot, dpi=150)
+    return 0
+
+
+def _methods(options: argparse.Namespace) -> int:
+    for name, method in METHODS.items():
+        summary = (type(method).__doc__ or "").strip().splitlines()[0]
+        settings = getattr(method, "stencil", "")
+        print(f"{name:21} {summary}{f' Stencil: {settings}.' if settings else ''}")
+    return 0
+
+
+def capabilities(row: Primitive) -> dict[str, str]:
+    """What a row can be read as: for each reading ``yes``, or the reason why not.
+
+    >>> capabilities(TABLE["floor"])["complex"]
+    'not holomorphic, so a complex step does not see its derivative'
+    """
+
+    def cell(value: object) -> str:
+        return value.reason if isinstance(value, Unsupported) else "yes"
+
+    return {
+        "numbers": "yes", "plain floats": cell(row.scalar), "balls": cell(row.ball), "symbols": cell(row.sympy),
+        "complex": cell(row.complex), "tangents": cell(row.derivative), "cotangents": cell(row.derivative),
+        "batches": cell(row.batch),
+    }  # fmt: skip
+
+
+def _primitives(options: argparse.Namespace) -> int:
+    from difflab.errors import UnknownNameError
+
+    for name in options.names:
+        if name not in TABLE:
+            raise UnknownNameError("primitive", name, TABLE)
+    rows = [TABLE[name] for name in options.names or TABLE]
+    if options.csv:
+        if options.csv == "-":
+            _write(rows, sys.stdout)
+        else:
+            with open(options.csv, "w", newline="", encoding="utf-8") as file:
+                _write(rows, file)
+        return 0
+    reasons: dict[str, int] = {}
+    print(f"{'primitive':16} {'kind':14} {'derivative':11} " + " ".join(READINGS))
+    for row in rows:
+        marks = []
+        for reading, text in capabilities(row).items():
+            mark = "yes" if text == "yes" else f"[{reasons.setdefault(text, len(reasons) + 1)}]"
+            marks.append(f"{mark:{len(reading)}}")
+        rule = DERIVATIVES.get(type(row.derivative), "-")
+        print(f"{row.name:16} {row.kind:14} {rule:11} " + " ".join(marks).rstrip())
+    for text, number in reasons.items():
+        print(f"[{number}] {text}")
+    return 0
+
+
+def _write(rows: Sequence[Primitive], file: TextIO) -> None:
+    writer: Any = csv.writer(file)
+    writer.writerow(["primitive", "kind", "derivative", *READINGS])
+    for row in rows:
+        rule = DERIVATIVES.get(type(row.derivative), "-")
+        writer.writerow([row.name, row.kind, rule, *capabilities(row).values()])
+
+
+def _run(options: argparse.Namespace) -> int:
+    from difflab.lab import Options, run_all
+
+    return run_all(options.names, Options.of(options))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

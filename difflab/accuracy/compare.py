@@ -1,0 +1,213 @@
+"""One function at one point, differentiated by every method and held against the truth.
+
+What flows: a method and a function go in, a flat row comes out; the rows make a table. The invariant: every error
+is a distance from the enclosure of the truth, never from another method; a method that fails is a row that says why.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from difflab.accuracy.truth import Enclosure, truth
+from difflab.errors import ArgumentError, DifflabError
+from difflab.ir.tree import flatten, read_arguments
+from difflab.methods import METHODS, Method, Numerical, method_of
+from difflab.operators import Argnums, Jacobian
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+SAMPLE_SECONDS = 2e-3
+ROUNDS = 5
+DIGITS = 53 * math.log10(2.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The rows, with a table and a plot; shows itself in notebooks."""
+
+    name: str
+    rows: tuple[dict[str, Any], ...]
+    enclosure: Enclosure
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """One row a method.
+
+        Columns: ``method``, ``status``, ``ulps_max`` and ``ulps_median`` (distance from the truth in units in the
+        last place), ``relative_error`` (largest), ``digits`` (correct ones, of 15.95), ``evaluations`` of the
+        function, ``operations`` of the derivative program (elementary ones, per element), and seconds:
+        ``seconds_trace``, ``seconds_derive``, ``seconds_compile``, ``seconds_run``.
+        """
+        import pandas as pd
+
+        return pd.DataFrame(list(self.rows))
+
+    def plot(self) -> Figure:
+        """Error in ulps, and time of a call, for each method."""
+        from matplotlib.figure import Figure
+
+        rows = [row for row in self.rows if row["status"] in ("ok", "kink")]
+        if not rows:
+            raise ArgumentError("no method gave a result, so there is nothing to plot", "look at .table for why")
+        figure = Figure(figsize=(8.0, 0.9 + 0.42 * len(rows)), layout="constrained")
+        left, right = figure.subplots(1, 2, sharey=True)
+        names = [row["method"] for row in rows]
+        errors = [max(row["ulps_max"], 0.0) for row in rows]
+        left.barh(names, [max(error, 0.05) for error in errors], color="#0072B2")
+        left.set_xscale("log")
+        left.set_xlabel("largest error (ulps)")
+        left.axvline(0.5, color="black", linestyle=":", linewidth=1)
+        left.set_xlim(0.04, max(10.0, *(10 * error for error in errors if math.isfinite(error))))
+        for name, error in zip(names, errors, strict=True):
+            left.annotate(f" {error:.2g}", (max(error, 0.05), name), va="center", fontsize=8)
+        right.barh(names, [1e6 * row["seconds_run"] for row in rows], color="#E69F00", hatch="//")
+        right.set_xscale("log")
+        right.set_xlabel("time of one call (µs)")
+        left.invert_yaxis()
+        figure.suptitle(f"Derivative of {self.name}: error (dotted: half an ulp) and time")
+        return figure
+
+    def __str__(self) -> str:
+        table = self.table
+        for column in table.columns:
+            if table[column].dtype.kind == "f":
+                table[column] = [f"{value:.3g}" for value in table[column]]
+        lines = [f"derivative of {self.name}; the truth is {self.enclosure.midpoint}"]
+        lines += [str(kink) for kink in self.enclosure.kinks]
+        return "\n".join([*lines, table.to_string(index=False)])
+
+    def _repr_html_(self) -> str:
+        kinks = "".join(f"<p>{kink}</p>" for kink in self.enclosure.kinks)
+        return kinks + str(self.table.to_html(index=False, float_format=lambda value: f"{value:.3g}"))
+
+
+def compare(
+    f: Callable[..., Any],
+    *args: Any,
+    methods: Sequence[str | Method] | None = None,
+    argnums: Argnums | None = None,
+) -> Comparison:
+    """Differentiate a function at a point by every method, and hold each against the truth.
+
+    Parameters
+    ----------
+    f, args
+        A function that can be traced, and the point. By default all arguments that hold floats are differentiated.
+    methods
+        Names in `METHODS`, or method objects; all of `METHODS` by default.
+    argnums
+        Which arguments to differentiate.
+
+    Returns
+    -------
+    Comparison
+        ``.table`` is a DataFrame, ``.plot()`` a Matplotlib figure.
+
+    Examples
+    --------
+    >>> comparison = compare(np.tanh, 20.0, methods=["reverse", "central_difference"])
+    >>> comparison.table[["method", "status", "evaluations"]]
+                   method status  evaluations
+    0             reverse     ok            1
+    1  central_difference     ok            2
+    """
+    chosen = [method_of(method) for method in (methods if methods is not None else METHODS)]
+    numbers = _float_arguments(args) if argnums is None else argnums
+    enclosure = truth(f, *args, argnums=numbers)
+    rows = tuple(_row(f, args, numbers, method, enclosure) for method in chosen)
+    return Comparison(getattr(f, "__name__", "f"), rows, enclosure)
+
+
+def _float_arguments(args: tuple[Any, ...]) -> Argnums:
+    """All arguments that hold floats: a number for one, a tuple for several."""
+    found = []
+    for i, arg in enumerate(args):
+        leaves, _ = flatten(arg)
+        if leaves and all(np.asarray(leaf).dtype.kind == "f" for leaf in leaves):
+            found.append(i)
+    if not found:
+        raise ArgumentError("no argument holds floats, so there is nothing to differentiate", "pass 2.0, not 2")
+    return found[0] if len(found) == 1 else tuple(found)
+
+
+def _row(
+    f: Callable[..., Any], args: tuple[Any, ...], argnums: Argnums, method: Method, enclosure: Enclosure
+) -> dict[str, Any]:
+    """What one method gives; a failure is a row with its reason."""
+    row: dict[str, Any] = {
+        "method": method.name, "status": "ok", "ulps_max": math.nan, "ulps_median": math.nan,
+        "relative_error": math.nan, "digits": math.nan, "evaluations": 0, "operations": 0,
+        "seconds_trace": math.nan, "seconds_derive": math.nan, "seconds_compile": math.nan,
+        "seconds_run": math.nan,
+    }  # fmt: skip
+    try:
+        operator = Jacobian(f, argnums, method, "numpy")
+        start = time.perf_counter()
+        prepared = operator.prepare(*args)
+        whole = time.perf_counter() - start
+        result = operator(*args)
+    except DifflabError as error:
+        return row | {"status": error.what}
+    derivation = prepared.derivation
+    phases = dict(derivation.seconds)
+    compiling = phases.pop("compile", 0.0)
+    _, arrays = read_arguments(args, {})
+    row |= _errors(result, enclosure)
+    row |= {
+        "evaluations": derivation.evaluations,
+        "operations": derivation.graph.operation_count() if derivation.graph is not None else 0,
+        "seconds_trace": max(whole - sum(phases.values()) - compiling, 0.0),
+        "seconds_derive": sum(phases.values()),
+        "seconds_compile": compiling,
+        "seconds_run": _seconds(lambda: prepared.run(*arrays)),
+    }
+    if enclosure.kinks:
+        row["status"] = "kink"
+    elif isinstance(method, Numerical) and not np.all([np.all(np.isfinite(x)) for x in flatten(result)[0]]):
+        row["status"] = "outside the domain"
+    return row
+
+
+def _errors(result: Any, enclosure: Enclosure) -> dict[str, float]:
+    """Ulps, relative error and correct digits of a result."""
+    distances = [np.asarray(x, float).ravel() for x in flatten(enclosure.ulps(result))[0]]
+    found = [np.asarray(x, float).ravel() for x in flatten(result)[0]]
+    true = [np.asarray(x, float).ravel() for x in flatten(enclosure.midpoint)[0]]
+    ulps = np.concatenate(distances)
+    with np.errstate(all="ignore"):
+        off = np.abs(np.concatenate(found) - np.concatenate(true)) / np.abs(np.concatenate(true))
+    off = off[np.isfinite(off)]
+    worst = float(off.max()) if off.size else 0.0
+    if not ulps.size:
+        return {}
+    return {
+        "ulps_max": float(np.max(ulps)),
+        "ulps_median": float(np.median(ulps)),
+        "relative_error": worst,
+        "digits": DIGITS if worst == 0.0 else min(max(-math.log10(worst), 0.0), DIGITS),
+    }
+
+
+def _seconds(call: Callable[[], object]) -> float:
+    """The median time of a call over a few rounds."""
+    with np.errstate(all="ignore"):
+        start = time.perf_counter()
+        call()
+        once = max(time.perf_counter() - start, 1e-9)
+        repeats = max(1, min(1000, int(SAMPLE_SECONDS / once)))
+        rounds = []
+        for _ in range(ROUNDS):
+            start = time.perf_counter()
+            for _ in range(repeats):
+                call()
+            rounds.append((time.perf_counter() - start) / repeats)
+    return statistics.median(rounds)

@@ -1,0 +1,153 @@
+"""Formulas as text -> plain NumPy functions, by a parser that knows arithmetic and nothing else.
+
+What flows: text is parsed into Python's syntax tree, every node of which must be on a short list; the function walks
+the checked tree with NumPy's functions. The invariant: nothing that a user writes is ever evaluated as Python.
+
+>>> f = formula("log(x1) + x1*x2 - sin(x2)", ["x1", "x2"])
+>>> print(round(float(f(2.0, 5.0)), 3))
+11.652
+"""
+
+from __future__ import annotations
+
+import ast
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from difflab.errors import ArgumentError, UnknownNameError
+from difflab.ir.primitives import POINTWISE
+from difflab.ir.special import leaky_relu, log_softmax, softmax
+
+LONGEST: Final = 10_000
+CONSTANTS: Final[Mapping[str, float]] = {"pi": np.pi, "e": np.e, "inf": np.inf}
+FUNCTIONS: Final[Mapping[str, Callable[..., Any]]] = {
+    **{row.name: row.numpy[0] for row in POINTWISE if row.name not in ("convert", "constant_power")},
+    **{name: getattr(np, name) for name in ("sum", "mean", "prod", "max", "min", "dot", "clip", "var", "std")},
+    "ln": np.log, "asin": np.arcsin, "acos": np.arccos, "atan": np.arctan, "pow": np.power, "norm": np.linalg.norm,
+    "softmax": softmax, "log_softmax": log_softmax, "leaky_relu": leaky_relu,
+}  # fmt: skip
+_BINARY: Final[Mapping[type, Callable[[Any, Any], Any]]] = {
+    ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
+    ast.Pow: operator.pow, ast.Mod: operator.mod, ast.FloorDiv: operator.floordiv, ast.MatMult: operator.matmul,
+    ast.Gt: operator.gt, ast.GtE: operator.ge, ast.Lt: operator.lt, ast.LtE: operator.le,
+}  # fmt: skip
+_UNARY: Final[Mapping[type, Callable[[Any], Any]]] = {ast.USub: operator.neg, ast.UAdd: operator.pos}
+
+
+def formula(text: str, names: Sequence[str]) -> Callable[..., Any]:
+    """A formula as a NumPy function of the named parameters, in that order.
+
+    Parameters
+    ----------
+    text
+        Arithmetic (``+ - * / ** % @``), comparisons, ``a if c else b``, numbers, ``x[0]``, and the functions that
+        difflab can differentiate, by NumPy's names.
+    names
+        The parameters.
+
+    Raises
+    ------
+    ArgumentError
+        For anything that is not such a formula; the message points at it.
+    UnknownNameError
+        For a name that is neither a parameter nor a known function or constant.
+
+    Examples
+    --------
+    >>> formula("__import__('os')", [])
+    Traceback (most recent call last):
+        ...
+    difflab.errors.UnknownNameError: unknown function '__import__'...
+    """
+    if len(text) > LONGEST:
+        raise ArgumentError(f"the formula has {len(text):,} characters; the most is {LONGEST:,}", "write a function")
+    try:
+        tree = ast.parse(text.strip(), mode="eval").body
+        _check(tree, text.strip(), frozenset(names))
+    except SyntaxError as error:
+        where = " " * ((error.offset or 1) - 1) + "^"
+        raise ArgumentError(f"not a formula: {error.msg}\n    {text.strip()}\n    {where}") from None
+    except (RecursionError, MemoryError):
+        raise ArgumentError("the formula is nested too deeply", "write it as a function in a file") from None
+
+    def function(*values: Any) -> Any:
+        return _value(tree, dict(zip(names, values, strict=True)))
+
+    function.__name__ = text.strip()
+    return function
+
+
+def _check(node: ast.AST, text: str, names: frozenset[str]) -> None:
+    """Raise unless the tree is a formula."""
+    match node:
+        case ast.BinOp(left, kind, right) if type(kind) in _BINARY:
+            parts: list[ast.AST] = [left, right]
+        case ast.UnaryOp(kind, operand) if type(kind) in _UNARY:
+            parts = [operand]
+        case ast.Compare(left, [kind], [right]) if type(kind) in _BINARY:
+            parts = [left, right]
+        case ast.IfExp(test, body, orelse):
+            parts = [test, body, orelse]
+        case ast.Call(ast.Name(name), arguments, []):
+            if name not in FUNCTIONS:
+                raise UnknownNameError("function", name, FUNCTIONS)
+            parts = list(arguments)
+        case ast.Subscript(value, ast.Constant(int()) | ast.UnaryOp(ast.USub(), ast.Constant(int()))):
+            parts = [value]
+        case ast.List(elements) | ast.Tuple(elements):
+            parts = list(elements)
+        case ast.Constant(value) if type(value) in (int, float):
+            parts = []
+        case ast.Name(name):
+            if name not in names and name not in CONSTANTS:
+                raise UnknownNameError("name", name, [*names, *CONSTANTS])
+            parts = []
+        case _:
+            piece = ast.get_source_segment(text, node) or text  # type: ignore[arg-type]
+            remedy = "write ** for a power" if isinstance(getattr(node, "op", None), ast.BitXor) else ""
+            raise ArgumentError(
+                f"{piece!r} is not part of a formula", remedy or "use arithmetic, numbers and NumPy's function names"
+            )
+    for part in parts:
+        _check(part, text, names)
+
+
+def _value(node: ast.AST, values: Mapping[str, Any]) -> Any:
+    """The value of a checked tree."""
+    match node:
+        case ast.BinOp(left, kind, right) | ast.Compare(left, [kind], [right]):
+            return _BINARY[type(kind)](_value(left, values), _value(right, values))
+        case ast.UnaryOp(kind, operand):
+            return _UNARY[type(kind)](_value(operand, values))
+        case ast.IfExp(test, body, orelse):
+            return _value(body if _value(test, values) else orelse, values)
+        case ast.Call(ast.Name(name), arguments):
+            return FUNCTIONS[name](*[_value(argument, values) for argument in arguments])
+        case ast.Subscript(value, index):
+            return _value(value, values)[ast.literal_eval(index)]
+        case ast.List(elements) | ast.Tuple(elements):
+            return np.stack([_value(element, values) for element in elements])
+        case ast.Name(name):
+            return values[name] if name in values else CONSTANTS[name]
+        case ast.Constant(value):
+            return float(value) if isinstance(value, float) else value
+    raise AssertionError(node)
+
+
+def assignment(text: str) -> tuple[str, Any]:
+    """``"x=2"`` as a name and a float, ``"w=[1, 2]"`` as a name and a float array.
+
+    >>> assignment("w=[1, 1, -1.5]")
+    ('w', array([ 1. ,  1. , -1.5]))
+    """
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip().isidentifier():
+        raise ArgumentError(f"{text!r} does not say what a parameter is", "write it as x=2 or w=[1,2]")
+    try:
+        array = np.asarray(ast.literal_eval(value.strip()), float)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        raise ArgumentError(f"{value.strip()!r} is not a number or a list of numbers", "write x=2 or w=[1,2]") from None
+    return name.strip(), float(array) if array.ndim == 0 else array
