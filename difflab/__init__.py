@@ -6,6 +6,11 @@
 array([0., 0.])
 """
 
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from difflab.ir.special import erf, leaky_relu, log_softmax, relu, sigmoid, softmax, softplus
 from difflab.ir.trace import trace
 from difflab.methods import METHODS, Forward, Numerical, Reverse
@@ -19,3 +24,33 @@ from difflab.operators import (
     value_and_gradient,
     vjp,
 )
+
+if TYPE_CHECKING:
+    from difflab.accuracy.compare import compare
+    from difflab.accuracy.truth import truth
+    from difflab.interpretations.symbols import from_sympy
+    from difflab.methods.symbolic import Symbolic
+
+__all__ = [
+    "METHODS", "Forward", "Numerical", "Reverse", "Symbolic", "compare", "derivative", "erf",
+    "from_sympy", "gradient", "hessian", "hvp", "jacobian", "jvp", "leaky_relu", "log_softmax",
+    "relu", "sigmoid", "softmax", "softplus", "trace", "truth", "value_and_gradient", "vjp",
+]  # fmt: skip
+
+# Imported when first used: SymPy and python-flint are not needed to differentiate.
+_LATER = {
+    "Symbolic": "difflab.methods.symbolic",
+    "compare": "difflab.accuracy.compare",
+    "from_sympy": "difflab.interpretations.symbols",
+    "truth": "difflab.accuracy.truth",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module 'difflab' has no attribute {name!r}")
+    return getattr(importlib.import_module(_LATER[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -20,7 +20,16 @@ EXAMPLES = """examples:
   python -m difflab primitives tanh sigmoid
   python -m difflab run --quick
 """
-READINGS = ("numbers", "plain floats", "balls", "symbols", "complex", "tangents", "cotangents", "batches")
+READINGS = (
+    "numbers",
+    "plain floats",
+    "balls",
+    "symbols",
+    "complex",
+    "tangents",
+    "cotangents",
+    "batches",
+)
 DERIVATIVES = {Partials: "partials", Transpose: "transpose", Transposes: "transposes", Pair: "pair"}
 
 
@@ -56,8 +65,12 @@ def _parser() -> argparse.ArgumentParser:
         "compare", help="differentiate a formula by every method, and hold each against the truth"
     )
     compare.add_argument("formula", help="arithmetic and NumPy's functions, such as 'log(x) * y'")
-    compare.add_argument("values", nargs="+", metavar="NAME=VALUE", help="the point: x=2 or w=[1,2,3]")
-    compare.add_argument("--methods", nargs="+", metavar="METHOD", help="which methods (default: all)")
+    compare.add_argument(
+        "values", nargs="+", metavar="NAME=VALUE", help="the point: x=2 or w=[1,2,3]"
+    )
+    compare.add_argument(
+        "--methods", nargs="+", metavar="METHOD", help="which methods (default: all)"
+    )
     compare.add_argument("--csv", metavar="FILE", help="also write the table")
     compare.add_argument("--plot", metavar="FILE", help="also draw error and time (.png or .svg)")
     compare.set_defaults(run=_compare)
@@ -69,7 +82,9 @@ def _parser() -> argparse.ArgumentParser:
         "primitives", help="the capability table: what each primitive can be read as, and why not"
     )
     primitives.add_argument("names", nargs="*", metavar="NAME", help="only these rows")
-    primitives.add_argument("--csv", metavar="FILE", help="write the table, reasons inside the cells ('-': here)")
+    primitives.add_argument(
+        "--csv", metavar="FILE", help="write the table, reasons inside the cells ('-': here)"
+    )
     primitives.set_defaults(run=_primitives)
 
     from difflab.lab import options_parser
@@ -89,7 +104,9 @@ def _compare(options: argparse.Namespace) -> int:
     point = dict(assignment(value) for value in options.values)
     if len(point) < len(options.values):
         raise ArgumentError("a parameter has two values", "give each name once")
-    comparison = compare(formula(options.formula, list(point)), *point.values(), methods=options.methods)
+    comparison = compare(
+        formula(options.formula, list(point)), *point.values(), methods=options.methods
+    )
     print(comparison)
     if options.csv:
         comparison.table.to_csv(options.csv, index=False)
@@ -117,10 +134,15 @@ def capabilities(row: Primitive) -> dict[str, str]:
         return value.reason if isinstance(value, Unsupported) else "yes"
 
     return {
-        "numbers": "yes", "plain floats": cell(row.scalar), "balls": cell(row.ball), "symbols": cell(row.sympy),
-        "complex": cell(row.complex), "tangents": cell(row.derivative), "cotangents": cell(row.derivative),
+        "numbers": "yes",
+        "plain floats": cell(row.scalar),
+        "balls": cell(row.ball),
+        "symbols": cell(row.sympy),
+        "complex": cell(row.complex),
+        "tangents": cell(row.derivative),
+        "cotangents": cell(row.derivative),
         "batches": cell(row.batch),
-    }  # fmt: skip
+    }
 
 
 def _primitives(options: argparse.Namespace) -> int:

@@ -1,7 +1,7 @@
 """The error family: what happened, where in the user's file, what to do about it.
 
-Every error that difflab raises on purpose is a `DifflabError`, and also the built-in exception that a
-Python programmer would expect (`TypeError`, `ValueError`, ...). Its text has up to three parts::
+Every error that difflab raises on purpose is a `DifflabError`, and also the built-in exception that
+a Python programmer would expect (`TypeError`, `ValueError`, ...). Its text has up to three parts::
 
     gradient needs a scalar output, but f returned an array of shape (3,)
       at model.py:12: return np.tanh(x)

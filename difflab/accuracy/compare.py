@@ -1,7 +1,8 @@
 """One function at one point, differentiated by every method and held against the truth.
 
-What flows: a method and a function go in, a flat row comes out; the rows make a table. The invariant: every error
-is a distance from the enclosure of the truth, never from another method; a method that fails is a row that says why.
+What flows: a method and a function go in, a flat row comes out; the rows make a table. The
+invariant: every error is a distance from the enclosure of the truth, never from another method; a
+method that fails is a row that says why.
 """
 
 from __future__ import annotations
@@ -14,12 +15,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from difflab.accuracy.truth import Enclosure, truth
 from difflab.errors import ArgumentError, DifflabError
 from difflab.ir.tree import flatten, read_arguments
 from difflab.methods import METHODS, Method, Numerical, method_of
-from difflab.operators import Argnums, Jacobian
+from difflab.operators import Argnums, Jacobian, Prepared
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,7 +29,8 @@ if TYPE_CHECKING:
 
 SAMPLE_SECONDS = 2e-3
 ROUNDS = 5
-DIGITS = 53 * math.log10(2.0)
+DIGITS = {8: 53 * math.log10(2.0), 4: 24 * math.log10(2.0)}
+"""The decimal digits of a float, by its size in bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +45,11 @@ class Comparison:
     def table(self) -> pd.DataFrame:
         """One row a method.
 
-        Columns: ``method``, ``status``, ``ulps_max`` and ``ulps_median`` (distance from the truth in units in the
-        last place), ``relative_error`` (largest), ``digits`` (correct ones, of 15.95), ``evaluations`` of the
-        function, ``operations`` of the derivative program (elementary ones, per element), and seconds:
-        ``seconds_trace``, ``seconds_derive``, ``seconds_compile``, ``seconds_run``.
+        Columns: ``method``, ``status``, ``ulps_max`` and ``ulps_median`` (distance from the truth
+        in units in the last place), ``relative_error`` (largest), ``digits`` (correct ones, of
+        15.95), ``evaluations`` of the function, ``operations`` of the derivative program
+        (elementary ones, per element), and seconds: ``seconds_trace``, ``seconds_derive``,
+        ``seconds_compile``, ``seconds_run``.
         """
         import pandas as pd
 
@@ -57,7 +61,9 @@ class Comparison:
 
         rows = [row for row in self.rows if row["status"] in ("ok", "kink")]
         if not rows:
-            raise ArgumentError("no method gave a result, so there is nothing to plot", "look at .table for why")
+            raise ArgumentError(
+                "no method gave a result, so there is nothing to plot", "look at .table for why"
+            )
         figure = Figure(figsize=(8.0, 0.9 + 0.42 * len(rows)), layout="constrained")
         left, right = figure.subplots(1, 2, sharey=True)
         names = [row["method"] for row in rows]
@@ -87,7 +93,9 @@ class Comparison:
 
     def _repr_html_(self) -> str:
         kinks = "".join(f"<p>{kink}</p>" for kink in self.enclosure.kinks)
-        return kinks + str(self.table.to_html(index=False, float_format=lambda value: f"{value:.3g}"))
+        return kinks + str(
+            self.table.to_html(index=False, float_format=lambda value: f"{value:.3g}")
+        )
 
 
 def compare(
@@ -101,7 +109,8 @@ def compare(
     Parameters
     ----------
     f, args
-        A function that can be traced, and the point. By default all arguments that hold floats are differentiated.
+        A function that can be traced, and the point. By default all arguments that hold floats are
+        differentiated.
     methods
         Names in `METHODS`, or method objects; all of `METHODS` by default.
     argnums
@@ -121,13 +130,13 @@ def compare(
     1  central_difference     ok            2
     """
     chosen = [method_of(method) for method in (methods if methods is not None else METHODS)]
-    numbers = _float_arguments(args) if argnums is None else argnums
+    numbers = float_arguments(args) if argnums is None else argnums
     enclosure = truth(f, *args, argnums=numbers)
     rows = tuple(_row(f, args, numbers, method, enclosure) for method in chosen)
     return Comparison(getattr(f, "__name__", "f"), rows, enclosure)
 
 
-def _float_arguments(args: tuple[Any, ...]) -> Argnums:
+def float_arguments(args: tuple[Any, ...]) -> Argnums:
     """All arguments that hold floats: a number for one, a tuple for several."""
     found = []
     for i, arg in enumerate(args):
@@ -135,12 +144,18 @@ def _float_arguments(args: tuple[Any, ...]) -> Argnums:
         if leaves and all(np.asarray(leaf).dtype.kind == "f" for leaf in leaves):
             found.append(i)
     if not found:
-        raise ArgumentError("no argument holds floats, so there is nothing to differentiate", "pass 2.0, not 2")
+        raise ArgumentError(
+            "no argument holds floats, so there is nothing to differentiate", "pass 2.0, not 2"
+        )
     return found[0] if len(found) == 1 else tuple(found)
 
 
 def _row(
-    f: Callable[..., Any], args: tuple[Any, ...], argnums: Argnums, method: Method, enclosure: Enclosure
+    f: Callable[..., Any],
+    args: tuple[Any, ...],
+    argnums: Argnums,
+    method: Method,
+    enclosure: Enclosure,
 ) -> dict[str, Any]:
     """What one method gives; a failure is a row with its reason."""
     row: dict[str, Any] = {
@@ -150,18 +165,17 @@ def _row(
         "seconds_run": math.nan,
     }  # fmt: skip
     try:
-        operator = Jacobian(f, argnums, method, "numpy")
         start = time.perf_counter()
-        prepared = operator.prepare(*args)
+        prepared = Jacobian(f, argnums, method, "numpy").prepare(*args)
         whole = time.perf_counter() - start
-        result = operator(*args)
+        result = result_of(prepared, args)
     except DifflabError as error:
         return row | {"status": error.what}
     derivation = prepared.derivation
     phases = dict(derivation.seconds)
     compiling = phases.pop("compile", 0.0)
     _, arrays = read_arguments(args, {})
-    row |= _errors(result, enclosure)
+    row |= errors(result, enclosure)
     row |= {
         "evaluations": derivation.evaluations,
         "operations": derivation.graph.operation_count() if derivation.graph is not None else 0,
@@ -172,29 +186,50 @@ def _row(
     }
     if enclosure.kinks:
         row["status"] = "kink"
-    elif isinstance(method, Numerical) and not np.all([np.all(np.isfinite(x)) for x in flatten(result)[0]]):
+    elif isinstance(method, Numerical) and not np.all(
+        [np.all(np.isfinite(x)) for x in flatten(result)[0]]
+    ):
         row["status"] = "outside the domain"
     return row
 
 
-def _errors(result: Any, enclosure: Enclosure) -> dict[str, float]:
-    """Ulps, relative error and correct digits of a result."""
-    distances = [np.asarray(x, float).ravel() for x in flatten(enclosure.ulps(result))[0]]
-    found = [np.asarray(x, float).ravel() for x in flatten(result)[0]]
-    true = [np.asarray(x, float).ravel() for x in flatten(enclosure.midpoint)[0]]
-    ulps = np.concatenate(distances)
+def result_of(prepared: Prepared, args: tuple[Any, ...]) -> Any:
+    """What a derived program gives at the point that it was prepared for."""
+    _, arrays = read_arguments(args, {})
     with np.errstate(all="ignore"):
-        off = np.abs(np.concatenate(found) - np.concatenate(true)) / np.abs(np.concatenate(true))
-    off = off[np.isfinite(off)]
-    worst = float(off.max()) if off.size else 0.0
+        return prepared.finish(prepared.run(*arrays))
+
+
+def errors(result: Any, enclosure: Enclosure) -> dict[str, float]:
+    """Ulps, relative error and correct digits of a result.
+
+    Where the truth is exactly 0, the error is relative to the largest component. A result that is
+    not finite has no digits; where the truth is not, everything is NaN.
+
+    >>> errors(1.17, truth(np.exp2, 0.75))["digits"]
+    2.0...
+    """
+    ulps, found, true = map(_flat, (enclosure.ulps(result), result, enclosure.midpoint))
     if not ulps.size:
         return {}
+    with np.errstate(all="ignore"):
+        largest = np.max(np.abs(true), where=np.isfinite(true), initial=0.0)
+        off = np.abs(found - true) / np.where(true == 0.0, largest, np.abs(true))
+    off[found == true] = 0.0
+    off[~np.isfinite(found) & np.isfinite(true)] = np.inf
+    worst = float(np.max(off))
+    most = min(DIGITS[dtype.itemsize] for dtype in enclosure.dtypes)
     return {
         "ulps_max": float(np.max(ulps)),
         "ulps_median": float(np.median(ulps)),
         "relative_error": worst,
-        "digits": DIGITS if worst == 0.0 else min(max(-math.log10(worst), 0.0), DIGITS),
+        "digits": float(np.clip(-math.log10(worst), 0.0, most)) if worst else most,
     }
+
+
+def _flat(tree: Any) -> NDArray[np.float64]:
+    """All numbers of a tree, in order."""
+    return np.concatenate([np.asarray(leaf, np.float64).ravel() for leaf in flatten(tree)[0]])
 
 
 def _seconds(call: Callable[[], object]) -> float:

@@ -1,7 +1,8 @@
 """Formulas as text -> plain NumPy functions, by a parser that knows arithmetic and nothing else.
 
-What flows: text is parsed into Python's syntax tree, every node of which must be on a short list; the function walks
-the checked tree with NumPy's functions. The invariant: nothing that a user writes is ever evaluated as Python.
+What flows: text is parsed into Python's syntax tree, every node of which must be on a short list;
+the function walks the checked tree with NumPy's functions. The invariant: nothing that a user
+writes is ever evaluated as Python.
 
 >>> f = formula("log(x1) + x1*x2 - sin(x2)", ["x1", "x2"])
 >>> print(round(float(f(2.0, 5.0)), 3))
@@ -22,19 +23,31 @@ from difflab.ir.primitives import POINTWISE
 from difflab.ir.special import leaky_relu, log_softmax, softmax
 
 LONGEST: Final = 10_000
+INTERNAL: Final = ("convert", "constant_power")
 CONSTANTS: Final[Mapping[str, float]] = {"pi": np.pi, "e": np.e, "inf": np.inf}
 FUNCTIONS: Final[Mapping[str, Callable[..., Any]]] = {
-    **{row.name: row.numpy[0] for row in POINTWISE if row.name not in ("convert", "constant_power")},
-    **{name: getattr(np, name) for name in ("sum", "mean", "prod", "max", "min", "dot", "clip", "var", "std")},
-    "ln": np.log, "asin": np.arcsin, "acos": np.arccos, "atan": np.arctan, "pow": np.power, "norm": np.linalg.norm,
-    "softmax": softmax, "log_softmax": log_softmax, "leaky_relu": leaky_relu,
-}  # fmt: skip
+    **{row.name: row.numpy[0] for row in POINTWISE if row.name not in INTERNAL},
+    **{f.__name__: f for f in (np.sum, np.mean, np.prod, np.max, np.min, np.dot, np.clip, np.std)},
+    "ln": np.log,
+    "asin": np.arcsin,
+    "acos": np.arccos,
+    "atan": np.arctan,
+    "pow": np.power,
+    "norm": np.linalg.norm,
+    "softmax": softmax,
+    "log_softmax": log_softmax,
+    "leaky_relu": leaky_relu,
+}
 _BINARY: Final[Mapping[type, Callable[[Any, Any], Any]]] = {
-    ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
-    ast.Pow: operator.pow, ast.Mod: operator.mod, ast.FloorDiv: operator.floordiv, ast.MatMult: operator.matmul,
+    ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul,
+    ast.Div: operator.truediv, ast.Pow: operator.pow, ast.Mod: operator.mod,
+    ast.FloorDiv: operator.floordiv, ast.MatMult: operator.matmul,
     ast.Gt: operator.gt, ast.GtE: operator.ge, ast.Lt: operator.lt, ast.LtE: operator.le,
 }  # fmt: skip
-_UNARY: Final[Mapping[type, Callable[[Any], Any]]] = {ast.USub: operator.neg, ast.UAdd: operator.pos}
+_UNARY: Final[Mapping[type, Callable[[Any], Any]]] = {
+    ast.USub: operator.neg,
+    ast.UAdd: operator.pos,
+}
 
 
 def formula(text: str, names: Sequence[str]) -> Callable[..., Any]:
@@ -43,8 +56,8 @@ def formula(text: str, names: Sequence[str]) -> Callable[..., Any]:
     Parameters
     ----------
     text
-        Arithmetic (``+ - * / ** % @``), comparisons, ``a if c else b``, numbers, ``x[0]``, and the functions that
-        difflab can differentiate, by NumPy's names.
+        Arithmetic (``+ - * / ** % @``), comparisons, ``a if c else b``, numbers, ``x[0]``, and the
+        functions that difflab can differentiate, by NumPy's names.
     names
         The parameters.
 
@@ -63,15 +76,21 @@ def formula(text: str, names: Sequence[str]) -> Callable[..., Any]:
     difflab.errors.UnknownNameError: unknown function '__import__'...
     """
     if len(text) > LONGEST:
-        raise ArgumentError(f"the formula has {len(text):,} characters; the most is {LONGEST:,}", "write a function")
+        raise ArgumentError(
+            f"the formula has {len(text):,} characters; the most is {LONGEST:,}", "write a function"
+        )
     try:
         tree = ast.parse(text.strip(), mode="eval").body
         _check(tree, text.strip(), frozenset(names))
     except SyntaxError as error:
         where = " " * ((error.offset or 1) - 1) + "^"
-        raise ArgumentError(f"not a formula: {error.msg}\n    {text.strip()}\n    {where}") from None
+        raise ArgumentError(
+            f"not a formula: {error.msg}\n    {text.strip()}\n    {where}"
+        ) from None
     except (RecursionError, MemoryError):
-        raise ArgumentError("the formula is nested too deeply", "write it as a function in a file") from None
+        raise ArgumentError(
+            "the formula is nested too deeply", "write it as a function in a file"
+        ) from None
 
     def function(*values: Any) -> Any:
         return _value(tree, dict(zip(names, values, strict=True)))
@@ -95,7 +114,9 @@ def _check(node: ast.AST, text: str, names: frozenset[str]) -> None:
             if name not in FUNCTIONS:
                 raise UnknownNameError("function", name, FUNCTIONS)
             parts = list(arguments)
-        case ast.Subscript(value, ast.Constant(int()) | ast.UnaryOp(ast.USub(), ast.Constant(int()))):
+        case ast.Subscript(
+            value, ast.Constant(int()) | ast.UnaryOp(ast.USub(), ast.Constant(int()))
+        ):
             parts = [value]
         case ast.List(elements) | ast.Tuple(elements):
             parts = list(elements)
@@ -106,10 +127,13 @@ def _check(node: ast.AST, text: str, names: frozenset[str]) -> None:
                 raise UnknownNameError("name", name, [*names, *CONSTANTS])
             parts = []
         case _:
-            piece = ast.get_source_segment(text, node) or text  # type: ignore[arg-type]
-            remedy = "write ** for a power" if isinstance(getattr(node, "op", None), ast.BitXor) else ""
+            piece = ast.get_source_segment(text, node) or text
+            remedy = (
+                "write ** for a power" if isinstance(getattr(node, "op", None), ast.BitXor) else ""
+            )
             raise ArgumentError(
-                f"{piece!r} is not part of a formula", remedy or "use arithmetic, numbers and NumPy's function names"
+                f"{piece!r} is not part of a formula",
+                remedy or "use arithmetic, numbers and NumPy's function names",
             )
     for part in parts:
         _check(part, text, names)
@@ -145,9 +169,13 @@ def assignment(text: str) -> tuple[str, Any]:
     """
     name, equals, value = text.partition("=")
     if not equals or not name.strip().isidentifier():
-        raise ArgumentError(f"{text!r} does not say what a parameter is", "write it as x=2 or w=[1,2]")
+        raise ArgumentError(
+            f"{text!r} does not say what a parameter is", "write it as x=2 or w=[1,2]"
+        )
     try:
         array = np.asarray(ast.literal_eval(value.strip()), float)
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-        raise ArgumentError(f"{value.strip()!r} is not a number or a list of numbers", "write x=2 or w=[1,2]") from None
+        raise ArgumentError(
+            f"{value.strip()!r} is not a number or a list of numbers", "write x=2 or w=[1,2]"
+        ) from None
     return name.strip(), float(array) if array.ndim == 0 else array

@@ -1,9 +1,10 @@
 """The oracle: a rigorous enclosure of the derivative, by ball arithmetic.
 
-What flows: the derivative graph of f is read in balls, at a precision that doubles until every ball's ends round to
-the same float. The invariant: the exact derivative of the real function that f's operations describe, at the given
-floats taken as exact, lies in the enclosure. At a point where a branch is decided by equality (abs at 0, a tie of
-maximum, ``if x > 0`` at 0) the one-sided derivatives are enclosed as well, and where they differ it is a kink.
+What flows: the derivative graph of f is read in balls, at a precision that doubles until every
+ball's ends round to the same float. The invariant: the exact derivative of the real function that
+f's operations describe, at the given floats taken as exact, lies in the enclosure. At a point where
+a branch is decided by equality (abs at 0, a tie of maximum, ``if x > 0`` at 0) the one-sided
+derivatives are enclosed as well, and where they differ it is a kink.
 """
 
 from __future__ import annotations
@@ -13,13 +14,12 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
-from flint import arb
 
 from difflab.errors import ArgumentError, DomainError, Line
-from difflab.interpretations.balls import EVERY_BIT, enclose_nodes, exact, is_sharp, precision
+from difflab.interpretations.balls import enclose_nodes, exact, is_sharp, nudged, ulps_of
 from difflab.ir.expr import Array, Expr, Graph
 from difflab.ir.trace import parameter_names, trace_signature
-from difflab.ir.tree import Signature, Spec, read_arguments
+from difflab.ir.tree import Signature, Spec, flatten, read_arguments
 from difflab.methods.automatic import derivative_blocks
 from difflab.operators import Argnums, Argument, Operator
 
@@ -41,7 +41,8 @@ class Kink:
 
     def __str__(self) -> str:
         place = f" at {self.line}" if self.line else ""
-        return f"kink in {self.component}{place}: {self.left!r} from the left, {self.right!r} from the right"
+        sides = f"{self.left!r} from the left, {self.right!r} from the right"
+        return f"kink in {self.component}{place}: {sides}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +63,12 @@ class Enclosure:
 
     @property
     def radius(self) -> Any:
-        """How far the exact derivative can be from the centre of its ball (before rounding to a float)."""
-        return self.assemble([_map(lambda ball: float(ball.rad()), block)[()] for block in self.balls])
+        """How far the exact derivative can be from the centre of its ball (before rounding to a
+        float).
+        """
+        return self.assemble(
+            [_map(lambda ball: float(ball.rad()), block)[()] for block in self.balls]
+        )
 
     @property
     def sharp(self) -> bool:
@@ -77,20 +82,28 @@ class Enclosure:
         Examples
         --------
         >>> enclosure = truth(np.tanh, 20.0)
-        >>> bool(enclosure.ulps(1.0 - np.tanh(20.0) ** 2) > 1e10), bool(enclosure.ulps(enclosure.midpoint) <= 0.5)
-        (True, True)
+        >>> print(enclosure.ulps(enclosure.midpoint) <= 0.5)
+        True
+        >>> print(enclosure.ulps(1.0 - np.tanh(20.0) ** 2) > 1e15)
+        True
         """
-        from difflab.ir.tree import flatten
-
-        leaves = flatten(candidate)[0] if isinstance(candidate, (dict, list, tuple)) else [candidate]
+        leaves = (
+            flatten(candidate)[0] if isinstance(candidate, (dict, list, tuple)) else [candidate]
+        )
         if len(leaves) != len(self.balls):
-            raise ArgumentError(f"the candidate has {len(leaves)} arrays, the derivative {len(self.balls)}")
+            raise ArgumentError(
+                f"the candidate has {len(leaves)} arrays, the derivative {len(self.balls)}"
+            )
         found = []
         for leaf, block, dtype in zip(leaves, self.balls, self.dtypes, strict=True):
             array = np.asarray(leaf, np.float64)
             if array.shape != block.shape:
-                raise ArgumentError(f"the candidate has shape {array.shape}, the derivative {block.shape}")
-            distances = [ulps_of(c, ball, dtype) for c, ball in zip(array.flat, block.flat, strict=True)]
+                raise ArgumentError(
+                    f"the candidate has shape {array.shape}, the derivative {block.shape}"
+                )
+            distances = [
+                ulps_of(c, ball, dtype) for c, ball in zip(array.flat, block.flat, strict=True)
+            ]
             found.append(np.array(distances, np.float64).reshape(block.shape)[()])
         return self.assemble(found)
 
@@ -99,32 +112,14 @@ def _map(function: Callable[[Any], float], block: Array) -> Array:
     return np.array([function(ball) for ball in block.flat], np.float64).reshape(block.shape)
 
 
-def ulps_of(candidate: float, ball: arb, dtype: Any = np.float64) -> float:
-    """The distance of a float from a ball's centre in ulps of that dtype; 0 for an infinity that is right.
-
-    >>> ulps_of(1.0, arb(1))
-    0.0
-    """
-    kind = np.dtype(dtype).type
-    if not ball.is_finite():
-        return 0.0 if np.isnan(candidate) else float("nan")
-    with np.errstate(over="ignore"):
-        nearest = kind(float(ball))
-    if not np.isfinite(candidate):
-        return 0.0 if candidate == nearest else float("inf")
-    largest = np.finfo(kind).max
-    spacing = np.spacing(min(abs(nearest), largest))
-    with precision(EVERY_BIT):
-        return float(abs(arb(float(candidate)) - ball.mid()) / arb(float(spacing)))
-
-
 def truth(f: Callable[..., Any], *args: Any, argnums: Argnums = 0) -> Enclosure:
     """A rigorous enclosure of the derivative of f.
 
     Parameters
     ----------
     f
-        A function that can be traced, with a scalar output (then this is the gradient) or any other (the Jacobian).
+        A function that can be traced, with a scalar output (then this is the gradient) or any other
+        (the Jacobian).
     args
         The point: floats and float arrays, taken as exact; trees of them.
     argnums
@@ -153,7 +148,9 @@ def truth(f: Callable[..., Any], *args: Any, argnums: Argnums = 0) -> Enclosure:
     for array in arrays:
         if not np.all(np.isfinite(array)):
             bad = "NaN" if np.any(np.isnan(array)) else "infinity"
-            raise DomainError(f"truth needs finite arguments, but got {bad}", "choose a point inside the domain")
+            raise DomainError(
+                f"truth needs finite arguments, but got {bad}", "choose a point inside the domain"
+            )
     operator = Operator(f, argnums, None, "numpy")
     graph = trace_signature(f, signature, arrays)
     chosen = operator.chosen(signature)
@@ -184,7 +181,9 @@ def _sharpened(graph: Graph, blocks: Sequence[Expr], point: list[Array]) -> tupl
 
 
 def suspects(graph: Graph, arrays: Sequence[Any]) -> list[Expr]:
-    """The nodes whose derivative may jump at the point: a kink's condition is zero there, in floats."""
+    """The nodes whose derivative may jump at the point: a kink's condition is zero there, in
+    floats.
+    """
     known = dict(zip(graph.inputs, map(exact, arrays), strict=True))
     kinked = [node for node in graph.operations if node.primitive.kink is not None]
     operands = [x for node in kinked for x in node.operands]
@@ -217,8 +216,8 @@ def _kinks(
     if not found:
         return
     line = found[0].line
-    leaves = [name for name, spec in zip(signature.paths(parameter_names(f)), signature.leaves, strict=True)
-              if isinstance(spec, Spec)]  # fmt: skip
+    named = zip(signature.paths(parameter_names(f)), signature.leaves, strict=True)
+    leaves = [name for name, spec in named if isinstance(spec, Spec)]
     for i in [i for part in chosen for i in part.positions]:
         array = np.asarray(arrays[i])
         for index in list(np.ndindex(array.shape))[:SIDED_COMPONENTS]:
@@ -230,20 +229,25 @@ def _kinks(
 
 
 def _one_sided(
-    f: Callable[..., Any], signature: Signature, arrays: list[Any], i: int, index: tuple[int, ...], side: int
+    f: Callable[..., Any],
+    signature: Signature,
+    arrays: list[Any],
+    i: int,
+    index: tuple[int, ...],
+    side: int,
 ) -> list[float]:
     """The derivative of every output element by one component, as seen from one side."""
     near = [np.array(array) for array in arrays]
     near[i][index] = np.nextafter(near[i][index], side * np.inf)
     graph = trace_signature(f, signature, near)  # the branch that Python takes on that side
     blocks = derivative_blocks(graph, [i])
-    with precision(2 * NEARBY + FIRST_BITS):
-        point = [exact(array) for array in arrays]
-        point[i][index] += side * arb(2) ** -NEARBY
+    point = [exact(array) for array in arrays]
+    point[i][index] = nudged(point[i][index], side, NEARBY)
     known = dict(zip(graph.inputs, point, strict=True))
     enclose_nodes(blocks, known, 2 * NEARBY + FIRST_BITS)
+    at: Any = (..., *index)
     return [
         float(ball)
         for block, out in zip(blocks, graph.outputs, strict=True)
-        for ball in known[block].reshape(out.shape + np.shape(arrays[i]))[(..., *index)].flat
+        for ball in known[block].reshape(out.shape + np.shape(arrays[i]))[at].flat
     ]

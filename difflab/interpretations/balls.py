@@ -1,9 +1,10 @@
-"""What flows along the edges is a ball: a rigorous enclosure of the exact real value (python-flint, arb).
+"""What flows along the edges is a ball: a rigorous enclosure of the exact real value (python-flint,
+arb).
 
-Arrays are object arrays of balls; structural rows move them as they are, pointwise rows apply their ball cell to
-each. Comparisons are certain (True, False) or open (None), and what follows an open one is enclosed from both
-sides. The invariant: the exact real value of every node, for inputs taken as exact, lies in its ball. Casts
-between float32 and float64 are the identity on real numbers.
+Arrays are object arrays of balls; structural rows move them as they are, pointwise rows apply their
+ball cell to each. Comparisons are certain (True, False) or open (None), and what follows an open
+one is enclosed from both sides. The invariant: the exact real value of every node, for inputs taken
+as exact, lies in its ball. Casts between float32 and float64 are the identity on real numbers.
 
 >>> import numpy as np
 >>> from difflab.ir.trace import trace
@@ -23,7 +24,6 @@ from flint import arb, arb_mat, ctx
 
 from difflab.ir.expr import Array, Expr, Graph, reachable
 from difflab.ir.row import CONSTANT, ITSELF
-
 
 EVERY_BIT: Final = 20_000
 """A precision at which the ends and the centre of any ball used here are exact."""
@@ -98,7 +98,9 @@ def _each(rule: str | Callable[..., Any], operands: list[Array], params: dict[st
     method = getattr(arb, rule) if isinstance(rule, str) else rule
     flat = found.reshape(-1)
     for i, values in enumerate(zip(*columns, strict=True)):
-        balls = [v if isinstance(v, (arb, bool, np.bool_, type(None))) else arb(float(v)) for v in values]
+        balls = [
+            v if isinstance(v, (arb, bool, np.bool_, type(None))) else arb(float(v)) for v in values
+        ]
         value = method(*balls, **params)
         flat[i] = value if isinstance(value, (arb, bool, type(None))) else arb(value)
     return flat.reshape(shape)
@@ -160,3 +162,29 @@ def is_sharp(ball: arb, dtype: np.dtype[Any]) -> bool:
         low, high = (dtype.type(float(end)) for end in (ball.lower(), ball.upper()))
         spare = ball.rad() * 2 ** (20 + 53) <= abs(ball.mid())
     return bool(low == high and (spare or low == 0.0 or not np.isfinite(low)))
+
+
+def nudged(ball: arb, side: int, distance: int) -> arb:
+    """A point 2^-distance to one side of an exact ball, exactly."""
+    with precision(EVERY_BIT):
+        return ball + side * arb(2) ** -distance
+
+
+def ulps_of(candidate: float, ball: arb, dtype: Any = np.float64) -> float:
+    """The distance of a float from a ball's centre, in ulps of that dtype at the centre.
+
+    An infinity or NaN is at distance 0 where it is right.
+
+    >>> ulps_of(1.0, arb(1)), ulps_of(1.0 + 2**-52, arb(1))
+    (0.0, 1.0)
+    """
+    kind = np.dtype(dtype).type
+    if not ball.is_finite():
+        return 0.0 if np.isnan(candidate) else float("nan")
+    with np.errstate(over="ignore"):
+        nearest = kind(float(ball))
+    if not np.isfinite(candidate):
+        return 0.0 if candidate == nearest else float("inf")
+    spacing = np.spacing(min(abs(nearest), np.finfo(kind).max))
+    with precision(EVERY_BIT):
+        return float(abs(arb(float(candidate)) - ball.mid()) / arb(float(spacing)))

@@ -1,7 +1,8 @@
 """What flows along the edges is a batch: many values of a node, along a leading axis.
 
-`batch` turns a graph of single values into one of batches (JAX calls it vmap). The invariant: entry i of a batched
-output is the output for entry i of the batched inputs. Nodes that no batched input reaches stay single.
+`batch` turns a graph of single values into one of batches (JAX calls it vmap). The invariant: entry
+i of a batched output is the output for entry i of the batched inputs. Nodes that no batched input
+reaches stay single.
 
 >>> import numpy as np
 >>> from difflab.ir.trace import trace
@@ -24,7 +25,9 @@ from difflab.ir.row import CONSTANT
 
 
 def batch(graph: Graph, size: int, batched: Sequence[bool]) -> Graph:
-    """The graph for `size` values at once of the inputs marked in `batched`; all outputs are batched."""
+    """The graph for `size` values at once of the inputs marked in `batched`; all outputs are
+    batched.
+    """
     new: dict[Expr, Expr] = {}
     many: set[Expr] = set()
     for x, several in zip(graph.inputs, batched, strict=True):
@@ -42,7 +45,9 @@ def batch(graph: Graph, size: int, batched: Sequence[bool]) -> Graph:
             continue
         many.add(node)
         with attributed_to(node.line):
-            new[node] = _rule(node, [new[x] for x in node.operands], [x in many for x in node.operands], size)
+            new[node] = _rule(
+                node, [new[x] for x in node.operands], [x in many for x in node.operands], size
+            )
     outputs = [new[out] if out in many else _repeated(new[out], size) for out in graph.outputs]
     return Graph(tuple(new[x] for x in graph.inputs), tuple(outputs), (), None, graph.output_tree)
 
@@ -55,7 +60,9 @@ def _rule(node: Expr, operands: list[Expr], batched: list[bool], size: int) -> E
     row = node.primitive
     pointwise = row.kind == "pointwise"
     many = [
-        x if several or (pointwise and x.primitive is CONSTANT and not x.shape) else _repeated(x, size)
+        x
+        if several or (pointwise and x.primitive is CONSTANT and not x.shape)
+        else _repeated(x, size)
         for x, several in zip(operands, batched, strict=True)
     ]
     if row.name in ("gather", "scatter_add"):

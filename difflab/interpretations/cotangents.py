@@ -1,20 +1,20 @@
 """Reverse mode: what flows along the edges is a cotangent, from the outputs back to the inputs.
 
-`pullback` is one sweep over the staged graph with each row's one derivative fact read backward. The invariants: a
-cotangent has the shape and dtype of its node; only nodes between the inputs and the outputs are visited; the
-inputs are cut points, so that differentiating at a fresh input can never confuse two perturbations.
+`pullback` is one sweep over the staged graph with each row's one derivative fact read backward. The
+invariants: a cotangent has the shape and dtype of its node; only nodes between the inputs and the
+outputs are visited; the inputs are cut points, so that differentiating at a fresh input can never
+confuse two perturbations.
 
 >>> import numpy as np
 >>> from difflab.ir.expr import constant, evaluate, placeholder
 >>> x = placeholder((), np.dtype("float64"), "x")
 >>> (ct,) = pullback([np.sin(x)], [constant(1.0)], [x])
 >>> print(evaluate([ct], {x: np.float64(0.0)}))
-[1.0]
+[np.float64(1.0)]
 """
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -96,10 +96,15 @@ def _rule(node: Expr, ct: Expr, active: set[Expr]) -> Sequence[Any]:
         case Transpose(rule):
             return tuple(rule(ct, *operands, **params))
         case Transposes(rules):
-            return [rules[i](ct, *operands, **params) if x in active else None for i, x in enumerate(operands)]
+            return [
+                rules[i](ct, *operands, **params) if x in active else None
+                for i, x in enumerate(operands)
+            ]
         case Pair(_, backward):
             return tuple(backward(node, ct, *operands, **params))
-    raise UnsupportedError(f"{node.primitive.name} has no derivative: {derivative.reason}", line=node.line)
+    raise UnsupportedError(
+        f"{node.primitive.name} has no derivative: {derivative.reason}", line=node.line
+    )
 
 
 def _total(parts: list[Expr]) -> Expr:
@@ -108,7 +113,9 @@ def _total(parts: list[Expr]) -> Expr:
     if len(placements) > MANY_PLACEMENTS:
         rest = [part for part in parts if part.primitive.name != "place"]
         parts = [*rest, _scattered(placements)]
-    total = functools.reduce(added, parts)
+    total: Cotangent = None
+    for part in parts:
+        total = added(total, part)
     assert total is not None
     return total
 
@@ -119,8 +126,6 @@ def _scattered(placements: list[Expr]) -> Expr:
     position = np.arange(placements[0].size).reshape(shape)
     where = [position[plain_index(dict(part.params)["index"])].ravel() for part in placements]
     values = [reshaped(part.operands[0], (part.operands[0].size,)) for part in placements]
-    joined: Any = np.concatenate(values)  # type: ignore[arg-type]
+    joined: Any = np.concatenate(values)
     flat = scatter_add(joined, indices(np.concatenate(where)), shape=(position.size,))
     return reshaped(flat, shape)
-
-

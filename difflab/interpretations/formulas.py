@@ -118,7 +118,12 @@ def text(graph: Graph) -> str:
     >>> print(text(trace(lambda x, b: x @ x * 0.5 + b if b > 0 else x, np.ones((2, 2)), 3.0)))
     graph(x: float64[2,2], b: float64)
       a = b > 0.0
-      b...
+      c = x @ x
+      d = c * 0.5
+      e = broadcast_to(b, (2, 2))
+      f = d + e
+      guard a == True
+      return f
     """
     names, hidden = names_of(graph), widened(graph)
     lines = [f"graph({', '.join(f'{names[x]}: {_kind(x)}' for x in graph.inputs)})"]
@@ -145,7 +150,8 @@ _GREEK = re.compile(
     "alpha|beta|gamma|delta|epsilon|zeta|eta|theta|iota|kappa|lambda|mu|nu|xi|pi|rho|sigma|tau"
     "|upsilon|phi|chi|psi|omega|Gamma|Delta|Theta|Lambda|Xi|Pi|Sigma|Phi|Psi|Omega"
 )
-_ASSOCIATIVE = ("+", r"\,", r"\odot")
+_ASSOCIATIVE = ("+", r"\,")
+_OPENING = ("{", "(", "|", ",", "&", r"{cases}", r"\lfloor", r"\wedge", r"\vee", r"\oplus")
 _JUXTAPOSED, _ELEMENTWISE, _INNER = r" \, ", r" \odot ", r" \cdot "
 
 
@@ -172,7 +178,7 @@ def _template(latex: str) -> tuple[list[str], list[str]]:
 
 
 def _escaped(word: str) -> str:
-    return re.sub(r"([_%#&$])", r"\\\1", re.sub(r"[\\{}^~]", "", word))
+    return re.sub(r"([_%#&$])", r"\\\1", re.sub(r"[\\{}^~]", "", word)).replace(" ", "~")
 
 
 def _word(word: str) -> str:
@@ -185,7 +191,7 @@ def _symbol(name: str) -> _Formula:
     """An input's name: digits and indices become subscripts."""
     found = re.fullmatch(r"([^\W\d_]+)_?(\d*)((?:\[.*\])?)", name)
     if found is None:
-        return _Formula(rf"\mathrm{{{_escaped(name).replace(' ', '~')}}}")
+        return _Formula(rf"\mathrm{{{_escaped(name)}}}")
     word, digits, indices = found.groups()
     parts = [digits, *re.findall(r"\['?(.*?)'?\]", indices)]
     below = ", ".join(_word(part) for part in parts if part)
@@ -209,20 +215,25 @@ def _constant(array: Any) -> _Formula:
         return _number(array[()])
     first = [_number(element).text for element in array.ravel()[:3]]
     dots = [r"\dots"] if array.size > 3 else []
-    return _Formula(rf"\left[{', '.join(first + dots)}\right]")
+    shown = rf"\left[{', '.join(first + dots)}\right]"
+    if array.ndim == 1:
+        return _Formula(shown)
+    shape = r" \times ".join(map(str, array.shape))
+    return _Formula(f"{shown}_{{{shape}}}", script="_")
 
 
 def _operand(x: _Formula, precedence: float, before: str, after: str, first: bool) -> str:
     """An operand, in parentheses where its place in the template asks for them."""
-    negative = x.text.startswith("-")
+    sign = before.strip()
+    negative = x.text.startswith("-") and precedence >= OPERATOR
     if after.startswith(("^", "_")):
         bare = x.precedence == ATOM and (not x.script or x.script + after[0] == "_^")
-    elif before.rstrip().endswith(("{", "(", "|", ",", r"\lfloor")):
+    elif sign != r"\," and sign.endswith(_OPENING):
         bare = True
     elif first:
         bare = x.precedence >= precedence and not (negative if before else x.is_open)
     elif x.precedence == precedence < ATOM:
-        bare = not negative and before.strip() in _ASSOCIATIVE
+        bare = sign in _ASSOCIATIVE and not negative
     else:
         bare = x.precedence >= precedence and not negative
     return x.text if bare else rf"\left({x.text}\right)"
@@ -241,7 +252,7 @@ def _product(node: Expr) -> str:
             (x,) = x.operands
         origins[i] = x
     if node.primitive.kind == "pointwise":
-        return _ELEMENTWISE if all(x.shape for x in origins) else _JUXTAPOSED
+        return _ELEMENTWISE if all(x.size > 1 for x in origins) else _JUXTAPOSED
     return _INNER if all(x.ndim == 1 for x in origins) else _JUXTAPOSED
 
 
@@ -279,11 +290,12 @@ def _formula(node: Expr, known: Mapping[Expr, _Formula]) -> _Formula:
         pieces += [_INNER if dotted else literals[i], piece]
     script = re.search(r"[\^_](?=\{\{.*\}\}$)", row.latex)
     prefix = literals[0] if not literals[-1] else ""
+    ends_open = not literals[-1] and operands[-1].is_open and pieces[-1] == operands[-1].text
     return _Formula(
         "".join([*pieces, literals[-1]]),
-        precedence - bool(prefix),
+        precedence - (prefix == "-"),
         script.group() if script else "",
-        prefix not in ("", "-"),
+        ends_open or prefix not in ("", "-"),
         1 + sum(x.operations for x in operands),
     )
 

@@ -1,9 +1,11 @@
-"""What flows along the edges is an array: a graph becomes a straight-line NumPy program, the default engine.
+"""What flows along the edges is an array: a graph becomes a straight-line NumPy program, the
+default engine.
 
-The source is one line a node: ufuncs write into planned buffers, reshapes and slices are views, contractions go to
-BLAS, repeated axes are left to NumPy's broadcasting, and a graph of scalars alone becomes plain-float Python.
-The invariants: no result shares memory with an input, a constant or another result; buffers come from a pool, a
-set for each call in progress, so programs may run in several threads and inside themselves.
+The source is one line a node: ufuncs write into planned buffers, reshapes and slices are views,
+contractions go to BLAS, repeated axes are left to NumPy's broadcasting, and a graph of scalars
+alone becomes plain-float Python. The invariants: no result shares memory with an input, a constant
+or another result; buffers come from a pool, a set for each call in progress, so programs may run in
+several threads and inside themselves.
 
 >>> import numpy as np
 >>> from difflab.ir.trace import trace
@@ -33,25 +35,26 @@ import numpy as np
 from difflab.ir.expr import Array, Expr, Graph
 from difflab.ir.primitives import TABLE
 from difflab.ir.row import CONSTANT, INPUT, Primitive
-from difflab.ir.special import sigmoid, softplus
-from difflab.ir.structural import plain_index
-
-CHUNK = 4000
-"""Lines a generated function may have; longer programs are several functions."""
+from difflab.ir.structural import scatter
 
 _VIEWS = frozenset(("reshape", "transpose", "getitem", "expand"))
+
+
+def _public(module: Any) -> dict[str, Any]:
+    return {name: value for name, value in vars(module).items() if not name.startswith("_")}
+
+
 _ARRAYS: dict[str, Any] = {
-    **{row.emit.split("(")[0]: row.evaluate for row in TABLE.values() if "(" in row.emit and "{0}." not in row.emit},
-    "add_reduce": np.add.reduce, "maximum_reduce": np.maximum.reduce, "add_accumulate": np.add.accumulate,
-    "broadcast_to": np.broadcast_to, "concatenate": np.concatenate, "einsum": np.einsum, "place": TABLE["place"].evaluate,
-    "asin": np.arcsin, "acos": np.arccos, "atan": np.arctan, "atan2": np.arctan2, "asinh": np.arcsinh,
-    "acosh": np.arccosh, "atanh": np.arctanh, "pow": np.power, "array": np.array, "zeros": np.zeros,
-    "float64": np.float64, "float32": np.float32, "int64": np.int64, "bool": np.bool_, "erf": TABLE["erf"].evaluate, "inf": np.inf, "nan": np.nan,
-    "sigmoid": TABLE["sigmoid"].evaluate, "softplus": TABLE["softplus"].evaluate, "errstate": np.errstate,
-}  # fmt: skip
-for _row in TABLE.values():
-    if isinstance(_row.evaluate, np.ufunc):
-        _ARRAYS[_row.evaluate.__name__] = _row.evaluate
+    **_public(np),
+    **{row.evaluate.__name__: row.evaluate for row in TABLE.values()},
+    "add_reduce": np.add.reduce,
+    "maximum_reduce": np.maximum.reduce,
+    "add_accumulate": np.add.accumulate,
+    "concatenate": np.concatenate,
+    "einsum": np.einsum,
+    "scatter": scatter,
+}
+"""The names in the source of a program on arrays."""
 
 
 def _float(function: Callable[[Any], Any]) -> Callable[[Any], float]:
@@ -68,16 +71,24 @@ def _plain_softplus(x: float) -> float:
 
 
 _SCALARS: dict[str, Any] = {
-    **{name: value for name, value in vars(math).items() if not name.startswith("_")},
-    "floor": _float(math.floor), "ceil": _float(math.ceil), "trunc": _float(math.trunc), "rint": _float(round),
-    "sigmoid": _plain_sigmoid, "softplus": _plain_softplus, "float64": np.float64, "bool_": np.bool_,
-}  # fmt: skip
-assert sigmoid and softplus
+    **_public(math),
+    "floor": _float(math.floor),
+    "ceil": _float(math.ceil),
+    "trunc": _float(math.trunc),
+    "rint": _float(round),
+    "sigmoid": _plain_sigmoid,
+    "softplus": _plain_softplus,
+    "float64": np.float64,
+    "bool_": np.bool_,
+}
+"""The names in the source of a program on plain floats."""
 
 
 @dataclass(slots=True)
 class Program:
-    """A compiled graph: call it with one array an input; outputs come first, then the guards' values."""
+    """A compiled graph: call it with one array an input; outputs come first, then the guards'
+    values.
+    """
 
     graph: Graph
     source: str
@@ -162,7 +173,8 @@ class _Writer:
                 self._expire(i)
         return self._assemble(self._results(wanted))
 
-    # -- plain floats --------------------------------------------------------------------------------------
+    # -- plain floats
+    # --------------------------------------------------------------------------------------
 
     def _scalar_lines(self, nodes: Sequence[Expr]) -> None:
         for i, node in enumerate(nodes):
@@ -177,7 +189,8 @@ class _Writer:
         params = {name: repr(value) for name, value in node.params}
         return str(node.primitive.scalar).format(*[self.names[x] for x in node.operands], **params)
 
-    # -- arrays --------------------------------------------------------------------------------------------
+    # -- arrays
+    # --------------------------------------------------------------------------------------------
 
     def _plan(self, nodes: Sequence[Expr], order: dict[Expr, int], wanted: Sequence[Expr]) -> None:
         """Which nodes share memory, and after which line it may be used again."""
@@ -238,11 +251,14 @@ class _Writer:
         if not node.operands:
             return
         name = self.names[node] = f"v{i}"
-        if node.primitive.name == "expand" and self._left_to_numpy(node):
-            source = node.operands[0]
-            while source.primitive.name == "reshape" and not source.operands[0].shape:
-                source = source.operands[0]
-            self.names[node] = self.names[source]
+        if node.primitive.name in ("expand", "reshape") and self._is_constant(node.operands[0]):
+            self.names[node] = f"c{i}"
+            self.bound[f"c{i}"] = node.primitive.evaluate(
+                self._bound_value(node.operands[0]), **dict(node.params)
+            )
+            return
+        if self._left_to_numpy(node):
+            self.names[node] = self.names[node.operands[0]]
             return
         if node in self.merged:
             return
@@ -261,19 +277,35 @@ class _Writer:
         out = self._out(i, node) if "{out}" in node.primitive.emit else None
         self.lines.append(f"{name} = {self._array_source(node, out)}")
 
+    def _is_constant(self, node: Expr) -> bool:
+        """Whether a node is a number, or one repeated: made once, when the program is."""
+        return self.names[node] in self.bound and (node.primitive is not CONSTANT or not node.shape)
+
+    def _bound_value(self, node: Expr) -> Any:
+        return self.bound[self.names[node]]
+
     def _left_to_numpy(self, node: Expr) -> bool:
-        """Whether every user broadcasts by itself, to a shape that another of its operands has."""
-        return bool(self.used_by[node]) and all(
-            user.primitive.kind == "pointwise"
-            and any(
-                other.shape == user.shape and other.primitive.name != "expand" and other.shape
-                for other in user.operands
+        """Whether NumPy's own broadcasting does the node's work wherever it is used."""
+        users = self.used_by[node]
+        if node.primitive.name == "reshape":
+            return bool(users) and _adds_leading_axes(node) and all(map(self._left_to_numpy, users))
+        return (
+            node.primitive.name == "expand"
+            and bool(users)
+            and all(
+                user.primitive.kind == "pointwise"
+                and any(
+                    other.shape == user.shape and other.primitive.name != "expand" and other.shape
+                    for other in user.operands
+                )
+                for user in users
             )
-            for user in self.used_by[node]
         )
 
     def _out(self, i: int, node: Expr) -> str | None:
-        """A buffer to write into: that of an operand used for the last time, a free one, or a new one."""
+        """A buffer to write into: that of an operand used for the last time, a free one, or a
+        new one.
+        """
         memory = self.storage[node]
         if memory.last_use >= len(self.storage) or not node.shape:
             return None
@@ -301,7 +333,10 @@ class _Writer:
         params = {name: repr(value) for name, value in node.params}
         if "index" in params:
             params["index"] = _index_source(dict(node.params)["index"])
-        source = node.primitive.emit.format(
+        template = node.primitive.emit
+        if node.primitive.name == "scatter_add" and any(map(_is_distinct, node.operands[1:])):
+            template = template.replace("scatter_add", "scatter")
+        source = template.format(
             *names, operands=", ".join(names), rest=", ".join(names[1:]), out=out, **params
         )
         return source.replace(", None)", ")") if node.primitive.kind == "pointwise" else source
@@ -315,7 +350,8 @@ class _Writer:
             self.lines += [f"{name} = {out}", f"{name}.fill(0)"]
         self.lines.append(f"{name}[{index}] = {self.names[node.operands[0]]}")
 
-    # -- the function --------------------------------------------------------------------------------------
+    # -- the function
+    # --------------------------------------------------------------------------------------
 
     def _results(self, wanted: Sequence[Expr]) -> str:
         """The results; whatever would share memory is copied."""
@@ -353,8 +389,23 @@ class _Writer:
         return function
 
 
+def _is_distinct(indices: Expr) -> bool:
+    """Whether an array of indices is known to name no element twice."""
+    if indices.primitive is not CONSTANT:
+        return False
+    return len(np.unique(indices.value)) == indices.size and bool(np.all(indices.value >= 0))
+
+
+def _adds_leading_axes(x: Expr) -> bool:
+    """Whether a reshape only puts axes of length 1 in front, which broadcasting does by itself."""
+    inner = x.operands[0].shape
+    return x.shape == (1,) * (x.ndim - len(inner)) + inner
+
+
 def _is_operator(row: Primitive) -> bool:
-    """Whether the plain-float source is arithmetic alone, which NumPy's scalars do faster than its functions."""
+    """Whether the plain-float source is arithmetic alone, which NumPy's scalars do faster than
+    its functions.
+    """
     return isinstance(row.scalar, str) and not any(c.isalpha() for c in row.scalar)
 
 
@@ -363,7 +414,9 @@ def _index_source(index: Any) -> str:
 
 
 def _pool(kinds: Sequence[tuple[tuple[int, ...], np.dtype[Any]]]) -> tuple[Any, Any]:
-    """Take a set of buffers (a new one where all are in use) and give it back; list operations are atomic."""
+    """Take a set of buffers (a new one where all are in use) and give it back; list operations
+    are atomic.
+    """
     idle: list[list[Array]] = []
 
     def take() -> list[Array]:
@@ -373,6 +426,3 @@ def _pool(kinds: Sequence[tuple[tuple[int, ...], np.dtype[Any]]]) -> tuple[Any, 
             return [np.empty(shape, dtype) for shape, dtype in kinds]
 
     return take, idle.append
-
-
-assert plain_index

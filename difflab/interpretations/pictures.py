@@ -15,13 +15,14 @@ from __future__ import annotations
 
 import html
 import os
+import re
 import sys
 import tempfile
 from collections import Counter
 from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -37,7 +38,7 @@ from difflab.interpretations.formulas import latex, literal, names_of, operation
 from difflab.interpretations.tangents import Tangent, pushforward
 from difflab.ir.expr import Expr, Graph, constant, evaluate, reachable
 from difflab.ir.row import CONSTANT, INPUT
-from difflab.ir.tree import paths
+from difflab.ir.tree import LEAF, paths
 
 __all__ = [
     "abbreviated",
@@ -110,14 +111,14 @@ def trace_table(
         if not node.differentiable:
             return None
         found = along.get(node)
-        return np.zeros(node.shape, node.dtype)[()] if found is None else known[found]
+        return np.asarray(np.zeros(node.shape, node.dtype) if found is None else known[found])[()]
 
     return [
         {
             "name": names[node],
             "operation": operation(node, names) if node.operands else "input",
             "line": str(node.line or ""),
-            "value": known[node],
+            "value": np.asarray(known[node])[()],
             "tangent": shown(node, tangents),
             "cotangent": shown(node, cotangents),
         }
@@ -189,10 +190,10 @@ def print_table(rows: Sequence[Mapping[str, Any]]) -> str:
     >>> from difflab.ir.trace import trace
     >>> graph = trace(lambda x: np.sum(x * x), np.ones(3))
     >>> print(print_table([row | {"line": "f.py:1"} for row in trace_table(graph, [np.ones(3)])]))
-    name  operation         line    value      tangent    cotangent
-    ----  ----------------  ------  ---------  ---------  ---------
-    x     input             f.py:1  [1, 1, 1]  [1, 1, 1]  [2, 2, 2]
-    a     x * x             f.py:1  [1, 1, 1]  [2, 2, 2]  [1, 1, 1]
+    name  operation           line    value      tangent    cotangent
+    ----  ------------------  ------  ---------  ---------  ---------
+    x     input               f.py:1  [1, 1, 1]  [1, 1, 1]  [2, 2, 2]
+    a     x * x               f.py:1  [1, 1, 1]  [2, 2, 2]  [1, 1, 1]
     b     sum(a, axes=(-1,))  f.py:1  3          6          1
     """
     head = list(rows[0]) if rows else []
@@ -208,7 +209,7 @@ def print_table(rows: Sequence[Mapping[str, Any]]) -> str:
 MOST_NODES: Final = 200
 VALUE, GRADIENT, LINE = "#0B3C7D", "#D55E00", "#5F6368"
 _FOLDED = frozenset(("reshape", "expand"))
-_GLYPHS = str.maketrans({"*": "×", "-": "−"})
+_GLYPHS = str.maketrans({"*": "×", "-": "−", "·": None})
 
 
 def computation_graph(
@@ -235,7 +236,7 @@ def computation_graph(
     '<svg'
     """
     svg = _drawn(_dot(graph, arrays, most_nodes, 72), "svg").decode()
-    return svg[svg.index("<svg") :].replace("\r\n", "\n")
+    return re.sub("<title>.*</title>\\n", "", svg[svg.index("<svg") :].replace("\r\n", "\n"))
 
 
 def save_computation_graph(graph: Graph, arrays: Sequence[Any] | None, file: str | Path) -> None:
@@ -277,53 +278,77 @@ def _without_font_warnings() -> Iterator[None]:
             os.write(2, b"".join(line for line in said if not line.startswith(b"Fontconfig")))
 
 
-def _dot(graph: Graph, arrays: Sequence[Any] | None, most_nodes: int, dpi: int) -> str:
-    """The drawing in Graphviz's language; a labelled arrow is two edges with the label between."""
-    nodes = reachable([*graph.inputs, *graph.outputs])
+class _Arrow(NamedTuple):
+    """A use of a value: by which drawn node (None: it is an output), and where its gradient is."""
+
+    origin: Expr
+    user: Expr | None
+    use: tuple[Expr, int] | None
+
+
+def _arrows(graph: Graph, nodes: Sequence[Expr]) -> list[_Arrow]:
+    """All arrows; reshapes and repetitions that are used once are part of the arrow."""
     uses = Counter(x for node in nodes for x in node.operands)
     uses.update(graph.outputs)
-    kept = set(graph.outputs)
-    scalars = {x for x in nodes if x.primitive is CONSTANT and not x.shape} - kept
-    folded = {x for x in nodes if x.primitive.name in _FOLDED and uses[x] == 1} - kept
-    drawn = [x for x in nodes if x not in folded and x not in scalars]
+    folded = {x for x in nodes if x.primitive.name in _FOLDED and uses[x] == 1}
+    folded -= set(graph.outputs)
+    arrows = []
+    for node in nodes:
+        if node not in folded:
+            for position, origin in enumerate(node.operands):
+                use = (node, position)
+                while origin in folded:
+                    use, origin = (origin, 0), origin.operands[0]
+                arrows.append(_Arrow(origin, node, use))
+    return arrows + [_Arrow(out, None, None) for out in graph.outputs]
+
+
+def _dot(graph: Graph, arrays: Sequence[Any] | None, most_nodes: int, dpi: int) -> str:
+    """The drawing in Graphviz's language; a labelled arrow is two edges with the label between."""
+    arrows = _arrows(graph, reachable([*graph.inputs, *graph.outputs]))
+    drawn = dict.fromkeys(graph.inputs)
+    drawn |= dict.fromkeys(x.user for x in arrows if x.user is not None)
+    drawn |= dict.fromkeys(x.origin for x in arrows if x.origin.shape or x.user is None)
     if len(drawn) > most_nodes:
         raise BudgetError(
             f"a computation graph of {len(drawn)} nodes cannot be read; the most is {most_nodes}",
             "draw a smaller case or a part of the function, or use trace_table",
         )
     known, parts, totals = _flows(graph, arrays)
-    ids = {node: f"n{i}" for i, node in enumerate(drawn)}
-    arrows: list[tuple[Expr, str, Any]] = []  # from, to, gradient
-    symbols: dict[Expr, str] = {}
-    for node in drawn:
-        origins = []
-        for position, x in enumerate(node.operands):
-            at = (node, position)
-            while x in folded:
-                at, x = (x, 0), x.operands[0]
-            origins.append(x)
-            if x not in scalars:
-                arrows.append((x, ids[node], parts.get(at)))
-        symbols[node] = _symbol_of(node, origins, scalars)
-    ends = [f"output{path}" for path in paths(graph.output_tree)]
-    if len(ends) != len(graph.outputs):
-        ends = [f"output[{i}]" for i in range(len(graph.outputs))]
-    arrows += [(out, f"out{i}", np.ones(out.shape)) for i, out in enumerate(graph.outputs)]
-    fan = Counter(x for x, _, _ in arrows)
-    lines = [_box(f"out{i}", end) for i, end in enumerate(ends)]
-    for node in drawn:
-        total = totals.get(node) if fan[node] > 1 else None
-        lines.append((_circle if node.operands else _box)(ids[node], symbols[node], total))
-    for i, (x, head, gradient) in enumerate(arrows):
-        if arrays is None:
-            lines.append(f"{ids[x]} -> {head}")
-            continue
-        flows = x.differentiable and x.primitive is not CONSTANT
-        below = (np.zeros(()) if gradient is None else gradient) if flows else None
-        lines.append(
-            f"e{i} [shape=plain width=0 height=0 margin=0 label=<{_label(known[x], below)}>]"
+    ids = {node: f"n{i}" for i, node in enumerate(sorted(drawn, key=lambda node: node.age))}
+    origins: dict[Expr, list[Expr]] = {node: [] for node in ids}
+    for arrow in arrows:
+        if arrow.user is not None:
+            origins[arrow.user].append(arrow.origin)
+    fan = Counter(arrow.origin for arrow in arrows)
+    lines = [
+        _node(
+            node,
+            name,
+            _symbol(node, origins[node], ids),
+            totals.get(node) if fan[node] > 1 else None,
         )
-        lines.append(f"{ids[x]} -> e{i}:w [arrowhead=none]")
+        for node, name in ids.items()
+    ]
+    ends = iter(_ends(graph))
+    for i, (origin, user, use) in enumerate(arrows):
+        if origin not in ids:
+            continue
+        if user is None:
+            lines.append(f"out{i} [shape=box label=<{html.escape(next(ends))}>]")
+        head = f"out{i}" if user is None else ids[user]
+        if arrays is None:
+            lines.append(f"{ids[origin]} -> {head}")
+            continue
+        gradient = None
+        if origin.differentiable and origin.primitive is not CONSTANT:
+            default = np.full(
+                origin.shape, float(user is None)
+            )  # an output's is 1, an unused one's 0
+            gradient = default if use is None else parts.get(use, default)
+        label = _label(known[origin], gradient)
+        lines.append(f"e{i} [shape=plain width=0 height=0 margin=0 label=<{label}>]")
+        lines.append(f"{ids[origin]} -> e{i}:w [arrowhead=none]")
         lines.append(f"e{i}:e -> {head}")
     return _frame(lines, arrays is not None, dpi)
 
@@ -343,50 +368,54 @@ def _flows(
     evaluate([*graph.outputs, *totals.values(), *parts.values()], known)
     return (
         known,
-        {at: known[part] for at, part in parts.items()},
+        {use: known[part] for use, part in parts.items()},
         {node: known[total] for node, total in totals.items()},
     )
 
 
-def _symbol_of(node: Expr, origins: Sequence[Expr], scalars: Container[Expr]) -> str:
-    """What is written in a node: an operator's sign or a function's name, with scalar constants."""
-    if not node.operands:
-        return names_of_leaf(node)
-    names = [literal(x.value) if x in scalars else "·" for x in origins]
+def _ends(graph: Graph) -> list[str]:
+    """The outputs' names."""
+    if graph.output_tree is LEAF and len(graph.outputs) != 1:
+        return [f"output[{i}]" for i in range(len(graph.outputs))]
+    return [f"output{path}" for path in paths(graph.output_tree)]
+
+
+def _symbol(node: Expr, origins: Sequence[Expr], drawn: Container[Expr]) -> str:
+    """What stands in a node: a name, or an operator's sign with the constants it is applied to."""
+    if node.primitive is INPUT:
+        return str(dict(node.params)["name"])
+    if node.primitive is CONSTANT:
+        return literal(node.value)
+    names = ["·" if x in drawn else literal(x.value) for x in origins]
     shown = operation(node, dict(zip(node.operands, names, strict=True)))
     row = node.primitive
     if row.text.startswith(f"{row.name}("):
-        return shown if set(names) != {"·"} else row.name
-    return shown.replace("·", "").strip().translate(_GLYPHS) if shown.count("·") < 3 else shown
+        return row.name if set(names) == {"·"} else shown
+    return shown if shown.count("·") > 2 else shown.translate(_GLYPHS).strip()
 
 
-def names_of_leaf(node: Expr) -> str:
-    return str(dict(node.params)["name"]) if node.primitive is INPUT else literal(node.value)
+def _short(value: Any) -> str:
+    return abbreviated(value, digits=4 if np.size(value) <= 3 else 2)
 
 
-def _coloured(value: str, colour: str) -> str:
-    return f'<font color="{colour}">{html.escape(value)}</font>'
+def _coloured(text: str, colour: str) -> str:
+    return f'<font color="{colour}">{html.escape(text)}</font>'
 
 
-def _box(name: str, label: str, total: Any = None) -> str:
-    return _circle(name, label, total, "box")
-
-
-def _circle(name: str, label: str, total: Any = None, shape: str = "circle") -> str:
-    text = html.escape(label)
+def _node(node: Expr, name: str, symbol: str, total: Any) -> str:
+    shape = "box" if not node.operands else "circle" if len(symbol) <= 4 else "ellipse"
+    label = html.escape(symbol)
     if total is not None:
-        text += f"<br/>{_coloured('Σ ' + abbreviated(total, 4), GRADIENT)}"
-    if shape == "circle" and len(label) > 4:
-        shape = "ellipse"
-    return f"{name} [shape={shape} label=<{text}>]"
+        label += f"<br/>{_coloured(f'Σ {_short(total)}', GRADIENT)}"
+    return f'{name} [shape={shape} label=<{label}> tooltip="{node.line or ""}"]'
 
 
 def _label(value: Any, gradient: Any) -> str:
-    above = _coloured(abbreviated(value, 4), VALUE)
-    below = "&#160;" if gradient is None else _coloured(abbreviated(gradient, 4), GRADIENT)
+    above = _coloured(_short(value), VALUE)
+    below = "&#160;" if gradient is None else _coloured(_short(gradient), GRADIENT)
     return (
         f'<table border="0" cellborder="0" cellspacing="0" cellpadding="2" color="{LINE}">'
-        f"<tr><td>{above}</td></tr><hr/><tr><td>{below}</td></tr></table>"
+        f'<tr><td width="48">{above}</td></tr><hr/><tr><td>{below}</td></tr></table>'
     )
 
 

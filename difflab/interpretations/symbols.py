@@ -1,8 +1,9 @@
 """What flows along the edges is a SymPy expression; and the way back, from SymPy to the IR.
 
-There, arrays are scalarised: an input of shape (3,) becomes the symbols x_0, x_1, x_2 in an object array. The way
-back turns each distinct subexpression into one node. The invariant: ``from_sympy(to_sympy(graph))`` computes the
-same real numbers; every expression is shared as in the graph, so that deep graphs do not swell here.
+There, arrays are scalarised: an input of shape (3,) becomes the symbols x_0, x_1, x_2 in an object
+array. The way back turns each distinct subexpression into one node. The invariant:
+``from_sympy(to_sympy(graph))`` computes the same real numbers; every expression is shared as in the
+graph, so that deep graphs do not swell here.
 
 >>> import numpy as np
 >>> from difflab.ir.trace import trace
@@ -22,8 +23,8 @@ import sympy
 
 from difflab.errors import ArgumentError, UnsupportedError
 from difflab.ir.expr import Array, Expr, Graph, reachable
+from difflab.ir.primitives import POINTWISE
 from difflab.ir.row import CONSTANT, ITSELF
-from difflab.ir.special import erf
 
 Symbols = list[Array]
 
@@ -32,7 +33,13 @@ def symbols_for(graph: Graph) -> Symbols:
     """For each input an object array of real symbols named after the parameter."""
     found = []
     for x in graph.inputs:
-        name = str(dict(x.params)["name"]).replace(" ", "").replace("'", "").replace("[", "_").replace("]", "")
+        name = (
+            str(dict(x.params)["name"])
+            .replace(" ", "")
+            .replace("'", "")
+            .replace("[", "_")
+            .replace("]", "")
+        )
         array = np.empty(x.shape, object)
         for index in np.ndindex(x.shape):
             array[index] = sympy.Symbol("_".join([name, *map(str, index)]), real=True)
@@ -56,7 +63,9 @@ def to_sympy(graph: Graph, symbols: Symbols | None = None) -> list[Any]:
 
 
 def number_of(value: float) -> sympy.Expr:
-    """A float as an exact number where it is a small fraction, else as a float of all its digits."""
+    """A float as an exact number where it is a small fraction, else as a float of all its
+    digits.
+    """
     if not np.isfinite(value):
         return sympy.Float(value)
     ratio = sympy.Rational(*float(value).as_integer_ratio())
@@ -99,7 +108,9 @@ def _matrices(read: Callable[..., Any], operands: list[Array], node: Expr) -> Ar
     found = np.empty(node.shape, object)
     for index in np.ndindex(operands[0].shape[:-2]):
         value = read(*[sympy.Matrix(operand[index].tolist()) for operand in operands])
-        found[index] = np.array(value.tolist(), object) if isinstance(value, sympy.MatrixBase) else value
+        found[index] = (
+            np.array(value.tolist(), object) if isinstance(value, sympy.MatrixBase) else value
+        )
     return found
 
 
@@ -111,24 +122,20 @@ MATRICES: dict[str, Callable[..., Any]] = {
     "cholesky": lambda a: a.cholesky(hermitian=False),
 }
 
-# -- the way back ----------------------------------------------------------------------------------------------
+# -- the way back
+# ----------------------------------------------------------------------------------------------
 
 
 _FUNCTIONS: dict[Any, Callable[..., Any]] = {
-    sympy.exp: np.exp, sympy.log: np.log, sympy.sin: np.sin, sympy.cos: np.cos, sympy.tan: np.tan,
-    sympy.asin: np.arcsin, sympy.acos: np.arccos, sympy.atan: np.arctan, sympy.atan2: np.arctan2,
-    sympy.sinh: np.sinh, sympy.cosh: np.cosh, sympy.tanh: np.tanh, sympy.asinh: np.arcsinh,
-    sympy.acosh: np.arccosh, sympy.atanh: np.arctanh, sympy.erf: erf, sympy.Abs: np.abs, sympy.sign: np.sign,
-    sympy.floor: np.floor, sympy.ceiling: np.ceil, sympy.Heaviside: np.heaviside,
-    sympy.cot: lambda x: 1.0 / np.tan(x), sympy.sec: lambda x: 1.0 / np.cos(x),
-    sympy.csc: lambda x: 1.0 / np.sin(x), sympy.coth: lambda x: 1.0 / np.tanh(x),
-    sympy.Max: lambda *x: functools.reduce(np.maximum, x), sympy.Min: lambda *x: functools.reduce(np.minimum, x),
-    sympy.Gt: np.greater, sympy.Ge: np.greater_equal, sympy.Lt: np.less, sympy.Le: np.less_equal,
-    sympy.Eq: np.equal, sympy.Ne: np.not_equal, sympy.Not: np.logical_not,
-    sympy.And: lambda *x: functools.reduce(np.logical_and, x),
-    sympy.Or: lambda *x: functools.reduce(np.logical_or, x),
-    sympy.Xor: lambda *x: functools.reduce(np.logical_xor, x),
-}  # fmt: skip
+    **{getattr(sympy, r.sympy): r.numpy[0] for r in POINTWISE if isinstance(r.sympy, str)},
+    sympy.cot: lambda x: 1.0 / np.tan(x),
+    sympy.sec: lambda x: 1.0 / np.cos(x),
+    sympy.csc: lambda x: 1.0 / np.sin(x),
+    sympy.coth: lambda x: 1.0 / np.tanh(x),
+}
+"""SymPy's functions in NumPy: the table's SymPy cells read backward, and a few more."""
+
+_OF_ANY_NUMBER = (sympy.Max, sympy.Min, sympy.And, sympy.Or, sympy.Xor)
 
 
 def _power(expression: sympy.Pow, values: Mapping[sympy.Basic, Any]) -> Any:
@@ -174,12 +181,12 @@ def _piecewise(expression: sympy.Piecewise, values: Mapping[sympy.Basic, Any]) -
 
 
 def _parts(expression: sympy.Basic) -> Sequence[sympy.Basic]:
-    """The subexpressions that are computed before one: its arguments, but for those that are spelt otherwise."""
+    """The subexpressions that are computed before one: its arguments, but for those that are
+    spelt otherwise.
+    """
     if expression.is_Mul:
         return [
-            1 / x if _is_divisor(x) else x
-            for x in expression.args
-            if x is not sympy.S.NegativeOne
+            1 / x if _is_divisor(x) else x for x in expression.args if x is not sympy.S.NegativeOne
         ]
     if isinstance(expression, sympy.Piecewise):
         return [part for pair in expression.args for part in pair.args]
@@ -209,11 +216,16 @@ def _compute(expression: Any, values: Mapping[sympy.Basic, Any]) -> Any:
             f"SymPy's {expression.func.__name__} has no NumPy spelling here: {expression}",
             "rewrite it with elementary functions, for example by expression.rewrite(sympy.exp)",
         )
-    return function(*[values[part] for part in expression.args])
+    parts = [values[part] for part in expression.args]
+    if isinstance(expression, _OF_ANY_NUMBER):
+        return functools.reduce(function, parts)
+    return function(*parts)
 
 
 def compute(expressions: Sequence[Any], bindings: Mapping[sympy.Symbol, Any]) -> list[Any]:
-    """NumPy values (or nodes) of SymPy expressions; each distinct subexpression is computed once."""
+    """NumPy values (or nodes) of SymPy expressions; each distinct subexpression is computed
+    once.
+    """
     values: dict[Any, Any] = dict(bindings)
     for root in expressions:
         stack = [root]
@@ -227,7 +239,9 @@ def compute(expressions: Sequence[Any], bindings: Mapping[sympy.Symbol, Any]) ->
                 stack.extend(missing)
                 continue
             if expression.is_Symbol:
-                raise ArgumentError(f"the symbol {expression} has no value", "list it among the symbols")
+                raise ArgumentError(
+                    f"the symbol {expression} has no value", "list it among the symbols"
+                )
             values[stack.pop()] = _compute(expression, values)
     return [values[root] for root in expressions]
 
@@ -263,10 +277,14 @@ def from_sympy(expression: Any, symbols: Any) -> Callable[..., Any]:
     arguments = (symbols,) if isinstance(symbols, sympy.Symbol) else tuple(symbols)
     formula = sympy.sympify(expression) if not isinstance(expression, str) else None
     if formula is None:
-        raise ArgumentError("from_sympy takes a SymPy expression, not text", "build it with sympy.symbols")
+        raise ArgumentError(
+            "from_sympy takes a SymPy expression, not text", "build it with sympy.symbols"
+        )
     unknown = formula.free_symbols - set(arguments)
     if unknown:
-        raise ArgumentError(f"symbols without a value: {sorted(map(str, unknown))}", "list them in symbols")
+        raise ArgumentError(
+            f"symbols without a value: {sorted(map(str, unknown))}", "list them in symbols"
+        )
 
     def function(*values: Any) -> Any:
         if len(values) != len(arguments):

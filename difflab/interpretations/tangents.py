@@ -1,8 +1,8 @@
 """Forward mode: what flows along the edges is a tangent, from the inputs to the outputs.
 
-`pushforward` reads each row's one derivative fact forward. The invariant: a tangent has the shape and dtype of its
-node; None stands for an exact zero and costs nothing. Many directions at once are this reading under
-`batches.batch`.
+`pushforward` reads each row's one derivative fact forward. The invariant: a tangent has the shape
+and dtype of its node; None stands for an exact zero and costs nothing. Many directions at once are
+this reading under `batches.batch`.
 
 >>> import numpy as np
 >>> from difflab.ir.expr import constant, evaluate, placeholder
@@ -27,7 +27,9 @@ Tangent = Expr | None
 
 def is_zero(value: Any) -> bool:
     """Whether a rule's answer is an exact zero: None, or a plain number 0."""
-    return value is None or (not isinstance(value, Expr) and not getattr(value, "shape", ()) and value == 0.0)
+    return value is None or (
+        not isinstance(value, Expr) and not getattr(value, "shape", ()) and value == 0.0
+    )
 
 
 def scaled(value: Expr, partial: Any) -> Tangent:
@@ -36,7 +38,7 @@ def scaled(value: Expr, partial: Any) -> Tangent:
         return None
     if not isinstance(partial, Expr) and not getattr(partial, "shape", ()) and partial == 1.0:
         return value
-    product: Expr = value * partial  # type: ignore[operator]
+    product: Expr = value * partial
     return product
 
 
@@ -44,7 +46,7 @@ def added(left: Tangent, right: Tangent) -> Tangent:
     """The sum of two tangents (or cotangents)."""
     if left is None or right is None:
         return right if left is None else left
-    total: Expr = left + right  # type: ignore[operator]
+    total: Expr = left + right
     return total
 
 
@@ -53,7 +55,9 @@ def zeros(like: Expr) -> Expr:
     return broadcast(constant(0.0, like.dtype), like.shape)
 
 
-def pushforward(outputs: Sequence[Expr], inputs: Sequence[Expr], tangents: Sequence[Tangent]) -> list[Tangent]:
+def pushforward(
+    outputs: Sequence[Expr], inputs: Sequence[Expr], tangents: Sequence[Tangent]
+) -> list[Tangent]:
     """The tangents of the outputs for given tangents of the inputs."""
     known: dict[Expr, Tangent] = dict(zip(inputs, tangents, strict=True))
     for node in reachable(outputs, known):
@@ -97,7 +101,9 @@ def _rule(node: Expr, tangents: list[Tangent]) -> Tangent:
         case Pair(forward, _):
             found = forward(node, tangents, *operands, **params)
             return None if is_zero(found) else lift(found)
-    raise UnsupportedError(f"{node.primitive.name} has no derivative: {derivative.reason}", line=node.line)
+    raise UnsupportedError(
+        f"{node.primitive.name} has no derivative: {derivative.reason}", line=node.line
+    )
 
 
 def _as_tuple(partials: Any) -> tuple[Any, ...]:

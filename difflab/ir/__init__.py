@@ -1,1 +1,3 @@
-"""The one expression IR: trees of arguments, nodes, the table of primitives, tracing, simplification."""
+"""The one expression IR: trees of arguments, nodes, the table of primitives, tracing,
+simplification.
+"""

@@ -2,8 +2,8 @@
 
 What flows: whatever a user's expression mixes (traced values, arrays, numbers) comes in,
 one well-formed node goes out. The invariants: dtypes are NumPy's own choice (it is asked); every
-operand of a pointwise node has the node's shape, or is a scalar constant, so that no derivative rule ever
-un-broadcasts.
+operand of a pointwise node has the node's shape, or is a scalar constant, so that no derivative
+rule ever un-broadcasts.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """The one expression IR: `Expr`, its only node type, and `Graph`, a closed program of nodes.
 
-What flows: NumPy's protocols (protocols.py) call a node as if it were an array, and a new node comes back. The
-invariants: a node is immutable; equal nodes are one object (hash-consing), so a common subexpression exists
-once and identity is equality; an operand is older than every node that uses it, so sorting by age is a
-topological order and nothing here recurses.
+What flows: NumPy's protocols (protocols.py) call a node as if it were an array, and a new node
+comes back. The invariants: a node is immutable; equal nodes are one object (hash-consing), so a
+common subexpression exists once and identity is equality; an operand is older than every node that
+uses it, so sorting by age is a topological order and nothing here recurses.
 
 >>> import numpy as np
 >>> import difflab
@@ -63,7 +63,9 @@ def attributed_to(line: Line | None) -> Iterator[None]:
 
 
 class Expr(TracedArray):
-    """A node: a primitive applied to operands, with its shape, its dtype and the user's line that made it."""
+    """A node: a primitive applied to operands, with its shape, its dtype and the user's line
+    that made it.
+    """
 
     __slots__ = (
         "__weakref__", "age", "dtype", "line", "operands", "params", "primitive", "shape", "weak",
@@ -74,7 +76,9 @@ class Expr(TracedArray):
     line: Line | None
     age: int
 
-    def __new__(cls, primitive: Primitive, operands: tuple[Expr, ...] = (), params: Params = ()) -> Expr:
+    def __new__(
+        cls, primitive: Primitive, operands: tuple[Expr, ...] = (), params: Params = ()
+    ) -> Expr:
         """The node with those parts: the one that exists, or a new one."""
         key = (primitive, params, *map(id, operands))
         found = _interned.get(key)
@@ -113,11 +117,26 @@ class Expr(TracedArray):
         return found
 
 
-_ARITHMETIC = frozenset("add subtract multiply divide negative abs square power constant_power remainder".split())
+_ARITHMETIC = frozenset(
+    (
+        "add",
+        "subtract",
+        "multiply",
+        "divide",
+        "negative",
+        "abs",
+        "square",
+        "remainder",
+        "power",
+        "constant_power",
+    )
+)
 
 
 def _is_weak(primitive: Primitive, operands: tuple[Expr, ...], params: Params) -> bool:
-    """Whether a scalar is a Python float: an input that was one, or arithmetic of such and numbers."""
+    """Whether a scalar is a Python float: an input that was one, or arithmetic of such and
+    numbers.
+    """
     if primitive is INPUT:
         return bool(dict(params)["weak"])
     weak = [operand for operand in operands if operand.weak]
@@ -125,19 +144,23 @@ def _is_weak(primitive: Primitive, operands: tuple[Expr, ...], params: Params) -
     return bool(weak) and others and primitive.name in _ARITHMETIC
 
 
-class Held:
-    """The value of a constant: equal by content where it is a scalar, by identity where it is an array.
+COPIED_BYTES = 8192
+"""Constants up to this size are copied."""
 
-    Arrays are held by reference and never copied or hashed by content, so that a captured data set costs
-    nothing.
+
+class Held:
+    """The value of a constant: a copy that is equal by content where it is small, else a reference.
+
+    A program may change its arrays after using them (``direction[i] = 1.0`` in a loop), so small ones
+    are copied. Large ones are not, nor hashed by content, so that a captured data set costs nothing.
     """
 
     __slots__ = ("_key", "array")
 
     def __init__(self, array: Array) -> None:
-        self.array = array
-        scalar = array.ndim == 0
-        self._key = (array.dtype.char, array.tobytes()) if scalar else (id(array), array.shape)
+        small = array.nbytes <= COPIED_BYTES
+        self.array = array.copy() if small and array.ndim else array
+        self._key = (array.dtype.char, array.shape, array.tobytes() if small else id(array))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Held) and self._key == other._key
@@ -149,9 +172,19 @@ class Held:
         return repr(self.array)
 
 
-def placeholder(shape: tuple[int, ...], dtype: np.dtype[Any], name: str, weak: bool = False) -> Expr:
-    """A fresh input; `weak` marks a Python float, which takes the dtype of what it meets (NEP 50)."""
-    params = (("serial", next(_age)), ("shape", shape), ("dtype", dtype), ("name", name), ("weak", weak))
+def placeholder(
+    shape: tuple[int, ...], dtype: np.dtype[Any], name: str, weak: bool = False
+) -> Expr:
+    """A fresh input; `weak` marks a Python float, which takes the dtype of what it meets (NEP
+    50).
+    """
+    params = (
+        ("serial", next(_age)),
+        ("shape", shape),
+        ("dtype", dtype),
+        ("name", name),
+        ("weak", weak),
+    )
     return Expr(INPUT, (), params)
 
 
@@ -162,13 +195,16 @@ def constant(value: Any, dtype: Any = None) -> Expr:
         array = array.astype(np.int64, copy=False)
     if array.dtype.kind not in "fib" or array.dtype.itemsize not in (1, 4, 8):
         raise TraceError(
-            f"an array of dtype {array.dtype} cannot be traced", "use float64, float32, int64 or bool"
+            f"an array of dtype {array.dtype} cannot be traced",
+            "use float64, float32, int64 or bool",
         )
     return Expr(CONSTANT, (), (("value", Held(array)),))
 
 
 def reachable(outputs: Iterable[Expr], stop: Mapping[Expr, Any] | None = None) -> list[Expr]:
-    """All nodes that the outputs depend on, operands first; the search ends at the nodes in `stop`."""
+    """All nodes that the outputs depend on, operands first; the search ends at the nodes in
+    `stop`.
+    """
     seen = set(outputs)
     stack = list(seen)
     while stack:
@@ -183,7 +219,9 @@ def reachable(outputs: Iterable[Expr], stop: Mapping[Expr, Any] | None = None) -
 
 
 def evaluate(outputs: Iterable[Expr], known: MutableMapping[Expr, Any]) -> list[Any]:
-    """The values of nodes by running each primitive once; `known` holds the inputs' and gathers the rest."""
+    """The values of nodes by running each primitive once; `known` holds the inputs' and gathers
+    the rest.
+    """
     outputs = list(outputs)
     with np.errstate(all="ignore"):
         for node in reachable([out for out in outputs if out not in known], known):
@@ -214,7 +252,9 @@ def _same(left: object, right: object) -> bool:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Guard:
-    """A value that Python asked for while tracing: the graph holds only where `expr` has this value."""
+    """A value that Python asked for while tracing: the graph holds only where `expr` has this
+    value.
+    """
 
     expr: Expr
     value: Array
@@ -222,7 +262,8 @@ class Guard:
 
 @dataclass(frozen=True, eq=False)
 class Graph:
-    """A closed program: inputs, outputs, the guards under which it holds, and the trees of both ends.
+    """A closed program: inputs, outputs, the guards under which it holds, and the trees of both
+    ends.
 
     ``print(graph)`` shows it, a line a node.
     """
@@ -236,7 +277,9 @@ class Graph:
     @cached_property
     def nodes(self) -> tuple[Expr, ...]:
         """Every node, guards included, operands before their users."""
-        return tuple(reachable([*self.inputs, *self.outputs, *(guard.expr for guard in self.guards)]))
+        return tuple(
+            reachable([*self.inputs, *self.outputs, *(guard.expr for guard in self.guards)])
+        )
 
     @cached_property
     def operations(self) -> tuple[Expr, ...]:
@@ -248,18 +291,23 @@ class Graph:
         return replace(self, outputs=tuple(outputs), output_tree=output_tree)
 
     def __call__(self, *arguments: Any) -> Any:
-        """Run on arrays, or inline on traced values; one argument an input, as listed by `inputs`."""
+        """Run on arrays, or inline on traced values; one argument an input, as listed by
+        `inputs`.
+        """
         if len(arguments) != len(self.inputs):
             raise ShapeError(f"the graph has {len(self.inputs)} inputs, not {len(arguments)}")
         if any(isinstance(argument, Expr) for argument in arguments):
             made = [a if isinstance(a, Expr) else constant(a) for a in arguments]
             values: list[Any] = substitute(self.outputs, dict(zip(self.inputs, made, strict=True)))
         else:
-            values = evaluate(self.outputs, dict(zip(self.inputs, map(np.asarray, arguments), strict=True)))
+            values = evaluate(
+                self.outputs, dict(zip(self.inputs, map(np.asarray, arguments), strict=True))
+            )
         return unflatten(self.output_tree, values) if self.output_tree is not LEAF else values[0]
 
     def operation_count(self, by: str = "element") -> int:
-        """Elementary operations in one run: per array element, or a node counted once with ``by="node"``.
+        """Elementary operations in one run: per array element, or a node counted once with
+        ``by="node"``.
 
         Movement (views, indexing, joining) is free; a matrix product counts its multiplications and
         additions.
@@ -289,7 +337,8 @@ class Graph:
                 raise InvariantError(f"{node!r} says {node.shape} {node.dtype}, its row {expected}")
         return self
 
-    # Readings are above the IR; a graph knows them by name only, for the convenience of those who hold one.
+    # Readings are above the IR; a graph knows them by name only, for the convenience of those who
+    # hold one.
 
     def __str__(self) -> str:
         return str(_reading("pictures").text(self))

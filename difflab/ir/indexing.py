@@ -1,8 +1,9 @@
 """NumPy's indexing in two primitives: `getitem` (slices and integers), `gather` (index arrays).
 
 What flows: any index that NumPy takes comes in; slices and integers are cut first, indexed axes are
-then brought to the front, gathered, and the result's axes put where NumPy puts them. A traced mask is
-evaluated at the current point and recorded as a guard, since the shape of the result depends on it.
+then brought to the front, gathered, and the result's axes put where NumPy puts them. A traced mask
+is evaluated at the current point and recorded as a guard, since the shape of the result depends on
+it.
 """
 
 from __future__ import annotations
@@ -33,7 +34,10 @@ def getitem(x: Expr, index: Any) -> Expr:
         raise OutOfBoundsError(
             f"too many indices: the array has {x.ndim} axes, but {x.ndim - rest} were indexed"
         )
-    if not any(part is Ellipsis for part in parts):
+    ellipses = sum(part is Ellipsis for part in parts)
+    if ellipses > 1:
+        raise OutOfBoundsError("an index can have only one ellipsis (...)", "write : for an axis")
+    if ellipses == 0:
         parts.append(Ellipsis)
     with_arrays = any(isinstance(part, (np.ndarray, Expr)) for part in parts)
     cut: list[int | Slice] = []

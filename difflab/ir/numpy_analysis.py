@@ -46,8 +46,9 @@ def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = 
 
 @spells(np.ediff1d)
 def ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> Any:
-    parts = (to_begin, diff(ravel(ary)), to_end)
-    return concatenate([ravel(part) for part in parts if part is not None])
+    x = ravel(ary)
+    parts = (to_begin, diff(x), to_end)
+    return concatenate([as_dtype(ravel(part), x.dtype) for part in parts if part is not None])
 
 
 @spells(np.trapezoid)
@@ -130,10 +131,10 @@ def linspace(
     start: Any, stop: Any, num: int = 50, endpoint: bool = True, retstep: bool = False,
     dtype: Any = None, axis: int = 0,
 ) -> Any:  # fmt: skip
-    a, b = (floating(end) for end in (start, stop))
+    a, b = promoted(start, stop, floating=True)
     parts = num - 1 if endpoint else num
     lead = (num,) + (1,) * len(np.broadcast_shapes(a.shape, b.shape))
-    steps = np.arange(num, dtype=float).reshape(lead)
+    steps = np.arange(num, dtype=a.dtype).reshape(lead)
     step = (b - a) / parts if parts > 0 else np.nan
     found = steps * (b - a) / max(parts, 1) + a
     if endpoint and num > 1:
@@ -242,7 +243,8 @@ def polyint(p: Any, m: int = 1, k: Any = None) -> Any:
 
 @spells(np.vander)
 def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:
-    column = lift(x)[:, None]
+    at = lift(x)
+    column = as_dtype(at, np.promote_types(at.dtype, int))[:, None]
     count = column.shape[0] if N is None else N
     ones = NP.ones_like(column)
     powers = NP.cumprod(concatenate([ones, *[column] * (count - 1)], 1), 1)[:, :count]

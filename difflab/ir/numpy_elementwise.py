@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from difflab.errors import UnsupportedError
-from difflab.ir.build import as_dtype, broadcast, lift, pointwise, promoted
+from difflab.ir.build import as_dtype, broadcast, lift, pointwise, promoted, reshaped
 from difflab.ir.expr import Expr
 from difflab.ir.numpy_movement import NP, listed, no_options, ravel, same, spells
 from difflab.ir.numpy_selection import nonzero, truth
@@ -196,7 +196,7 @@ def choose(a: Any, choices: Any, out: Any = None, mode: str = "raise") -> Any:
 @spells(np.piecewise)
 def piecewise(x: Any, condlist: Any, funclist: Any, *args: Any, **kw: Any) -> Any:
     """Each piece is computed on its own elements only, as in NumPy: the conditions are guards."""
-    y = lift(x)
+    y = NP.atleast_1d(lift(x))
     single = not isinstance(condlist, (list, tuple)) and np.ndim(condlist) <= y.ndim
     conditions = [broadcast(truth(c), y.shape) for c in ([condlist] if single else condlist)]
     if len(funclist) == len(conditions) + 1:
@@ -208,9 +208,9 @@ def piecewise(x: Any, condlist: Any, funclist: Any, *args: Any, **kw: Any) -> An
         inside = nonzero(condition & ~taken)
         taken = taken | condition
         part = function(y[inside], *args, **kw) if callable(function) else function
-        part = broadcast(as_dtype(part, y.dtype), inside[0].shape) if inside else part
-        found = found + (scatter_add(part, *map(lift, inside), shape=y.shape) if inside else part)
-    return found
+        part = broadcast(as_dtype(part, y.dtype), inside[0].shape)
+        found = found + scatter_add(part, *map(lift, inside), shape=y.shape)
+    return reshaped(found, lift(x).shape)
 
 
 @spells(np.clip)
@@ -225,7 +225,7 @@ def clip(
 ) -> Any:
     no_options("clip", out=out)
     low, high = (a_min if a_min is not None else min), (a_max if a_max is not None else max)
-    x = lift(a) if low is None else NP.maximum(a, low)
+    x = lift(a) if low is None else NP.maximum(lift(a), low)
     return x if high is None else NP.minimum(x, high)
 
 

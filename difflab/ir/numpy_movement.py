@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from difflab.errors import ShapeError, TraceError, UnsupportedError
-from difflab.ir.build import broadcast, common_shape, lift, node, promoted, reshaped
+from difflab.ir.build import as_dtype, broadcast, common_shape, lift, node, reshaped
 from difflab.ir.expr import Expr
 from difflab.ir.protocols import SPELLINGS
 
@@ -248,9 +248,9 @@ atleast_3d = spells(np.atleast_3d)(
 @spells(np.concatenate, np.concat)
 def concatenate(arrays: Any, /, axis: int | None = 0, out: Any = None, *, dtype: Any = None) -> Any:
     no_options("concatenate", out=out)
-    parts = promoted(*arrays)
-    if dtype is not None:
-        parts = [astype(part, dtype) for part in parts]
+    parts = [lift(part) for part in arrays]
+    kind = np.result_type(*[part.dtype for part in parts]) if dtype is None else np.dtype(dtype)
+    parts = [as_dtype(part, kind) for part in parts]
     if axis is None:
         parts, axis = [ravel(part) for part in parts], 0
     text = " and ".join(str(part.shape) for part in parts)
@@ -265,7 +265,7 @@ def concatenate(arrays: Any, /, axis: int | None = 0, out: Any = None, *, dtype:
 
 @spells(np.stack)
 def stack(arrays: Any, axis: int = 0, out: Any = None, *, dtype: Any = None) -> Any:
-    parts = promoted(*arrays)
+    parts = [lift(part) for part in arrays]
     if len({part.shape for part in parts}) > 1:
         text = " and ".join(str(part.shape) for part in parts)
         raise ShapeError(f"cannot stack arrays of shapes {text}")

@@ -356,12 +356,15 @@ def nanstd(a: Any, axis: Axes = None, *args: Any, **kwargs: Any) -> Any:
 @spells(np.nanmax)
 def nanmax(a: Any, axis: Axes = None, out: Any = None, keepdims: bool = False) -> Any:
     found = max_(_without_nan(a, -np.inf), axis, out, keepdims)
+    if found.dtype.kind != "f":
+        return found
     return NP.where(all_(NP.isnan(lift(a)), axis, keepdims=keepdims), np.nan, found)
 
 
 @spells(np.nanmin)
 def nanmin(a: Any, axis: Axes = None, out: Any = None, keepdims: bool = False) -> Any:
-    return -nanmax(-lift(a), axis, out, keepdims)
+    x = lift(a)
+    return -nanmax(-x, axis, out, keepdims) if x.dtype.kind == "f" else min_(x, axis, out, keepdims)
 
 
 @spells(np.nanargmax)

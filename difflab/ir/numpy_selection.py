@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from difflab.errors import ShapeError, UnsupportedError
-from difflab.ir.build import lift, node, pointwise, promoted
+from difflab.ir.build import as_dtype, lift, node, pointwise, promoted
 from difflab.ir.expr import Expr
 from difflab.ir.indexing import current_value, getitem, indices
 from difflab.ir.numpy_movement import (
@@ -129,7 +129,7 @@ def insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Any:
     """The new elements are joined at the end, then all are put in order by index."""
     x, chosen = flat_if_none(arr, axis)
     where: Any = obj if isinstance(obj, slice) else plain(obj)
-    n, new = x.shape[chosen], lift(values)
+    n, new = x.shape[chosen], as_dtype(values, x.dtype)
     new = new if new.ndim >= x.ndim else new[(None,) * (x.ndim - new.ndim)]
     single = not isinstance(where, slice) and where.size == 1
     if single and where.ndim == 0:
@@ -276,8 +276,7 @@ def searchsorted(a: Any, v: Any, side: str = "left", sorter: Any = None) -> Any:
 def digitize(x: Any, bins: Any, right: bool = False) -> Any:
     edges = plain(bins)
     if edges.size > 1 and edges[0] > edges[-1]:
-        found = searchsorted(edges[::-1], x, "right" if right else "left")
-        return edges.size - found
+        return edges.size - searchsorted(edges[::-1], x, "left" if right else "right")
     return searchsorted(bins, x, "left" if right else "right")
 
 

@@ -70,9 +70,15 @@ def _where_ball(condition: Any, a: Any, b: Any) -> Any:
 
 
 def _power_partial(y: Any, x: Any, n: Any) -> Any:
-    """d(x^n)/dx = n x^(n-1), with the rounding error of n - 1 put back: it costs |log x| ulps."""
+    """d(x^n)/dx = n x^(n-1), with the rounding error of n - 1 put back: it costs |log x| ulps.
+
+    In two factors, so that neither over- nor underflows before n has its say; for a negative x both have
+    the whole exponents that it needs. exp(lost * log x) is 1 + lost * log x to all digits, as lost is so small.
+    """
     m, lost = difference_and_error(n, 1.0)
-    return n * np.power(x, m) * np.exp(lost * np.log(np.where(x > 0.0, x, 1.0)))
+    half = np.where(x > 0.0, 0.5 * m, np.trunc(0.5 * m))
+    rest = 1.0 + lost * np.log(np.where(x > 0.0, x, 1.0))
+    return np.power(x, half) * (n * rest) * np.power(x, m - half)
 
 
 def _exponent_partial(y: Any, x: Any, n: Any) -> Any:
@@ -89,8 +95,28 @@ def _logaddexp_partial(a: Any, b: Any) -> Any:
 
 def _gaussian(x: Any) -> Any:
     """exp(-x^2) with x^2 split so that its rounding error, which costs x^2 ulps, does not arise."""
-    head = x.astype(np.float32).astype(np.float64) if x.dtype == np.float64 else x
+    if x.dtype != np.float64:
+        return np.exp(-np.square(x.astype(np.float64))).astype(x.dtype)
+    head = np.where(np.square(x) < 2.0**20, x.astype(np.float32).astype(np.float64), 0.0)
     return np.exp(-np.square(head)) * np.exp(-(x - head) * (x + head))
+
+
+def _lift(x: Any, y: Any) -> Any:
+    """A power of two that lifts two small numbers, so that no digit of their quotients is denormal too early."""
+    return np.where(np.maximum(np.abs(x), np.abs(y)) < 1.0, 2.0**64, 1.0)
+
+
+def _cosine(x: Any, y: Any) -> Any:
+    """x / hypot(x, y)"""
+    lift = _lift(x, y)
+    return x * lift / np.hypot(x * lift, y * lift)
+
+
+def _over_square(x: Any, y: Any) -> Any:
+    """x / (x^2 + y^2)"""
+    lift = _lift(x, y)
+    r = np.hypot(x * lift, y * lift)
+    return x * lift * lift / r / r
 
 
 def constant_power(x: Any, exponent: float) -> Any:
@@ -101,10 +127,12 @@ def constant_power(x: Any, exponent: float) -> Any:
 def _constant_power_partial(y: Any, x: Any, exponent: float) -> Any:
     m, lost = exponent - 1.0, (exponent - (exponent - 1.0)) - 1.0
     partial = exponent * np.power(x, m)
-    return partial * np.exp(lost * np.log(np.where(x > 0.0, x, 1.0))) if lost else partial
+    return partial * (1.0 + lost * np.log(np.where(x > 0.0, x, 1.0))) if lost else partial
 
 
-def _comparison(ufunc: np.ufunc, sign: str, latex: str, sympy: Any, yes: Any, no: Any, kinked: bool) -> Primitive:
+def _comparison(
+    ufunc: np.ufunc, sign: str, latex: str, sympy: Any, yes: Any, no: Any, kinked: bool
+) -> Primitive:
     return elementwise(
         ufunc, partials=lambda y, a, b: (0.0, 0.0), sympy=sympy, ball=lambda a, b: tri(yes(a, b), no(a, b)),
         complex=lambda a, b: ufunc(np.real(a), np.real(b)), scalar=f"({{0}} {sign} {{1}})", dtype="bool",
@@ -153,11 +181,11 @@ POINTWISE: Final[tuple[Primitive, ...]] = (
                 scalar="{0} * {0}", text="{0}^2", latex="{0}^{{2}}", precedence=OPERATOR + 3),
     elementwise(np.power, partials=lambda y, x, n: (_power_partial(y, x, n), _exponent_partial(y, x, n)),
                 sympy=lambda S, x, n: x**n, ball=operator.pow, scalar="pow({0}, {1})", domain=(POSITIVE, REALS),
-                text="{0} ** {1}", latex="{0}^{{{1}}}", precedence=OPERATOR + 3),
+                text="{0}^{1}", latex="{0}^{{{1}}}", precedence=OPERATOR + 3),
     elementwise(constant_power, partials=_constant_power_partial, domain=POSITIVE, scalar="pow({0}, {exponent})",
                 sympy=lambda S, x, exponent: x ** S.nsimplify(exponent, rational=True),
                 ball=lambda x, exponent: x ** (int(exponent) if exponent == int(exponent) else exponent),
-                emit="power({0}, {exponent}, {out})", text="{0} ** {exponent}", latex="{0}^{{{exponent}}}",
+                emit="power({0}, {exponent}, {out})", text="{0}^{exponent}", latex="{0}^{{{exponent}}}",
                 precedence=OPERATOR + 3),
     elementwise(np.sqrt, partials=lambda y, x: 0.5 / y, sympy="sqrt", ball="sqrt", scalar="sqrt({0})",
                 domain=POSITIVE, latex=r"\sqrt{{{0}}}"),
@@ -173,10 +201,10 @@ POINTWISE: Final[tuple[Primitive, ...]] = (
                 scalar="expm1({0})"),
     elementwise(np.log, partials=lambda y, x: np.reciprocal(x), sympy="log", ball="log", scalar="log({0})",
                 domain=POSITIVE, latex=r"\log\left({0}\right)"),
-    elementwise(np.log2, partials=lambda y, x: np.reciprocal(x) / exactly(np.log, 2.0, x), sympy=lambda S, x: S.log(x, 2),
+    elementwise(np.log2, partials=lambda y, x: np.reciprocal(exactly(np.log, 2.0, x)) / x, sympy=lambda S, x: S.log(x, 2),
                 ball=lambda x: x.log() / type(x)(2).log(), scalar="log2({0})", domain=POSITIVE,
                 latex=r"\log_2\left({0}\right)"),
-    elementwise(np.log10, partials=lambda y, x: np.reciprocal(x) / exactly(np.log, 10.0, x),
+    elementwise(np.log10, partials=lambda y, x: np.reciprocal(exactly(np.log, 10.0, x)) / x,
                 sympy=lambda S, x: S.log(x, 10), ball=lambda x: x.log() / type(x)(10).log(),
                 scalar="log10({0})", domain=POSITIVE, latex=r"\log_{{10}}\left({0}\right)"),
     elementwise(np.log1p, partials=lambda y, x: np.reciprocal(1.0 + x), sympy=lambda S, x: S.log(1 + x),
@@ -199,11 +227,10 @@ POINTWISE: Final[tuple[Primitive, ...]] = (
                 scalar="acos({0})", domain=UNIT, latex=r"\arccos\left({0}\right)"),
     elementwise(np.arctan, partials=lambda y, x: 1.0 / np.hypot(1.0, x) / np.hypot(1.0, x), sympy="atan",
                 ball="atan", scalar="atan({0})", latex=r"\arctan\left({0}\right)"),
-    elementwise(np.arctan2, partials=lambda r, y, x: (x / np.hypot(x, y) / np.hypot(x, y),
-                                                      -y / np.hypot(x, y) / np.hypot(x, y)),
+    elementwise(np.arctan2, partials=lambda r, y, x: (_over_square(x, y), -_over_square(y, x)),
                 sympy="atan2", ball=lambda y, x: type(y).atan2(y, x), scalar="atan2({0}, {1})",
                 complex=NOT_HOLOMORPHIC, domain=(REALS, POSITIVE)),
-    elementwise(np.hypot, partials=lambda r, x, y: (x / r, y / r), sympy=lambda S, x, y: S.sqrt(x**2 + y**2),
+    elementwise(np.hypot, partials=lambda r, x, y: (_cosine(x, y), _cosine(y, x)), sympy=lambda S, x, y: S.sqrt(x**2 + y**2),
                 ball=lambda x, y: (x * x + y * y).sqrt(), scalar="hypot({0}, {1})",
                 complex=lambda x, y: np.sqrt(x * x + y * y)),
     # hyperbolic functions
@@ -226,7 +253,7 @@ POINTWISE: Final[tuple[Primitive, ...]] = (
     elementwise(softplus, partials=lambda y, x: sigmoid(x), sympy=lambda S, x: S.log(1 + S.exp(x)),
                 ball=lambda x: x.exp().log1p() if x < 0 else x + (-x).exp().log1p(),
                 complex=lambda z: np.log(1 + np.exp(z)), scalar="softplus({0})"),
-    elementwise(relu, partials=lambda y, x: np.sign(y), sympy=lambda S, x: S.Piecewise((x, x > 0), (0, True)),
+    elementwise(relu, partials=lambda y, x: np.sign(y), emit="maximum({0}, 0.0, out={out})", sympy=lambda S, x: S.Piecewise((x, x > 0), (0, True)),
                 ball=lambda x: x.max(0), complex=lambda z: np.where(z.real > 0, z, 0), kink=lambda x: x,
                 scalar="({0} if {0} > 0.0 or {0} != {0} else 0.0)"),
     elementwise(erf, partials=lambda y, x: _gaussian(x) / np.sqrt(exactly(np.arctan, 1.0, x)), sympy="erf", ball="erf",
@@ -295,4 +322,3 @@ POINTWISE: Final[tuple[Primitive, ...]] = (
 
 TABLE: Final[dict[str, Primitive]] = {row.name: row for row in (*POINTWISE, *STRUCTURAL)}
 """Every primitive by its name."""
-

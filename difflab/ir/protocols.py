@@ -1,8 +1,9 @@
 """NumPy's and Python's protocols on traced arrays: how unchanged user code reaches the IR.
 
 What flows: an operator, a method or a NumPy function applied to a traced array is looked
-up in `SPELLINGS`, which says what it means in nodes. The invariant: whatever is not in the table is refused
-by name, with the user's line and what to write instead; nothing is silently computed on a copy.
+up in `SPELLINGS`, which says what it means in nodes. The invariant: whatever is not in the table is
+refused by name, with the user's line and what to write instead; nothing is silently computed on a
+copy.
 """
 
 from __future__ import annotations
@@ -44,41 +45,13 @@ _MATH_NAMES = {
 }  # fmt: skip
 _METHODS: dict[str, Callable[..., Any]] = {
     name: getattr(np, name)
-    for name in [
-        "all",
-        "any",
-        "argmax",
-        "argmin",
-        "argsort",
-        "astype",
-        "clip",
-        "copy",
-        "cumprod",
-        "cumsum",
-        "diagonal",
-        "dot",
-        "max",
-        "mean",
-        "min",
-        "nonzero",
-        "prod",
-        "ravel",
-        "repeat",
-        "reshape",
-        "round",
-        "searchsorted",
-        "squeeze",
-        "std",
-        "sum",
-        "swapaxes",
-        "take",
-        "trace",
-        "transpose",
-        "var",
-        "conj",
-        "conjugate",
-    ]
-}
+    for name in (
+        "all", "any", "argmax", "argmin", "argsort", "astype", "clip", "conj", "conjugate", "copy",
+        "cumprod", "cumsum", "diagonal", "dot", "max", "mean", "min", "nonzero", "prod", "ravel",
+        "repeat", "reshape", "round", "searchsorted", "squeeze", "std", "sum", "swapaxes", "take",
+        "trace", "transpose", "var",
+    )
+}  # fmt: skip
 _UFUNC_METHODS: dict[tuple[str, str], Callable[..., Any]] = {
     ("add", "reduce"): np.sum, ("multiply", "reduce"): np.prod, ("maximum", "reduce"): np.max,
     ("minimum", "reduce"): np.min, ("logical_and", "reduce"): np.all,
@@ -166,7 +139,7 @@ def _refuse_plain(kind: str) -> TraceError:
             f"math.{name} turns a traced value into a plain {kind}",
             f"use np.{_MATH_NAMES.get(name, name)}",
         )
-    names = [name for name in _MAKES_PLAIN.findall(text) if name in _INSTEAD]
+    names = [name for name in dict.fromkeys(_MAKES_PLAIN.findall(text)) if name in _INSTEAD]
     if kind == "array" or names:
         what = f"np.{names[0]}: " if len(names) == 1 else ""
         return TraceError(

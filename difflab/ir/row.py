@@ -1,16 +1,18 @@
 """What a row of the primitive table is, and the four constructors that write one.
 
-A row states independent facts, each once; what follows from them is derived. A cell that is empty holds
-`Unsupported` with the reason in words for the user. The derivative cell is one of four facts:
+A row states independent facts, each once; what follows from them is derived. A cell that is empty
+holds `Unsupported` with the reason in words for the user. The derivative cell is one of four facts:
 
-=============== ===================== ================================== ===============================
-constructor     derivative            forward mode becomes               reverse mode becomes
-=============== ===================== ================================== ===============================
+=============== ===================== ==================================
+=============================== constructor     derivative            forward mode becomes
+    reverse mode becomes =============== ===================== ==================================
+    ===============================
 `elementwise`   `Partials`            sum of partial * tangent           cotangent * partial
 `linear`        `Transpose`           the same operation on the tangents transpose
 `multilinear`   `Transposes`          product rule                       each operand's transpose
 `general`       `Pair`                as given                           as given
-=============== ===================== ================================== ===============================
+=============== ===================== ==================================
+===============================
 
 Rules are plain NumPy text: on traced values they build nodes, on arrays they compute.
 """
@@ -52,7 +54,8 @@ class Partials:
 
 @dataclass(frozen=True, slots=True)
 class Transpose:
-    """``rule(ct, *x, **params)``: the adjoint map, a cotangent for each operand (None: not differentiable).
+    """``rule(ct, *x, **params)``: the adjoint map, a cotangent for each operand (None: not
+    differentiable).
 
     The operation is linear in all its float operands together.
     """
@@ -62,14 +65,18 @@ class Transpose:
 
 @dataclass(frozen=True, slots=True)
 class Transposes:
-    """One ``rule(ct, *x, **params)`` for each operand; the operation is linear in each of them alone."""
+    """One ``rule(ct, *x, **params)`` for each operand; the operation is linear in each of them
+    alone.
+    """
 
     rules: tuple[Rule, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """``pushforward(y, tangents, *x, **params)`` and ``pullback(y, ct, *x, **params)``, both as given."""
+    """``pushforward(y, tangents, *x, **params)`` and ``pullback(y, ct, *x, **params)``, both as
+    given.
+    """
 
     pushforward: Rule
     pullback: Rule
@@ -140,12 +147,20 @@ class Primitive:
 
 
 def _pointwise_result(dtype: str | None) -> Rule:
+    fixed = np.dtype(dtype) if dtype else None
+
     def infer(*operands: Any, **params: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
-        shape = max((operand.shape for operand in operands), key=len)
+        shape: tuple[int, ...] = ()
+        for operand in operands:
+            shape = shape or operand.shape
         for operand in operands:
             if operand.shape != shape and (operand.shape or operand.primitive is not CONSTANT):
-                raise InvariantError(f"pointwise operands differ in shape: {[o.shape for o in operands]}")
-        return shape, np.dtype(params.get("dtype") or dtype or operands[-1].dtype)
+                raise InvariantError(
+                    f"pointwise operands differ in shape: {[o.shape for o in operands]}"
+                )
+        if "dtype" in params:
+            return shape, np.dtype(params["dtype"])
+        return shape, fixed or operands[-1].dtype
 
     return infer
 
@@ -169,7 +184,9 @@ def no_cost(node: Any, *operands: Any) -> int:
     return 0
 
 
-OPERATOR: Final = 50  # precedences: a text with a lower one is put in parentheses inside a higher one
+OPERATOR: Final = (
+    50  # precedences: a text with a lower one is put in parentheses inside a higher one
+)
 ATOM: Final = 100
 
 
@@ -199,6 +216,9 @@ def _pointwise(
     arity = arity or (function.nin if ufunc else 1)
     places = [f"{{{i}}}" for i in range(arity)]
     called = ", ".join(places)
+    out = (
+        "out={out}" if function in (np.maximum, np.minimum) else "{out}"
+    )  # positional is deprecated
     return Primitive(
         name=name,
         kind="pointwise",
@@ -210,7 +230,7 @@ def _pointwise(
         ball=ball,
         complex=complex or evaluate,
         batch=same_params,
-        emit=emit or (f"{name}({called}, {{out}})" if ufunc else f"{name}({called})"),
+        emit=emit or (f"{name}({called}, {out})" if ufunc else f"{name}({called})"),
         scalar=scalar,
         cost=size_of_result,
         kink=kink,

@@ -1,9 +1,10 @@
 """Graph -> equal, smaller Graph.
 
-What flows: nodes in order of age, each rebuilt on its simplified operands and then offered to the rules of its
-primitive. The invariant: no rule loses accuracy; the results differ from the original's by the sign of a zero at
-most (and multiplications are merged only by powers of two). Dead code goes because only what the outputs need is
-visited; common subexpressions are one node by hash-consing.
+What flows: nodes in order of age, each rebuilt on its simplified operands and then offered to the
+rules of its primitive. The invariant: no rule loses accuracy; the results differ from the
+original's by the sign of a zero at most (and multiplications are merged only by powers of two).
+Dead code goes because only what the outputs need is visited; common subexpressions are one node by
+hash-consing.
 
 >>> import numpy as np
 >>> from difflab.ir.trace import trace
@@ -30,7 +31,9 @@ RULES: dict[str, list[Rewrite]] = {}
 
 
 def rule(*names: str) -> Callable[[Rewrite], Rewrite]:
-    """The decorated function rewrites nodes of those primitives, or returns None to leave one as it is."""
+    """The decorated function rewrites nodes of those primitives, or returns None to leave one
+    as it is.
+    """
 
     def register(rewrite: Rewrite) -> Rewrite:
         for name in names:
@@ -44,7 +47,9 @@ def simplify(graph: Graph) -> Graph:
     """An equal graph with constants folded, identities removed and dead code dropped."""
     inputs = set(graph.inputs)
     new: dict[Expr, Expr] = {}
-    for old in reachable([*graph.outputs, *(guard.expr for guard in graph.guards)], dict.fromkeys(inputs)):
+    for old in reachable(
+        [*graph.outputs, *(guard.expr for guard in graph.guards)], dict.fromkeys(inputs)
+    ):
         with attributed_to(old.line):
             new[old] = old if old in inputs else _settled(old, new)
     guards = tuple(replace(g, expr=new[g.expr]) for g in graph.guards)
@@ -102,7 +107,9 @@ def number(x: Expr) -> float | None:
 
 def _outside_of_expand(x: Expr) -> Expr | None:
     """Compute before repeating, and let constants be scalars."""
-    slim = [constant(number(o), o.dtype) if o.shape and number(o) is not None else o for o in x.operands]
+    slim = [
+        constant(number(o), o.dtype) if o.shape and number(o) is not None else o for o in x.operands
+    ]
     wide = [o for o in slim if o.shape == x.shape and not (o.primitive is CONSTANT and not o.shape)]
     if not wide:
         if not x.shape:
@@ -190,8 +197,14 @@ def _multiply(x: Expr, a: Expr, b: Expr) -> Expr | None:
         if _is(one, "reciprocal"):
             return make("divide", other, one.operands[0])
         # Constant factors move outward, where they meet others.
-        if _is(one, "multiply") and (inner := number(one.operands[0])) is not None and _power_of_two(inner):
-            return make("multiply", constant(inner, x.dtype), make("multiply", one.operands[1], other))
+        if (
+            _is(one, "multiply")
+            and (inner := number(one.operands[0])) is not None
+            and _power_of_two(inner)
+        ):
+            return make(
+                "multiply", constant(inner, x.dtype), make("multiply", one.operands[1], other)
+            )
     return None
 
 
@@ -252,7 +265,9 @@ def _sum(x: Expr, a: Expr, axes: Any) -> Expr | None:
         if all(inner.shape[axis] == 1 for axis in axes):
             count = math.prod(a.shape[axis] for axis in axes)
             kept = tuple([n for i, n in enumerate(a.shape) if i - a.ndim not in axes])
-            once = reshaped(inner, tuple([n for i, n in enumerate(inner.shape) if i - a.ndim not in axes]))
+            once = reshaped(
+                inner, tuple([n for i, n in enumerate(inner.shape) if i - a.ndim not in axes])
+            )
             once = once if once.shape == kept else make("expand", once, shape=kept)
             return make("multiply", constant(count, a.dtype), once)
     return None

@@ -47,7 +47,7 @@ def relu(x: Any) -> Any:
     >>> relu([-1.0, 2.0])
     array([0., 2.])
     """
-    return np.maximum(x, x.dtype.type(0))
+    return np.maximum(x, 0.0)
 
 
 @Lacking
@@ -70,9 +70,9 @@ def softmax(x: Any, axis: int = -1) -> Any:
     array([0.5, 0.5])
     """
     logits: Any = np.asarray(x, None if x.dtype.kind == "f" else np.float64)
-    grown = np.subtract(logits, np.maximum.reduce(logits, axis, None, None, True))
+    grown = np.subtract(logits, np.maximum.reduce(logits, axis, keepdims=True))
     np.exp(grown, grown)
-    return np.divide(grown, np.add.reduce(grown, axis, None, None, True), grown)
+    return np.divide(grown, np.add.reduce(grown, axis, keepdims=True), grown)
 
 
 @Lacking
@@ -84,8 +84,8 @@ def log_softmax(x: Any, axis: int = -1) -> Any:
     array([    0., -1000.])
     """
     logits: Any = np.asarray(x, None if x.dtype.kind == "f" else np.float64)
-    shifted = np.subtract(logits, np.maximum.reduce(logits, axis, None, None, True))
-    total = np.add.reduce(np.exp(shifted), axis, None, None, True)
+    shifted = np.subtract(logits, np.maximum.reduce(logits, axis, keepdims=True))
+    total = np.add.reduce(np.exp(shifted), axis, keepdims=True)
     return np.subtract(shifted, np.log(total), shifted)
 
 

@@ -29,7 +29,9 @@ from difflab.ir.special import log_softmax, softmax
 Shape = tuple[int, ...]
 Typed = tuple[Shape, np.dtype[Any]]
 INT: Final = np.dtype("int64")
-NOT_HOLOMORPHIC: Final = Unsupported("not holomorphic, so a complex step does not see its derivative")
+NOT_HOLOMORPHIC: Final = Unsupported(
+    "not holomorphic, so a complex step does not see its derivative"
+)
 
 
 class Slice(NamedTuple):
@@ -61,7 +63,9 @@ def expand(x: Any, shape: Shape) -> Any:
 
 
 def _expanded_axes(x: Any, shape: Shape) -> Shape:
-    return tuple([i - len(shape) for i, (a, b) in enumerate(zip(x.shape, shape, strict=True)) if a != b])
+    return tuple(
+        [i - len(shape) for i, (a, b) in enumerate(zip(x.shape, shape, strict=True)) if a != b]
+    )
 
 
 def reshape(x: Any, shape: Shape) -> Any:
@@ -97,6 +101,13 @@ def scatter_add(x: Any, *indices: Any, shape: Shape) -> Any:
     """Zeros of a shape with x added where integer arrays address: the transpose of `gather`."""
     placed = np.zeros(shape, np.asarray(x).dtype)
     np.add.at(placed, indices, x)
+    return placed
+
+
+def scatter(x: Any, *indices: Any, shape: Shape) -> Any:
+    """`scatter_add` where no element is addressed twice: a plain assignment does it."""
+    placed = np.zeros(shape, x.dtype)
+    placed[indices] = x
     return placed
 
 

@@ -1,9 +1,10 @@
 """Tracing: a plain NumPy function becomes a `Graph`.
 
-What flows: the function is called once with placeholders; NumPy's protocols gather the nodes. The invariants: a
-value that Python asks for (``if x > 0``, ``while``, a mask as an index) is evaluated at the current point and
-recorded as a guard, so that a graph is never used where it does not hold; and the function is called twice,
-because hash-consing makes purity an identity check: a pure function gives the very same nodes again.
+What flows: the function is called once with placeholders; NumPy's protocols gather the nodes. The
+invariants: a value that Python asks for (``if x > 0``, ``while``, a mask as an index) is evaluated
+at the current point and recorded as a guard, so that a graph is never used where it does not hold;
+and the function is called twice, because hash-consing makes purity an identity check: a pure
+function gives the very same nodes again.
 
 >>> import numpy as np
 >>> print(trace(lambda x: np.sum(np.sin(x) ** 2), np.ones(3)))
@@ -29,7 +30,7 @@ from difflab.ir.build import lift
 from difflab.ir.expr import Expr, Graph, Guard, attributed_to, evaluate, placeholder, reachable
 from difflab.ir.protocols import SPELLINGS, TracedArray
 from difflab.ir.row import CONSTANT, INPUT
-from difflab.ir.tree import Signature, Spec, Static, Structure, flatten, read_arguments, unflatten
+from difflab.ir.tree import Signature, Spec, Structure, flatten, read_arguments, unflatten
 
 __all__ = ["Trace", "parameter_names", "read_arguments", "record_guard", "trace", "trace_signature"]
 assert _spellings
@@ -44,7 +45,9 @@ _stack = _Stack()
 
 
 class Trace:
-    """The values of the inputs at the current point, what was computed from them, and the guards so far."""
+    """The values of the inputs at the current point, what was computed from them, and the
+    guards so far.
+    """
 
     def __init__(self, inputs: Sequence[Expr], point: Sequence[Any]) -> None:
         self.bound = dict(zip(inputs, point, strict=True))
@@ -67,7 +70,9 @@ def _value(x: Expr) -> Any:
             if node not in known:
                 known[node] = _value_of_bound(bound)
     if any(node.primitive is INPUT and node not in known for node in reachable([x], known)):
-        raise TraceError("a traced value was used after its function returned", "do not keep values of a trace")
+        raise TraceError(
+            "a traced value was used after its function returned", "do not keep values of a trace"
+        )
     return evaluate([x], known)[0]
 
 
@@ -80,7 +85,9 @@ def _asked(x: Expr) -> Any:
     if x.primitive is CONSTANT:
         return x.value
     if not _stack.traces:
-        raise TraceError("a traced value was used after its function returned", "do not keep values of a trace")
+        raise TraceError(
+            "a traced value was used after its function returned", "do not keep values of a trace"
+        )
     guards = _stack.traces[-1].guards
     if x not in guards:
         guards[x] = Guard(x, np.asarray(_value(x)))
@@ -111,20 +118,23 @@ def trace(f: Callable[..., Any], *args: Any, **kwargs: Any) -> Graph:
     Parameters
     ----------
     f
-        A function of arrays, numbers and trees of them. It may use Python control flow on their values.
+        A function of arrays, numbers and trees of them. It may use Python control flow on their
+        values.
     args, kwargs
-        The point. Float arrays (any shape) become inputs; integer and boolean arrays become inputs that are not
-        differentiable; Python integers, strings and the like are static.
+        The point. Float arrays (any shape) become inputs; integer and boolean arrays become inputs
+        that are not differentiable; Python integers, strings and the like are static.
 
     Returns
     -------
     Graph
-        ``print(graph)`` shows it; ``graph.latex()``, ``graph.to_sympy()`` and ``graph.operation_count()`` read it.
+        ``print(graph)`` shows it; ``graph.latex()``, ``graph.to_sympy()`` and
+        ``graph.operation_count()`` read it.
 
     Raises
     ------
     TraceError, UnsupportedError
-        Where the function does what cannot be traced; the message names the user's line and the remedy.
+        Where the function does what cannot be traced; the message names the user's line and the
+        remedy.
 
     Examples
     --------
@@ -153,7 +163,9 @@ def trace_signature(f: Callable[..., Any], signature: Signature, point: Sequence
         if _stack.traces:  # the function around this one is called twice
             return Graph(tuple(inputs), tuple(first), tuple(guards), signature, tree)
         second, _, again = _run(f, args, kwargs, inputs, point)
-    differing = _difference([*first, *[g.expr for g in guards]], [*second, *[g.expr for g in again]])
+    differing = _difference(
+        [*first, *[g.expr for g in guards]], [*second, *[g.expr for g in again]]
+    )
     if differing is not None:
         raise TraceError(
             "the function is not pure: called twice at the same point it computed different things",
@@ -184,20 +196,28 @@ def _run(
 
 
 def _difference(first: Sequence[Expr], second: Sequence[Expr]) -> Expr | None:
-    """The first node of the second run that differs from its twin in the first; arrays count by content."""
+    """The first node of the second run that differs from its twin in the first; arrays count by
+    content.
+    """
     twin: dict[Expr, Expr] = {}
-    old, new = set(reachable(first)), set(reachable(second))
-    ages = [sorted(nodes, key=lambda node: node.age) for nodes in (old - new, new - old)]
-    for left, right in zip(*ages, strict=False):
+    before, after = reachable(first), reachable(second)
+    shared = set(before) & set(after)
+    only_before = [node for node in before if node not in shared]
+    only_after = [node for node in after if node not in shared]
+    for left, right in zip(only_before, only_after, strict=False):
         if left.primitive is CONSTANT and right.primitive is CONSTANT:
             a, b = left.value, right.value
             same = a.dtype == b.dtype and np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
         else:
-            same = (left.primitive, left.params) == (right.primitive, right.params) and all(
-                twin.get(x, x) is y for x, y in zip(left.operands, right.operands, strict=True)
-            )
+            made_alike = (left.primitive, left.params, len(left.operands)) == (
+                right.primitive, right.params, len(right.operands),
+            )  # fmt: skip
+            pairs = zip(left.operands, right.operands, strict=False)
+            same = made_alike and all(twin.get(x, x) is y for x, y in pairs)
         if not same:
             return right
         twin[left] = right
-    pairs = zip(first, second, strict=False)
-    return next((right for left, right in pairs if twin.get(left, left) is not right), None)
+    for left, right in zip(first, second, strict=False):
+        if twin.get(left, left) is not right:
+            return right
+    return None

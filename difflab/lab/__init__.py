@@ -23,6 +23,7 @@ from difflab.lab.measure import (
     TIME_COLUMNS,
     bootstrap_interval,
     interleave,
+    proportion_interval,
     verdict_from_interval,
 )
 from difflab.lab.report import looks
@@ -50,6 +51,7 @@ __all__ = [
     "looks",
     "main",
     "options_parser",
+    "proportion_interval",
     "run_all",
     "verdict_from_interval",
 ]

@@ -9,6 +9,7 @@ differs from itself; and equal values give equal intervals, because the bootstra
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import platform
 import subprocess
@@ -19,6 +20,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
+from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 from difflab.errors import ArgumentError, DomainError, UnknownNameError
@@ -80,15 +82,33 @@ def bootstrap_interval(
     return Interval(float(reduce(sample, axis=0)), float(low), float(high), sample.size)
 
 
+def proportion_interval(count: int, n: int, *, confidence: float = 0.95) -> Interval:
+    """Wilson's interval of a proportion: it stays honest at 0 of n and n of n.
+
+    >>> print(proportion_interval(20, 20))
+    1 [0.8389, 1]
+    """
+    if not 0 <= count <= n or n == 0:
+        raise DomainError(f"no proportion: {count} of {n}", "count the cases that were finished")
+    z = NormalDist().inv_cdf(0.5 + confidence / 2)
+    share, spread = count / n, z * z / n
+    middle = (share + spread / 2) / (1 + spread)
+    half = math.sqrt(share * (1 - share) * spread + spread * spread / 4) / (1 + spread)
+    low = middle - half if count else 0.0
+    high = middle + half if count < n else 1.0
+    return Interval(share, low, high, n)
+
+
 def verdict_from_interval(
     interval: Interval,
     *,
     above: float | None = None,
     below: float | None = None,
+    within: tuple[float, float] | None = None,
     claimed: float | None = None,
     least: int = 5,
 ) -> Verdict:
-    """The verdict on a claim that a quantity lies above (or below) a bound, perhaps by a figure.
+    """The verdict on a claim that a quantity lies above or below a bound, or within two.
 
     ============== ===============================================================================
     confirmed      the interval lies beyond the bound, and reaches the claimed figure, if any
@@ -97,11 +117,17 @@ def verdict_from_interval(
     inconclusive   it contains the bound, or comes from fewer than `least` values
     ============== ===============================================================================
 
+    Within two bounds, confirmed is an interval between them, and refuted one that misses them.
+
     >>> verdict_from_interval(Interval(1.7, 1.6, 1.9, 10), above=1.0, claimed=6.0)
     'weaker'
+    >>> verdict_from_interval(Interval(0.5, 0.46, 0.53, 90), within=(0.4, 0.6))
+    'confirmed'
     """
-    if (above is None) == (below is None):
-        raise ArgumentError("a claim needs exactly one bound", "give above=... or below=...")
+    if sum(bound is not None for bound in (above, below, within)) != 1:
+        raise ArgumentError("a claim needs exactly one bound", "give above, below or within")
+    if within is not None:
+        return _verdict_within(interval, *sorted(within), least=least)
     sign = 1.0 if above is not None else -1.0
     bound = above if above is not None else below
     assert bound is not None
@@ -111,6 +137,14 @@ def verdict_from_interval(
     if far <= sign * bound:
         return "refuted"
     return "weaker" if claimed is not None and far < sign * claimed else "confirmed"
+
+
+def _verdict_within(interval: Interval, low: float, high: float, *, least: int) -> Verdict:
+    if interval.n < least or math.isnan(interval.low) or math.isnan(interval.high):
+        return "inconclusive"
+    if low <= interval.low and interval.high <= high:
+        return "confirmed"
+    return "refuted" if interval.high < low or high < interval.low else "inconclusive"
 
 
 # Time ---------------------------------------------------------------------------------------------

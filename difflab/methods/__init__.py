@@ -1,7 +1,8 @@
 """The three ways to differentiate, by name.
 
 >>> sorted(METHODS)
-['backward_difference', 'central_difference', 'complex_step', 'forward', 'forward_difference', 'reverse',
+['backward_difference', 'central_difference', 'complex_step', 'forward', 'forward_difference',
+'reverse',
  'richardson', 'symbolic']
 """
 

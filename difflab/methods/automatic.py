@@ -1,7 +1,8 @@
 """The automatic way: forward and reverse mode by the rules of the table.
 
-What flows: a graph comes in, and the graph of its values and Jacobian blocks goes out. One direction is one sweep;
-many are one sweep under a leading batch axis, over the unit vectors of the outputs (reverse) or inputs (forward).
+What flows: a graph comes in, and the graph of its values and Jacobian blocks goes out. One
+direction is one sweep; many are one sweep under a leading batch axis, over the unit vectors of the
+outputs (reverse) or inputs (forward).
 
 >>> import numpy as np
 >>> from difflab.ir.trace import trace
@@ -31,7 +32,9 @@ from difflab.methods.derivation import Derivation, Method
 
 @dataclass(frozen=True, slots=True)
 class Reverse:
-    """Reverse mode: one backward sweep gives the gradient of one output with respect to everything."""
+    """Reverse mode: one backward sweep gives the gradient of one output with respect to
+    everything.
+    """
 
     name: str = "reverse"
     exact: bool = True
@@ -53,7 +56,9 @@ class Reverse:
 
 @dataclass(frozen=True, slots=True)
 class Forward:
-    """Forward mode: one sweep carries the derivative along one direction; here all directions at once."""
+    """Forward mode: one sweep carries the derivative along one direction; here all directions
+    at once.
+    """
 
     name: str = "forward"
     exact: bool = True
@@ -95,7 +100,8 @@ def _pulled(graph: Graph, out: Expr, inputs: list[Expr]) -> list[Expr]:
     if out.size == 1:
         found = pullback([out], [broadcast(constant(1.0, out.dtype), out.shape)], inputs)
         return [
-            reshaped(zeros(x) if ct is None else ct, out.shape + x.shape) for ct, x in zip(found, inputs, strict=True)
+            reshaped(zeros(x) if ct is None else ct, out.shape + x.shape)
+            for ct, x in zip(found, inputs, strict=True)
         ]
     ct = placeholder(out.shape, out.dtype, "cotangent")
     found = pullback([out], [ct], inputs)
@@ -114,11 +120,13 @@ def _pushed(graph: Graph, x: Expr) -> list[Expr]:
         ]
     t = placeholder(x.shape, x.dtype, "tangent")
     found = pushforward(graph.outputs, [x], [t])
-    columns = [zeros(out) if part is None else part for part, out in zip(found, graph.outputs, strict=True)]
+    columns = [
+        zeros(out) if part is None else part for part, out in zip(found, graph.outputs, strict=True)
+    ]
     blocks = []
     for part, out in zip(_at_unit_vectors(graph, columns, t), graph.outputs, strict=True):
         order = (*range(1, out.ndim + 1), 0)
-        last: Any = np.transpose(part, order)  # type: ignore[call-overload]
+        last: Any = np.transpose(part, order)
         blocks.append(reshaped(last, out.shape + x.shape))
     return blocks
 
@@ -129,5 +137,7 @@ def _at_unit_vectors(graph: Graph, outputs: list[Expr], direction: Expr) -> list
     sweep = Graph((*graph.inputs, direction), tuple(outputs))
     many = batch(sweep, n, [False] * len(graph.inputs) + [True])
     basis = constant(np.eye(n, dtype=direction.dtype).reshape(n, *direction.shape))
-    found = many.with_outputs(many.outputs, Structure(list, (), (LEAF,) * len(outputs)))(*graph.inputs, basis)
+    found = many.with_outputs(many.outputs, Structure(list, (), (LEAF,) * len(outputs)))(
+        *graph.inputs, basis
+    )
     return list(found)

@@ -1,8 +1,8 @@
 """What every method makes of a graph: a `Derivation`.
 
-What flows: a graph and the positions of the inputs to differentiate go in; a program comes out whose outputs are
-the values and then, for each output and each such input, one block of the Jacobian. The invariant is the shape
-law: ``block.shape == output.shape + input.shape``.
+What flows: a graph and the positions of the inputs to differentiate go in; a program comes out
+whose outputs are the values and then, for each output and each such input, one block of the
+Jacobian. The invariant is the shape law: ``block.shape == output.shape + input.shape``.
 """
 
 from __future__ import annotations

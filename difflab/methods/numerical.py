@@ -1,14 +1,16 @@
 """The numerical way: differences of function values.
 
-What flows: points around x go into the function, all in one batch where it is traceable, and weighted sums of the
-values come out. The stencil text is plain NumPy, so that for a traceable function it is itself traced, and the
-derivative is a graph like any other method's; for an opaque one the same text runs on arrays.
+What flows: points around x go into the function, all in one batch where it is traceable, and
+weighted sums of the values come out. The stencil text is plain NumPy, so that for a traceable
+function it is itself traced, and the derivative is a graph like any other method's; for an opaque
+one the same text runs on arrays.
 
-The invariant: steps that leave the domain (the value there is not finite) never enter a result. A stencil that
-does not fit falls back on one-sided ones, and where none fits the result is NaN.
+The invariant: steps that leave the domain (the value there is not finite) never enter a result. A
+stencil that does not fit falls back on one-sided ones, and where none fits the result is NaN.
 
-Step by theory (for a function and derivatives of order 1): the error of a stencil of order p is about
-eps |f| / h + |f^(p+1)| h^p, least at h ~ eps^(1/(p+1)) (Press et al., Numerical Recipes, section 5.7).
+Step by theory (for a function and derivatives of order 1): the error of a stencil of order p is
+about eps |f| / h + |f^(p+1)| h^p, least at h ~ eps^(1/(p+1)) (Press et al., Numerical Recipes,
+section 5.7).
 """
 
 from __future__ import annotations
@@ -27,9 +29,9 @@ from difflab.interpretations.batches import batch
 from difflab.ir.expr import Expr, Graph, reachable, substitute
 from difflab.ir.row import CONSTANT
 from difflab.ir.simplify import simplify
+from difflab.ir.tree import LEAF, Structure
 from difflab.methods.automatic import with_blocks
 from difflab.methods.derivation import Derivation, Method
-from difflab.ir.tree import LEAF, Structure
 
 Stencil = Literal["forward", "backward", "central", "richardson", "complex"]
 Evaluate = Callable[[Any], list[Any]]
@@ -51,7 +53,8 @@ def weights(offsets: tuple[int, ...]) -> tuple[float, ...]:
         rest = [j for j in offsets if j != k]
         # The derivative at 0 of the polynomial that is 1 at k and 0 at the others.
         slope = sum(
-            (math.prod((Fraction(-j) for j in rest if j != i), start=Fraction(1)) for i in rest), Fraction(0)
+            (math.prod((Fraction(-j) for j in rest if j != i), start=Fraction(1)) for i in rest),
+            Fraction(0),
         )
         found.append(float(slope / math.prod((Fraction(k - j) for j in rest), start=Fraction(1))))
     return tuple(found)
@@ -71,13 +74,15 @@ class Numerical:
     Parameters
     ----------
     stencil
-        ``"forward"``, ``"backward"``, ``"central"``, ``"richardson"`` (central differences extrapolated over a
-        ladder of steps, with an error estimate) or ``"complex"`` (a step along the imaginary axis).
+        ``"forward"``, ``"backward"``, ``"central"``, ``"richardson"`` (central differences
+        extrapolated over a ladder of steps, with an error estimate) or ``"complex"`` (a step along
+        the imaginary axis).
     order
-        The order of the truncation error: 2, 4, 6 or 8 for central stencils, 1 to 8 for one-sided ones.
+        The order of the truncation error: 2, 4, 6 or 8 for central stencils, 1 to 8 for one-sided
+        ones.
     step
-        ``None``: optimal by theory, relative to ``max(|x|, 1)``. A float: a fixed step. ``("relative", r)``: r
-        times ``|x|`` (r where x is 0).
+        ``None``: optimal by theory, relative to ``max(|x|, 1)``. A float: a fixed step.
+        ``("relative", r)``: r times ``|x|`` (r where x is 0).
     """
 
     stencil: Stencil = "central"
@@ -94,11 +99,14 @@ class Numerical:
         allowed = (2, 4, 6, 8) if self.stencil == "central" else range(1, 9)
         if self.order not in allowed:
             raise ArgumentError(
-                f"a {self.stencil} stencil has no order {self.order}", f"choose one of {list(allowed)}"
+                f"a {self.stencil} stencil has no order {self.order}",
+                f"choose one of {list(allowed)}",
             )
         size = self.step[1] if isinstance(self.step, tuple) else self.step
         if size is not None and not (math.isfinite(size) and size > 0.0):
-            raise ArgumentError(f"a step must be positive and finite, not {size}", "leave it out for the best one")
+            raise ArgumentError(
+                f"a step must be positive and finite, not {size}", "leave it out for the best one"
+            )
 
     @property
     def name(self) -> str:
@@ -117,7 +125,8 @@ class Numerical:
             return Numerical("central", 2)
         return replace(self, differences=self.differences + 1)
 
-    # -- the stencil, in plain NumPy -----------------------------------------------------------------------
+    # -- the stencil, in plain NumPy
+    # -----------------------------------------------------------------------
 
     def steps(self, x: Any) -> Any:
         """The step for each component of a flat x."""
@@ -143,18 +152,25 @@ class Numerical:
         offsets = [k for k, w in _pairs(self.stencil, self.order) if w]
         factors = [w for _, w in _pairs(self.stencil, self.order) if w]
         values = _on_lines(evaluate, x, directions, NP.stack([k * h for k in offsets]))
-        return [sum(w * v for w, v in zip(factors, value, strict=True)) / _like(h, value) for value in values]
+        return [
+            sum(w * v for w, v in zip(factors, value, strict=True)) / _like(h, value)
+            for value in values
+        ]
 
-    def extrapolated(self, evaluate: Evaluate, x: Any, directions: Any, h: Any) -> list[tuple[Any, Any]]:
+    def extrapolated(
+        self, evaluate: Evaluate, x: Any, directions: Any, h: Any
+    ) -> list[tuple[Any, Any]]:
         """Richardson's extrapolation, with the estimated error: for each output (best, error).
 
-        Central and one-sided differences are extrapolated apart over steps h, h/2, h/4, ...; the entry with the
-        least estimate wins. The estimate of a central entry includes the jump between the two sides, which
-        vanishes with h where f is smooth and stays at a kink.
+        Central and one-sided differences are extrapolated apart over steps h, h/2, h/4, ...; the
+        entry with the least estimate wins. The estimate of a central entry includes the jump
+        between the two sides, which vanishes with h where f is smooth and stays at a kink.
         """
         eps = float(np.finfo(x.dtype).eps)
         steps = NP.stack([h * 0.5**level for level in range(LEVELS)])
-        values = _on_lines(evaluate, x, directions, NP.concatenate([steps, -steps, 0.0 * steps[:1]]))
+        values = _on_lines(
+            evaluate, x, directions, NP.concatenate([steps, -steps, 0.0 * steps[:1]])
+        )
         found = []
         for value in values:
             scale = _like(steps, value)
@@ -177,11 +193,16 @@ class Numerical:
         return found
 
     def repaired(self, evaluate: Evaluate, x: Any, directions: Any) -> list[Any]:
-        """Like `blocks`, where the stencil may leave the domain: one-sided stencils take over there."""
+        """Like `blocks`, where the stencil may leave the domain: one-sided stencils take over
+        there.
+        """
         found = self.blocks(evaluate, x, directions)
         if self.stencil == "richardson":
             return found
-        ladder = [replace(self, stencil=side, order=min(self.order, 8), label="") for side in ("forward", "backward")]
+        ladder = [
+            replace(self, stencil=side, order=min(self.order, 8), label="")
+            for side in ("forward", "backward")
+        ]
         for other in ladder:
             spare = other.blocks(evaluate, x, directions)
             found = [NP.where(NP.isfinite(f), f, s) for f, s in zip(found, spare, strict=True)]
@@ -196,7 +217,8 @@ class Numerical:
             return 1
         return sum(1 for _, w in _pairs(self.stencil, self.order) if w)
 
-    # -- on graphs and on callables --------------------------------------------------------------------------
+    # -- on graphs and on callables
+    # --------------------------------------------------------------------------
 
     def derive(self, graph: Graph, wrt: Sequence[int]) -> Derivation:
         """Values and blocks of a traceable function, as a graph."""
@@ -213,7 +235,9 @@ class Numerical:
         return derivation
 
     def _columns(self, graph: Graph, position: int) -> list[Any]:
-        """The blocks of all outputs for one input; in pieces, so that a batch stays within memory."""
+        """The blocks of all outputs for one input; in pieces, so that a batch stays within
+        memory.
+        """
         x = graph.inputs[position]
         largest = max(node.size for node in graph.nodes)
         rows = max(1, min(x.size, BATCH_ELEMENTS // (max(largest, 1) * self.points)))
@@ -223,9 +247,14 @@ class Numerical:
             directions = np.eye(x.size, dtype=x.dtype)[start : start + rows]
             pieces.append(self.blocks(_batched(graph, position), flat, directions))
         joined = [NP.concatenate(parts, 0) for parts in zip(*pieces, strict=True)]
-        return [_as_block(part, out.shape, x.shape) for part, out in zip(joined, graph.outputs, strict=True)]
+        return [
+            _as_block(part, out.shape, x.shape)
+            for part, out in zip(joined, graph.outputs, strict=True)
+        ]
 
-    def opaque(self, f: Callable[..., list[Any]], arrays: Sequence[Any], wrt: Sequence[int]) -> list[Any]:
+    def opaque(
+        self, f: Callable[..., list[Any]], arrays: Sequence[Any], wrt: Sequence[int]
+    ) -> list[Any]:
         """Values and blocks of any callable from arrays to a list of arrays."""
         values = [np.asarray(value) for value in f(*arrays)]
         columns = []
@@ -238,7 +267,9 @@ class Numerical:
             else:
                 with np.errstate(all="ignore"):
                     found = self.repaired(evaluate, flat, directions)
-            columns.append([_as_block(part, v.shape, x.shape) for part, v in zip(found, values, strict=True)])
+            columns.append(
+                [_as_block(part, v.shape, x.shape) for part, v in zip(found, values, strict=True)]
+            )
         return [*values, *[column[k] for k in range(len(values)) for column in columns]]
 
 
@@ -249,7 +280,9 @@ def _pairs(stencil: str, order: int) -> list[tuple[int, float]]:
 
 
 def _on_lines(evaluate: Evaluate, x: Any, directions: Any, steps: Any) -> list[Any]:
-    """Values at x + step * direction for all steps (k, directions): one array (k, directions, *output) an output."""
+    """Values at x + step * direction for all steps (k, directions): one array (k, directions,
+    *output) an output.
+    """
     k, count = steps.shape
     points = x + steps[:, :, None] * directions
     values = evaluate(NP.reshape(points, (k * count, x.shape[0])))
@@ -262,7 +295,9 @@ def _like(steps: Any, value: Any) -> Any:
 
 
 def _romberg(first: Any, noise: Any, growth: int) -> tuple[Any, Any]:
-    """The extrapolation table of differences whose error is a series in h^growth: all entries, and their errors."""
+    """The extrapolation table of differences whose error is a series in h^growth: all entries,
+    and their errors.
+    """
     row, entries, errors = first, [], []
     for column in range(1, LEVELS):
         finer, coarser = row[1:], row[:-1]
@@ -292,7 +327,9 @@ def _batched(graph: Graph, position: int) -> Evaluate:
     return evaluate
 
 
-def _looped(f: Callable[..., list[Any]], arrays: Sequence[Any], position: int, shape: tuple[int, ...]) -> Evaluate:
+def _looped(
+    f: Callable[..., list[Any]], arrays: Sequence[Any], position: int, shape: tuple[int, ...]
+) -> Evaluate:
     """The outputs of a callable for several values of one argument, one after the other."""
 
     def evaluate(points: Any) -> list[Any]:
@@ -310,12 +347,15 @@ TINY: Final = 1e-100
 
 
 def _imaginary(evaluate: Evaluate, x: Any, directions: Any) -> list[Any]:
-    """The imaginary part of f(x + i h) / h (Squire & Trapp 1998): no subtraction, so no cancellation."""
+    """The imaginary part of f(x + i h) / h (Squire & Trapp 1998): no subtraction, so no
+    cancellation.
+    """
     tiny = TINY if x.dtype == np.float64 else 1e-30
     values = evaluate(x + 1j * tiny * directions)
     if not all(np.iscomplexobj(value) for value in values):
         raise UnsupportedError(
-            "the function returned real numbers for a complex step", "it must use operations that carry complex ones"
+            "the function returned real numbers for a complex step",
+            "it must use operations that carry complex ones",
         )
     return [value.imag / tiny for value in values]
 
@@ -324,7 +364,10 @@ def _complex_step(graph: Graph, wrt: list[int]) -> Callable[..., list[Any]]:
     """A graph's values and blocks by complex steps, run node by node on complex arrays."""
     for node in graph.operations:
         node.primitive.need("complex")
-    batches = {i: batch(graph, graph.inputs[i].size, [k == i for k in range(len(graph.inputs))]) for i in wrt}
+    batches = {
+        i: batch(graph, graph.inputs[i].size, [k == i for k in range(len(graph.inputs))])
+        for i in wrt
+    }
 
     def run(*arrays: Any) -> list[Any]:
         columns = []
@@ -337,8 +380,15 @@ def _complex_step(graph: Graph, wrt: list[int]) -> Callable[..., list[Any]]:
                 return _run_complex(many.outputs, known)
 
             found = _imaginary(evaluate, x.reshape(-1), np.eye(x.size, dtype=x.dtype))
-            columns.append([_as_block(p, out.shape, x.shape) for p, out in zip(found, graph.outputs, strict=True)])
-        values = graph.with_outputs(graph.outputs, Structure(list, (), (LEAF,) * len(graph.outputs)))(*arrays)
+            columns.append(
+                [
+                    _as_block(p, out.shape, x.shape)
+                    for p, out in zip(found, graph.outputs, strict=True)
+                ]
+            )
+        values = graph.with_outputs(
+            graph.outputs, Structure(list, (), (LEAF,) * len(graph.outputs))
+        )(*arrays)
         return [*values, *[column[k] for k in range(len(values)) for column in columns]]
 
     return run
@@ -349,6 +399,10 @@ def _run_complex(outputs: Sequence[Expr], known: dict[Expr, Any]) -> list[Any]:
         for node in reachable(outputs, known):
             if node not in known:
                 operands = [known[x] for x in node.operands]
-                rule = node.primitive.evaluate if node.primitive is CONSTANT else node.primitive.need("complex")
+                rule = (
+                    node.primitive.evaluate
+                    if node.primitive is CONSTANT
+                    else node.primitive.need("complex")
+                )
                 known[node] = rule(*operands, **dict(node.params))
     return [np.asarray(known[out]) + 0j for out in outputs]

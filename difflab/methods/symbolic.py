@@ -1,9 +1,9 @@
 """The symbolic way: graph -> SymPy expressions -> diff -> simplify and cse, if asked -> graph.
 
-What flows: scalars and arrays of expressions; arrays are differentiated element by element. The invariant: the
-derivative comes back as a graph over the same inputs, run by the same engine as every other method's, so that
-what is compared is the way to differentiate. Expressions swell; a budget stops them with an error that says how
-far the derivation got.
+What flows: scalars and arrays of expressions; arrays are differentiated element by element. The
+invariant: the derivative comes back as a graph over the same inputs, run by the same engine as
+every other method's, so that what is compared is the way to differentiate. Expressions swell; a
+budget stops them with an error that says how far the derivation got.
 
 >>> from difflab.ir.trace import trace
 >>> derivation = Symbolic().derive(trace(lambda x: x**3, 2.0), [0])
@@ -111,12 +111,17 @@ class _Budget:
     """Stops a derivation that takes too long or grows too large."""
 
     def __init__(self, seconds: float, operations: int) -> None:
-        self.deadline, self.seconds, self.operations = time.perf_counter() + seconds, seconds, operations
+        self.deadline, self.seconds, self.operations = (
+            time.perf_counter() + seconds,
+            seconds,
+            operations,
+        )
 
     def check(self, progress: str) -> None:
         if time.perf_counter() > self.deadline:
             raise BudgetError(
-                f"the symbolic derivation exceeded its budget of {self.seconds:g} seconds after {progress}",
+                f"the symbolic derivation exceeded its budget of {self.seconds:g} seconds"
+                f" after {progress}",
                 "use method='reverse', or Symbolic(seconds=...)",
             )
 
@@ -124,7 +129,8 @@ class _Budget:
         count = tree_operations(expression)
         if count > self.operations:
             raise BudgetError(
-                f"{what} has {count:,} operations as an expression, over the budget of {self.operations:,}",
+                f"{what} has {count:,} operations as an expression,"
+                f" over the symbolic budget of {self.operations:,}",
                 "use method='reverse', or Symbolic(operations=...)",
             )
         self.check(what)
@@ -164,4 +170,6 @@ def _assembled(graph: Graph, wrt: Sequence[int], elements: list[Expr]) -> Graph:
         parts: Any = [reshaped(lift(next(rest)).astype(dtype), (1,)) for _ in range(size)]
         joined: Any = np.concatenate(parts) if parts else broadcast(constant(0.0, dtype), (0,))
         arrays.append(reshaped(joined, shape))
-    return with_blocks(graph.with_outputs(arrays[: len(graph.outputs)]), arrays[len(graph.outputs) :])
+    return with_blocks(
+        graph.with_outputs(arrays[: len(graph.outputs)]), arrays[len(graph.outputs) :]
+    )

@@ -1,0 +1,331 @@
+"""How many digits the rules of the table have: every pointwise partial, graded in ulps by balls.
+
+What flows: points over all exponents of a row's domain go through the formula of a partial twice, as floats
+and as balls whose precision doubles until they are sharp; the distance is counted in ulps of the truth. The
+invariant: the truth is a ball that rounds to one float, so a figure here is a fact and not an estimate.
+Three programs are graded: the rule as the table writes it, and what users run, simplified and compiled, on
+arrays and on plain floats.
+
+>>> table = partial_digits(["tanh"], samples=200)
+>>> float(table["max_ulps"].max()) <= 4.0
+True
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from flint import arb
+from numpy.typing import NDArray
+
+from difflab.errors import UnknownNameError
+from difflab.interpretations.balls import enclose_nodes, exact, precision
+from difflab.interpretations.cotangents import pullback
+from difflab.interpretations.numbers import compiled
+from difflab.interpretations.tangents import zeros
+from difflab.ir.build import broadcast
+from difflab.ir.expr import Expr, Graph, constant, placeholder
+from difflab.ir.primitives import POINTWISE
+from difflab.ir.row import Interval, Primitive, Unsupported
+from difflab.ir.simplify import simplify
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+FLOAT64: Final = np.dtype(np.float64)
+FIRST_BITS: Final = 128
+LAST_BITS: Final = 8192
+SPARE_BITS: Final = 53 + 20
+LEAST, MOST = -1074, 1023
+"""The exponents of float64, denormal numbers included."""
+SMALLEST_NORMAL: Final = 2.0**-1022
+
+CORNERS: Final[dict[str, Callable[..., Any]]] = {
+    # The partial -y/b starts from y = a/b, and a denormal y has lost digits that b < 1 brings to light.
+    "divide": lambda a, b: np.abs(a / b) < SMALLEST_NORMAL,
+    # n x^(n-1) is taken as (x^h n) x^(n-1-h), whose first product with a denormal n may be denormal too.
+    "power": lambda x, n: np.abs(n) < SMALLEST_NORMAL,
+}
+"""Where a rule has fewer digits, and knows it: these points are graded apart, in the column corner_ulps."""
+
+EXPONENTS: Final = (3.0, 2.5, -1.0, 0.1337)
+"""The constant exponents at which `constant_power` is graded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A row with its params, which takes floats to floats."""
+
+    row: Primitive
+    params: tuple[tuple[str, Any], ...] = ()
+
+    def __str__(self) -> str:
+        return self.row.name + "".join(f" {name}={value}" for name, value in self.params)
+
+    def applied(self, shape: tuple[int, ...] = ()) -> tuple[list[Expr], Expr]:
+        """Fresh inputs, and the row applied to them."""
+        inputs = [placeholder(shape, FLOAT64, f"x{i}") for i in range(len(self.row.domain))]
+        return inputs, Expr(self.row, tuple(inputs), self.params)
+
+    def value(self, shape: tuple[int, ...] = ()) -> Graph:
+        """The program of the row itself."""
+        inputs, y = self.applied(shape)
+        return Graph(tuple(inputs), (y,))
+
+    def partial(self, position: int, shape: tuple[int, ...] = ()) -> Graph:
+        """The program of one partial, as the rule writes it."""
+        inputs, y = self.applied(shape)
+        (found,) = pullback([y], [broadcast(constant(1.0), shape)], [inputs[position]])
+        return Graph(tuple(inputs), (zeros(y) if found is None else found,))
+
+
+@dataclass(frozen=True, slots=True)
+class Grade:
+    """The largest distance from the truth among some points, and where it was."""
+
+    samples: int
+    ulps: float
+    worst: tuple[float, ...]
+
+
+def partial_digits(
+    rows: Sequence[str] | None = None, samples: int = 7000, seed: int = 0
+) -> pd.DataFrame:
+    """Grade the partials of the pointwise rows in ulps.
+
+    Parameters
+    ----------
+    rows
+        Names of rows; without, all pointwise rows from floats to floats.
+    samples
+        About how many points each row is graded at.
+    seed
+        Of the random mantissas and pairs.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A line for each row, partial and program ("rule" as the table writes it; "arrays" and "floats" as users
+        run it). Columns: row, partial, program, samples, max_ulps, worst_x (one number an operand),
+        corner_ulps (the same over the points that `CORNERS` sets apart).
+
+    Raises
+    ------
+    UnknownNameError
+        For a name that no such row has.
+    """
+    import pandas as pd
+
+    known = {row.name for row in POINTWISE if is_gradable(row)}
+    for name in rows or ():
+        if name not in known:
+            raise UnknownNameError("pointwise row of floats", name, known)
+    found = []
+    for case in cases(known if rows is None else rows):
+        at = points(case.row, samples, seed)
+        apart = in_corner(case.row, at)
+        for position in range(len(case.row.domain)):
+            for program, ulps in graded(case, position, at).items():
+                grade, corner = worst(ulps, at, ~apart), worst(ulps, at, apart)
+                figures = (grade.samples, grade.ulps, grade.worst, corner.ulps)
+                found.append((str(case), position, program, *figures))
+    columns = ["row", "partial", "program", "samples", "max_ulps", "worst_x", "corner_ulps"]
+    return pd.DataFrame(found, columns=columns)
+
+
+def is_gradable(row: Primitive) -> bool:
+    """Whether a row takes floats to floats, so that its partials have digits."""
+    floats = row.name not in ("where", "convert") and not isinstance(row.ball, Unsupported)
+    return floats and row.kind == "pointwise" and Case(row).applied()[1].differentiable
+
+
+def cases(names: Sequence[str] | set[str]) -> list[Case]:
+    """The rows of those names, once for each choice of params."""
+    return [
+        Case(row, params)
+        for row in POINTWISE
+        if row.name in names
+        for params in (
+            [(("exponent", e),) for e in EXPONENTS] if row.name == "constant_power" else [()]
+        )
+    ]
+
+
+def graded(case: Case, position: int, at: Sequence[Floats]) -> dict[str, Floats]:
+    """The distance of three programs of one partial from the truth, in ulps, at every point.
+
+    NaN where the truth is not known, because the derivative jumps there.
+    """
+    truth = truths(case.partial(position), at)
+    alone, many = case.partial(position), case.partial(position, at[0].shape)
+    plain = compiled(simplify(alone))
+    with np.errstate(all="ignore"):
+        candidates = {
+            "rule": compiled(many)(*at)[0],
+            "arrays": compiled(simplify(many))(*at)[0],
+            "floats": np.array([plain(*x)[0] for x in zip(*(x.tolist() for x in at), strict=True)]),
+        }
+    return {name: distances(candidate, *truth) for name, candidate in candidates.items()}
+
+
+def worst(ulps: Floats, at: Sequence[Floats], chosen: Flags) -> Grade:
+    """The largest of some distances that are known."""
+    among = np.flatnonzero(chosen & ~np.isnan(ulps))
+    if not among.size:
+        return Grade(0, 0.0, ())
+    first = among[np.argmax(ulps[among])]
+    return Grade(int(among.size), float(ulps[first]), tuple(float(x[first]) for x in at))
+
+
+# -- the truth ---------------------------------------------------------------------------------------
+
+
+def truths(graph: Graph, at: Sequence[Floats]) -> tuple[Floats, Floats]:
+    """The exact output of a scalar graph at points: rounded, and what rounding left off, in ulps.
+
+    NaN where no precision makes the truth sharp: outside the domain, or at a jump.
+    """
+    nearest, rest = np.full(len(at[0]), np.nan), np.zeros(len(at[0]))
+    left = np.arange(len(at[0]))
+    bits = FIRST_BITS
+    while left.size and bits <= LAST_BITS:
+        values = dict(zip(graph.inputs, [exact(x[left]) for x in at], strict=True))
+        enclose_nodes(graph.outputs, values, bits)
+        balls = np.broadcast_to(values[graph.outputs[0]], left.shape)
+        with precision(bits + 64):
+            for i, ball in zip(left, balls, strict=True):
+                if ball.rel_accuracy_bits() >= SPARE_BITS or is_negligible(ball):
+                    nearest[i], rest[i] = rounded(ball)
+        left = left[np.isnan(nearest[left])]
+        bits *= 2
+    return nearest, rest
+
+
+_BELOW: Final = arb(2) ** -1200
+
+
+def is_negligible(ball: arb) -> bool:
+    """Whether a ball is zero, or far below the smallest denormal number."""
+    return bool(ball.is_finite() and abs(ball) < _BELOW)
+
+
+def rounded(ball: arb) -> tuple[float, float]:
+    """The float nearest to a ball's centre, and the centre less that float, in its ulps."""
+    centre = ball.mid()
+    number = float(centre)
+    if not np.isfinite(number):
+        return number, 0.0
+    return number, float((centre - arb(number)) * arb(2) ** -exponent_of_ulp(number))
+
+
+def exponent_of_ulp(number: float) -> int:
+    """The binary exponent of the unit in the last place.
+
+    >>> exponent_of_ulp(1.0), exponent_of_ulp(0.0)
+    (-52, -1074)
+    """
+    return max(int(np.frexp(number)[1]) - 53, LEAST) if number else LEAST
+
+
+def distances(candidate: Floats, nearest: Floats, rest: Floats) -> Floats:
+    """How far candidates are from the truth, in ulps of the truth; NaN where it is not known."""
+    with np.errstate(all="ignore"):
+        spacing = np.ldexp(1.0, np.maximum(np.frexp(nearest)[1] - 53, LEAST))
+        off = np.abs((candidate - nearest) / spacing - rest)
+    off = np.where(np.isfinite(candidate) & np.isfinite(nearest), off, np.inf)
+    return np.where(np.isnan(nearest), np.nan, np.where(candidate == nearest, np.abs(rest), off))
+
+
+# -- the points --------------------------------------------------------------------------------------
+
+
+def points(row: Primitive, samples: int, seed: int = 0) -> list[Floats]:
+    """Points over all exponents of a row's domain, and near its edges, without kinks: an array an operand."""
+    rng = np.random.default_rng((seed, *row.name.encode()))
+    if len(row.domain) == 1:
+        found = [np.unique(_line(rng, samples))]
+    else:
+        found = [np.concatenate(part) for part in zip(*_pairs(rng, samples), strict=True)]
+    found = [_folded(x, domain) for x, domain in zip(found, row.domain, strict=True)]
+    kept = np.ones(len(found[0]), bool)
+    for x, domain in zip(found, row.domain, strict=True):
+        kept &= (domain.low < x) & (x < domain.high)
+    if row.kink is not None:
+        with np.errstate(all="ignore"):
+            kept &= row.kink(*found) != 0.0
+    return [x[kept] for x in found]
+
+
+def in_corner(row: Primitive, at: Sequence[Floats]) -> Flags:
+    """Which points `CORNERS` sets apart; for two operands, two zeros as well, where there is no direction."""
+    corner = CORNERS.get(row.name)
+    with np.errstate(all="ignore"):
+        apart = np.zeros(len(at[0]), bool) if corner is None else np.asarray(corner(*at))
+    return apart
+
+
+def _folded(x: Floats, domain: Interval) -> Floats:
+    return np.abs(x) if domain.low >= 0.0 else x
+
+
+def across(rng: np.random.Generator, count: int) -> Floats:
+    """Numbers of random sign and mantissa whose exponents go through all of float64's."""
+    exponents = np.resize(np.arange(LEAST, MOST + 1), count)
+    return signs(rng, count) * np.ldexp(rng.uniform(1.0, 2.0, count), exponents)
+
+
+def signs(rng: np.random.Generator, count: int) -> Floats:
+    """-1 or 1, at random."""
+    return rng.choice([-1.0, 1.0], count)
+
+
+def _line(rng: np.random.Generator, samples: int) -> Floats:
+    """Numbers for a row of one operand: each exponent with either sign, the edges, and where it bends."""
+    every = np.arange(LEAST, MOST + 1)
+    each = [sign * np.ldexp(rng.uniform(1.0, 2.0, len(every)), every) for sign in (-1.0, 1.0)]
+    return np.concatenate([*each, edges(), _moderate(rng, samples - 2 * len(every))])
+
+
+def edges() -> Floats:
+    """Numbers close to -1, 1 and 0, and the ends of float64."""
+    small = np.ldexp(1.0, -np.arange(1, 54))
+    ends = [2.0**LEAST, SMALLEST_NORMAL, 2.0, np.finfo(np.float64).max]
+    both = np.concatenate([1.0 + small, 1.0 - small, small, ends])
+    return np.concatenate([both, -both])
+
+
+def _moderate(rng: np.random.Generator, count: int) -> Floats:
+    """Numbers where functions bend: of the size of 1, within the range of exp, and between."""
+    third = max(count // 3, 100)
+    sizes = np.exp(rng.uniform(np.log(1e-4), np.log(1e4), third))
+    return np.concatenate(
+        [
+            rng.uniform(-4.0, 4.0, third),
+            rng.uniform(-760.0, 760.0, third),
+            sizes * signs(rng, third),
+        ]
+    )
+
+
+def _pairs(rng: np.random.Generator, samples: int) -> Iterator[tuple[Floats, Floats]]:
+    """Pairs of numbers: of any exponents, of related ones, close together, and with a moderate power."""
+    count = max(samples // 7, 100)
+    moderate = _moderate(rng, count)
+    yield across(rng, count), rng.permutation(across(rng, count))
+    yield across(rng, count), rng.choice(moderate, count)
+    yield rng.choice(moderate, count), across(rng, count)
+    yield rng.choice(moderate, count), rng.choice(moderate, count)
+    with np.errstate(all="ignore"):
+        x = across(rng, count)
+        ratio = np.ldexp(rng.uniform(1.0, 2.0, count), rng.integers(-60, 60, count))
+        yield x, x * signs(rng, count) * ratio
+        x = rng.choice(moderate, count)
+        yield x, x + rng.uniform(-60.0, 60.0, count)
+        x = rng.choice(np.concatenate([edges(), across(rng, 2 * count)]), count)
+        reach = rng.uniform(LEAST, MOST, count) / np.log2(np.abs(x))
+        yield x, np.where(np.isfinite(reach), reach, 1.0)  # x ** reach goes through all of float64
