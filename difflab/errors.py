@@ -18,7 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType
 
-_PACKAGE = str(Path(__file__).parent)
+import numpy as np
+
+_PACKAGE = Path(__file__).parent
+_NUMPY = Path(np.__file__).parent
 _internal: dict[CodeType, bool] = {}
 
 
@@ -43,10 +46,10 @@ class Line:
 
 
 def _is_internal(code: CodeType) -> bool:
-    file = code.co_filename
-    parts = Path(file).parts
-    inside = file.startswith(_PACKAGE) and not parts[-1].startswith("zoo_")  # the zoo is user code
-    return inside or "numpy" in parts[:-1] or file.startswith(("<frozen", "<difflab"))
+    file = Path(code.co_filename)
+    if file.is_relative_to(_PACKAGE):
+        return not file.name.startswith("zoo_")  # the zoo is user code
+    return file.is_relative_to(_NUMPY) or str(file).startswith(("<frozen", "<difflab"))
 
 
 def users_line() -> Line | None:

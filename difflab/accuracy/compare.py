@@ -207,7 +207,7 @@ def errors(result: Any, enclosure: Enclosure) -> dict[str, float]:
     not finite has no digits; where the truth is not, everything is NaN.
 
     >>> errors(1.17, truth(np.exp2, 0.75))["digits"]
-    2.0...
+    2.43...
     """
     ulps, found, true = map(_flat, (enclosure.ulps(result), result, enclosure.midpoint))
     if not ulps.size:

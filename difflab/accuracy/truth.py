@@ -142,7 +142,7 @@ def truth(f: Callable[..., Any], *args: Any, argnums: Argnums = 0) -> Enclosure:
     >>> print(truth(np.tanh, 20.0).midpoint)
     1.6993417021166355e-17
     >>> print(truth(np.abs, 0.0).kinks[0])
-    kink in x: -1.0 from the left, 1.0 from the right
+    kink in x at ...: -1.0 from the left, 1.0 from the right
     """
     signature, arrays = read_arguments(args, {})
     for array in arrays:

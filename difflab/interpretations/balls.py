@@ -9,8 +9,8 @@ as exact, lies in its ball. Casts between float32 and float64 are the identity o
 >>> import numpy as np
 >>> from difflab.ir.trace import trace
 >>> (ball,) = enclose(trace(lambda x: np.exp(x), 1.0), [1.0], bits=80)
->>> print(ball.item())
-[2.7182818284590452353603 +/- ...]
+>>> print(ball.item().str(20))
+[2.7182818284590452354 +/- ...]
 """
 
 from __future__ import annotations
@@ -82,12 +82,23 @@ def _read(node: Expr, known: Mapping[Expr, Array]) -> Array:
     rule = row.need("ball")
     if rule == ITSELF:
         rule = row.evaluate
-    if row.kind == "pointwise":
-        return _each(rule, operands, params)
     if row.kind == "factorisation":
         return _matrices(MATRICES[rule], operands, node)
-    found = np.asarray(rule(*operands, **params))
-    return found if found.dtype == object or node.dtype.kind != "f" else exact(found)
+    if row.kind == "pointwise":
+        found = _each(rule, operands, params)
+    else:
+        found = np.asarray(rule(*operands, **params))
+    return _numbers(found) if node.dtype.kind == "f" else found
+
+
+def _numbers(found: Array) -> Array:
+    """Floats as balls: zeros that a rule filled in, and truth values; an open one is 0 or 1."""
+    for index, x in np.ndenumerate(found):
+        if not isinstance(x, arb):
+            if found.dtype != object:
+                return exact(found)
+            found[index] = arb(0.5, 0.5) if x is None else arb(float(x))
+    return found
 
 
 def _each(rule: str | Callable[..., Any], operands: list[Array], params: dict[str, Any]) -> Array:

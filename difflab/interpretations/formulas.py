@@ -293,7 +293,7 @@ def _formula(node: Expr, known: Mapping[Expr, _Formula]) -> _Formula:
     ends_open = not literals[-1] and operands[-1].is_open and pieces[-1] == operands[-1].text
     return _Formula(
         "".join([*pieces, literals[-1]]),
-        precedence - (prefix == "-"),
+        precedence,
         script.group() if script else "",
         ends_open or prefix not in ("", "-"),
         1 + sum(x.operations for x in operands),

@@ -16,7 +16,7 @@ several threads and inside themselves.
 def program(x0):
     b0, = buffers = take()
     v1 = sin(x0, b0)
-    v3 = multiply(c2, v1, b0)
+    v3 = multiply(v1, c2, b0)
     v4 = add_reduce(v3, (-1,), None, None)
     give(buffers)
     return [v4[()]]

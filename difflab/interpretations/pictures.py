@@ -342,9 +342,8 @@ def _dot(graph: Graph, arrays: Sequence[Any] | None, most_nodes: int, dpi: int) 
             continue
         gradient = None
         if origin.differentiable and origin.primitive is not CONSTANT:
-            default = np.full(
-                origin.shape, float(user is None)
-            )  # an output's is 1, an unused one's 0
+            # An output's own gradient is 1; a use that does not reach the output has gradient 0.
+            default = np.full(origin.shape, float(user is None))
             gradient = default if use is None else parts.get(use, default)
         label = _label(known[origin], gradient)
         lines.append(f"e{i} [shape=plain width=0 height=0 margin=0 label=<{label}>]")

@@ -69,7 +69,8 @@ def number_of(value: float) -> sympy.Expr:
     if not np.isfinite(value):
         return sympy.Float(value)
     ratio = sympy.Rational(*float(value).as_integer_ratio())
-    return ratio if ratio.q <= 1024 and abs(ratio.p) < 10**15 else sympy.Float(value, 17)
+    short = abs(ratio.p) < 10**15 or abs(np.frexp(value)[0]) == 0.5  # powers of two are exact factors
+    return ratio if ratio.q <= 1024 and short else sympy.Float(value, 17)
 
 
 def _exact(value: Array) -> Array:

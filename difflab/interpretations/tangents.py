@@ -8,8 +8,8 @@ this reading under `batches.batch`.
 >>> from difflab.ir.expr import constant, evaluate, placeholder
 >>> x = placeholder((), np.dtype("float64"), "x")
 >>> (t,) = pushforward([np.sin(x)], [x], [constant(1.0)])
->>> print(evaluate([t], {x: np.float64(0.0)}))
-[1.0]
+>>> evaluate([t], {x: np.float64(0.0)})
+[np.float64(1.0)]
 """
 
 from __future__ import annotations

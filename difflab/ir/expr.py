@@ -20,9 +20,9 @@ import importlib
 import itertools
 import threading
 import weakref
+import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -52,14 +52,19 @@ class _Place(threading.local):
 _place = _Place()
 
 
-@contextmanager
-def attributed_to(line: Line | None) -> Iterator[None]:
+class attributed_to:
     """Nodes made inside belong to that line of the user's file (None: look at the stack)."""
-    before, _place.line = _place.line, line
-    try:
-        yield
-    finally:
-        _place.line = before
+
+    __slots__ = ("before", "line")
+
+    def __init__(self, line: Line | None) -> None:
+        self.line = line
+
+    def __enter__(self) -> None:
+        self.before, _place.line = _place.line, self.line
+
+    def __exit__(self, *_: object) -> None:
+        _place.line = self.before
 
 
 class Expr(TracedArray):
@@ -148,19 +153,30 @@ COPIED_BYTES = 8192
 """Constants up to this size are copied."""
 
 
+def _checksum(array: Array) -> int:
+    return zlib.crc32(np.ascontiguousarray(array).view(np.uint8).data)
+
+
 class Held:
     """The value of a constant: a copy that is equal by content where it is small, else a reference.
 
-    A program may change its arrays after using them (``direction[i] = 1.0`` in a loop), so small ones
-    are copied. Large ones are not, nor hashed by content, so that a captured data set costs nothing.
+    A program may change its arrays after using them (``direction[i] = 1.0`` in a loop), so small
+    ones are copied. Large ones are data, which is not copied; their checksum tells at the end of
+    the trace whether the program changed them.
     """
 
-    __slots__ = ("_key", "array")
+    __slots__ = ("_checksum", "_key", "array")
 
     def __init__(self, array: Array) -> None:
         small = array.nbytes <= COPIED_BYTES
         self.array = array.copy() if small and array.ndim else array
         self._key = (array.dtype.char, array.shape, array.tobytes() if small else id(array))
+        self._checksum = None if small else _checksum(array)
+
+    @property
+    def intact(self) -> bool:
+        """Whether the array is what it was when it was captured."""
+        return self._checksum is None or self._checksum == _checksum(self.array)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Held) and self._key == other._key

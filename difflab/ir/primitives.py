@@ -13,6 +13,7 @@ partial uses abs, sign or where at a point where the function itself is smooth.
 
 from __future__ import annotations
 
+import math
 import operator
 from typing import Any, Final
 
@@ -73,12 +74,17 @@ def _power_partial(y: Any, x: Any, n: Any) -> Any:
     """d(x^n)/dx = n x^(n-1), with the rounding error of n - 1 put back: it costs |log x| ulps.
 
     In two factors, so that neither over- nor underflows before n has its say; for a negative x both have
-    the whole exponents that it needs. exp(lost * log x) is 1 + lost * log x to all digits, as lost is so small.
+    the whole exponents that it needs.
     """
     m, lost = difference_and_error(n, 1.0)
     half = np.where(x > 0.0, 0.5 * m, np.trunc(0.5 * m))
-    rest = 1.0 + lost * np.log(np.where(x > 0.0, x, 1.0))
-    return np.power(x, half) * (n * rest) * np.power(x, m - half)
+    return np.power(x, half) * _tiny_power(x, lost) * n * np.power(x, m - half)
+
+
+def _tiny_power(x: Any, lost: Any) -> Any:
+    """x^lost for a rounding error, which is 1 + lost log x to all digits; bounded, because lost is no longer
+    small where n > 2^53, but there x^n is 0 or infinite, or x so close to 1 that the product is."""
+    return 1.0 + np.minimum(np.maximum(lost * np.log(np.where(x > 0.0, x, 1.0)), -0.5), 0.5)
 
 
 def _exponent_partial(y: Any, x: Any, n: Any) -> Any:
@@ -125,9 +131,10 @@ def constant_power(x: Any, exponent: float) -> Any:
 
 
 def _constant_power_partial(y: Any, x: Any, exponent: float) -> Any:
-    m, lost = exponent - 1.0, (exponent - (exponent - 1.0)) - 1.0
+    m = exponent - 1.0
+    lost = math.fsum((exponent, -1.0, -m))
     partial = exponent * np.power(x, m)
-    return partial * (1.0 + lost * np.log(np.where(x > 0.0, x, 1.0))) if lost else partial
+    return partial * np.exp(lost * np.log(np.where(x > 0.0, x, 1.0))) if lost else partial
 
 
 def _comparison(
@@ -309,7 +316,7 @@ POINTWISE: Final[tuple[Primitive, ...]] = (
     _comparison(np.not_equal, "!=", r"\ne", "Ne", operator.ne, operator.eq, False),
     _logic(np.logical_and, "And", tri_and, r"\left({0} \wedge {1}\right)"),
     _logic(np.logical_or, "Or", tri_or, r"\left({0} \vee {1}\right)"),
-    _logic(np.logical_xor, "Xor", lambda a, b: None if a is None or b is None else a != b, r"\left({0} \oplus {1}\right)"),
+    _logic(np.logical_xor, "Xor", lambda a, b: None if a is None or b is None else bool(a != b), r"\left({0} \oplus {1}\right)"),
     _logic(np.logical_not, "Not", lambda a: None if a is None else not a, r"\neg \left({0}\right)", 1),
     elementwise(np.isfinite, partials=lambda y, x: 0.0, sympy=lambda S, x: S.true, ball="is_finite",
                 scalar="isfinite({0})", dtype="bool"),

@@ -318,7 +318,11 @@ class TracedArray:
         return bool(SPELLINGS[np.any](SPELLINGS[np.equal](self, value)))
 
     def __round__(self, digits: int | None = None) -> Any:
-        return SPELLINGS[np.round](self, digits or 0)
+        if digits is not None:
+            return SPELLINGS[np.round](self, digits)
+        if self.shape:
+            raise TypeError("an array has no round(): use np.round")
+        return SPELLINGS[np.astype](SPELLINGS[np.round](self), int)
 
     def __divmod__(self, other: Any) -> tuple[Any, Any]:
         return self // other, self % other

@@ -87,7 +87,7 @@ def getitem(x: Any, index: tuple[int | Slice, ...]) -> Any:
 def place(x: Any, index: tuple[int | Slice, ...], shape: Shape) -> Any:
     """Zeros of a shape with x at an index: the transpose of `getitem`."""
     placed = np.zeros(shape, np.asarray(x).dtype)
-    placed[plain_index(index)] = x
+    placed[plain_index(index)] = np.asarray(x)[()]
     return placed
 
 

@@ -184,7 +184,7 @@ def _run(
         except ValueError as error:  # NumPy wraps what float(x) raises inside y[0] = x
             raise error.__cause__ if isinstance(error.__cause__, DifflabError) else error from None
     leaves, tree = flatten(result)
-    outputs = []
+    outputs: list[Expr] = []
     for leaf in leaves:
         if not isinstance(leaf, (Expr, np.ndarray, np.generic, int, float)):
             raise TraceError(
@@ -192,6 +192,13 @@ def _run(
                 "return the value that is to be differentiated",
             )
         outputs.append(lift(float(leaf) if type(leaf) is int else leaf))
+    for node in reachable(outputs):
+        if node.primitive is CONSTANT and not dict(node.params)["value"].intact:
+            raise TraceError(
+                "the function changed an array in place after computing with it",
+                "make a new array for each use, for example with x.copy()",
+                node.line,
+            )
     return outputs, tree, list(current.guards.values())
 
 

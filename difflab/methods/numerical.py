@@ -375,7 +375,9 @@ def _complex_step(graph: Graph, wrt: list[int]) -> Callable[..., list[Any]]:
             x = np.asarray(arrays[i])
 
             def evaluate(points: Any, i: int = i, many: Graph = many, x: Any = x) -> list[Any]:
-                known: dict[Expr, Any] = dict(zip(many.inputs, arrays, strict=True))
+                known: dict[Expr, Any] = dict(
+                    zip(many.inputs, map(np.asarray, arrays), strict=True)
+                )
                 known[many.inputs[i]] = points.reshape(many.inputs[i].shape)
                 return _run_complex(many.outputs, known)
 

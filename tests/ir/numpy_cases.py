@@ -1,6 +1,6 @@
 """Calls of NumPy functions on which tracing is held against NumPy itself.
 
-`CASES` maps every function to its calls. Positional arrays are traced; keyword arguments are static.
+`CASES` maps every function to its calls: positional arrays are traced, keyword arguments static.
 Ufuncs of single elements have their calls made from their number of arguments.
 """
 
@@ -73,7 +73,7 @@ def every(function: Any, array: Any, *settings: dict[str, Any]) -> None:
         case(function, array, **static)
 
 
-# -- ufuncs of single elements -----------------------------------------------------------------------
+# -- ufuncs of single elements ---------------------------------------------------------------------
 
 UFUNCS = [
     f for f in SPELLINGS if isinstance(f, np.ufunc) and f.signature is None and f is not np.ldexp
@@ -96,7 +96,8 @@ for _f in (*UFUNCS, *LACKING):
     if getattr(_f, "nin", 1) == 1:
         _sets: list[tuple[Any, ...]] = [(X,), (A,), (P / 2.1,), (P + 1,), (E,), (Z,), (I,), (K,)]
     else:
-        _sets = [(X, Y), (A, P), (P, A), (A, V[:4]), (T, A), (A[:, :1], V), (X, A), (P, X), (E, V[:4]),
+        _sets = [(X, Y), (A, P), (P, A), (A, V[:4]), (T, A), (A[:, :1], V), (X, A), (P, X),
+                 (E, V[:4]),
                  (Z, Z[::-1].copy()), (A, I), (I, I + 6), (K, A), (K, ~K)]  # fmt: skip
         if _accepted(_f, A, P):
             case(_f, A, call=functools.partial(lambda f, x: f(x, 2.5), _f))
@@ -115,7 +116,7 @@ for _exponent in (0, 1, 2, 3, 0.5, -1, 1.5, -0.5, np.float64(2), np.float32(3), 
 case(np.power, P, np.array([0.5, 2.0, -1.0, 3.0]))
 case(np.ldexp, A, call=lambda x: np.ldexp(x, 3))
 
-# -- reductions --------------------------------------------------------------------------------------
+# -- reductions ------------------------------------------------------------------------------------
 
 AXES = [{}, {"axis": 0}, {"axis": -1}, {"axis": (0, 2)}, {"axis": (-1, 0), "keepdims": True},
         {"axis": 1, "keepdims": True}, {"keepdims": True}]  # fmt: skip
@@ -181,7 +182,7 @@ for _f, _q in ((np.quantile, 1.0), (np.percentile, 100.0)):
 for _f in (np.count_nonzero, np.sum):
     case(_f, A, call=lambda x, f=_f: f(x > 0.0))
 
-# -- choices and questions ---------------------------------------------------------------------------
+# -- choices and questions -------------------------------------------------------------------------
 
 every(np.clip, A, {"a_min": -0.5, "a_max": 0.8}, {"min": 0.1}, {"max": 0.1}, {"a_min": C,
     "a_max": None},
@@ -234,7 +235,7 @@ for _f in (np.nonzero, np.flatnonzero, np.argwhere):
     case(_f, A, call=lambda x, f=_f: f(x > 0))
     case(_f, I)
 
-# -- what NumPy lacks --------------------------------------------------------------------------------
+# -- what NumPy lacks ------------------------------------------------------------------------------
 
 for _f in (softmax, log_softmax):
     every(_f, T, {}, {"axis": 0}, {"axis": -2})

@@ -8,7 +8,7 @@ import numpy as np
 
 from .numpy_cases import MM, SPD, A, B, C, E, I, K, M, N, P, T, V, W, X, Y, case, every
 
-# -- movement ----------------------------------------------------------------------------------------
+# -- movement --------------------------------------------------------------------------------------
 
 every(
     np.reshape,
@@ -80,7 +80,7 @@ case(np.meshgrid, V, W[:3])
 case(np.meshgrid, V, W[:3], X, indexing="ij")
 case(np.meshgrid, V, W[:3], sparse=True)
 
-# -- selection ---------------------------------------------------------------------------------------
+# -- selection -------------------------------------------------------------------------------------
 
 every(np.take, A, {"indices": [0, -1, 3]}, {"indices": np.array([[0, 2], [1, 1]]), "axis": 0},
       {"indices": 1, "axis": 1}, {"indices": [5, -7], "axis": 1, "mode": "clip"},
@@ -136,7 +136,7 @@ case(np.bincount, V, call=lambda w: np.bincount(_groups, weights=w, minlength=6)
 case(np.apply_along_axis, T, call=lambda x: np.apply_along_axis(lambda v: v[:2] * v.sum(), 1, x))
 case(np.apply_along_axis, A, call=lambda x: np.apply_along_axis(np.prod, 0, x))
 
-# -- algebra -----------------------------------------------------------------------------------------
+# -- algebra ---------------------------------------------------------------------------------------
 
 for _f in (np.matmul, np.linalg.matmul):
     case(_f, A, B)
@@ -247,7 +247,7 @@ case(np.linalg.multi_dot, [V[:3], A, B, V[1:4].copy()])
 every(np.linalg.trace, T, {}, {"offset": 1})
 every(np.linalg.diagonal, T, {}, {"offset": -1})
 
-# -- analysis ----------------------------------------------------------------------------------------
+# -- analysis --------------------------------------------------------------------------------------
 
 every(np.diff, T, {}, {"n": 2}, {"axis": 0}, {"n": 0}, {"axis": 1, "prepend": 0.0, "append": 1.0})
 case(np.diff, V, W, call=lambda v, w: np.diff(v, prepend=w))

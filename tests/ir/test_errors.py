@@ -80,6 +80,7 @@ CASES: dict[str, tuple[Any, str, str]] = {
     "np.asarray": (lambda x: np.asarray(x), "np.asarray", "leave out np.asarray"),  # here
     "np.array": (lambda x: np.array([x, x]), "np.array", "np.stack"),  # here
     "np.array of numbers": (lambda x: np.array([x[0], 1.0]), "np.array", "np.stack"),  # here
+    "np.float64": (lambda x: np.float64(x[0]), "plain", "leave out"),  # here
     "np.full": (lambda x: np.full(3, x[0]), "np.full", "np.broadcast_to"),  # here
     "np.arange": (lambda x: np.arange(x[0]), "np.arange", "np.arange(n)"),  # here
     "np.vectorize": (lambda x: np.vectorize(abs)(x), "np.vectorize", "whole arrays"),  # here
@@ -209,7 +210,7 @@ def test_refusals_have_reasons() -> None:
     assert len(refused) > 60
 
 
-def test_where_a_constant_is_changed_afterwards() -> None:
+def test_an_array_may_be_changed_after_its_use() -> None:
     def f(x: Any) -> Any:
         direction = np.zeros(3)
         total = 0.0

@@ -1,4 +1,4 @@
-"""Law: x[index] on a traced array is NumPy's x[index], for every index, and its maps are adjoint."""
+"""Law: x[index] of a traced array is NumPy's x[index], for every index; its maps are adjoint."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ENTRIES: dict[str, tuple[Any, ...]] = {
 
 
 def _law(f: Any, x: Any, linear: bool) -> None:
-    """f on arrays and on traced values agree, through both engines, and its two maps are adjoint."""
+    """f on arrays and on traced values agree, in both engines, and its two maps are adjoint."""
     expected = np.asarray(f(x))
     graph = trace(f, x).check()
     for found in (

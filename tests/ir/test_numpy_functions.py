@@ -39,7 +39,8 @@ def _numpy(case: Case, arguments: Any) -> list[Any]:
 def _as_float32(tree: Any) -> Any:
     leaves, structure = flatten(tree)
     return unflatten(structure, [
-        leaf.astype(np.float32) if getattr(leaf, "dtype", None) == np.float64 else leaf for leaf in leaves
+        leaf.astype(np.float32) if getattr(leaf, "dtype", None) == np.float64 else leaf
+        for leaf in leaves
     ])  # fmt: skip
 
 
@@ -104,7 +105,7 @@ def _derivatives(
 
 
 def _smooth(case: Case) -> bool:
-    """Whether the call has float64 inputs and outputs, all finite, so that it can be differentiated."""
+    """Whether inputs and outputs are float64, finite and away from kinks."""
     arrays = _arrays(case.args)
     found = [*_numpy(case, case.args), *arrays]
     floats = [a for a in found if a.dtype == np.float64]

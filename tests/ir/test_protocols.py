@@ -107,7 +107,7 @@ METHODS: dict[str, Callable[[Any], Any]] = {
     "repeat": lambda a: a.repeat(2, 0), "conj": lambda a: a.conj(), "real": lambda a: a.real,
     "nonzero": lambda a: a.nonzero(),
     "compress": lambda a: a.compress([True, False], axis=0),
-    "searchsorted": lambda a: a[1].searchsorted(0.1),
+    "searchsorted": lambda a: np.sort(a[1]).searchsorted(0.1),
 }  # fmt: skip
 
 
@@ -116,7 +116,7 @@ def test_method(f: Any) -> None:
     same(f, A)
 
 
-# -- dtypes: NEP 50 ----------------------------------------------------------------------------------
+# -- dtypes: NEP 50 --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -124,12 +124,10 @@ def test_method(f: Any) -> None:
     [lambda x, p: x * p, lambda x, p: p - x, lambda x, p: x * (2.0 * p),
     lambda x, p: x * (p**2 + 1),
      lambda x, p: x / -p, lambda x, p: x + (p + p) * 0.5, lambda x, p: np.maximum(x, p),
-     lambda x, p: np.where(x > 0, x, p * 2), lambda x, p: x * np.float64(p),
+     lambda x, p: np.where(x > 0, x, p * 2),
      lambda x, p: x * np.sin(p)],
 )  # fmt: skip
 def test_python_floats_are_weak(f: Any) -> None:
-    if f.__code__.co_names == ("np", "float64"):
-        pytest.skip("np.float64(x) of a traced value is refused")
     graph = trace(f, F, 0.5)
     assert graph.outputs[0].dtype == f(F, 0.5).dtype
 
@@ -139,7 +137,7 @@ def test_float32_stays() -> None:
     assert {x.dtype.name for x in graph.nodes if x.operands} == {"float32"}
 
 
-# -- guards ------------------------------------------------------------------------------------------
+# -- guards ----------------------------------------------------------------------------------------
 
 
 def test_if_is_a_guard() -> None:
@@ -177,7 +175,7 @@ def test_what_asks_for_values_is_guarded() -> None:
     assert trace(lambda x: x if np.ones(3)[0] > 0 else -x, X).guards == ()
 
 
-# -- trees and constants -----------------------------------------------------------------------------
+# -- trees and constants ---------------------------------------------------------------------------
 
 
 def test_trees_of_parameters() -> None:

@@ -1,0 +1,28 @@
+"""Laws x rows: every law holds for every row of the table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from difflab.ir.primitives import TABLE
+from difflab.ir.row import Primitive
+
+from .laws import LAWS
+from .samples import NAMED, WITH_PARAMS, samples
+
+
+@pytest.mark.parametrize("row", TABLE.values(), ids=TABLE)
+@pytest.mark.parametrize("law", LAWS, ids=lambda law: law.__name__)
+def test_law(law: Callable[[Primitive], None], row: Primitive) -> None:
+    law(row)
+
+
+@pytest.mark.parametrize("row", TABLE.values(), ids=TABLE)
+def test_row_has_samples(row: Primitive) -> None:
+    assert samples(row)
+
+
+def test_samples_belong_to_rows() -> None:
+    assert set(NAMED) | set(WITH_PARAMS) <= set(TABLE)
