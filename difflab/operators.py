@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import contextvars
 import functools
+import math
 import operator
 import weakref
 from collections.abc import Callable, Sequence
@@ -57,7 +58,6 @@ _silent.run(np.seterr, all="ignore")
 class Prepared:
     """A derived and compiled function for one signature and one way through its guards."""
 
-    graph: Graph
     derivation: Derivation
     run: Callable[..., list[Any]]
     program: Program | None
@@ -72,6 +72,13 @@ class Prepared:
             if not np.array_equal(found, expected):
                 return False
         return True
+
+
+def _with_guards(run: Callable[..., list[Any]] | None, graph: Graph) -> Callable[..., list[Any]]:
+    """What runs outside the IR, followed by the values of the graph's guards."""
+    assert run is not None
+    guards = compiled(simplify(graph.with_outputs([])))
+    return lambda *arrays: [*run(*arrays), *guards(*arrays)]
 
 
 def captured_by(f: Function) -> list[Any]:
@@ -143,12 +150,7 @@ class Operator:
 
     def _first(self, signature: Signature, arrays: list[Any]) -> Any:
         """The first call of a signature, or the first through its guards."""
-        try:
-            prepared = self._prepared(signature, arrays)
-        except (TraceError, UnsupportedError):
-            if isinstance(self.method, Numerical):
-                return self._opaque(signature, arrays)
-            raise
+        prepared = self._prepared(signature, arrays)
         kept = self.programs.setdefault(signature, [])
         kept.insert(0, prepared)
         del kept[VARIANTS:]
@@ -156,16 +158,76 @@ class Operator:
 
     def _prepared(self, signature: Signature, arrays: list[Any]) -> Prepared:
         captured = captured_by(self.f)
-        graph = trace_signature(self.f, signature, arrays)
+        try:
+            graph = trace_signature(self.f, signature, arrays)
+        except (TraceError, UnsupportedError):
+            if isinstance(self.method, Numerical):
+                return self._opaque(self.method, signature, captured)
+            raise
+        if graph.guards and isinstance(self.method, Numerical) and not self.method.exact:
+            # A step may cross a branch, where this graph would not be the function any more.
+            return self._opaque(self.method, signature, captured)
         derivation, finish = self._derived(signature, graph)
-        expected = [guard.value for guard in graph.guards]
         if derivation.graph is None:
-            assert derivation.run is not None
-            return Prepared(graph, derivation, derivation.run, None, [], finish, captured)
+            run = _with_guards(derivation.run, graph)
+            expected = [guard.value for guard in graph.guards]
+            return Prepared(derivation, run, None, expected, finish, captured)
         with derivation.timed("compile"):
             program = compiled(derivation.graph)
+        run = (
+            program
+            if derivation.repair is None
+            else self._with_repair(program, derivation.repair, graph)
+        )
         expected = [guard.value for guard in derivation.graph.guards]
-        return Prepared(graph, derivation, program, program, expected, finish, captured)
+        return Prepared(derivation, run, program, expected, finish, captured)
+
+    def _with_repair(
+        self, program: Program, repair: Callable[[], Graph], graph: Graph
+    ) -> Callable[..., list[Any]]:
+        """The program; another one, made when first needed, for results that are not finite."""
+        count = len(graph.outputs)
+
+        @functools.cache
+        def other() -> Program:
+            whole = repair()
+            return compiled(whole if self.values else self._blocks_only(whole, count))
+
+        def run(*arrays: Any) -> list[Any]:
+            outputs = program(*arrays)
+            if all(np.all(np.isfinite(output)) for output in outputs):
+                return outputs
+            return other()(*arrays)
+
+        return run
+
+    def _opaque(self, method: Numerical, signature: Signature, captured: list[Any]) -> Prepared:
+        """Differences of a function that is called as it is, because it cannot be traced."""
+        chosen = self.chosen(signature)
+        wrt = [i for part in chosen for i in part.positions]
+
+        def run(*arrays: Any) -> list[Any]:
+            trees: list[Structure] = []
+
+            def flat(*points: Any) -> list[Any]:
+                rest = iter(points)
+                specs = signature.leaves
+                leaves = [next(rest) if isinstance(spec, Spec) else spec.value for spec in specs]
+                args, kwargs = unflatten(signature.structure, leaves)
+                values, tree = flatten(self.f(*args, **kwargs))
+                trees[:] = [tree]
+                return values
+
+            outputs = method.opaque(flat, [np.asarray(a) for a in arrays], wrt)
+            count = leaf_count(trees[0])
+            self._check_shapes(None, [np.shape(value) for value in outputs[:count]], chosen)
+            finish = self.finisher(chosen, trees[0], count)
+            return [finish(outputs if self.values else outputs[count:])]
+
+        specs = [spec for spec in signature.leaves if isinstance(spec, Spec)]
+        size = sum(math.prod(specs[i].shape) for i in wrt)
+        derivation = Derivation(None, run, evaluations=method.points * size)
+        return Prepared(derivation, run, None, [], lambda outputs: outputs[0], captured)
 
     def _inlined(self, signature: Signature, arrays: list[Any]) -> Any:
         """On traced values: nodes instead of numbers."""
@@ -181,30 +243,7 @@ class Operator:
             record_guard(substitute([guard.expr], actual)[0], guard.value)
         return finish(substitute(derivation.graph.outputs, actual))
 
-    def _opaque(self, signature: Signature, arrays: list[Any]) -> Any:
-        """Differences of a function that cannot be traced."""
-        assert isinstance(self.method, Numerical)
-        trees: list[Structure] = []
-
-        def flat(*points: Any) -> list[Any]:
-            rest = iter(points)
-            leaves = [
-                next(rest) if isinstance(spec, Spec) else spec.value for spec in signature.leaves
-            ]
-            args, kwargs = unflatten(signature.structure, leaves)
-            values, tree = flatten(self.f(*args, **kwargs))
-            trees[:] = [tree]
-            return values
-
-        chosen = self.chosen(signature)
-        wrt = [i for part in chosen for i in part.positions]
-        outputs = self.method.opaque(flat, [np.asarray(a) for a in arrays], wrt)
-        count = leaf_count(trees[0])
-        self._check_shapes(None, [np.shape(value) for value in outputs[:count]], chosen)
-        return self.finisher(chosen, trees[0], count)(outputs if self.values else outputs[count:])
-
-    # -- what the kinds of operators differ in
-    # ---------------------------------------------------------------
+    # -- what the kinds of operators differ in ---------------------------------------------------
 
     values = False
     """Whether the results start with the function's values."""
@@ -218,13 +257,15 @@ class Operator:
         count = len(graph.outputs)
         if not self.values:
             if derivation.graph is not None:
-                derivation.graph = simplify(
-                    derivation.graph.with_outputs(derivation.graph.outputs[count:])
-                )
+                derivation.graph = self._blocks_only(derivation.graph, count)
             elif derivation.run is not None:
                 both = derivation.run
                 derivation.run = lambda *arrays: both(*arrays)[count:]
         return derivation, self.finisher(chosen, graph.output_tree, count)
+
+    @staticmethod
+    def _blocks_only(graph: Graph, count: int) -> Graph:
+        return simplify(graph.with_outputs(graph.outputs[count:]))
 
     def _method_for(self, graph: Graph, wrt: Sequence[int]) -> Method:
         """The method asked for, or the cheaper mode by shape."""
@@ -413,8 +454,7 @@ class Compiled(Operator):
         return Derivation(simplify(graph)), lambda outputs: unflatten(tree, outputs[:count])
 
 
-# -- the public functions
-# --------------------------------------------------------------------------------------
+# -- the public functions --------------------------------------------------------------------------
 
 
 def derivative(

@@ -262,11 +262,10 @@ def points(row: Primitive, samples: int, seed: int = 0) -> list[Floats]:
 
 
 def in_corner(row: Primitive, at: Sequence[Floats]) -> Flags:
-    """Which points `CORNERS` sets apart; for two operands, two zeros as well, where there is no direction."""
+    """Which points `CORNERS` sets apart."""
     corner = CORNERS.get(row.name)
     with np.errstate(all="ignore"):
-        apart = np.zeros(len(at[0]), bool) if corner is None else np.asarray(corner(*at))
-    return apart
+        return np.zeros(len(at[0]), bool) if corner is None else np.asarray(corner(*at))
 
 
 def _folded(x: Floats, domain: Interval) -> Floats:
@@ -275,8 +274,14 @@ def _folded(x: Floats, domain: Interval) -> Floats:
 
 def across(rng: np.random.Generator, count: int) -> Floats:
     """Numbers of random sign and mantissa whose exponents go through all of float64's."""
-    exponents = np.resize(np.arange(LEAST, MOST + 1), count)
-    return signs(rng, count) * np.ldexp(rng.uniform(1.0, 2.0, count), exponents)
+    return signs(rng, count) * _of_exponents(rng, np.resize(np.arange(LEAST, MOST + 1), count))
+
+
+def _of_exponents(rng: np.random.Generator, exponents: NDArray[np.int64]) -> Floats:
+    """A number of each exponent, its mantissa cut off where it is denormal."""
+    bits = np.minimum(exponents - LEAST, 52)
+    whole = np.floor(np.ldexp(rng.uniform(1.0, 2.0, len(exponents)), bits))
+    return np.ldexp(whole, exponents - bits)
 
 
 def signs(rng: np.random.Generator, count: int) -> Floats:
@@ -287,7 +292,7 @@ def signs(rng: np.random.Generator, count: int) -> Floats:
 def _line(rng: np.random.Generator, samples: int) -> Floats:
     """Numbers for a row of one operand: each exponent with either sign, the edges, and where it bends."""
     every = np.arange(LEAST, MOST + 1)
-    each = [sign * np.ldexp(rng.uniform(1.0, 2.0, len(every)), every) for sign in (-1.0, 1.0)]
+    each = [_of_exponents(rng, every), -_of_exponents(rng, every)]
     return np.concatenate([*each, edges(), _moderate(rng, samples - 2 * len(every))])
 
 

@@ -61,6 +61,12 @@ def _float(function: Callable[[Any], Any]) -> Callable[[Any], float]:
     return lambda x: float(function(x))
 
 
+def _plain_cbrt(x: float) -> float:
+    """math.cbrt may be 4 ulps off (glibc); a step of Newton's method leaves one."""
+    y = math.cbrt(x)
+    return y - (y - x / (y * y)) / 3.0 if y and math.isfinite(y) else y
+
+
 def _plain_sigmoid(x: float) -> float:
     small = math.exp(-abs(x))
     return (1.0 if x >= 0.0 else small) / (1.0 + small)
@@ -76,6 +82,7 @@ _SCALARS: dict[str, Any] = {
     "ceil": _float(math.ceil),
     "trunc": _float(math.trunc),
     "rint": _float(round),
+    "cbrt": _plain_cbrt,
     "sigmoid": _plain_sigmoid,
     "softplus": _plain_softplus,
     "float64": np.float64,
@@ -173,8 +180,7 @@ class _Writer:
                 self._expire(i)
         return self._assemble(self._results(wanted))
 
-    # -- plain floats
-    # --------------------------------------------------------------------------------------
+    # -- plain floats ------------------------------------------------------------------------------
 
     def _scalar_lines(self, nodes: Sequence[Expr]) -> None:
         for i, node in enumerate(nodes):
@@ -189,8 +195,7 @@ class _Writer:
         params = {name: repr(value) for name, value in node.params}
         return str(node.primitive.scalar).format(*[self.names[x] for x in node.operands], **params)
 
-    # -- arrays
-    # --------------------------------------------------------------------------------------------
+    # -- arrays ------------------------------------------------------------------------------------
 
     def _plan(self, nodes: Sequence[Expr], order: dict[Expr, int], wanted: Sequence[Expr]) -> None:
         """Which nodes share memory, and after which line it may be used again."""
@@ -350,8 +355,7 @@ class _Writer:
             self.lines += [f"{name} = {out}", f"{name}.fill(0)"]
         self.lines.append(f"{name}[{index}] = {self.names[node.operands[0]]}")
 
-    # -- the function
-    # --------------------------------------------------------------------------------------
+    # -- the function ------------------------------------------------------------------------------
 
     def _results(self, wanted: Sequence[Expr]) -> str:
         """The results; whatever would share memory is copied."""

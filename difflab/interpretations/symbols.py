@@ -123,8 +123,7 @@ MATRICES: dict[str, Callable[..., Any]] = {
     "cholesky": lambda a: a.cholesky(hermitian=False),
 }
 
-# -- the way back
-# ----------------------------------------------------------------------------------------------
+# -- the way back ----------------------------------------------------------------------------------
 
 
 _FUNCTIONS: dict[Any, Callable[..., Any]] = {
@@ -137,6 +136,10 @@ _FUNCTIONS: dict[Any, Callable[..., Any]] = {
 """SymPy's functions in NumPy: the table's SymPy cells read backward, and a few more."""
 
 _OF_ANY_NUMBER = (sympy.Max, sympy.Min, sympy.And, sympy.Or, sympy.Xor)
+
+
+_STEP_DERIVATIVES = (sympy.DiracDelta, sympy.Derivative, sympy.Subs)
+"""What SymPy makes of the derivative of a step (floor, sign): zero away from the step."""
 
 
 def _power(expression: sympy.Pow, values: Mapping[sympy.Basic, Any]) -> Any:
@@ -191,6 +194,8 @@ def _parts(expression: sympy.Basic) -> Sequence[sympy.Basic]:
         ]
     if isinstance(expression, sympy.Piecewise):
         return [part for pair in expression.args for part in pair.args]
+    if isinstance(expression, _STEP_DERIVATIVES):
+        return []
     if expression.is_Pow and expression.exp.is_Rational:
         return [expression.base]
     return list(expression.args)
@@ -211,8 +216,8 @@ def _compute(expression: Any, values: Mapping[sympy.Basic, Any]) -> Any:
         return _piecewise(expression, values)
     function = _FUNCTIONS.get(expression.func)
     if function is None:
-        if isinstance(expression, (sympy.DiracDelta, sympy.Derivative)):
-            return 0.0  # the derivative of a step, away from the step
+        if isinstance(expression, _STEP_DERIVATIVES):
+            return 0.0
         raise UnsupportedError(
             f"SymPy's {expression.func.__name__} has no NumPy spelling here: {expression}",
             "rewrite it with elementary functions, for example by expression.rewrite(sympy.exp)",

@@ -77,6 +77,7 @@ def _power_partial(y: Any, x: Any, n: Any) -> Any:
     the whole exponents that it needs.
     """
     m, lost = difference_and_error(n, 1.0)
+    m = np.where((x == 0.0) & (n == 0.0), 0.0, m)  # d(x^0)/dx is 0 even at 0
     half = np.where(x > 0.0, 0.5 * m, np.trunc(0.5 * m))
     return np.power(x, half) * _tiny_power(x, lost) * n * np.power(x, m - half)
 

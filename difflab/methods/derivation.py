@@ -24,6 +24,8 @@ class Derivation:
     """Values, then blocks. None where a method computes outside the IR (complex step)."""
     run: Callable[..., list[Any]] | None = None
     """How to compute where there is no graph: arrays in, values and blocks out."""
+    repair: Callable[[], Graph] | None = None
+    """Makes another graph, for when the first one's results are not finite."""
     evaluations: int = 1
     """How often one call evaluates the function (a batch of k counts k)."""
     seconds: dict[str, float] = field(default_factory=dict)

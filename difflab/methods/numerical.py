@@ -16,6 +16,7 @@ section 5.7).
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -68,6 +69,13 @@ def offsets_of(stencil: str, order: int) -> tuple[int, ...]:
 
 
 @dataclass(frozen=True, slots=True)
+class _Given:
+    """Steps that are computed already, one a component."""
+
+    steps: Any
+
+
+@dataclass(frozen=True, slots=True)
 class Numerical:
     """Differentiation by differences.
 
@@ -87,7 +95,7 @@ class Numerical:
 
     stencil: Stencil = "central"
     order: int = 2
-    step: float | tuple[str, float] | None = None
+    step: float | tuple[str, float] | _Given | None = None
     label: str = ""
     differences: int = 1
 
@@ -103,7 +111,7 @@ class Numerical:
                 f"choose one of {list(allowed)}",
             )
         size = self.step[1] if isinstance(self.step, tuple) else self.step
-        if size is not None and not (math.isfinite(size) and size > 0.0):
+        if isinstance(size, float | int) and not (math.isfinite(size) and size > 0.0):
             raise ArgumentError(
                 f"a step must be positive and finite, not {size}", "leave it out for the best one"
             )
@@ -125,11 +133,12 @@ class Numerical:
             return Numerical("central", 2)
         return replace(self, differences=self.differences + 1)
 
-    # -- the stencil, in plain NumPy
-    # -----------------------------------------------------------------------
+    # -- the stencil, in plain NumPy ---------------------------------------------------------------
 
     def steps(self, x: Any) -> Any:
         """The step for each component of a flat x."""
+        if isinstance(self.step, _Given):
+            return self.step.steps
         if isinstance(self.step, float | int):
             return np.full(x.shape, float(self.step), x.dtype)
         eps = float(np.finfo(x.dtype).eps)
@@ -193,19 +202,16 @@ class Numerical:
         return found
 
     def repaired(self, evaluate: Evaluate, x: Any, directions: Any) -> list[Any]:
-        """Like `blocks`, where the stencil may leave the domain: one-sided stencils take over
-        there.
-        """
+        """Like `blocks`; smaller steps, then one-sided ones, where a step leaves the domain."""
         found = self.blocks(evaluate, x, directions)
         if self.stencil == "richardson":
-            return found
-        ladder = [
-            replace(self, stencil=side, order=min(self.order, 8), label="")
-            for side in ("forward", "backward")
-        ]
-        for other in ladder:
-            spare = other.blocks(evaluate, x, directions)
-            found = [NP.where(NP.isfinite(f), f, s) for f, s in zip(found, spare, strict=True)]
+            return found  # it chooses among such steps anyway
+        steps = self.steps(x)
+        spares = [replace(self, step=_Given(steps * 2.0**-k)) for k in (10, 20, 30)]
+        spares += [replace(self, stencil=side) for side in ("forward", "backward")]
+        for spare in spares:
+            others = spare.blocks(evaluate, x, directions)
+            found = [NP.where(NP.isfinite(f), f, o) for f, o in zip(found, others, strict=True)]
         return found
 
     @property
@@ -217,8 +223,7 @@ class Numerical:
             return 1
         return sum(1 for _, w in _pairs(self.stencil, self.order) if w)
 
-    # -- on graphs and on callables
-    # --------------------------------------------------------------------------
+    # -- on graphs and on callables ----------------------------------------------------------------
 
     def derive(self, graph: Graph, wrt: Sequence[int]) -> Derivation:
         """Values and blocks of a traceable function, as a graph."""
@@ -228,13 +233,17 @@ class Numerical:
             derivation.run = _complex_step(graph, list(wrt))
             return derivation
         with derivation.timed("derive"):
-            columns = [self._columns(graph, i) for i in wrt]
-            blocks = [column[k] for k in range(len(graph.outputs)) for column in columns]
+            plain = self._graph(graph, wrt, self.blocks)
         with derivation.timed("simplify"):
-            derivation.graph = simplify(with_blocks(graph, blocks))
+            derivation.graph = simplify(plain)
+        derivation.repair = lambda: simplify(self._graph(graph, wrt, self.repaired))
         return derivation
 
-    def _columns(self, graph: Graph, position: int) -> list[Any]:
+    def _graph(self, graph: Graph, wrt: Sequence[int], blocks_of: Callable[..., Any]) -> Graph:
+        columns = [self._columns(graph, i, blocks_of) for i in wrt]
+        return with_blocks(graph, [c[k] for k in range(len(graph.outputs)) for c in columns])
+
+    def _columns(self, graph: Graph, position: int, blocks_of: Callable[..., Any]) -> list[Any]:
         """The blocks of all outputs for one input; in pieces, so that a batch stays within
         memory.
         """
@@ -245,7 +254,7 @@ class Numerical:
         pieces: list[list[Any]] = []
         for start in range(0, x.size, rows):
             directions = np.eye(x.size, dtype=x.dtype)[start : start + rows]
-            pieces.append(self.blocks(_batched(graph, position), flat, directions))
+            pieces.append(blocks_of(_batched(graph, position), flat, directions))
         joined = [NP.concatenate(parts, 0) for parts in zip(*pieces, strict=True)]
         return [
             _as_block(part, out.shape, x.shape)
@@ -256,6 +265,7 @@ class Numerical:
         self, f: Callable[..., list[Any]], arrays: Sequence[Any], wrt: Sequence[int]
     ) -> list[Any]:
         """Values and blocks of any callable from arrays to a list of arrays."""
+        arrays = [array[()] if np.ndim(array) == 0 else array for array in arrays]
         values = [np.asarray(value) for value in f(*arrays)]
         columns = []
         for i in wrt:
@@ -270,7 +280,8 @@ class Numerical:
             columns.append(
                 [_as_block(part, v.shape, x.shape) for part, v in zip(found, values, strict=True)]
             )
-        return [*values, *[column[k] for k in range(len(values)) for column in columns]]
+        blocks = [column[k] for k in range(len(values)) for column in columns]
+        return [array[()] for array in (*values, *blocks)]
 
 
 def _pairs(stencil: str, order: int) -> list[tuple[int, float]]:
@@ -336,7 +347,7 @@ def _looped(
         results = []
         for point in points:
             arguments = list(arrays)
-            arguments[position] = point.reshape(shape)
+            arguments[position] = point.reshape(shape)[()]
             results.append([np.asarray(value) for value in f(*arguments)])
         return [np.stack(output) for output in zip(*results, strict=True)]
 
@@ -351,11 +362,18 @@ def _imaginary(evaluate: Evaluate, x: Any, directions: Any) -> list[Any]:
     cancellation.
     """
     tiny = TINY if x.dtype == np.float64 else 1e-30
-    values = evaluate(x + 1j * tiny * directions)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", np.exceptions.ComplexWarning)
+            values = evaluate(x + 1j * tiny * directions)
+    except (TypeError, np.exceptions.ComplexWarning) as error:
+        raise UnsupportedError(
+            f"the function takes no complex numbers: {error}", "use another method"
+        ) from None
     if not all(np.iscomplexobj(value) for value in values):
         raise UnsupportedError(
             "the function returned real numbers for a complex step",
-            "it must use operations that carry complex ones",
+            "it must use operations that carry complex numbers",
         )
     return [value.imag / tiny for value in values]
 

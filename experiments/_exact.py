@@ -1,0 +1,86 @@
+"""Errors without rounding: formulas and limits in ball arithmetic.
+
+What flows: a program and a point go into balls of many bits, where rounding is negligible, so that
+what is left is the error of the formula. The limit of differences uses values of the function only,
+so it can hold a derivative rule to account.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from flint import arb
+
+from difflab.accuracy.truth import Enclosure, ulps_of
+from difflab.interpretations.balls import EVERY_BIT, enclose, enclose_nodes, exact, precision
+from difflab.ir.expr import Graph
+
+FORMULA_BITS = 512
+STEP_BITS = 1500
+"""Differences are taken 2^-1500 away: their truncation error is below any float's last digit."""
+LIMIT_BITS = 4500
+AGREED_BITS = 60
+
+
+def truncation_ulps(program: Graph, arrays: Sequence[Any], enclosure: Enclosure) -> float:
+    """The largest error of a derivative program without its rounding, in ulps; NaN if unknown."""
+    truths = [(ball, dtype) for block, dtype in _blocks(enclosure) for ball in block.flat]
+    blocks = enclose(program, arrays, FORMULA_BITS)[: len(enclosure.balls)]
+    found = [ball for block in blocks for ball in block.flat]
+    worst = 0.0
+    for ball, (truth, dtype) in zip(found, truths, strict=True):
+        if not ball.is_finite() or not truth.is_finite():
+            return float("nan")
+        with precision(EVERY_BIT):
+            spacing = np.spacing(dtype.type(abs(float(truth))))
+            off = abs(ball.mid() - truth.mid()) / arb(float(spacing))
+            if ball.rad() > arb(float(spacing)) / 1000:
+                return float("nan")
+        worst = max(worst, float(off))
+    return worst
+
+
+def value_ulps(graph: Graph, arrays: Sequence[Any], values: Sequence[Any], bits: int) -> float:
+    """The largest error of the function's own values, in ulps."""
+    blocks = enclose(graph, arrays, bits)
+    pairs = [
+        (value, ball, out.dtype)
+        for found, block, out in zip(values, blocks, graph.outputs, strict=True)
+        for value, ball in zip(np.ravel(found), block.flat, strict=True)
+    ]
+    return max(ulps_of(float(value), ball, dtype) for value, ball, dtype in pairs)
+
+
+def agrees_with_limit(graph: Graph, arrays: Sequence[Any], enclosure: Enclosure) -> bool:
+    """Whether (f(x + h) - f(x - h)) / 2h, computed exactly for a tiny h, is the enclosed truth."""
+    with precision(EVERY_BIT):
+        step = arb(2) ** -STEP_BITS
+    truths = iter(block for block, _ in _blocks(enclosure))
+    floats = [i for i, x in enumerate(graph.inputs) if x.dtype.kind == "f"]
+    for out in range(len(graph.outputs)):
+        for i in floats:
+            block = next(truths).reshape(graph.outputs[out].shape + graph.inputs[i].shape)
+            for index in np.ndindex(graph.inputs[i].shape):
+                ahead, behind = (_shifted(graph, arrays, i, index, s)[out] for s in (step, -step))
+                for a, b, truth in zip(ahead.flat, behind.flat, block[(..., *index)].flat, strict=True):
+                    with precision(LIMIT_BITS):
+                        off = abs((a - b) / (2 * step) - truth)
+                        if not off <= abs(truth) * arb(2) ** -AGREED_BITS + arb(2) ** -1200:
+                            return False
+    return True
+
+
+def _shifted(
+    graph: Graph, arrays: Sequence[Any], i: int, index: tuple[int, ...], step: arb
+) -> list[Any]:
+    known = dict(zip(graph.inputs, map(exact, arrays), strict=True))
+    with precision(EVERY_BIT):
+        known[graph.inputs[i]][index] += step
+    enclose_nodes(graph.outputs, known, LIMIT_BITS)
+    return [known[out] for out in graph.outputs]
+
+
+def _blocks(enclosure: Enclosure) -> list[tuple[Any, np.dtype[Any]]]:
+    return list(zip(enclosure.balls, enclosure.dtypes, strict=True))
