@@ -21,7 +21,8 @@ from difflab.accuracy.truth import Enclosure, truth
 from difflab.errors import ArgumentError, DifflabError
 from difflab.ir.tree import flatten, read_arguments
 from difflab.methods import METHODS, Method, Numerical, method_of
-from difflab.operators import Argnums, Jacobian, Prepared
+from difflab.operators import Jacobian
+from difflab.prepare import Argnums, Prepared
 
 if TYPE_CHECKING:
     import pandas as pd

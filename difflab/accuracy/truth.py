@@ -21,7 +21,7 @@ from difflab.ir.expr import Array, Expr, Graph
 from difflab.ir.trace import parameter_names, trace_signature
 from difflab.ir.tree import Signature, Spec, flatten, read_arguments
 from difflab.methods.automatic import derivative_blocks
-from difflab.operators import Argnums, Argument, Operator
+from difflab.prepare import Argnums, Argument, Operator
 
 FIRST_BITS: Final = 128
 LAST_BITS: Final = 4096

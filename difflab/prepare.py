@@ -1,0 +1,355 @@
+"""From a function and its arguments to a program: read, trace, derive, compile, keep.
+
+What flows: arguments are read into a signature and arrays; the function is traced for that
+signature, a method derives a graph, the engine compiles it, and the program is kept for later
+calls. The invariants: a program whose guards turn out differently at a later call, or whose
+function has captured other objects since, is not used, and the function is traced again; on traced
+values an operator builds nodes, so that operators nest to any order.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import functools
+import math
+import operator
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from difflab.errors import ArgumentError, TraceError, UnknownNameError, UnsupportedError
+from difflab.interpretations.numbers import Program, compiled
+from difflab.ir.build import lift
+from difflab.ir.expr import Graph, substitute
+from difflab.ir.protocols import TracedArray
+from difflab.ir.simplify import simplify
+from difflab.ir.trace import parameter_names, read_arguments, record_guard, trace_signature
+from difflab.ir.tree import LEAF, Signature, Spec, Structure, flatten, leaf_count, unflatten
+from difflab.methods import Derivation, Forward, Method, Numerical, Reverse, method_of
+
+Function = Callable[..., Any]
+Argnums = int | Sequence[int]
+Finish = Callable[[list[Any]], Any]
+ENGINES = ("numpy",)
+VARIANTS = 64
+"""How many programs of one signature (ways through the guards) are kept."""
+
+
+# Programs run in copies of this context, where NumPy is silent about overflow and the like: the
+# results say it themselves. A copy costs a tenth of entering np.errstate.
+_silent = contextvars.copy_context()
+_silent.run(np.seterr, all="ignore")
+
+
+@dataclass(slots=True)
+class Prepared:
+    """A derived and compiled function for one signature and one way through its guards."""
+
+    derivation: Derivation
+    run: Callable[..., list[Any]]
+    program: Program | None
+    expected: list[Any]
+    finish: Finish
+    captured: list[Any]
+
+    def holds(self, outputs: list[Any]) -> bool:
+        """Whether the guards have the values for which this was traced."""
+        start = len(outputs) - len(self.expected)
+        for found, expected in zip(outputs[start:], self.expected, strict=True):
+            if not np.array_equal(found, expected):
+                return False
+        return True
+
+
+def _with_guards(run: Callable[..., list[Any]] | None, graph: Graph) -> Callable[..., list[Any]]:
+    """What runs outside the IR, followed by the values of the graph's guards."""
+    assert run is not None
+    guards = compiled(simplify(graph.with_outputs([])))
+    return lambda *arrays: [*run(*arrays), *guards(*arrays)]
+
+
+def captured_by(f: Function) -> list[Any]:
+    """The objects that a function reads from its closure and globals, to notice when they are
+    replaced.
+    """
+    if isinstance(f, Operator):
+        return captured_by(f.f)
+    code = getattr(f, "__code__", None)
+    if code is None:
+        return []
+    names = f.__globals__
+    found = [names[name] for name in code.co_names if name in names]
+    for cell in f.__closure__ or ():
+        try:
+            found.append(cell.cell_contents)
+        except ValueError:  # a cell that is not filled yet
+            found.append(None)
+    return found
+
+
+class Operator:
+    """What all operators are: a function with its options and the programs made for it so far."""
+
+    def __init__(
+        self, f: Function, argnums: Argnums, method: str | Method | None, engine: str
+    ) -> None:
+        if not callable(f):
+            raise ArgumentError(
+                f"a function is needed, not {type(f).__name__}",
+                "pass the function itself, not f(x)",
+            )
+        if engine not in ENGINES:
+            raise UnknownNameError("engine", engine, ENGINES)
+        self.f = f
+        self.argnums = argnums
+        self.method = method if method is None else method_of(method)
+        self.engine = engine
+        self.__name__ = getattr(f, "__name__", "f")
+        self.programs: dict[Signature, list[Prepared]] = {}
+        functools.update_wrapper(self, f, assigned=("__doc__",), updated=())
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__.lower()} of {getattr(self.f, '__name__', self.f)}>"
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        signature, arrays = read_arguments(args, kwargs)
+        for array in arrays:
+            if isinstance(array, TracedArray):
+                return self._inlined(signature, arrays)
+        captured = captured_by(self.f)
+        for prepared in self.programs.get(signature, ()):
+            if not all(map(operator.is_, captured, prepared.captured)):
+                continue
+            try:
+                outputs = _silent.copy().run(prepared.run, *arrays)
+            except (ArithmeticError, ValueError, np.linalg.LinAlgError):
+                if prepared.expected:
+                    continue  # the wrong way through the guards may fail
+                raise
+            if not prepared.expected or prepared.holds(outputs):
+                return prepared.finish(outputs)
+        return self._first(signature, arrays)
+
+    def prepare(self, *args: Any, **kwargs: Any) -> Prepared:
+        """Trace, derive and compile for these arguments, without running."""
+        signature, arrays = read_arguments(args, kwargs)
+        return self._prepared(signature, arrays)
+
+    def _first(self, signature: Signature, arrays: list[Any]) -> Any:
+        """The first call of a signature, or the first through its guards."""
+        prepared = self._prepared(signature, arrays)
+        kept = self.programs.setdefault(signature, [])
+        kept.insert(0, prepared)
+        del kept[VARIANTS:]
+        return prepared.finish(_silent.copy().run(prepared.run, *arrays))
+
+    def _prepared(self, signature: Signature, arrays: list[Any]) -> Prepared:
+        captured = captured_by(self.f)
+        try:
+            graph = trace_signature(self.f, signature, arrays)
+        except (TraceError, UnsupportedError):
+            if isinstance(self.method, Numerical):
+                return self._opaque(self.method, signature, captured)
+            raise
+        if graph.guards and isinstance(self.method, Numerical) and not self.method.exact:
+            # A step may cross a branch, where this graph would not be the function any more.
+            return self._opaque(self.method, signature, captured)
+        derivation, finish = self._derived(signature, graph)
+        if derivation.graph is None:
+            run = _with_guards(derivation.run, graph)
+            expected = [guard.value for guard in graph.guards]
+            return Prepared(derivation, run, None, expected, finish, captured)
+        with derivation.timed("compile"):
+            program = compiled(derivation.graph)
+        run = (
+            program
+            if derivation.repair is None
+            else self._with_repair(program, derivation.repair, graph)
+        )
+        expected = [guard.value for guard in derivation.graph.guards]
+        return Prepared(derivation, run, program, expected, finish, captured)
+
+    def _with_repair(
+        self, program: Program, repair: Callable[[], Graph], graph: Graph
+    ) -> Callable[..., list[Any]]:
+        """The program; another one, made when first needed, for results that are not finite."""
+        count = len(graph.outputs)
+
+        @functools.cache
+        def other() -> Program:
+            whole = repair()
+            return compiled(whole if self.values else self._blocks_only(whole, count))
+
+        def run(*arrays: Any) -> list[Any]:
+            outputs = program(*arrays)
+            if all(np.all(np.isfinite(output)) for output in outputs):
+                return outputs
+            return other()(*arrays)
+
+        return run
+
+    def _opaque(self, method: Numerical, signature: Signature, captured: list[Any]) -> Prepared:
+        """Differences of a function that is called as it is, because it cannot be traced."""
+        chosen = self.chosen(signature)
+        wrt = [i for part in chosen for i in part.positions]
+
+        def run(*arrays: Any) -> list[Any]:
+            trees: list[Structure] = []
+
+            def flat(*points: Any) -> list[Any]:
+                rest = iter(points)
+                specs = signature.leaves
+                leaves = [next(rest) if isinstance(spec, Spec) else spec.value for spec in specs]
+                args, kwargs = unflatten(signature.structure, leaves)
+                values, tree = flatten(self.f(*args, **kwargs))
+                trees[:] = [tree]
+                return values
+
+            outputs = method.opaque(flat, [np.asarray(a) for a in arrays], wrt)
+            count = leaf_count(trees[0])
+            self._check_shapes(None, [np.shape(value) for value in outputs[:count]], chosen)
+            finish = self.finisher(chosen, trees[0], count)
+            return [finish(outputs if self.values else outputs[count:])]
+
+        specs = [spec for spec in signature.leaves if isinstance(spec, Spec)]
+        size = sum(math.prod(specs[i].shape) for i in wrt)
+        derivation = Derivation(None, run, evaluations=method.points * size)
+        return Prepared(derivation, run, None, [], lambda outputs: outputs[0], captured)
+
+    def _inlined(self, signature: Signature, arrays: list[Any]) -> Any:
+        """On traced values: nodes instead of numbers."""
+        graph = trace_signature(self.f, signature, arrays)
+        derivation, finish = self._derived(signature, graph)
+        if derivation.graph is None:
+            assert self.method is not None
+            raise UnsupportedError(
+                f"{self.method.name} cannot be nested inside another derivative", "use reverse"
+            )
+        actual = dict(zip(graph.inputs, map(lift, arrays), strict=True))
+        for guard in derivation.graph.guards:
+            record_guard(substitute([guard.expr], actual)[0], guard.value)
+        return finish(substitute(derivation.graph.outputs, actual))
+
+    # -- what the kinds of operators differ in ---------------------------------------------------
+
+    values = False
+    """Whether the results start with the function's values."""
+
+    def _derived(self, signature: Signature, graph: Graph) -> tuple[Derivation, Finish]:
+        """The derivative of a graph, and how its outputs become the result."""
+        chosen = self.chosen(signature)
+        self._check_shapes(graph, [out.shape for out in graph.outputs], chosen)
+        wrt = [i for part in chosen for i in part.positions]
+        derivation = self._method_for(graph, wrt).derive(graph, wrt)
+        count = len(graph.outputs)
+        if not self.values:
+            if derivation.graph is not None:
+                derivation.graph = self._blocks_only(derivation.graph, count)
+            elif derivation.run is not None:
+                both = derivation.run
+                derivation.run = lambda *arrays: both(*arrays)[count:]
+        return derivation, self.finisher(chosen, graph.output_tree, count)
+
+    @staticmethod
+    def _blocks_only(graph: Graph, count: int) -> Graph:
+        return simplify(graph.with_outputs(graph.outputs[count:]))
+
+    def _method_for(self, graph: Graph, wrt: Sequence[int]) -> Method:
+        """The method asked for, or the cheaper mode by shape."""
+        if self.method is not None:
+            return self.method
+        inputs = sum(graph.inputs[i].size for i in wrt)
+        outputs = sum(out.size for out in graph.outputs)
+        return Forward() if inputs <= outputs else Reverse()
+
+    def _check_shapes(
+        self, graph: Graph | None, shapes: list[tuple[int, ...]], chosen: list[Argument]
+    ) -> None:
+        """Raise where the operator does not take such outputs."""
+
+    def finisher(self, chosen: list[Argument], tree: Structure, count: int) -> Finish:
+        """How a flat list of results, values first where there are any, becomes what the user
+        gets.
+        """
+        width = sum(len(part.positions) for part in chosen)
+        first = count if self.values else 0
+        single = isinstance(self.argnums, int)
+
+        if count == width == 1 and single and tree is LEAF and chosen[0].structure is LEAF:
+            # The commonest result, for speed.
+            return (
+                (lambda outputs: (outputs[0], outputs[1]))
+                if self.values
+                else (lambda outputs: outputs[0])
+            )
+
+        def finish(outputs: list[Any]) -> Any:
+            starts = range(first, first + count * width, width or 1)
+            rows = [
+                _by_argument(chosen, outputs[start : start + width], single) for start in starts
+            ]
+            blocks = rows[0] if tree is LEAF else unflatten(tree, rows)
+            return (unflatten(tree, outputs[:count]), blocks) if self.values else blocks
+
+        return finish
+
+    def chosen(self, signature: Signature) -> list[Argument]:
+        """The arguments to differentiate, as positions among the arrays."""
+        positional = signature.structure.children[0].children
+        names = signature.paths(parameter_names(self.f))
+        numbers = [self.argnums] if isinstance(self.argnums, int) else list(self.argnums)
+        found = []
+        leaves_of = [leaf_count(child) for child in positional]
+        for number in numbers:
+            if not -len(positional) <= number < len(positional):
+                raise ArgumentError(
+                    f"argnums={number}, but the function was called with"
+                    f" {len(positional)} positional arguments",
+                    "pass the argument to differentiate by position",
+                )
+            index = number % len(positional)
+            start = sum(leaves_of[:index])
+            leaves = range(start, start + leaves_of[index])
+            for i in leaves:
+                _check_float(names[i], signature.leaves[i])
+            before = sum(isinstance(spec, Spec) for spec in signature.leaves[:start])
+            found.append(Argument(positional[index], tuple(range(before, before + len(leaves)))))
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """An argument to differentiate: its tree, and the positions of its leaves among all arrays."""
+
+    structure: Structure
+    positions: tuple[int, ...]
+
+
+def _check_float(name: str, spec: Any) -> None:
+    if isinstance(spec, Spec):
+        if spec.dtype.kind == "f":
+            return
+        kind = "booleans" if spec.dtype.kind == "b" else "integers"
+        raise ArgumentError(
+            f"{name} is an array of {kind}; derivatives need floats", "pass x.astype(float)"
+        )
+    if spec.kind in (int, bool):
+        raise ArgumentError(
+            f"{name} is the integer {spec.value}; derivatives need floats", f"pass {spec.value}.0"
+        )
+    raise ArgumentError(
+        f"{name} is a {spec.kind.__name__}; derivatives need floats or float arrays",
+        "convert it to a NumPy array, or choose another argument with argnums",
+    )
+
+
+def _by_argument(chosen: list[Argument], blocks: Sequence[Any], single: bool) -> Any:
+    """Blocks in order, as one tree an argument."""
+    trees, start = [], 0
+    for part in chosen:
+        stop = start + len(part.positions)
+        trees.append(unflatten(part.structure, blocks[start:stop]))
+        start = stop
+    return trees[0] if single else tuple(trees)
