@@ -25,7 +25,13 @@ from difflab.ir.build import lift
 from difflab.ir.expr import Graph, substitute
 from difflab.ir.protocols import TracedArray
 from difflab.ir.simplify import simplify
-from difflab.ir.trace import parameter_names, read_arguments, record_guard, trace_signature
+from difflab.ir.trace import (
+    in_progress,
+    parameter_names,
+    read_arguments,
+    record_guard,
+    trace_signature,
+)
 from difflab.ir.tree import LEAF, Signature, Spec, Structure, flatten, leaf_count, unflatten
 from difflab.methods import Derivation, Forward, Method, Numerical, Reverse, method_of
 
@@ -139,6 +145,8 @@ class Operator:
 
     def _first(self, signature: Signature, arrays: list[Any]) -> Any:
         """The first call of a signature, or the first through its guards."""
+        if in_progress() and not trace_signature(self.f, signature, arrays).is_closed:
+            return self._inlined(signature, arrays)  # f closes over a value of the trace around it
         prepared = self._prepared(signature, arrays)
         kept = self.programs.setdefault(signature, [])
         kept.insert(0, prepared)

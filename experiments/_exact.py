@@ -64,7 +64,9 @@ def agrees_with_limit(graph: Graph, arrays: Sequence[Any], enclosure: Enclosure)
             block = next(truths).reshape(graph.outputs[out].shape + graph.inputs[i].shape)
             for index in np.ndindex(graph.inputs[i].shape):
                 ahead, behind = (_shifted(graph, arrays, i, index, s)[out] for s in (step, -step))
-                for a, b, truth in zip(ahead.flat, behind.flat, block[(..., *index)].flat, strict=True):
+                for a, b, truth in zip(
+                    ahead.flat, behind.flat, block[(..., *index)].flat, strict=True
+                ):
                     with precision(LIMIT_BITS):
                         off = abs((a - b) / (2 * step) - truth)
                         if not off <= abs(truth) * arb(2) ** -AGREED_BITS + arb(2) ** -1200:

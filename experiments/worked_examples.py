@@ -44,7 +44,7 @@ TRUNCATION = {
     "central_difference": EPS ** (2 / 3),
     "richardson": EPS ** (2 / 3),
 }
-"""The relative error that a difference should have at its best step; the others should have none."""
+"""The relative error of a difference at its best step; other methods should have none."""
 
 
 def lecture_graph(x: float, y: float, z: float) -> float:
@@ -268,8 +268,8 @@ def trace_frame(part: pd.DataFrame) -> Table:
     first = part.drop_duplicates("name").set_index("name")
     frame = first[["operation", "value"]].copy()
     for along, own in part.groupby("along", sort=False):
-        frame[f"tangent along {along} ↓"] = own.set_index("name")["tangent"]
-    frame["cotangent ↑"] = first["cotangent"]
+        frame[f"↓ tangent {along}"] = own.set_index("name")["tangent"]
+    frame["↑ cotangent"] = first["cotangent"]
     return Table(
         "Forward and reverse trace",
         f"{len(frame)} nodes. Read values and tangents downwards: a tangent is the derivative of"

@@ -1,10 +1,10 @@
 """How many digits the rules of the table have: every pointwise partial, graded in ulps by balls.
 
-What flows: points over all exponents of a row's domain go through the formula of a partial twice, as floats
-and as balls whose precision doubles until they are sharp; the distance is counted in ulps of the truth. The
-invariant: the truth is a ball that rounds to one float, so a figure here is a fact and not an estimate.
-Three programs are graded: the rule as the table writes it, and what users run, simplified and compiled, on
-arrays and on plain floats.
+What flows: points over all exponents of a row's domain go through the formula of a partial
+twice, as floats and as balls whose precision doubles until they are sharp; the distance is
+counted in ulps of the truth. The invariant: the truth is a ball that rounds to one float, so
+that a figure is a fact and no estimate. Three programs are graded: the rule as the table writes
+it, and what users run, simplified and compiled, on arrays and on plain floats.
 
 >>> table = partial_digits(["tanh"], samples=200)
 >>> float(table["max_ulps"].max()) <= 4.0
@@ -46,12 +46,12 @@ LEAST, MOST = -1074, 1023
 SMALLEST_NORMAL: Final = 2.0**-1022
 
 CORNERS: Final[dict[str, Callable[..., Any]]] = {
-    # The partial -y/b starts from y = a/b, and a denormal y has lost digits that b < 1 brings to light.
+    # -y/b starts from y = a/b, and a denormal y has lost digits that b < 1 brings to light.
     "divide": lambda a, b: np.abs(a / b) < SMALLEST_NORMAL,
-    # n x^(n-1) is taken as (x^h n) x^(n-1-h), whose first product with a denormal n may be denormal too.
+    # n x^(n-1) is (x^h n) x^(n-1-h), whose first product with a denormal n may be denormal.
     "power": lambda x, n: np.abs(n) < SMALLEST_NORMAL,
 }
-"""Where a rule has fewer digits, and knows it: these points are graded apart, in the column corner_ulps."""
+"""Where a rule has fewer digits, and knows it: graded apart, in the column corner_ulps."""
 
 EXPONENTS: Final = (3.0, 2.5, -1.0, 0.1337)
 """The constant exponents at which `constant_power` is graded."""
@@ -110,9 +110,9 @@ def partial_digits(
     Returns
     -------
     pandas.DataFrame
-        A line for each row, partial and program ("rule" as the table writes it; "arrays" and "floats" as users
-        run it). Columns: row, partial, program, samples, max_ulps, worst_x (one number an operand),
-        corner_ulps (the same over the points that `CORNERS` sets apart).
+        A line for each row, partial and program ("rule" as the table writes it; "arrays" and
+        "floats" as users run it). Columns: row, partial, program, samples, max_ulps, worst_x (one
+        number an operand), corner_ulps (the same over the points that `CORNERS` sets apart).
 
     Raises
     ------
@@ -182,7 +182,7 @@ def worst(ulps: Floats, at: Sequence[Floats], chosen: Flags) -> Grade:
     return Grade(int(among.size), float(ulps[first]), tuple(float(x[first]) for x in at))
 
 
-# -- the truth ---------------------------------------------------------------------------------------
+# -- the truth -----------------------------------------------------------------------------------
 
 
 def truths(graph: Graph, at: Sequence[Floats]) -> tuple[Floats, Floats]:
@@ -241,11 +241,11 @@ def distances(candidate: Floats, nearest: Floats, rest: Floats) -> Floats:
     return np.where(np.isnan(nearest), np.nan, np.where(candidate == nearest, np.abs(rest), off))
 
 
-# -- the points --------------------------------------------------------------------------------------
+# -- the points ----------------------------------------------------------------------------------
 
 
 def points(row: Primitive, samples: int, seed: int = 0) -> list[Floats]:
-    """Points over all exponents of a row's domain, and near its edges, without kinks: an array an operand."""
+    """Points over all exponents of a domain, near its edges, off its kinks: an array an operand."""
     rng = np.random.default_rng((seed, *row.name.encode()))
     if len(row.domain) == 1:
         found = [np.unique(_line(rng, samples))]
@@ -290,7 +290,7 @@ def signs(rng: np.random.Generator, count: int) -> Floats:
 
 
 def _line(rng: np.random.Generator, samples: int) -> Floats:
-    """Numbers for a row of one operand: each exponent with either sign, the edges, and where it bends."""
+    """Numbers for one operand: each exponent with either sign, the edges, and where it bends."""
     every = np.arange(LEAST, MOST + 1)
     each = [_of_exponents(rng, every), -_of_exponents(rng, every)]
     return np.concatenate([*each, edges(), _moderate(rng, samples - 2 * len(every))])
@@ -318,7 +318,7 @@ def _moderate(rng: np.random.Generator, count: int) -> Floats:
 
 
 def _pairs(rng: np.random.Generator, samples: int) -> Iterator[tuple[Floats, Floats]]:
-    """Pairs of numbers: of any exponents, of related ones, close together, and with a moderate power."""
+    """Pairs of numbers: of any exponents, of related ones, close together, of moderate power."""
     count = max(samples // 7, 100)
     moderate = _moderate(rng, count)
     yield across(rng, count), rng.permutation(across(rng, count))

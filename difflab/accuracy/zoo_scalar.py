@@ -366,10 +366,10 @@ def piecewise(x: float) -> Value:
     "scalar control-flow", ordinary(2.0), hard(1e-10, note="many steps"), hard(1e10, note="same")
 )
 def newton_sqrt(x: float) -> Value:
-    """√x, by Newton's iteration until y² agrees with x"""
-    y = 0.5 * (1 + x)
-    while abs(y * y - x) > 1e-14 * x:
-        y = 0.5 * (y + x / y)
+    """√x, by Newton's iteration until y² agrees with x (for x < 0 never: 100 steps at most)"""
+    y, left = 0.5 * (1 + x), 100
+    while left and abs(y * y - x) > 1e-14 * x:
+        y, left = 0.5 * (y + x / y), left - 1
     return y
 
 

@@ -25,8 +25,8 @@ from difflab.interpretations.tangents import added, is_zero, scaled
 from difflab.ir.build import lift, reshaped
 from difflab.ir.expr import Expr, attributed_to, reachable
 from difflab.ir.indexing import indices
+from difflab.ir.operations import plain_index, scatter_add
 from difflab.ir.row import INPUT, Pair, Partials, Transpose, Transposes
-from difflab.ir.structural import plain_index, scatter_add
 
 Cotangent = Expr | None
 MANY_PLACEMENTS = 8

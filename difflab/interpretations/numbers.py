@@ -33,9 +33,9 @@ from typing import Any
 import numpy as np
 
 from difflab.ir.expr import Array, Expr, Graph
+from difflab.ir.operations import scatter
 from difflab.ir.primitives import TABLE
 from difflab.ir.row import CONSTANT, INPUT, Primitive
-from difflab.ir.structural import scatter
 
 _VIEWS = frozenset(("reshape", "transpose", "getitem", "expand"))
 
@@ -95,30 +95,34 @@ _SCALARS: dict[str, Any] = {
 class Program:
     """A compiled graph: call it with one array an input; outputs come first, then the guards'
     values.
+
+    A program on plain floats that fails, as Python's floats do where NumPy says inf or NaN, is run
+    once more on arrays.
     """
 
     graph: Graph
     source: str
     buffer_bytes: int
     run: Callable[..., list[Any]]
-    fallback: Callable[..., list[Any]] | None = None
+    scalar: bool = False
+    on_arrays: Program | None = None
 
     def __call__(self, *arrays: Any) -> list[Any]:
-        if self.fallback is None:
+        if not self.scalar:
             return self.run(*arrays)
         try:
             return self.run(*arrays)
-        except (OverflowError, ValueError, ZeroDivisionError, TypeError):
-            return self.fallback(*arrays)
+        except (ArithmeticError, ValueError, TypeError):
+            if self.on_arrays is None:
+                self.on_arrays = compiled(self.graph, scalars=False)
+            return self.on_arrays(*arrays)
 
 
-def compiled(graph: Graph) -> Program:
-    """The program of a graph."""
-    writer = _Writer(graph)
+def compiled(graph: Graph, scalars: bool = True) -> Program:
+    """The program of a graph; `scalars` lets it run on plain floats where all nodes are scalars."""
+    writer = _Writer(graph, scalars)
     run = writer.function()
-    if not writer.scalar:
-        return Program(graph, writer.source, writer.bytes, run)
-    return Program(graph, writer.source, 0, run, _Writer(graph, scalars=False).function())
+    return Program(graph, writer.source, writer.bytes, run, writer.scalar)
 
 
 def is_scalar(graph: Graph) -> bool:

@@ -69,7 +69,7 @@ def number_of(value: float) -> sympy.Expr:
     if not np.isfinite(value):
         return sympy.Float(value)
     ratio = sympy.Rational(*float(value).as_integer_ratio())
-    short = abs(ratio.p) < 10**15 or abs(np.frexp(value)[0]) == 0.5  # powers of two are exact factors
+    short = abs(ratio.p) < 10**15 or abs(np.frexp(value)[0]) == 0.5  # a power of two
     return ratio if ratio.q <= 1024 and short else sympy.Float(value, 17)
 
 

@@ -302,6 +302,12 @@ class Graph:
         """The nodes that compute something."""
         return tuple(node for node in self.nodes if node.operands)
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether it depends on its own inputs alone, and on no input of a trace around it."""
+        own = set(self.inputs)
+        return all(node in own for node in self.nodes if node.primitive is INPUT)
+
     def with_outputs(self, outputs: Iterable[Expr], output_tree: Structure = LEAF) -> Graph:
         """The same inputs and guards with other outputs."""
         return replace(self, outputs=tuple(outputs), output_tree=output_tree)

@@ -16,9 +16,9 @@ import numpy as np
 from difflab.errors import OutOfBoundsError, ShapeError, TraceError
 from difflab.ir.build import INT64, broadcast, common_shape, lift, node, reshaped
 from difflab.ir.expr import Expr, constant
+from difflab.ir.operations import ALL, Slice
 from difflab.ir.protocols import SPELLINGS, TracedArray
 from difflab.ir.row import CONSTANT
-from difflab.ir.structural import ALL, Slice
 
 
 def current_value(x: Expr) -> Any:

@@ -15,9 +15,9 @@ from difflab.ir.build import as_dtype, broadcast, lift, pointwise, promoted, res
 from difflab.ir.expr import Expr
 from difflab.ir.numpy_movement import NP, listed, no_options, ravel, same, spells
 from difflab.ir.numpy_selection import nonzero, truth
+from difflab.ir.operations import scatter_add
 from difflab.ir.primitives import TABLE
 from difflab.ir.protocols import is_weak
-from difflab.ir.structural import scatter_add
 
 # -- arithmetic ------------------------------------------------------------------------------------
 

@@ -32,9 +32,9 @@ from difflab.ir.build import node
 from difflab.ir.expr import Expr
 from difflab.ir.numpy_elementwise import floating
 from difflab.ir.numpy_movement import axis_of, spells
+from difflab.ir.operations import place, scatter_add, share_of_largest
 from difflab.ir.protocols import REMEDIES
 from difflab.ir.special import log_softmax, softmax
-from difflab.ir.structural import place, scatter_add
 
 __all__ = ["log_softmax_", "numpy_algebra", "numpy_analysis", "place_", "scatter_add_", "softmax_"]
 
@@ -56,6 +56,11 @@ def log_softmax_(x: Any, axis: int = -1) -> Expr:
 @spells(place)
 def place_(x: Any, index: Any, shape: tuple[int, ...]) -> Expr:
     return node("place", x, index=index, shape=shape)
+
+
+@spells(share_of_largest)
+def share_of_largest_(x: Any, axes: tuple[int, ...]) -> Expr:
+    return node("share_of_largest", x, axes=axes)
 
 
 @spells(scatter_add)

@@ -25,8 +25,8 @@ from difflab.ir.numpy_movement import (
     spells,
     transpose,
 )
+from difflab.ir.operations import scatter_add
 from difflab.ir.primitives import TABLE
-from difflab.ir.structural import scatter_add
 
 
 def truth(a: Any) -> Expr:

@@ -1,9 +1,10 @@
-"""THE TABLE: one row a primitive. This file holds the pointwise rows; structural.py those that move or reduce.
+"""THE TABLE, one row a primitive: here the pointwise ones; structural.py moves and reduces.
 
-Partials are chosen for their digits: each is within 4 ulps of the true partial over its whole float64 domain,
-which the tests certify with balls on samples across all exponents. Where a shorter formula is common but loses
-digits (``1 - y*y`` for tanh), the longer one stands here. They must also differentiate to any order, so no
-partial uses abs, sign or where at a point where the function itself is smooth.
+Partials are chosen for their digits: each is within 4 ulps of the true partial over its whole
+float64 domain, which accuracy/digits.py certifies with balls on samples across all exponents. Where
+a shorter formula is common but loses digits (``1 - y*y`` for tanh), the longer one stands here.
+They must also differentiate to any order, so where a partial chooses (``np.where``), all choices
+are the same function.
 
 >>> import numpy as np
 >>> row = TABLE["tanh"]
@@ -19,6 +20,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from difflab.ir.operations import NOT_HOLOMORPHIC, tri, tri_and, tri_or
 from difflab.ir.protocols import SPELLINGS, TracedArray
 from difflab.ir.row import (
     ABOVE_MINUS_ONE,
@@ -34,20 +36,20 @@ from difflab.ir.row import (
     multilinear,
 )
 from difflab.ir.special import erf, relu, sigmoid, softplus
-from difflab.ir.structural import NOT_HOLOMORPHIC, STRUCTURAL, tri, tri_and, tri_or
+from difflab.ir.structural import STRUCTURAL
 
 NOT_NUMBERS: Final = Unsupported("integers and truth values have no plain-float reading")
 
 
 def difference_and_error(a: Any, b: Any) -> tuple[Any, Any]:
-    """a - b rounded, and the rounding error, exactly (Knuth's two-sum); 0 where a - b is not finite."""
+    """a - b rounded, and the rounding error, exactly (Knuth's two-sum); 0 where not finite."""
     d = a - b
     t = d - a
     return d, np.where(np.isfinite(d), (a - (d - t)) - (b + t), 0.0)
 
 
 def exactly(function: Any, number: float, like: Any) -> Any:
-    """A constant such as log 2: a number for arrays; a node, to be read at any precision, for traced values."""
+    """A constant such as log 2: a number for arrays; for traced values a node, exact in balls."""
     argument = like.dtype.type(number)
     return SPELLINGS[function](argument) if isinstance(like, TracedArray) else function(argument)
 
@@ -70,11 +72,23 @@ def _where_ball(condition: Any, a: Any, b: Any) -> Any:
     return a.union(b) if condition is None else a if condition else b
 
 
+def _constant_power_ball(x: Any, exponent: float) -> Any:
+    return x ** (int(exponent) if exponent == int(exponent) else exponent)
+
+
+def _logaddexp_ball(a: Any, b: Any) -> Any:
+    return b + (a - b).exp().log1p() if b > a else a + (b - a).exp().log1p()
+
+
+def _converted_symbol(S: Any, x: Any, dtype: Any) -> Any:
+    return S.Piecewise((1, x), (0, True)) if getattr(x, "is_Boolean", False) else x
+
+
 def _power_partial(y: Any, x: Any, n: Any) -> Any:
     """d(x^n)/dx = n x^(n-1), with the rounding error of n - 1 put back: it costs |log x| ulps.
 
-    In two factors, so that neither over- nor underflows before n has its say; for a negative x both have
-    the whole exponents that it needs.
+    In two factors, so that neither over- nor underflows before n has its say; for a negative x both
+    have the whole exponents that it needs.
     """
     m, lost = difference_and_error(n, 1.0)
     m = np.where((x == 0.0) & (n == 0.0), 0.0, m)  # d(x^0)/dx is 0 even at 0
@@ -83,13 +97,16 @@ def _power_partial(y: Any, x: Any, n: Any) -> Any:
 
 
 def _tiny_power(x: Any, lost: Any) -> Any:
-    """x^lost for a rounding error, which is 1 + lost log x to all digits; bounded, because lost is no longer
-    small where n > 2^53, but there x^n is 0 or infinite, or x so close to 1 that the product is."""
+    """x^lost for a rounding error: 1 + lost log x, to all digits.
+
+    Bounded, because lost is no longer small where n > 2^53; there x^n is 0 or infinite, or x so
+    close to 1 that the product is small all the same.
+    """
     return 1.0 + np.minimum(np.maximum(lost * np.log(np.where(x > 0.0, x, 1.0)), -0.5), 0.5)
 
 
 def _exponent_partial(y: Any, x: Any, n: Any) -> Any:
-    """d(x^n)/dn = x^n log x, by halves of x^n so that neither over- nor underflows before the product does."""
+    """d(x^n)/dn = x^n log x, by halves of x^n, which over- or underflow no sooner than it does."""
     half = np.power(x, 0.5 * n)
     return half * np.log(np.where(x == 0.0, 1.0, x)) * half
 
@@ -109,7 +126,7 @@ def _gaussian(x: Any) -> Any:
 
 
 def _lift(x: Any, y: Any) -> Any:
-    """A power of two that lifts two small numbers, so that no digit of their quotients is denormal too early."""
+    """A power of two that lifts two small numbers, so that no quotient is denormal too early."""
     return np.where(np.maximum(np.abs(x), np.abs(y)) < 1.0, 2.0**64, 1.0)
 
 
@@ -142,8 +159,10 @@ def _comparison(
     ufunc: np.ufunc, sign: str, latex: str, sympy: Any, yes: Any, no: Any, kinked: bool
 ) -> Primitive:
     return elementwise(
-        ufunc, partials=lambda y, a, b: (0.0, 0.0), sympy=sympy, ball=lambda a, b: tri(yes(a, b), no(a, b)),
-        complex=lambda a, b: ufunc(np.real(a), np.real(b)), scalar=f"({{0}} {sign} {{1}})", dtype="bool",
+        ufunc, partials=lambda y, a, b: (0.0, 0.0), sympy=sympy,
+        ball=lambda a, b: tri(yes(a, b), no(a, b)),
+        complex=lambda a, b: ufunc(np.real(a), np.real(b)),
+        scalar=f"({{0}} {sign} {{1}})", dtype="bool",
         kink=(lambda a, b: a - b) if kinked else None,
         text=f"{{0}} {sign} {{1}}", latex=f"{{0}} {latex} {{1}}", precedence=5,
     )  # fmt: skip
@@ -151,15 +170,17 @@ def _comparison(
 
 def _logic(ufunc: np.ufunc, sympy: str, ball: Any, latex: str, arity: int = 2) -> Primitive:
     return elementwise(
-        ufunc, partials=lambda y, *x: (0.0,) * arity, sympy=sympy, ball=ball, scalar=NOT_NUMBERS, dtype="bool",
-        latex=latex, arity=arity, also=({np.logical_and: (np.bitwise_and,), np.logical_or: (np.bitwise_or,),
+        ufunc, partials=lambda y, *x: (0.0,) * arity, sympy=sympy, ball=ball, scalar=NOT_NUMBERS,
+        dtype="bool", latex=latex, arity=arity,
+        also=({np.logical_and: (np.bitwise_and,), np.logical_or: (np.bitwise_or,),
         np.logical_xor: (np.bitwise_xor,), np.logical_not: (np.invert,)}[ufunc]),
     )  # fmt: skip
 
 
 def _rounding(ufunc: np.ufunc, sympy: Any, ball: Any, scalar: str, jump: Any) -> Primitive:
     return elementwise(
-        ufunc, partials=lambda y, x: 0.0, sympy=sympy, ball=ball, complex=NOT_HOLOMORPHIC, scalar=scalar, kink=jump
+        ufunc, partials=lambda y, x: 0.0, sympy=sympy, ball=ball, complex=NOT_HOLOMORPHIC,
+        scalar=scalar, kink=jump,
     )  # fmt: skip
 
 
@@ -170,143 +191,171 @@ def _distance_to_integer(x: Any) -> Any:
 # fmt: off
 POINTWISE: Final[tuple[Primitive, ...]] = (
     # arithmetic
-    linear(np.negative, transpose=lambda ct, x: (-ct,), sympy=lambda S, x: -x, ball=operator.neg, scalar="-{0}",
-           text="-{0}", latex="-{0}", precedence=OPERATOR + 2),
-    linear(np.add, transpose=lambda ct, a, b: (ct, ct), sympy=lambda S, a, b: a + b, ball=operator.add,
-           scalar="{0} + {1}", text="{0} + {1}", latex="{0} + {1}", precedence=OPERATOR),
-    linear(np.subtract, transpose=lambda ct, a, b: (ct, -ct), sympy=lambda S, a, b: a - b, ball=operator.sub,
-           scalar="{0} - {1}", text="{0} - {1}", latex="{0} - {1}", precedence=OPERATOR),
+    linear(np.negative, transpose=lambda ct, x: (-ct,), sympy=lambda S, x: -x, ball=operator.neg,
+           scalar="-{0}", text="-{0}", latex="-{0}", precedence=OPERATOR + 2),
+    linear(np.add, transpose=lambda ct, a, b: (ct, ct), sympy=lambda S, a, b: a + b,
+           ball=operator.add, scalar="{0} + {1}", text="{0} + {1}", latex="{0} + {1}",
+           precedence=OPERATOR),
+    linear(np.subtract, transpose=lambda ct, a, b: (ct, -ct), sympy=lambda S, a, b: a - b,
+           ball=operator.sub, scalar="{0} - {1}", text="{0} - {1}", latex="{0} - {1}",
+           precedence=OPERATOR),
     multilinear(np.multiply, transposes=(lambda ct, a, b: ct * b, lambda ct, a, b: ct * a),
                 sympy=lambda S, a, b: a * b, ball=operator.mul, scalar="{0} * {1}",
                 text="{0} * {1}", latex=r"{0} \, {1}", precedence=OPERATOR + 1),
-    elementwise(np.divide, partials=lambda y, a, b: (np.reciprocal(b), -y / b), sympy=lambda S, a, b: a / b,
-                ball=operator.truediv, scalar="{0} / {1}", domain=(REALS, POSITIVE),
-                text="{0} / {1}", latex=r"\frac{{{0}}}{{{1}}}", precedence=OPERATOR + 1),
+    elementwise(np.divide, partials=lambda y, a, b: (np.reciprocal(b), -y / b),
+                sympy=lambda S, a, b: a / b, ball=operator.truediv, scalar="{0} / {1}",
+                domain=(REALS, POSITIVE), text="{0} / {1}", latex=r"\frac{{{0}}}{{{1}}}",
+                precedence=OPERATOR + 1),
     elementwise(np.reciprocal, partials=lambda y, x: -np.square(y), sympy=lambda S, x: 1 / x,
                 ball=lambda x: 1 / x, scalar="1.0 / {0}", domain=POSITIVE,
                 text="1 / {0}", latex=r"\frac{{1}}{{{0}}}", precedence=OPERATOR + 1),
-    elementwise(np.square, partials=lambda y, x: 2.0 * x, sympy=lambda S, x: x**2, ball=lambda x: x * x,
-                scalar="{0} * {0}", text="{0}^2", latex="{0}^{{2}}", precedence=OPERATOR + 3),
-    elementwise(np.power, partials=lambda y, x, n: (_power_partial(y, x, n), _exponent_partial(y, x, n)),
-                sympy=lambda S, x, n: x**n, ball=operator.pow, scalar="pow({0}, {1})", domain=(POSITIVE, REALS),
-                text="{0}^{1}", latex="{0}^{{{1}}}", precedence=OPERATOR + 3),
-    elementwise(constant_power, partials=_constant_power_partial, domain=POSITIVE, scalar="pow({0}, {exponent})",
-                sympy=lambda S, x, exponent: x ** S.nsimplify(exponent, rational=True),
-                ball=lambda x, exponent: x ** (int(exponent) if exponent == int(exponent) else exponent),
-                emit="power({0}, {exponent}, {out})", text="{0}^{exponent}", latex="{0}^{{{exponent}}}",
+    elementwise(np.square, partials=lambda y, x: 2.0 * x, sympy=lambda S, x: x**2,
+                ball=lambda x: x * x, scalar="{0} * {0}", text="{0}^2", latex="{0}^{{2}}",
                 precedence=OPERATOR + 3),
-    elementwise(np.sqrt, partials=lambda y, x: 0.5 / y, sympy="sqrt", ball="sqrt", scalar="sqrt({0})",
-                domain=POSITIVE, latex=r"\sqrt{{{0}}}"),
-    elementwise(np.cbrt, partials=lambda y, x: 1.0 / y / y / 3.0, scalar="cbrt({0})", domain=POSITIVE,
-                sympy=lambda S, x: S.sign(x) * S.Abs(x) ** S.Rational(1, 3),
+    elementwise(np.power,
+                partials=lambda y, x, n: (_power_partial(y, x, n), _exponent_partial(y, x, n)),
+                sympy=lambda S, x, n: x**n, ball=operator.pow, scalar="pow({0}, {1})",
+                domain=(POSITIVE, REALS), text="{0}^{1}", latex="{0}^{{{1}}}",
+                precedence=OPERATOR + 3),
+    elementwise(constant_power, partials=_constant_power_partial, domain=POSITIVE,
+                scalar="pow({0}, {exponent})",
+                sympy=lambda S, x, exponent: x ** S.nsimplify(exponent, rational=True),
+                ball=_constant_power_ball,
+                emit="power({0}, {exponent}, {out})", text="{0}^{exponent}",
+                latex="{0}^{{{exponent}}}", precedence=OPERATOR + 3),
+    elementwise(np.sqrt, partials=lambda y, x: 0.5 / y, sympy="sqrt", ball="sqrt",
+                scalar="sqrt({0})", domain=POSITIVE, latex=r"\sqrt{{{0}}}"),
+    elementwise(np.cbrt, partials=lambda y, x: 1.0 / y / y / 3.0, scalar="cbrt({0})",
+                domain=POSITIVE, sympy=lambda S, x: S.sign(x) * S.Abs(x) ** S.Rational(1, 3),
                 ball=lambda x: x.root(3) if x >= 0 else -(-x).root(3),
                 complex=lambda z: z ** (1.0 / 3.0), latex=r"\sqrt[3]{{{0}}}"),
     # exponentials and logarithms
-    elementwise(np.exp, partials=lambda y, x: y, sympy="exp", ball="exp", scalar="exp({0})", latex="e^{{{0}}}"),
-    elementwise(np.exp2, partials=lambda y, x: y * exactly(np.log, 2.0, y), sympy=lambda S, x: 2**x, ball=lambda x: 2**x,
-                scalar="exp2({0})", latex="2^{{{0}}}"),
-    elementwise(np.expm1, partials=lambda y, x: np.exp(x), sympy=lambda S, x: S.exp(x) - 1, ball="expm1",
-                scalar="expm1({0})"),
-    elementwise(np.log, partials=lambda y, x: np.reciprocal(x), sympy="log", ball="log", scalar="log({0})",
-                domain=POSITIVE, latex=r"\log\left({0}\right)"),
-    elementwise(np.log2, partials=lambda y, x: np.reciprocal(exactly(np.log, 2.0, x)) / x, sympy=lambda S, x: S.log(x, 2),
-                ball=lambda x: x.log() / type(x)(2).log(), scalar="log2({0})", domain=POSITIVE,
-                latex=r"\log_2\left({0}\right)"),
+    elementwise(np.exp, partials=lambda y, x: y, sympy="exp", ball="exp", scalar="exp({0})",
+                latex="e^{{{0}}}"),
+    elementwise(np.exp2, partials=lambda y, x: y * exactly(np.log, 2.0, y), sympy=lambda S, x: 2**x,
+                ball=lambda x: 2**x, scalar="exp2({0})", latex="2^{{{0}}}"),
+    elementwise(np.expm1, partials=lambda y, x: np.exp(x), sympy=lambda S, x: S.exp(x) - 1,
+                ball="expm1", scalar="expm1({0})"),
+    elementwise(np.log, partials=lambda y, x: np.reciprocal(x), sympy="log", ball="log",
+                scalar="log({0})", domain=POSITIVE, latex=r"\log\left({0}\right)"),
+    elementwise(np.log2, partials=lambda y, x: np.reciprocal(exactly(np.log, 2.0, x)) / x,
+                sympy=lambda S, x: S.log(x, 2), ball=lambda x: x.log() / type(x)(2).log(),
+                scalar="log2({0})", domain=POSITIVE, latex=r"\log_2\left({0}\right)"),
     elementwise(np.log10, partials=lambda y, x: np.reciprocal(exactly(np.log, 10.0, x)) / x,
                 sympy=lambda S, x: S.log(x, 10), ball=lambda x: x.log() / type(x)(10).log(),
                 scalar="log10({0})", domain=POSITIVE, latex=r"\log_{{10}}\left({0}\right)"),
-    elementwise(np.log1p, partials=lambda y, x: np.reciprocal(1.0 + x), sympy=lambda S, x: S.log(1 + x),
-                ball="log1p", scalar="log1p({0})", domain=ABOVE_MINUS_ONE),
-    elementwise(np.logaddexp, partials=lambda y, a, b: (_logaddexp_partial(a, b), _logaddexp_partial(b, a)),
-                sympy=lambda S, a, b: S.log(S.exp(a) + S.exp(b)), ball=lambda a, b: b + ((a - b).exp() + 1).log()
-                if b > a else a + ((b - a).exp() + 1).log(),
+    elementwise(np.log1p, partials=lambda y, x: np.reciprocal(1.0 + x),
+                sympy=lambda S, x: S.log(1 + x), ball="log1p", scalar="log1p({0})",
+                domain=ABOVE_MINUS_ONE),
+    elementwise(np.logaddexp,
+                partials=lambda y, a, b: (_logaddexp_partial(a, b), _logaddexp_partial(b, a)),
+                sympy=lambda S, a, b: S.log(S.exp(a) + S.exp(b)),
+                ball=_logaddexp_ball,
                 complex=lambda a, b: np.log(np.exp(a) + np.exp(b)),
                 scalar=Unsupported("math has no logaddexp")),
     # trigonometry
     elementwise(np.sin, partials=lambda y, x: np.cos(x), sympy="sin", ball="sin", scalar="sin({0})",
                 latex=r"\sin\left({0}\right)"),
-    elementwise(np.cos, partials=lambda y, x: -np.sin(x), sympy="cos", ball="cos", scalar="cos({0})",
-                latex=r"\cos\left({0}\right)"),
-    elementwise(np.tan, partials=lambda y, x: 1.0 + np.square(y), sympy="tan", ball="tan", scalar="tan({0})",
-                latex=r"\tan\left({0}\right)"),
-    elementwise(np.arcsin, partials=lambda y, x: 1.0 / np.sqrt((1.0 - x) * (1.0 + x)), sympy="asin", ball="asin",
-                scalar="asin({0})", domain=UNIT, latex=r"\arcsin\left({0}\right)"),
-    elementwise(np.arccos, partials=lambda y, x: -1.0 / np.sqrt((1.0 - x) * (1.0 + x)), sympy="acos", ball="acos",
-                scalar="acos({0})", domain=UNIT, latex=r"\arccos\left({0}\right)"),
-    elementwise(np.arctan, partials=lambda y, x: 1.0 / np.hypot(1.0, x) / np.hypot(1.0, x), sympy="atan",
-                ball="atan", scalar="atan({0})", latex=r"\arctan\left({0}\right)"),
+    elementwise(np.cos, partials=lambda y, x: -np.sin(x), sympy="cos", ball="cos",
+                scalar="cos({0})", latex=r"\cos\left({0}\right)"),
+    elementwise(np.tan, partials=lambda y, x: 1.0 + np.square(y), sympy="tan", ball="tan",
+                scalar="tan({0})", latex=r"\tan\left({0}\right)"),
+    elementwise(np.arcsin, partials=lambda y, x: 1.0 / np.sqrt((1.0 - x) * (1.0 + x)), sympy="asin",
+                ball="asin", scalar="asin({0})", domain=UNIT, latex=r"\arcsin\left({0}\right)"),
+    elementwise(np.arccos, partials=lambda y, x: -1.0 / np.sqrt((1.0 - x) * (1.0 + x)),
+                sympy="acos", ball="acos", scalar="acos({0})", domain=UNIT,
+                latex=r"\arccos\left({0}\right)"),
+    elementwise(np.arctan, partials=lambda y, x: 1.0 / np.hypot(1.0, x) / np.hypot(1.0, x),
+                sympy="atan", ball="atan", scalar="atan({0})", latex=r"\arctan\left({0}\right)"),
     elementwise(np.arctan2, partials=lambda r, y, x: (_over_square(x, y), -_over_square(y, x)),
                 sympy="atan2", ball=lambda y, x: type(y).atan2(y, x), scalar="atan2({0}, {1})",
                 complex=NOT_HOLOMORPHIC, domain=(REALS, POSITIVE)),
-    elementwise(np.hypot, partials=lambda r, x, y: (_cosine(x, y), _cosine(y, x)), sympy=lambda S, x, y: S.sqrt(x**2 + y**2),
-                ball=lambda x, y: (x * x + y * y).sqrt(), scalar="hypot({0}, {1})",
-                complex=lambda x, y: np.sqrt(x * x + y * y)),
+    elementwise(np.hypot, partials=lambda r, x, y: (_cosine(x, y), _cosine(y, x)),
+                sympy=lambda S, x, y: S.sqrt(x**2 + y**2), ball=lambda x, y: (x * x + y * y).sqrt(),
+                scalar="hypot({0}, {1})", complex=lambda x, y: np.sqrt(x * x + y * y),
+                kink=np.hypot),
     # hyperbolic functions
-    elementwise(np.sinh, partials=lambda y, x: np.cosh(x), sympy="sinh", ball="sinh", scalar="sinh({0})",
-                latex=r"\sinh\left({0}\right)"),
-    elementwise(np.cosh, partials=lambda y, x: np.sinh(x), sympy="cosh", ball="cosh", scalar="cosh({0})",
-                latex=r"\cosh\left({0}\right)"),
-    elementwise(np.tanh, partials=lambda y, x: 1.0 / np.cosh(x) / np.cosh(x), sympy="tanh", ball="tanh",
-                scalar="tanh({0})", latex=r"\tanh\left({0}\right)"),
-    elementwise(np.arcsinh, partials=lambda y, x: 1.0 / np.hypot(1.0, x), sympy="asinh", ball="asinh",
-                scalar="asinh({0})"),
-    elementwise(np.arccosh, partials=lambda y, x: 1.0 / (np.sqrt(x - 1.0) * np.sqrt(x + 1.0)), sympy="acosh",
-                ball="acosh", scalar="acosh({0})", domain=ABOVE_ONE),
-    elementwise(np.arctanh, partials=lambda y, x: 1.0 / ((1.0 - x) * (1.0 + x)), sympy="atanh", ball="atanh",
-                scalar="atanh({0})", domain=UNIT),
+    elementwise(np.sinh, partials=lambda y, x: np.cosh(x), sympy="sinh", ball="sinh",
+                scalar="sinh({0})", latex=r"\sinh\left({0}\right)"),
+    elementwise(np.cosh, partials=lambda y, x: np.sinh(x), sympy="cosh", ball="cosh",
+                scalar="cosh({0})", latex=r"\cosh\left({0}\right)"),
+    elementwise(np.tanh, partials=lambda y, x: 1.0 / np.cosh(x) / np.cosh(x), sympy="tanh",
+                ball="tanh", scalar="tanh({0})", latex=r"\tanh\left({0}\right)"),
+    elementwise(np.arcsinh, partials=lambda y, x: 1.0 / np.hypot(1.0, x), sympy="asinh",
+                ball="asinh", scalar="asinh({0})"),
+    elementwise(np.arccosh, partials=lambda y, x: 1.0 / (np.sqrt(x - 1.0) * np.sqrt(x + 1.0)),
+                sympy="acosh", ball="acosh", scalar="acosh({0})", domain=ABOVE_ONE),
+    elementwise(np.arctanh, partials=lambda y, x: 1.0 / ((1.0 - x) * (1.0 + x)), sympy="atanh",
+                ball="atanh", scalar="atanh({0})", domain=UNIT),
     # what networks use
-    elementwise(sigmoid, partials=lambda y, x: sigmoid(x) * sigmoid(-x), sympy=lambda S, x: 1 / (1 + S.exp(-x)),
-                ball=lambda x: 1 / (1 + (-x).exp()), complex=lambda z: 1 / (1 + np.exp(-z)),
-                scalar="sigmoid({0})", latex=r"\sigma\left({0}\right)"),
+    elementwise(sigmoid, partials=lambda y, x: sigmoid(x) * sigmoid(-x),
+                sympy=lambda S, x: 1 / (1 + S.exp(-x)), ball=lambda x: 1 / (1 + (-x).exp()),
+                complex=lambda z: 1 / (1 + np.exp(-z)), scalar="sigmoid({0})",
+                latex=r"\sigma\left({0}\right)"),
     elementwise(softplus, partials=lambda y, x: sigmoid(x), sympy=lambda S, x: S.log(1 + S.exp(x)),
                 ball=lambda x: x.exp().log1p() if x < 0 else x + (-x).exp().log1p(),
                 complex=lambda z: np.log(1 + np.exp(z)), scalar="softplus({0})"),
-    elementwise(relu, partials=lambda y, x: np.sign(y), emit="maximum({0}, 0.0, out={out})", sympy=lambda S, x: S.Piecewise((x, x > 0), (0, True)),
-                ball=lambda x: x.max(0), complex=lambda z: np.where(z.real > 0, z, 0), kink=lambda x: x,
+    elementwise(relu, partials=lambda y, x: np.sign(y), emit="maximum({0}, 0.0, out={out})",
+                sympy=lambda S, x: S.Piecewise((x, x > 0), (0, True)), ball=lambda x: x.max(0),
+                complex=lambda z: np.where(z.real > 0, z, 0), kink=lambda x: x,
                 scalar="({0} if {0} > 0.0 or {0} != {0} else 0.0)"),
-    elementwise(erf, partials=lambda y, x: _gaussian(x) / np.sqrt(exactly(np.arctan, 1.0, x)), sympy="erf", ball="erf",
-                complex=Unsupported("math.erf takes no complex numbers"), scalar="erf({0})"),
+    elementwise(erf, partials=lambda y, x: _gaussian(x) / np.sqrt(exactly(np.arctan, 1.0, x)),
+                sympy="erf", ball="erf", complex=Unsupported("math.erf takes no complex numbers"),
+                scalar="erf({0})"),
     # with kinks, jumps and truth values
-    elementwise(np.absolute, partials=lambda y, x: np.sign(x), sympy="Abs", ball=abs, scalar="abs({0})", name="abs",
-                emit="absolute({0}, {out})", complex=lambda z: np.where(z.real < 0, -z, z), kink=lambda x: x,
+    elementwise(np.absolute, partials=lambda y, x: np.sign(x), sympy="Abs", ball=abs,
+                scalar="abs({0})", name="abs", emit="absolute({0}, {out})",
+                complex=lambda z: np.where(z.real < 0, -z, z), kink=lambda x: x,
                 latex=r"\left|{0}\right|", also=(np.fabs,)),
-    elementwise(np.maximum, partials=lambda y, a, b: (np.heaviside(a - b, 0.5), np.heaviside(b - a, 0.5)),
-                sympy="Max", ball=lambda a, b: a.max(b), complex=lambda a, b: np.where(a.real >= b.real, a, b),
-                kink=lambda a, b: a - b, scalar="({0} if {0} >= {1} or {0} != {0} else {1})",
+    elementwise(np.maximum,
+                partials=lambda y, a, b: (np.heaviside(a - b, 0.5), np.heaviside(b - a, 0.5)),
+                sympy="Max", ball=lambda a, b: a.max(b),
+                complex=lambda a, b: np.where(a.real >= b.real, a, b), kink=lambda a, b: a - b,
+                scalar="({0} if {0} >= {1} or {0} != {0} else {1})",
                 latex=r"\max\left({0}, {1}\right)"),
-    elementwise(np.minimum, partials=lambda y, a, b: (np.heaviside(b - a, 0.5), np.heaviside(a - b, 0.5)),
-                sympy="Min", ball=lambda a, b: a.min(b), complex=lambda a, b: np.where(a.real <= b.real, a, b),
-                kink=lambda a, b: a - b, scalar="({0} if {0} <= {1} or {0} != {0} else {1})",
+    elementwise(np.minimum,
+                partials=lambda y, a, b: (np.heaviside(b - a, 0.5), np.heaviside(a - b, 0.5)),
+                sympy="Min", ball=lambda a, b: a.min(b),
+                complex=lambda a, b: np.where(a.real <= b.real, a, b), kink=lambda a, b: a - b,
+                scalar="({0} if {0} <= {1} or {0} != {0} else {1})",
                 latex=r"\min\left({0}, {1}\right)"),
     elementwise(np.sign, partials=lambda y, x: 0.0, sympy="sign", ball=_sign_ball, kink=lambda x: x,
-                complex=lambda z: np.sign(z.real) + 0j, scalar="(1.0 if {0} > 0.0 else -1.0 if {0} < 0.0 else {0})"),
-    elementwise(np.heaviside, partials=lambda y, x, h: (0.0, np.where(x == 0.0, 1.0, 0.0)), sympy="Heaviside",
-                ball=_step_ball, complex=lambda z, h: np.heaviside(z.real, np.real(h)) + 0j, kink=lambda x, h: x,
+                complex=lambda z: np.sign(z.real) + 0j,
+                scalar="(1.0 if {0} > 0.0 else -1.0 if {0} < 0.0 else {0})"),
+    elementwise(np.heaviside, partials=lambda y, x, h: (0.0, np.where(x == 0.0, 1.0, 0.0)),
+                sympy="Heaviside", ball=_step_ball,
+                complex=lambda z, h: np.heaviside(z.real, np.real(h)) + 0j, kink=lambda x, h: x,
                 scalar="(1.0 if {0} > 0.0 else 0.0 if {0} < 0.0 else {1} if {0} == 0.0 else {0})"),
     elementwise(np.copysign, partials=lambda y, a, b: (np.sign(a) * np.copysign(1.0, b), 0.0),
-                sympy=lambda S, a, b: S.Abs(a) * S.sign(b), ball=lambda a, b: abs(a) * _sign_ball(b),
-                complex=NOT_HOLOMORPHIC, kink=lambda a, b: a * b, scalar="copysign({0}, {1})"),
-    elementwise(np.remainder, partials=lambda y, a, b: (1.0, -np.floor_divide(a, b)), domain=(REALS, POSITIVE),
-                sympy=lambda S, a, b: a - b * S.floor(a / b), ball=lambda a, b: a - b * (a / b).floor(),
-                complex=NOT_HOLOMORPHIC, kink=lambda a, b: _distance_to_integer(a / b),
-                scalar="{0} % {1}", text="{0} % {1}", latex=r"\left({0} \bmod {1}\right)", precedence=OPERATOR + 1),
-    elementwise(np.floor_divide, partials=lambda y, a, b: (0.0, 0.0), sympy=lambda S, a, b: S.floor(a / b),
-                ball=lambda a, b: (a / b).floor(), complex=NOT_HOLOMORPHIC, domain=(REALS, POSITIVE),
-                kink=lambda a, b: _distance_to_integer(a / b), scalar="{0} // {1}", text="{0} // {1}",
-                latex=r"\left\lfloor \frac{{{0}}}{{{1}}} \right\rfloor", precedence=OPERATOR + 1),
+                sympy=lambda S, a, b: S.Abs(a) * S.sign(b),
+                ball=lambda a, b: abs(a) * _sign_ball(b), complex=NOT_HOLOMORPHIC,
+                kink=lambda a, b: a * b, scalar="copysign({0}, {1})"),
+    elementwise(np.remainder, partials=lambda y, a, b: (1.0, -np.floor_divide(a, b)),
+                domain=(REALS, POSITIVE), sympy=lambda S, a, b: a - b * S.floor(a / b),
+                ball=lambda a, b: a - b * (a / b).floor(), complex=NOT_HOLOMORPHIC,
+                kink=lambda a, b: _distance_to_integer(a / b), scalar="{0} % {1}", text="{0} % {1}",
+                latex=r"\left({0} \bmod {1}\right)", precedence=OPERATOR + 1),
+    elementwise(np.floor_divide, partials=lambda y, a, b: (0.0, 0.0),
+                sympy=lambda S, a, b: S.floor(a / b), ball=lambda a, b: (a / b).floor(),
+                complex=NOT_HOLOMORPHIC, domain=(REALS, POSITIVE),
+                kink=lambda a, b: _distance_to_integer(a / b), scalar="{0} // {1}",
+                text="{0} // {1}", latex=r"\left\lfloor \frac{{{0}}}{{{1}}} \right\rfloor",
+                precedence=OPERATOR + 1),
     _rounding(np.floor, "floor", "floor", "float(floor({0}))", _distance_to_integer),
     _rounding(np.ceil, "ceiling", "ceil", "float(ceil({0}))", _distance_to_integer),
-    _rounding(np.trunc, lambda S, x: S.sign(x) * S.floor(S.Abs(x)), lambda x: _sign_ball(x) * abs(x).floor(),
-              "float(trunc({0}))", _distance_to_integer),
+    _rounding(np.trunc, lambda S, x: S.sign(x) * S.floor(S.Abs(x)),
+              lambda x: _sign_ball(x) * abs(x).floor(), "float(trunc({0}))", _distance_to_integer),
     _rounding(np.rint, Unsupported("SymPy has no rounding half to even"),
-              lambda x: type(x)(round(float(x))) if x.is_exact() else (x + 0.5).floor(), "float(round({0}))",
-              lambda x: x - np.floor(x) - 0.5),
-    linear(np.where, transpose=lambda ct, c, a, b: (None, np.where(c, ct, 0.0), np.where(c, 0.0, ct)), arity=3,
-           sympy=lambda S, c, a, b: S.Piecewise((a, c), (b, True)), ball=_where_ball,
+              lambda x: type(x)(round(float(x))) if x.is_exact() else (x + 0.5).floor(),
+              "float(round({0}))", lambda x: x - np.floor(x) - 0.5),
+    linear(np.where,
+           transpose=lambda ct, c, a, b: (None, np.where(c, ct, 0.0), np.where(c, 0.0, ct)),
+           arity=3, sympy=lambda S, c, a, b: S.Piecewise((a, c), (b, True)), ball=_where_ball,
            scalar="({1} if {0} else {2})", text="{1} if {0} else {2}", precedence=1,
            latex=r"\begin{{cases}} {1} & {0} \\ {2} & \text{{otherwise}} \end{{cases}}"),
-    linear(convert, transpose=lambda ct, x, dtype: (ct.astype(x.dtype) if x.dtype.kind == "f" else None,),
-           sympy=lambda S, x, dtype: S.Piecewise((1, x), (0, True)) if getattr(x, "is_Boolean", False) else x,
+    linear(convert,
+           transpose=lambda ct, x, dtype: (ct.astype(x.dtype) if x.dtype.kind == "f" else None,),
+           sympy=_converted_symbol,
            ball=lambda x, dtype: x, complex=lambda z, dtype: z, scalar=NOT_NUMBERS,
            emit="{0}.astype({dtype})", text="{dtype}({0})", latex="{0}"),
     _comparison(np.greater, ">", ">", "Gt", operator.gt, operator.le, True),
@@ -317,14 +366,17 @@ POINTWISE: Final[tuple[Primitive, ...]] = (
     _comparison(np.not_equal, "!=", r"\ne", "Ne", operator.ne, operator.eq, False),
     _logic(np.logical_and, "And", tri_and, r"\left({0} \wedge {1}\right)"),
     _logic(np.logical_or, "Or", tri_or, r"\left({0} \vee {1}\right)"),
-    _logic(np.logical_xor, "Xor", lambda a, b: None if a is None or b is None else bool(a != b), r"\left({0} \oplus {1}\right)"),
-    _logic(np.logical_not, "Not", lambda a: None if a is None else not a, r"\neg \left({0}\right)", 1),
+    _logic(np.logical_xor, "Xor", lambda a, b: None if a is None or b is None else bool(a != b),
+           r"\left({0} \oplus {1}\right)"),
+    _logic(np.logical_not, "Not", lambda a: None if a is None else not a, r"\neg \left({0}\right)",
+           1),
     elementwise(np.isfinite, partials=lambda y, x: 0.0, sympy=lambda S, x: S.true, ball="is_finite",
                 scalar="isfinite({0})", dtype="bool"),
     elementwise(np.isnan, partials=lambda y, x: 0.0, sympy=lambda S, x: S.false, ball="is_nan",
                 scalar="isnan({0})", dtype="bool"),
     elementwise(np.isinf, partials=lambda y, x: 0.0, sympy=lambda S, x: S.false,
-                ball=lambda x: not x.is_finite() and not x.is_nan(), scalar="isinf({0})", dtype="bool"),
+                ball=lambda x: not x.is_finite() and not x.is_nan(), scalar="isinf({0})",
+                dtype="bool"),
 )
 # fmt: on
 

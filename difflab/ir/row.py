@@ -273,8 +273,8 @@ def general(function: Any, *, pushforward: Rule, pullback: Rule, **cells: Any) -
 
 
 def flat(function: Any, **cells: Any) -> Primitive:
-    """A structural row with integer or boolean results, which no tangent enters."""
-    return _structural(function, Partials(lambda y, *x: (0.0,) * len(x)), **cells)
+    """A structural row that is piecewise constant: no tangent passes it."""
+    return _structural(function, Partials(lambda y, *x, **_: (0.0,) * len(x)), **cells)
 
 
 def _structural(

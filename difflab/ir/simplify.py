@@ -23,8 +23,8 @@ import numpy as np
 
 from difflab.ir.build import node, reshaped
 from difflab.ir.expr import Expr, Graph, attributed_to, constant, reachable
+from difflab.ir.operations import ALL
 from difflab.ir.row import CONSTANT
-from difflab.ir.structural import ALL
 
 Rewrite = Callable[..., Expr | None]
 RULES: dict[str, list[Rewrite]] = {}

@@ -32,7 +32,15 @@ from difflab.ir.protocols import SPELLINGS, TracedArray
 from difflab.ir.row import CONSTANT, INPUT
 from difflab.ir.tree import Signature, Spec, Structure, flatten, read_arguments, unflatten
 
-__all__ = ["Trace", "parameter_names", "read_arguments", "record_guard", "trace", "trace_signature"]
+__all__ = [
+    "Trace",
+    "in_progress",
+    "parameter_names",
+    "read_arguments",
+    "record_guard",
+    "trace",
+    "trace_signature",
+]
 assert _spellings
 
 
@@ -92,6 +100,11 @@ def _asked(x: Expr) -> Any:
     if x not in guards:
         guards[x] = Guard(x, np.asarray(_value(x)))
     return guards[x].value
+
+
+def in_progress() -> bool:
+    """Whether a function is being traced in this thread."""
+    return bool(_stack.traces)
 
 
 def record_guard(x: Expr, value: Any) -> None:

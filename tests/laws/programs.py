@@ -10,7 +10,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from difflab.accuracy.digits import is_gradable
-from difflab.ir.primitives import POINTWISE
+from difflab.ir.primitives import POINTWISE, TABLE
 from difflab.ir.row import Interval, Primitive
 from difflab.ir.special import log_softmax, softmax
 
@@ -33,7 +33,7 @@ MOVES: Final[dict[str, Callable[[Any], Any]]] = {
     "sum first": lambda x: NP.sum(x, axis=0) if x.shape else x,
     "mean": lambda x: NP.mean(x, axis=-1, keepdims=True) if x.shape else x,
     "cumsum": lambda x: NP.cumsum(x, axis=-1) if x.shape else x,
-    "maximum": lambda x: NP.max(x),
+    "largest": lambda x: NP.max(x),
     "sort": lambda x: NP.sort(x, axis=-1) if x.shape else x,
     "softmax": lambda x: softmax(x) if x.shape else x,
     "log_softmax": lambda x: log_softmax(x) if x.shape else x,
@@ -67,8 +67,12 @@ class Step:
 
     what: str
     operands: tuple[int, ...]
-    tame: tuple[bool, ...] = ()
-    row: Primitive | None = None
+    tame: tuple[bool, ...]
+
+    @property
+    def row(self) -> Primitive | None:
+        """The row, where the operation is not a move."""
+        return None if self.what in MOVES else TABLE[self.what]
 
     def __call__(self, values: list[Any]) -> Any:
         chosen = [values[i] for i in self.operands]
@@ -125,7 +129,7 @@ def admitted(step: Step, values: list[Any]) -> Any:
 
 def _clear(move: str, x: Any) -> bool:
     """Whether a move is smooth at x."""
-    if move in ("maximum", "sort"):
+    if move in ("largest", "sort"):
         gaps = np.diff(np.sort(x, axis=None))
         return bool(np.all(gaps > CLEAR_OF_KINKS))
     edges = {"branch": (0.1,), "clip": (-1.25, 1.5)}.get(move, ())
@@ -145,10 +149,7 @@ def programs(draw: st.DrawFn, longest: int = 7) -> Program:
         arity = len(row.domain) if isinstance(row, Primitive) else 1
         operands = tuple(draw(st.integers(0, len(values) - 1)) for _ in range(arity))
         tame = tuple(bool(np.any(np.abs(values[i]) > MODERATE)) for i in operands)
-        if isinstance(row, Primitive):
-            step = Step(row.name, operands, tame, row)
-        else:
-            step = Step(row, operands)
+        step = Step(row.name if isinstance(row, Primitive) else row, operands, tame)
         value = admitted(step, values)
         if value is not None:
             program.steps.append(step)

@@ -1,4 +1,4 @@
-"""Sample operands for every row: from its own domain where it is pointwise, by name where params are needed."""
+"""Sample operands for every row: from its own domain, or by name where it needs params."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from difflab.ir.operations import Slice
 from difflab.ir.row import Interval, Primitive, Transpose
-from difflab.ir.structural import Slice
 
 Rng = np.random.Generator
 
@@ -51,7 +51,10 @@ NAMED: dict[str, Callable[[Rng], list[Sample]]] = {
         _of(r.normal(size=(1, 3)), shape=(2, 3)),
         _of(r.normal(size=(2, 1, 1)), shape=(2, 3, 2)),
     ],
-    "reshape": lambda r: [_of(r.normal(size=(2, 3)), shape=(3, 2)), _of(r.normal(size=()), shape=(1,))],  # noqa: E501
+    "reshape": lambda r: [
+        _of(r.normal(size=(2, 3)), shape=(3, 2)),
+        _of(r.normal(size=()), shape=(1,)),
+    ],
     "transpose": lambda r: [_of(r.normal(size=(2, 3, 4)), axes=(2, 0, 1))],
     "getitem": lambda r: [
         _of(r.normal(size=(3, 4)), index=SLICES),
@@ -79,6 +82,7 @@ NAMED: dict[str, Callable[[Rng], list[Sample]]] = {
     ],
     "cumsum": lambda r: [_of(r.normal(size=(3, 4)), axis=-2), _of(r.normal(size=(3,)), axis=-1)],
     "max": lambda r: [_of(r.normal(size=(2, 3, 2)), axes=(-3, -1))],
+    "share_of_largest": lambda r: [_of(r.normal(size=(2, 3, 2)), axes=(-3, -1))],
     "argmax": lambda r: [_of(r.normal(size=(3, 4)), axis=-1)],
     "argsort": lambda r: [_of(r.normal(size=(3, 4)), axis=-2)],
     "all": lambda r: [_of(_flags(r, (3, 2)), axes=(-2,))],

@@ -1,4 +1,4 @@
-"""Every partial of every pointwise row is within 4 ulps of the truth, over all exponents of its domain."""
+"""Every partial of every pointwise row is within 4 ulps of the truth, over its whole domain."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Laws are only worth something if they catch: wrong rules are planted, and the law that should notice does."""
+"""Laws are worth what they catch: wrong rules are planted, and the law that should notice does."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from difflab.ir.expr import Expr
+from difflab.ir.operations import keep, place, swap
 from difflab.ir.primitives import TABLE, exactly
 from difflab.ir.row import (
     Pair,
@@ -20,7 +21,6 @@ from difflab.ir.row import (
     Unsupported,
     same_params,
 )
-from difflab.ir.structural import keep, place, swap
 
 from . import laws
 
@@ -113,8 +113,8 @@ PLANTS = (
         keep(ct, x, axes) * (ct.size / x.size),)), (laws.adjoint, laws.derivative)),
     # pairs
     Plant("sign in the pullback alone", "solve", {"derivative": Pair(
-        TABLE["solve"].derivative.pushforward,
-        lambda y, ct, a, b: tuple(-part for part in TABLE["solve"].derivative.pullback(y, ct, a, b)))},
+        TABLE["solve"].derivative.pushforward, lambda y, ct, a, b: tuple(-part for part in
+        TABLE["solve"].derivative.pullback(y, ct, a, b)))},
           (laws.adjoint, laws.derivative)),
     Plant("wrong both ways alike", "softmax", {"derivative": Pair(
         _consistent_softmax, lambda y, ct, x, axis: (y * ct,))},

@@ -1,8 +1,8 @@
 """Random programs through every reading: all agree, within bounds that reverse mode itself derives.
 
-Floats are compared with balls. The bound on their distance is the first-order rounding error of the program,
-the sum over its nodes of |cotangent| |value| ulps, so that no tolerance is tuned: an ill-conditioned program
-has a wide bound.
+Floats are compared with balls. The bound on their distance is the first-order rounding error of
+the program, the sum over its nodes of |cotangent| |value| ulps, so that no tolerance is tuned:
+an ill-conditioned program has a wide bound.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from flint import arb
 from hypothesis import HealthCheck, given, seed, settings
 
 import difflab
+from difflab.errors import UnsupportedError
 from difflab.interpretations.balls import enclose_nodes, exact, precision
 from difflab.interpretations.batches import batch
-from difflab.interpretations.cotangents import cotangents_of_all, pullback
+from difflab.interpretations.cotangents import pullback, sweep
 from difflab.interpretations.numbers import compiled
 from difflab.interpretations.symbols import to_sympy
 from difflab.interpretations.tangents import pushforward, zeros
 from difflab.ir.expr import Expr, Graph, constant, evaluate
 from difflab.ir.simplify import simplify
-from difflab.errors import UnsupportedError
 
 from .programs import Program, programs
 
@@ -64,8 +64,8 @@ def readings_agree(program: Program) -> None:
         forward, reverse = directional(graph)
         simple = simplify(reverse).check()
         exact_derivative = ball_of(reverse, program.point)
-        for mode in (forward, simple):
-            assert_equal(ball_of(mode, program.point), exact_derivative)
+        assert_equal(ball_of(forward, program.point), exact_derivative)
+        for mode in (forward, reverse, simple):
             assert_near(compiled(mode)(*program.point)[0], exact_derivative, mode, program.point)
         assert_near(evaluated(reverse, program.point), exact_derivative, reverse, program.point)
         assert_equal(difference(graph, program.point), exact_derivative)
@@ -116,9 +116,7 @@ def difference(graph: Graph, point: Any) -> arb:
     """The derivative along (1, ..., 1) by differences in balls."""
     with precision(BITS):
         h = arb(2) ** -100
-        up, down = (
-            ball_at(graph, [np.asarray(exact(x) + s * h) for x in point]) for s in (1, -1)
-        )
+        up, down = (ball_at(graph, [np.asarray(exact(x) + s * h) for x in point]) for s in (1, -1))
         return (up - down) / (2 * h)
 
 
@@ -135,14 +133,12 @@ def batched(graph: Graph, point: Any) -> Any:
 
 def rounding_bound(graph: Graph, point: Any) -> float:
     """The first-order rounding error of a program with a scalar output, by its own reverse mode."""
-    flows = cotangents_of_all(graph.outputs, [constant(1.0)])
-    pairs = [(node, ct) for node, ct in flows.items() if ct is not None]
+    leaves = [node for node in graph.nodes if not node.operands and node.differentiable]
+    pairs = [(node, ct) for node, ct, _ in sweep(graph.outputs, [constant(1.0)], leaves)]
     known: dict[Expr, Any] = dict(zip(graph.inputs, point, strict=True))
     values = evaluate([node for node, _ in pairs], known)
     weights = evaluate([ct for _, ct in pairs], known)
-    total = sum(
-        float(np.sum(np.abs(v * w))) for v, w in zip(values, weights, strict=True)
-    )
+    total = sum(float(np.sum(np.abs(v * w))) for v, w in zip(values, weights, strict=True))
     return ULPS * float(np.finfo(np.float64).eps) * total
 
 
@@ -169,6 +165,4 @@ def symbolic_agrees(graph: Graph, point: Any, truth: arb) -> None:
         (found,) = to_sympy(graph, given)
     except UnsupportedError:
         return
-    number = sympy.N(found, 40)
-    assert number.is_number
-    assert_equal(arb(str(number)), truth)
+    assert_near(sympy.N(found, 40), truth, graph, point)  # its numbers such as 0.1 have 17 digits
