@@ -27,7 +27,8 @@ def test_compare_writes_table_and_plot(tmp_path):
     table, plot = tmp_path / "table.csv", tmp_path / "plot.png"
     arguments = ["compare", "sum(tanh(w))", "w=[1, 20]", "--methods", "reverse", "symbolic"]
     assert main([*arguments, "--csv", str(table), "--plot", str(plot)]) == 0
-    assert [row["method"] for row in csv.DictReader(table.read_text().splitlines())] == ["reverse", "symbolic"]
+    with table.open() as file:
+        assert [row["method"] for row in csv.DictReader(file)] == ["reverse", "symbolic"]
     assert plot.read_bytes().startswith(b"\x89PNG")
 
 

@@ -18,11 +18,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from flint import arb
 from numpy.typing import NDArray
 
 from difflab.errors import UnknownNameError
-from difflab.interpretations.balls import enclose_nodes, exact, precision
+from difflab.interpretations.balls import (
+    LEAST,
+    enclose_nodes,
+    exact,
+    is_negligible,
+    precision,
+    rounded,
+)
 from difflab.interpretations.cotangents import pullback
 from difflab.interpretations.numbers import compiled
 from difflab.interpretations.tangents import zeros
@@ -41,8 +47,8 @@ FLOAT64: Final = np.dtype(np.float64)
 FIRST_BITS: Final = 128
 LAST_BITS: Final = 8192
 SPARE_BITS: Final = 53 + 20
-LEAST, MOST = -1074, 1023
-"""The exponents of float64, denormal numbers included."""
+MOST: Final = 1023
+"""The largest binary exponent of float64; the least one, of a denormal number, is `LEAST`."""
 SMALLEST_NORMAL: Final = 2.0**-1022
 
 CORNERS: Final[dict[str, Callable[..., Any]]] = {
@@ -204,32 +210,6 @@ def truths(graph: Graph, at: Sequence[Floats]) -> tuple[Floats, Floats]:
         left = left[np.isnan(nearest[left])]
         bits *= 2
     return nearest, rest
-
-
-_BELOW: Final = arb(2) ** -1200
-
-
-def is_negligible(ball: arb) -> bool:
-    """Whether a ball is zero, or far below the smallest denormal number."""
-    return bool(ball.is_finite() and abs(ball) < _BELOW)
-
-
-def rounded(ball: arb) -> tuple[float, float]:
-    """The float nearest to a ball's centre, and the centre less that float, in its ulps."""
-    centre = ball.mid()
-    number = float(centre)
-    if not np.isfinite(number):
-        return number, 0.0
-    return number, float((centre - arb(number)) * arb(2) ** -exponent_of_ulp(number))
-
-
-def exponent_of_ulp(number: float) -> int:
-    """The binary exponent of the unit in the last place.
-
-    >>> exponent_of_ulp(1.0), exponent_of_ulp(0.0)
-    (-52, -1074)
-    """
-    return max(int(np.frexp(number)[1]) - 53, LEAST) if number else LEAST
 
 
 def distances(candidate: Floats, nearest: Floats, rest: Floats) -> Floats:

@@ -29,6 +29,10 @@ EVERY_BIT: Final = 20_000
 """A precision at which the ends and the centre of any ball used here are exact."""
 
 
+LEAST: Final = -1074
+"""The binary exponent of the smallest denormal number."""
+
+
 @contextmanager
 def precision(bits: int) -> Iterator[None]:
     """Balls computed inside have that many bits."""
@@ -199,3 +203,26 @@ def ulps_of(candidate: float, ball: arb, dtype: Any = np.float64) -> float:
     spacing = np.spacing(min(abs(nearest), np.finfo(kind).max))
     with precision(EVERY_BIT):
         return float(abs(arb(float(candidate)) - ball.mid()) / arb(float(spacing)))
+
+
+def is_negligible(ball: arb) -> bool:
+    """Whether a ball is zero, or far below the smallest denormal number."""
+    return bool(ball.is_finite() and abs(ball) < arb(2) ** (LEAST - 126))
+
+
+def rounded(ball: arb) -> tuple[float, float]:
+    """The float nearest to a ball's centre, and the centre less that float, in its ulps."""
+    centre = ball.mid()
+    number = float(centre)
+    if not np.isfinite(number):
+        return number, 0.0
+    return number, float((centre - arb(number)) * arb(2) ** -exponent_of_ulp(number))
+
+
+def exponent_of_ulp(number: float) -> int:
+    """The binary exponent of the unit in the last place.
+
+    >>> exponent_of_ulp(1.0), exponent_of_ulp(0.0)
+    (-52, -1074)
+    """
+    return max(int(np.frexp(number)[1]) - 53, LEAST) if number else LEAST

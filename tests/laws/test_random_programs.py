@@ -65,11 +65,13 @@ def readings_agree(program: Program) -> None:
         simple = simplify(reverse).check()
         exact_derivative = ball_of(reverse, program.point)
         assert_equal(ball_of(forward, program.point), exact_derivative)
-        for mode in (forward, reverse, simple):
-            assert_near(compiled(mode)(*program.point)[0], exact_derivative, mode, program.point)
+        # What simplifying folds has been rounded as well, so the bound is the whole program's.
+        for mode, whole in ((forward, forward), (reverse, reverse), (simple, reverse)):
+            found = compiled(mode)(*program.point)[0]
+            assert_near(found, exact_derivative, whole, program.point)
         assert_near(evaluated(reverse, program.point), exact_derivative, reverse, program.point)
         assert_equal(difference(graph, program.point), exact_derivative)
-        assert_near(batched(simple, program.point), exact_derivative, simple, program.point)
+        assert_near(batched(simple, program.point), exact_derivative, reverse, program.point)
         scalar = graph
     else:
         scalar = graph.with_outputs([np.sum(graph.outputs[0])])
@@ -133,8 +135,13 @@ def batched(graph: Graph, point: Any) -> Any:
 
 def rounding_bound(graph: Graph, point: Any) -> float:
     """The first-order rounding error of a program with a scalar output, by its own reverse mode."""
-    leaves = [node for node in graph.nodes if not node.operands and node.differentiable]
-    pairs = [(node, ct) for node, ct, _ in sweep(graph.outputs, [constant(1.0)], leaves)]
+    moving = set(graph.inputs)
+    for node in graph.nodes:
+        if node.differentiable and any(operand in moving for operand in node.operands):
+            moving.add(node)
+    still = [node for node in graph.operations if node not in moving and node.differentiable]
+    flows = sweep(graph.outputs, [constant(1.0)], [*graph.inputs, *still])
+    pairs = [(node, ct) for node, ct, _ in flows]
     known: dict[Expr, Any] = dict(zip(graph.inputs, point, strict=True))
     values = evaluate([node for node, _ in pairs], known)
     weights = evaluate([ct for _, ct in pairs], known)
@@ -143,10 +150,12 @@ def rounding_bound(graph: Graph, point: Any) -> float:
 
 
 def assert_near(found: Any, truth: arb, graph: Graph, point: Any) -> None:
-    """A float is within the rounding error of the truth."""
-    off = abs(arb(float(found)) - truth)
+    """A float is not certainly further from the truth than rounding explains."""
+    assert truth.is_finite()
+    with precision(BITS):
+        off = abs(arb(float(found)) - truth)
     bound = rounding_bound(graph, point)
-    assert off <= bound + 1e-300, f"{found} is {off} from {truth}, more than {bound}\n{graph}"
+    assert not off > bound, f"{found} is {off} from {truth}, more than {bound}\n{graph}"
 
 
 def assert_equal(found: arb, expected: arb) -> None:
@@ -160,7 +169,7 @@ def symbolic_agrees(graph: Graph, point: Any, truth: arb) -> None:
     """SymPy, where it can follow, computes the same number."""
     if len(graph.nodes) > SYMBOLIC_NODES:
         return
-    given = [np.vectorize(sympy.Rational, otypes=[object])(x) for x in point]
+    given = [np.vectorize(lambda v: sympy.Float(v, 40), otypes=[object])(x) for x in point]
     try:
         (found,) = to_sympy(graph, given)
     except UnsupportedError:
