@@ -17,9 +17,6 @@ ULPS = 4.0
 BEST = DIGITS[8]
 
 
-# Reading the rows ---------------------------------------------------------------------------------
-
-
 def smooth(rows: pd.DataFrame, dtype: str = "float64") -> pd.DataFrame:
     """The rows at points where the derivative exists; a result that is no number has no digits."""
     kept = rows[(rows["dtype"] == dtype) & (rows["truth"] == "ok") & rows["limit"].eq(True)]
@@ -34,6 +31,11 @@ def graded(rows: pd.DataFrame) -> pd.DataFrame:
     kept = rows[rows["program"].isin(["arrays", "floats"])]
     worst = kept.sort_values("max_ulps", ascending=False)
     return worst.drop_duplicates(["graded", "partial"])
+
+
+def methods(kept: pd.DataFrame) -> list[str]:
+    """The methods, in the order in which they were measured."""
+    return list(kept["method"].dropna().unique())
 
 
 def wide(kept: pd.DataFrame, column: str) -> pd.DataFrame:
@@ -93,19 +95,22 @@ def lost(kept: pd.DataFrame) -> Table:
 def kinks(rows: pd.DataFrame) -> Table:
     own = rows[(rows["truth"] == "kink") & (rows["dtype"] == "float64")]
     own = own.assign(at=own["function"] + " " + own["point"].astype(int).astype(str))
-    frame = wide(own, "outcome").reindex(columns=list(methods())).fillna("–")
+    counts = own.groupby(["method", "outcome"], sort=False).size().unstack(fill_value=0)
+    names = ", ".join(own["at"].unique())
     return Table(
         "At kinks",
-        f"n = {len(frame)} points where no derivative exists. A method that gives a number gives no"
-        " warning: only the enclosure knows (it carries the one-sided derivatives).",
-        frame,
+        f"What each method says at {own['at'].nunique()} points where no derivative exists. A number"
+        " is no warning; only the enclosure knows, and carries the one-sided derivatives. The"
+        f" points: {names}.",
+        counts.reindex(columns=["number", "not finite", "refused"], fill_value=0),
     )
 
 
 def partials(rows: pd.DataFrame) -> Table:
     own = graded(rows)
     columns = {"graded": "rule", "partial": "operand", "points": "points",
-               "max_ulps": "worst, ulps", "worst_x": "at", "corner_ulps": "in its corner, ulps"}  # fmt: skip
+               "max_ulps": "worst, ulps", "worst_x": "at",
+               "corner_ulps": "in its corner, ulps"}  # fmt: skip
     frame = own[list(columns)].head(25).rename(columns=columns)
     return Table(
         "The rules themselves",
@@ -141,7 +146,7 @@ def shares(kept: pd.DataFrame) -> pd.DataFrame:
         "not finite": kept["outcome"] == "not finite",
         "refused": kept["outcome"] == "refused",
     }
-    return pd.DataFrame(classes).groupby(kept["method"]).sum().reindex(list(methods()))
+    return pd.DataFrame(classes).groupby(kept["method"]).sum().reindex(methods(kept))
 
 
 def figures(rows: pd.DataFrame) -> list[Figure]:
@@ -162,7 +167,8 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
             "errors",
             "Truncation and rounding apart, at ordinary points: the median error with its"
             " quartiles of each method's formula evaluated exactly (diamonds), and of the method"
-            " as it is computed (circles). What the circle adds to the diamond is rounding.",
+            " as it is computed (circles). What the circle adds to the diamond is rounding. Richardson"
+            " extrapolation, which chooses by errors, and the complex step have no such formula.",
             "Truncation error and whole error of each method in ulps on a logarithmic axis",
             lambda canvas: draw_errors(canvas, kept),
             (8.0, 4.6),
@@ -217,12 +223,12 @@ def draw_errors(canvas: Canvas, kept: pd.DataFrame) -> None:
         ("ulps_max", "o", "#D55E00", "as computed: truncation and rounding", 0.16),
     ):
         quartiles = own.groupby("method")[column].quantile([0.25, 0.5, 0.75]).unstack()
-        quartiles = quartiles.reindex(list(methods())).clip(lower=floor)
+        quartiles = quartiles.reindex(methods(own)).clip(lower=floor)
         places = np.arange(len(quartiles)) + shift
         spread = np.abs(quartiles[[0.25, 0.75]].to_numpy().T - quartiles[0.5].to_numpy())
         axes.errorbar(quartiles[0.5], places, xerr=spread, fmt=shape, color=colour, label=label,
                       capsize=2.5, linewidth=1.2)  # fmt: skip
-    axes.set_yticks(range(len(methods())), list(methods()))
+    axes.set_yticks(range(len(quartiles)), quartiles.index)
     axes.invert_yaxis()
     axes.set(xscale="log", xlabel="error of the worst component (ulps; below 0.1 drawn at 0.1)")
     axes.axvline(0.5, color="black", linestyle=":", linewidth=1, label="half an ulp")
@@ -232,8 +238,7 @@ def draw_errors(canvas: Canvas, kept: pd.DataFrame) -> None:
 
 def draw_functions(canvas: Canvas, kept: pd.DataFrame) -> None:
     worst = kept.groupby(["function", "method"])["digits"].min().unstack()
-    worst = worst.reindex(index=[name for name in ZOO if name in worst.index])
-    worst = worst.reindex(columns=list(methods()))
+    worst = worst.reindex(index=kept["function"].unique(), columns=methods(kept))
     half = -(-len(worst) // 2)
     axes = canvas.subplots(1, 2)
     for panel, part in zip(axes, (worst.iloc[:half], worst.iloc[half:]), strict=True):
@@ -258,4 +263,5 @@ def draw_rules(canvas: Canvas, partial: pd.DataFrame) -> None:
         panel.axvline(ULPS, color="black", linestyle=":", linewidth=1)
         panel.set(xscale="log", xlabel="worst error (ulps)")
         panel.tick_params(axis="y", labelsize=8)
+        panel.margins(y=0.02)
         panel.invert_yaxis()

@@ -10,7 +10,11 @@ from matplotlib.figure import Figure as Canvas
 from difflab.lab import Figure, Interval, Table, bootstrap_interval, looks
 from difflab.methods import METHODS
 
-# Reading the rows ---------------------------------------------------------------------------------
+PAIRS = {
+    "The ReLU is better than the sigmoid": ("sigmoid", "ReLU"),
+    "Cross-entropy is better than squared error for a softmax": ("squared error", "cross-entropy"),
+}
+"""A claim, and the two settings that it compares: first the one that should err more."""
 
 
 def configured(rows: pd.DataFrame, part: str) -> pd.DataFrame:
@@ -41,6 +45,11 @@ def final_errors(rows: pd.DataFrame) -> pd.DataFrame:
 
 def mean_interval(values: pd.Series, minus: pd.Series | None = None) -> Interval:
     return bootstrap_interval(values, minus=minus, statistic=np.mean)
+
+
+def side_of(errors: pd.DataFrame, setting: str) -> pd.Series:
+    """The mean error by seed of the configurations with an activation or loss."""
+    return errors[[name for name in errors if setting in name.split(", ")]].mean(axis=1)
 
 
 def tables(rows: pd.DataFrame) -> list[Table]:
@@ -102,7 +111,8 @@ def network(sizes: str) -> str:
 
 def figures(rows: pd.DataFrame) -> list[Figure]:
     own, seeds = curves(rows), final_errors(rows).shape[0]
-    time = rows[rows["part"] == "time"]
+    named = rows.assign(network=rows["sizes"].map(network))
+    time, steps = named[named["part"] == "time"], named[named["part"] == "updates"]
     return [
         Figure(
             "learning",
@@ -114,11 +124,12 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
         ),
         Figure(
             "test_accuracy",
-            f"Test accuracy of each of {seeds} seeds (dots) and their mean with a 95 % bootstrap"
-            " interval. Grey lines join equal seeds: equal split, weights and order.",
-            "Dots of test accuracy for four configurations",
-            lambda canvas: draw_accuracy(canvas, 100 - final_errors(rows), mean_interval),
-            (7.5, 4.0),
+            f"Left: test accuracy of each of {seeds} seeds (open), and the mean with a 95 % bootstrap"
+            " interval. Right: how much more the first setting errs than the second on the same seed,"
+            " that is with equal split, weights and order; right of the line it errs more.",
+            "Dots of test accuracy for four configurations, and of two paired differences",
+            lambda canvas: draw_accuracy(canvas, final_errors(rows)),
+            (10.5, 3.6),
         ),
         Figure(
             "learning_rates",
@@ -133,13 +144,15 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
             "Median time of one update by each method, with quartiles, on a logarithmic axis."
             " SymPy takes part only in the smaller network.",
             "Dots of the time per update of each method for two networks",
-            lambda canvas: draw_times(canvas, time.assign(network=time["sizes"].map(network))),
+            lambda canvas: draw_times(canvas, time),
             (10.0, 4.0),
         ),
         Figure(
             "same_training",
             "How far the parameters are from reverse mode's after each update, relative to the way"
-            " they have gone: the largest of all seeds. Equal parameters are drawn at 1e-17.",
+            " they have gone: the largest of all seeds (equal ones are drawn at 1e-17). Forward mode"
+            " and the complex step may hide each other. A jump is a step across a kink of the ReLU:"
+            " Richardson's steps are the widest.",
             "Curves of the difference of the parameters against the number of updates",
             lambda canvas: draw_differences(
                 canvas,
@@ -169,6 +182,8 @@ def draw_curves(canvas: Canvas, own: pd.DataFrame) -> None:
     ticks = [tick for tick in (1, 2, 3, 5, 10, 20, 50) if tick < 100 * own["error"].max()]
     axes[2].set_yticks(ticks, [str(tick) for tick in ticks])
     axes[2].tick_params(axis="y", which="minor", labelleft=False)
+    for panel in axes:
+        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
     handles, names = axes[2].get_legend_handles_labels()
     canvas.legend(handles, names, loc="outside lower center", ncols=2)
 
@@ -182,23 +197,31 @@ def bands(panel: Axes, own: pd.DataFrame, column: str, styles: dict[str, dict[st
         panel.fill_between(low.index, low, high, color=look["color"], alpha=0.15, linewidth=0)
 
 
-def draw_accuracy(
-    canvas: Canvas, accuracy: pd.DataFrame, interval: Callable[[pd.Series], Interval]
-) -> None:
-    axes = canvas.subplots()
-    styles = looks(list(accuracy))
-    places = np.arange(accuracy.shape[1])
-    axes.plot(accuracy.to_numpy().T, places, color="#bbbbbb", linewidth=0.7, linestyle="-")
-    for place, name in zip(places, accuracy, strict=True):
-        look, found = styles[name], interval(accuracy[name])
-        axes.plot(accuracy[name], np.full(len(accuracy), place), look["marker"], alpha=0.6,
-                  color=look["color"])  # fmt: skip
-        axes.errorbar(found.estimate, place - 0.25, capsize=4, fmt="|", markersize=12,
-                      xerr=[[found.estimate - found.low], [found.high - found.estimate]],
-                      color=look["color"])  # fmt: skip
-    axes.set_yticks(places, list(accuracy))
-    axes.set(xlabel="test accuracy (%)", ylim=(len(places) - 0.5, -0.6))
-    axes.grid(axis="y", visible=False)
+def draw_accuracy(canvas: Canvas, errors: pd.DataFrame) -> None:
+    left, right = canvas.subplots(1, 2, width_ratios=(3, 2))
+    strips(left, {name: 100 - errors[name] for name in errors})
+    left.set_xlabel("test accuracy (%)")
+    sides = {
+        f"{worse} − {better}": side_of(errors, worse) - side_of(errors, better)
+        for worse, better in PAIRS.values()
+    }
+    strips(right, {name.replace(" − ", "\n− "): values for name, values in sides.items()})
+    right.axvline(0, color="black", linewidth=1, linestyle="-")
+    right.set_xlabel("test error, paired difference (points)")
+
+
+def strips(panel: Axes, values: dict[str, pd.Series]) -> None:
+    """A line of dots for each name, with mean and interval above it."""
+    for place, (name, look) in enumerate(looks(values).items()):
+        found = mean_interval(values[name])
+        spread = [[found.estimate - found.low], [found.high - found.estimate]]
+        panel.plot(values[name], np.full(len(values[name]), place), look["marker"],
+                   fillstyle="none", color=look["color"])  # fmt: skip
+        panel.errorbar(found.estimate, place - 0.3, xerr=spread, fmt=look["marker"], capsize=4,
+                       color=look["color"])  # fmt: skip
+    panel.set_yticks(range(len(values)), list(values))
+    panel.set_ylim(len(values) - 0.5, -0.7)
+    panel.grid(axis="y", visible=False)
 
 
 def draw_rates(canvas: Canvas, own: pd.DataFrame, chosen: pd.Series) -> None:
@@ -230,7 +253,7 @@ def draw_times(canvas: Canvas, time: pd.DataFrame) -> None:
             panel.annotate(f"  × {ratio:.3g}", (at, method), va="center", fontsize=9)
         panel.set(title=f"{name}: {part['parameters'].max():.0f} parameters", xscale="log",
                   xlabel="time of an update (ms); × reverse mode's")  # fmt: skip
-        panel.set_xlim(ms["low_seconds"].min() / 2, ms["high_seconds"].max() * 8)
+        panel.set_xlim(ms["low_seconds"].min() / 2, ms["high_seconds"].max() * 10)
         panel.invert_yaxis()
 
 
@@ -245,6 +268,7 @@ def draw_differences(canvas: Canvas, own: pd.DataFrame) -> None:
     panels[0].set_ylabel("parameters apart (relative)")
     shown = {}
     for panel in panels:
+        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
         handles, names = panel.get_legend_handles_labels()
         shown |= dict(zip(names, handles, strict=True))
     canvas.legend(shown.values(), shown.keys(), loc="outside lower center", ncols=4)

@@ -31,8 +31,6 @@ class Example:
         return trace(self.f, *self.point)
 
 
-# The page -----------------------------------------------------------------------------------------
-
 RULES = """
 - *add* distributes: every operand of a sum gets the whole gradient (a minus turns its sign);
 - *multiply* swaps: each operand gets the gradient times the other operand;
@@ -53,10 +51,10 @@ def picture(name: str, example: Example) -> Picture:
     )
 
 
-def sections(rows: pd.DataFrame) -> list[Section]:
+def sections(rows: pd.DataFrame, examples: Mapping[str, Example]) -> list[Section]:
     shown = [Section("The four rules", [RULES])]
     for name, own in rows.groupby("example", sort=False):
-        example, parts = EXAMPLES[name], dict(list(own.groupby("part")))
+        example, parts = examples[name], dict(list(own.groupby("part")))
         drawn = [] if name == "lecture_graph" else [picture(name, example)]
         steps = [f"- {row.rule}: {row.text}." for row in parts["step"].itertuples()]
         slopes = [f"d/d{row.name_} = {row.text}" for row in renamed(parts["symbolic"])]
@@ -116,6 +114,6 @@ def published_table(part: pd.DataFrame) -> Table:
     return Table(
         "Published figures",
         f"{int(agrees.sum())} of {len(part)} figures agree to all decimals that are printed"
-        f" (or within {ULPS:.0f} ulps, where those are more than a float holds).",
+        " (or up to rounding, where those are more than a float holds).",
         frame.assign(here=here, agrees=agrees.to_list()),
     )

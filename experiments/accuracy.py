@@ -169,16 +169,18 @@ def within_ulps(kept: pd.DataFrame) -> Finding:
     close = own["ulps_max"] <= ULPS
     interval = proportion_interval(int(close.sum()), len(close))
     ordinary = close[own["kind"] == "ordinary"]
-    far = own[~(own["ulps_max"] <= 1e3)]
+    far = own[(own["outcome"] == "number") & (own["ulps_max"] > 1e3)]
     names = ", ".join(far["function"].unique())
+    none = int((own["outcome"] == "not finite").sum())
     return Finding(
-        claim=f"Automatic differentiation is accurate to working precision: within {ULPS:.0f} ulps",
+        claim=f"Automatic differentiation is accurate to working precision: within {ULPS:.0f} ulps"
+        " at 95 % of all points",
         source=SURVEY,
         verdict=verdict_from_interval(interval, above=0.95),
         evidence=f"reverse mode is within {ULPS:.0f} ulps at {close.sum()} of {len(close)} points"
-        f" ({ordinary.sum()} of {len(ordinary)} ordinary ones); it is off by more than 1000 ulps at"
-        f" {len(far)} points, where the function's own formula or its derivative cancels or"
-        f" overflows: {names}",
+        f" ({ordinary.sum()} of {len(ordinary)} ordinary ones). At {none} points the function's"
+        f" formula over- or underflows, and the result is no number; at {len(far)} it is off by more"
+        f" than 1000 ulps, where terms of the formula, or of its derivative, cancel: {names}",
         n=len(close),
         interval=interval,
     )

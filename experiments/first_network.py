@@ -8,12 +8,14 @@ its own learning rate, are compared by seed; and the same updates are made by ev
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from _first_network_page import (
+    PAIRS,
     figures,
     final_errors,
     last_updates,
@@ -43,8 +45,8 @@ Array = np.ndarray
 Parameters = list[dict[str, Array]]
 LECTURE = "lecture: neural networks"
 HIDDEN, BATCH = 32, 32
-RATES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
-ACTIVATIONS = {"relu": relu, "sigmoid": sigmoid}
+RATES = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
+ACTIVATIONS = {"ReLU": relu, "sigmoid": sigmoid}
 LOSSES = {
     "cross-entropy": lambda a, y: -np.mean(np.sum(y * log_softmax(a), axis=1)),
     "squared error": lambda a, y: np.mean(np.sum((softmax(a) - y) ** 2, axis=1)) / 2,
@@ -94,7 +96,7 @@ def initial(rng: np.random.Generator, sizes: list[int]) -> Parameters:
     """Normal weights of variance 2 / (inputs + outputs), after Glorot & Bengio 2010."""
     return [
         {"weights": rng.normal(scale=np.sqrt(2 / (m + n)), size=(m, n)), "bias": np.zeros(n)}
-        for m, n in zip(sizes, sizes[1:], strict=False)
+        for m, n in itertools.pairwise(sizes)
     ]
 
 
@@ -184,7 +186,7 @@ def updates(case: Case) -> Iterator[Row]:
     at = dict.fromkeys(names, start)
     for count in range(1, case["updates"] + 1):
         for name in names:
-            at[name] = stepper("relu", "cross-entropy", name)(at[name], x, y, 0.3)
+            at[name] = stepper("ReLU", "cross-entropy", name)(at[name], x, y, 0.3)
         gone = distance(at["reverse"], start)
         for name in names:
             yield {
@@ -204,7 +206,7 @@ def times(case: Case) -> Iterator[Row]:
     """The time of one update by every method, side by side."""
     start, x, y = small_problem(case["sizes"], case["batch"], 0)
     names = methods_for(case["sizes"])
-    steppers = {name: stepper.__wrapped__("relu", "cross-entropy", name) for name in names}
+    steppers = {name: stepper.__wrapped__("ReLU", "cross-entropy", name) for name in names}
     calls = {name: functools.partial(step, start, x, y, 0.3) for name, step in steppers.items()}
     table = interleave(calls, baseline="reverse", rounds=case["rounds"])
     count = sum(p.size for layer in start for p in layer.values())
@@ -217,14 +219,8 @@ def times(case: Case) -> Iterator[Row]:
 
 def findings(rows: pd.DataFrame) -> list[Finding]:
     errors = final_errors(rows)
-    pairs = {
-        "The ReLU is better than the sigmoid": ("activation", "sigmoid", "relu"),
-        "Cross-entropy is better than squared error for a softmax": (
-            "loss", "squared error", "cross-entropy",
-        ),
-    }  # fmt: skip
     return [
-        *[compared(claim, errors, worse, better) for claim, (_, worse, better) in pairs.items()],
+        *[compared(claim, errors, *sides) for claim, sides in PAIRS.items()],
         same_training(rows),
         fraction_of_the_cost(rows),
     ]

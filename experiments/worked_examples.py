@@ -11,6 +11,8 @@ from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
+from _worked_examples_page import Example, picture
+from _worked_examples_page import sections as all_sections
 
 from difflab import sigmoid
 from difflab.accuracy.compare import compare
@@ -189,6 +191,13 @@ def against_print(example: Example, traces: list[list[Row]]) -> Iterator[Row]:
             kind = quantity.removesuffix("s")
             yield {"part": "published", "name": name, "quantity": kind, "figure": figure,
                    "value": found, "agrees": agrees}  # fmt: skip
+
+
+# The page -----------------------------------------------------------------------------------------
+
+
+def sections(rows: pd.DataFrame) -> list[Section]:
+    return all_sections(rows, EXAMPLES)
 
 
 def figures(rows: pd.DataFrame) -> list[Picture]:
