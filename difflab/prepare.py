@@ -39,6 +39,8 @@ Function = Callable[..., Any]
 Argnums = int | Sequence[int]
 Finish = Callable[[list[Any]], Any]
 ENGINES = ("numpy",)
+FEW = 64
+"""Entries up to which captured lists and dicts are watched."""
 VARIANTS = 64
 """How many programs of one signature (ways through the guards) are kept."""
 
@@ -77,8 +79,10 @@ def _with_guards(run: Callable[..., list[Any]] | None, graph: Graph) -> Callable
 
 
 def captured_by(f: Function) -> list[Any]:
-    """The objects that a function reads from its closure and globals, to notice when they are
-    replaced.
+    """The objects that a function reads besides its arguments, to notice when they are replaced.
+
+    That is its closure, the globals it names and the attributes of the object it is a method of;
+    of small lists and dicts among them, the entries as well.
     """
     if isinstance(f, Operator):
         return captured_by(f.f)
@@ -92,7 +96,15 @@ def captured_by(f: Function) -> list[Any]:
             found.append(cell.cell_contents)
         except ValueError:  # a cell that is not filled yet
             found.append(None)
+    found += getattr(getattr(f, "__self__", None), "__dict__", {}).values()
+    for captured in tuple(found):
+        if type(captured) in (list, dict) and len(captured) <= FEW:
+            found += captured.values() if type(captured) is dict else captured
     return found
+
+
+def _unchanged(now: list[Any], before: list[Any]) -> bool:
+    return len(now) == len(before) and all(map(operator.is_, now, before))
 
 
 class Operator:
@@ -126,7 +138,7 @@ class Operator:
                 return self._inlined(signature, arrays)
         captured = captured_by(self.f)
         for prepared in self.programs.get(signature, ()):
-            if not all(map(operator.is_, captured, prepared.captured)):
+            if not _unchanged(captured, prepared.captured):
                 continue
             try:
                 outputs = _silent.copy().run(prepared.run, *arrays)

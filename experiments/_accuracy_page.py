@@ -99,9 +99,9 @@ def kinks(rows: pd.DataFrame) -> Table:
     names = ", ".join(own["at"].unique())
     return Table(
         "At kinks",
-        f"What each method says at {own['at'].nunique()} points where no derivative exists. A number"
-        " is no warning; only the enclosure knows, and carries the one-sided derivatives. The"
-        f" points: {names}.",
+        f"What each method says at {own['at'].nunique()} points where no derivative exists. A"
+        " number is no warning; only the enclosure knows, and carries the one-sided derivatives."
+        f" The points: {names}.",
         counts.reindex(columns=["number", "not finite", "refused"], fill_value=0),
     )
 
@@ -167,8 +167,9 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
             "errors",
             "Truncation and rounding apart, at ordinary points: the median error with its"
             " quartiles of each method's formula evaluated exactly (diamonds), and of the method"
-            " as it is computed (circles). What the circle adds to the diamond is rounding. Richardson"
-            " extrapolation, which chooses by errors, and the complex step have no such formula.",
+            " as it is computed (circles). What the circle adds to the diamond is rounding."
+            " Richardson extrapolation, which chooses by errors, and the complex step have no such"
+            " formula.",
             "Truncation error and whole error of each method in ulps on a logarithmic axis",
             lambda canvas: draw_errors(canvas, kept),
             (8.0, 4.6),

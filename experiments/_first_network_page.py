@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
+from matplotlib.ticker import MaxNLocator
 
 from difflab.lab import Figure, Interval, Table, bootstrap_interval, looks
 from difflab.methods import METHODS
@@ -124,9 +125,10 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
         ),
         Figure(
             "test_accuracy",
-            f"Left: test accuracy of each of {seeds} seeds (open), and the mean with a 95 % bootstrap"
-            " interval. Right: how much more the first setting errs than the second on the same seed,"
-            " that is with equal split, weights and order; right of the line it errs more.",
+            f"Left: test accuracy of each of {seeds} seeds (open), and the mean with a 95 %"
+            " bootstrap interval. Right: how much more the first setting errs than the second on the"
+            " same seed, that is with equal split, weights and order; right of the line it errs"
+            " more.",
             "Dots of test accuracy for four configurations, and of two paired differences",
             lambda canvas: draw_accuracy(canvas, final_errors(rows)),
             (10.5, 3.6),
@@ -150,14 +152,11 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
         Figure(
             "same_training",
             "How far the parameters are from reverse mode's after each update, relative to the way"
-            " they have gone: the largest of all seeds (equal ones are drawn at 1e-17). Forward mode"
-            " and the complex step may hide each other. A jump is a step across a kink of the ReLU:"
-            " Richardson's steps are the widest.",
+            " they have gone: the largest of all seeds (equal ones are drawn at 1e-17). Forward"
+            " mode and the complex step may hide each other. A jump is a stencil that reaches across"
+            " a kink of the ReLU: Richardson's reaches farthest.",
             "Curves of the difference of the parameters against the number of updates",
-            lambda canvas: draw_differences(
-                canvas,
-                rows[rows["part"] == "updates"].assign(network=lambda f: f["sizes"].map(network)),
-            ),
+            lambda canvas: draw_differences(canvas, steps),
             (10.0, 4.4),
         ),
     ]

@@ -179,8 +179,8 @@ def within_ulps(kept: pd.DataFrame) -> Finding:
         verdict=verdict_from_interval(interval, above=0.95),
         evidence=f"reverse mode is within {ULPS:.0f} ulps at {close.sum()} of {len(close)} points"
         f" ({ordinary.sum()} of {len(ordinary)} ordinary ones). At {none} points the function's"
-        f" formula over- or underflows, and the result is no number; at {len(far)} it is off by more"
-        f" than 1000 ulps, where terms of the formula, or of its derivative, cancel: {names}",
+        f" formula over- or underflows, and the result is no number; at {len(far)} it is off by"
+        f" more than 1000 ulps, where terms of the formula, or of its derivative, cancel: {names}",
         n=len(close),
         interval=interval,
     )

@@ -189,11 +189,8 @@ def updates(case: Case) -> Iterator[Row]:
             at[name] = stepper("ReLU", "cross-entropy", name)(at[name], x, y, 0.3)
         gone = distance(at["reverse"], start)
         for name in names:
-            yield {
-                "method": name,
-                "update": count,
-                "apart": distance(at[name], at["reverse"]) / gone,
-            }
+            apart = distance(at[name], at["reverse"]) / gone
+            yield {"method": name, "update": count, "apart": apart}
 
 
 def distance(left: Parameters, right: Parameters) -> float:
@@ -267,9 +264,8 @@ def same_training(rows: pd.DataFrame) -> Finding:
 def fraction_of_the_cost(rows: pd.DataFrame) -> Finding:
     own = rows[(rows["part"] == "time") & (rows["parameters"] == rows["parameters"].max())]
     others = own[~own["method"].str.startswith("reverse")]
-    nearest, farthest = (
-        others.loc[pick] for pick in (others["ratio"].idxmin(), others["ratio"].idxmax())
-    )
+    nearest = others.loc[others["ratio"].idxmin()]
+    farthest = others.loc[others["ratio"].idxmax()]
     interval = Interval(
         nearest["ratio"], nearest["ratio_low"], nearest["ratio_high"], int(nearest["rounds"])
     )

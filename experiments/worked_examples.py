@@ -26,6 +26,7 @@ from difflab.lab import (
     Picture,
     Preset,
     Row,
+    Section,
     grid,
     main,
 )
