@@ -126,9 +126,9 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
         Figure(
             "test_accuracy",
             f"Left: test accuracy of each of {seeds} seeds (open), and the mean with a 95 %"
-            " bootstrap interval. Right: how much more the first setting errs than the second on the"
-            " same seed, that is with equal split, weights and order; right of the line it errs"
-            " more.",
+            " bootstrap interval. Right: how much more the first setting errs than the second on"
+            " the same seed, that is with equal split, weights and order; right of the line it"
+            " errs more.",
             "Dots of test accuracy for four configurations, and of two paired differences",
             lambda canvas: draw_accuracy(canvas, final_errors(rows)),
             (10.5, 3.6),
@@ -153,8 +153,8 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
             "same_training",
             "How far the parameters are from reverse mode's after each update, relative to the way"
             " they have gone: the largest of all seeds (equal ones are drawn at 1e-17). Forward"
-            " mode and the complex step may hide each other. A jump is a stencil that reaches across"
-            " a kink of the ReLU: Richardson's reaches farthest.",
+            " mode and the complex step may hide each other. A jump is a stencil that reaches"
+            " across a kink of the ReLU: Richardson's reaches farthest.",
             "Curves of the difference of the parameters against the number of updates",
             lambda canvas: draw_differences(canvas, steps),
             (10.0, 4.4),

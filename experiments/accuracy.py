@@ -42,12 +42,12 @@ from difflab.operators import Jacobian
 SURVEY = "Baydin et al. 2018, Automatic differentiation in machine learning"
 WRITTEN_OUT = 10**9
 """SymPy is not tried on a function of more operations than this, written out as an expression."""
-MOST = {"central (order 4)": 4, "central (order 8)": 8}
 
 
-def methods() -> dict[str, Method]:
+def methods(orders: list[int]) -> dict[str, Method]:
     """The named methods, and central differences of higher orders."""
-    return dict(METHODS) | {name: Numerical("central", order) for name, order in MOST.items()}
+    higher = {f"central (order {order})": Numerical("central", order) for order in orders}
+    return dict(METHODS) | higher
 
 
 # Measuring ----------------------------------------------------------------------------------------
@@ -56,10 +56,11 @@ def methods() -> dict[str, Method]:
 def cases(preset: Preset) -> list[Case]:
     every = preset.choose(smoke=12, quick=1, full=1)
     kinds = preset.choose(smoke=["float64"], quick=["float64"], full=["float64", "float32"])
+    orders = preset.choose(smoke=[], quick=[], full=[4, 8])
     samples = preset.choose(smoke=300, quick=1000, full=20_000)
     rules = [row.name for row in POINTWISE if is_gradable(row)][::every]
     return [
-        *grid(function=list(ZOO)[::every], dtype=kinds),
+        *grid(function=list(ZOO)[::every], dtype=kinds, orders=[orders]),
         *grid(rule=rules, samples=[samples]),
     ]
 
@@ -77,7 +78,7 @@ def measure(case: Case, rng: np.random.Generator) -> Iterator[Row]:
         enclosure = truth(entry.f, *args, argnums=float_arguments(args))
         about = {"point": number, "kind": point.kind, "note": point.note}
         about |= about_point(entry.f, args, enclosure, point)
-        for name, method in methods().items():
+        for name, method in methods(case["orders"]).items():
             refused = name == "symbolic" and about["written_out"] > WRITTEN_OUT
             outcome = {"outcome": "refused"} if refused else held(entry.f, args, method, enclosure)
             yield about | {"method": name} | outcome
