@@ -15,11 +15,11 @@ several threads and inside themselves.
 >>> print(program.source)
 def program(x0):
     b0, = buffers = take()
-    v1 = sin(x0, b0)
-    v3 = multiply(v1, c2, b0)
-    v4 = add_reduce(v3, (-1,), None, None)
+    v0 = sin(x0, b0)
+    v1 = multiply(v0, c0, b0)
+    v2 = add_reduce(v1, (-1,), None, None)
     give(buffers)
-    return [v4[()]]
+    return [v2[()]]
 """
 
 from __future__ import annotations
@@ -194,17 +194,27 @@ class _Writer:
     # -- plain floats ------------------------------------------------------------------------------
 
     def _scalar_lines(self, nodes: Sequence[Expr]) -> None:
-        for i, node in enumerate(nodes):
-            if node.primitive is CONSTANT:
-                self.names[node] = f"c{i}"
-                self.bound[f"c{i}"] = node.value.item()
-            elif node.operands:
-                self.names[node] = f"v{i}"
-                self.lines.append(f"v{i} = {self._scalar_source(node)}")
+        for node in nodes:
+            if node.operands:
+                source = self._scalar_source(node)
+                name = self.names[node] = f"v{len(self.lines)}"
+                self.lines.append(f"{name} = {source}")
+
+    def _name(self, node: Expr) -> str:
+        """The name of a value; a constant is bound where it is first used, so that names do not
+        depend on how old it is.
+        """
+        if node not in self.names:
+            self._bind(node, node.value.item() if self.scalar else node.value[()])
+        return self.names[node]
+
+    def _bind(self, node: Expr, value: Any) -> None:
+        name = self.names[node] = f"c{len(self.bound)}"
+        self.bound[name] = value
 
     def _scalar_source(self, node: Expr) -> str:
         params = {name: repr(value) for name, value in node.params}
-        return str(node.primitive.scalar).format(*[self.names[x] for x in node.operands], **params)
+        return str(node.primitive.scalar).format(*[self._name(x) for x in node.operands], **params)
 
     # -- arrays ------------------------------------------------------------------------------------
 
@@ -260,45 +270,38 @@ class _Writer:
                 memory.buffer = None
 
     def _array_line(self, i: int, node: Expr) -> None:
-        if node.primitive is CONSTANT:
-            self.names[node] = f"c{i}"
-            self.bound[f"c{i}"] = node.value if node.shape else node.value[()]
-            return
         if not node.operands:
             return
-        name = self.names[node] = f"v{i}"
         if node.primitive.name in ("expand", "reshape") and self._is_constant(node.operands[0]):
-            self.names[node] = f"c{i}"
-            self.bound[f"c{i}"] = node.primitive.evaluate(
-                self._bound_value(node.operands[0]), **dict(node.params)
-            )
+            value = self.bound[self._name(node.operands[0])]
+            self._bind(node, node.primitive.evaluate(value, **dict(node.params)))
             return
         if self._left_to_numpy(node):
-            self.names[node] = self.names[node.operands[0]]
+            self.names[node] = self._name(node.operands[0])
             return
         if node in self.merged:
             return
         if node in self.in_place:
             target, placed = self.in_place[node]
             index = _index_source(dict(placed.params)["index"])
-            name = self.names[node] = self.names[target]
-            self.lines.append(f"{name}[{index}] += {self.names[placed.operands[0]]}")
+            name = self.names[node] = self._name(target)
+            self.lines.append(f"{name}[{index}] += {self._name(placed.operands[0])}")
             return
+        name = f"v{len(self.lines)}"
         if node.primitive.name == "place":
             self._placed(i, node, name)
-            return
-        if not node.shape and _is_operator(node.primitive):
+        elif not node.shape and _is_operator(node.primitive):
             self.lines.append(f"{name} = {self._scalar_source(node)}")
-            return
-        out = self._out(i, node) if "{out}" in node.primitive.emit else None
-        self.lines.append(f"{name} = {self._array_source(node, out)}")
+        else:
+            out = self._out(i, node) if "{out}" in node.primitive.emit else None
+            self.lines.append(f"{name} = {self._array_source(node, out)}")
+        self.names[node] = name
 
     def _is_constant(self, node: Expr) -> bool:
         """Whether a node is a number, or one repeated: made once, when the program is."""
-        return self.names[node] in self.bound and (node.primitive is not CONSTANT or not node.shape)
-
-    def _bound_value(self, node: Expr) -> Any:
-        return self.bound[self.names[node]]
+        if node.primitive is CONSTANT:
+            return not node.shape
+        return self.names.get(node) in self.bound
 
     def _left_to_numpy(self, node: Expr) -> bool:
         """Whether NumPy's own broadcasting does the node's work wherever it is used."""
@@ -345,7 +348,7 @@ class _Writer:
         return f"b{memory.buffer}"
 
     def _array_source(self, node: Expr, out: str | None) -> str:
-        names = [self.names[x] for x in node.operands]
+        names = [self._name(x) for x in node.operands]
         params = {name: repr(value) for name, value in node.params}
         if "index" in params:
             params["index"] = _index_source(dict(node.params)["index"])
@@ -364,7 +367,7 @@ class _Writer:
             self.lines.append(f"{name} = zeros({node.shape}, {node.dtype})")
         else:
             self.lines += [f"{name} = {out}", f"{name}.fill(0)"]
-        self.lines.append(f"{name}[{index}] = {self.names[node.operands[0]]}")
+        self.lines.append(f"{name}[{index}] = {self._name(node.operands[0])}")
 
     # -- the function ------------------------------------------------------------------------------
 
@@ -373,7 +376,7 @@ class _Writer:
         seen: set[int] = set()
         found = []
         for out in wanted:
-            name = self.names[out]
+            name = self._name(out)
             if self.scalar:
                 found.append(f"{'float64' if out.dtype.kind == 'f' else 'bool_'}({name})")
                 continue
