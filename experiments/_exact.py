@@ -54,34 +54,37 @@ def value_ulps(graph: Graph, arrays: Sequence[Any], values: Sequence[Any], bits:
 
 
 def agrees_with_limit(graph: Graph, arrays: Sequence[Any], enclosure: Enclosure) -> bool:
-    """Whether (f(x + h) - f(x - h)) / 2h, computed exactly for a tiny h, is the enclosed truth."""
-    with precision(EVERY_BIT):
-        step = arb(2) ** -STEP_BITS
-    truths = iter(block for block, _ in _blocks(enclosure))
+    """Whether (f(x + h) - f(x)) / h, computed exactly for tiny h of either sign, is the truth."""
+    truths = iter(enclosure.balls)
     floats = [i for i, x in enumerate(graph.inputs) if x.dtype.kind == "f"]
-    for out in range(len(graph.outputs)):
+    here = _moved(graph, arrays, None, 0)
+    for out, middle in enumerate(here):
         for i in floats:
-            block = next(truths).reshape(graph.outputs[out].shape + graph.inputs[i].shape)
+            block = next(truths).reshape(middle.shape + graph.inputs[i].shape)
             for index in np.ndindex(graph.inputs[i].shape):
-                ahead, behind = (_shifted(graph, arrays, i, index, s)[out] for s in (step, -step))
-                for a, b, truth in zip(
-                    ahead.flat, behind.flat, block[(..., *index)].flat, strict=True
-                ):
-                    with precision(LIMIT_BITS):
-                        off = abs((a - b) / (2 * step) - truth)
-                        if not off <= abs(truth) * arb(2) ** -AGREED_BITS + arb(2) ** -1200:
-                            return False
+                for sign in (-1, 1):
+                    moved = _moved(graph, arrays, (i, index), sign)[out]
+                    triples = zip(moved.flat, middle.flat, block[(..., *index)].flat, strict=True)
+                    if not all(_is_slope(y, x, sign, truth) for y, x, truth in triples):
+                        return False
     return True
 
 
-def _shifted(
-    graph: Graph, arrays: Sequence[Any], i: int, index: tuple[int, ...], step: arb
-) -> list[Any]:
+def _moved(graph: Graph, arrays: Sequence[Any], at: Any, sign: int) -> list[Any]:
+    """The function's values as balls, one component moved by the step."""
     known = dict(zip(graph.inputs, map(exact, arrays), strict=True))
-    with precision(EVERY_BIT):
-        known[graph.inputs[i]][index] += step
+    if at is not None:
+        i, index = at
+        with precision(EVERY_BIT):
+            known[graph.inputs[i]][index] += sign * arb(2) ** -STEP_BITS
     enclose_nodes(graph.outputs, known, LIMIT_BITS)
     return [known[out] for out in graph.outputs]
+
+
+def _is_slope(moved: arb, middle: arb, sign: int, truth: arb) -> bool:
+    with precision(LIMIT_BITS):
+        off = abs((moved - middle) * sign * arb(2) ** STEP_BITS - truth)
+        return bool(off <= abs(truth) * arb(2) ** -AGREED_BITS + arb(2) ** -1200)
 
 
 def _blocks(enclosure: Enclosure) -> list[tuple[Any, np.dtype[Any]]]:

@@ -51,6 +51,8 @@ LOSSES = {
     "cross-entropy": lambda a, y: -np.mean(np.sum(y * log_softmax(a), axis=1)),
     "squared error": lambda a, y: np.mean(np.sum((softmax(a) - y) ** 2, axis=1)) / 2,
 }
+LOGGED = (1, 2, 3, 4, 5, 6, 8, 10, 12, 14, 16, 18, 20, 25)
+"""The epochs after which a training run is looked at."""
 SAME = 1e-5
 """Parameters this close, relative to the way they have gone, count as the same training."""
 
@@ -117,13 +119,14 @@ def cases(preset: Preset) -> list[Case]:
     rates = preset.choose(smoke=[0.3, 1.0], quick=RATES, full=RATES)
     tuning = range(preset.choose(smoke=1, quick=2, full=4))
     hidden = preset.choose(smoke=4, quick=8, full=HIDDEN)
+    count = preset.choose(smoke=2, quick=10, full=20)
     chosen = {"activation": ACTIVATIONS, "loss": LOSSES, "rate": rates, "epochs": [epochs]}
     smallest = preset.choose(smoke=[4, 1, 2], quick=[4, 3, 2], full=[4, 3, 2])
     nets = [{"sizes": [64, hidden, 10], "batch": BATCH}, {"sizes": smallest, "batch": 4}]
     return [
         *grid(part=["tuning"], **chosen, seed=tuning),
         *grid(part=["training"], **chosen, seed=preset.seeds),
-        *[{"part": "updates", **net, "updates": 10, "seed": seed}
+        *[{"part": "updates", **net, "updates": count, "seed": seed}
           for net in nets for seed in preset.seeds],
         *[{"part": "time", **net, "rounds": preset.choose(smoke=1, quick=9, full=15)}
           for net in nets],
@@ -154,7 +157,7 @@ def train(case: Case) -> Iterator[Row]:
             parameters = update(parameters, x[batch], y[batch], case["rate"])
         scores = forward(parameters, x[held], ACTIVATIONS[case["activation"]])
         wrong = np.argmax(scores, axis=1) != np.argmax(y[held], axis=1)
-        if case["part"] == "training" or epoch == case["epochs"]:
+        if epoch == case["epochs"] or (case["part"] == "training" and epoch in LOGGED):
             yield {
                 "epoch": epoch,
                 "train_loss": float(loss(parameters, x[kept], y[kept])),
