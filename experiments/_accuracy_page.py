@@ -187,7 +187,7 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
             "rules",
             f"The worst error of each of {len(partial)} partial derivatives over all exponents of"
             f" its domain, on a logarithmic axis; the dotted line is at {ULPS:.0f} ulps. Errors"
-            " below 0.1 ulps are drawn at 0.1.",
+            " below 0.1 ulps are drawn at 0.1; an arrow stands for a result that is no number.",
             "Dots of the largest error in ulps of every rule",
             lambda canvas: draw_rules(canvas, partial),
             (9.0, 6.5),
@@ -261,8 +261,10 @@ def draw_rules(canvas: Canvas, partial: pd.DataFrame) -> None:
     axes = canvas.subplots(1, 2, sharex=True)
     for panel, part in zip(axes, (ordered.iloc[:half], ordered.iloc[half:]), strict=True):
         panel.plot(part["max_ulps"].clip(lower=0.1), part["name"], "o", color="#0072B2")
+        none = part[np.isinf(part["max_ulps"])]
+        panel.plot(np.full(len(none), 30.0), none["name"], ">", color=NO_NUMBER)
         panel.axvline(ULPS, color="black", linestyle=":", linewidth=1)
-        panel.set(xscale="log", xlabel="worst error (ulps)")
+        panel.set(xscale="log", xlim=(0.08, 40), xlabel="worst error (ulps)")
         panel.tick_params(axis="y", labelsize=8)
         panel.margins(y=0.02)
         panel.invert_yaxis()

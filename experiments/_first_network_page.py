@@ -246,10 +246,9 @@ def draw_times(canvas: Canvas, time: pd.DataFrame) -> None:
         ms = 1e3 * part[["low_seconds", "seconds", "high_seconds"]]
         spread = [ms["seconds"] - ms["low_seconds"], ms["high_seconds"] - ms["seconds"]]
         panel.errorbar(ms["seconds"], part["method"], xerr=spread, fmt="o", capsize=3)
-        for at, method, ratio in zip(
-            ms["high_seconds"], part["method"], part["ratio"], strict=True
-        ):
-            panel.annotate(f"  × {ratio:.3g}", (at, method), va="center", fontsize=9)
+        for at, row in zip(ms["high_seconds"], part.itertuples(), strict=True):
+            ratio = f"{row.ratio:,.0f}" if row.ratio >= 100 else f"{row.ratio:.3g}"
+            panel.annotate(f"  × {ratio}", (at, row.method), va="center", fontsize=9)
         panel.set(title=f"{name}: {part['parameters'].max():.0f} parameters", xscale="log",
                   xlabel="time of an update (ms); × reverse mode's")  # fmt: skip
         panel.set_xlim(ms["low_seconds"].min() / 2, ms["high_seconds"].max() * 10)

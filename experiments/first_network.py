@@ -119,7 +119,7 @@ def cases(preset: Preset) -> list[Case]:
     rates = preset.choose(smoke=[0.3, 1.0], quick=RATES, full=RATES)
     tuning = range(preset.choose(smoke=1, quick=2, full=4))
     hidden = preset.choose(smoke=4, quick=8, full=HIDDEN)
-    count = preset.choose(smoke=2, quick=10, full=20)
+    count = preset.choose(smoke=2, quick=10, full=10)
     chosen = {"activation": ACTIVATIONS, "loss": LOSSES, "rate": rates, "epochs": [epochs]}
     smallest = preset.choose(smoke=[4, 1, 2], quick=[4, 3, 2], full=[4, 3, 2])
     nets = [{"sizes": [64, hidden, 10], "batch": BATCH}, {"sizes": smallest, "batch": 4}]
@@ -278,7 +278,7 @@ def fraction_of_the_cost(rows: pd.DataFrame) -> Finding:
         verdict=verdict_from_interval(interval, above=1 + float(own["noise"].max())),
         evidence=f"with {nearest['parameters']:.0f} parameters an update by the next fastest,"
         f" {nearest['method']}, takes {interval} times as long, and by the slowest,"
-        f" {farthest['method']}, {farthest['ratio']:.3g} times",
+        f" {farthest['method']}, {farthest['ratio']:,.0f} times",
         n=interval.n,
         interval=interval,
     )

@@ -232,7 +232,9 @@ POINTWISE: Final[tuple[Primitive, ...]] = (
     # exponentials and logarithms
     elementwise(np.exp, partials=lambda y, x: y, sympy="exp", ball="exp", scalar="exp({0})",
                 latex="e^{{{0}}}"),
-    elementwise(np.exp2, partials=lambda y, x: y * exactly(np.log, 2.0, y), sympy=lambda S, x: 2**x,
+    # By halves of the exponent: the slope is still finite where 2^x is not any more.
+    elementwise(np.exp2, sympy=lambda S, x: 2**x,
+                partials=lambda y, x: np.exp2(0.5 * x) * exactly(np.log, 2.0, y) * np.exp2(0.5 * x),
                 ball=lambda x: 2**x, scalar="exp2({0})", latex="2^{{{0}}}"),
     elementwise(np.expm1, partials=lambda y, x: np.exp(x), sympy=lambda S, x: S.exp(x) - 1,
                 ball="expm1", scalar="expm1({0})"),
