@@ -39,12 +39,13 @@ def phases(operations: int, method: str) -> dict[str, float]:
     derivation = METHODS[method].derive(graph, [0])
     clock.append(time.perf_counter())
     assert derivation.graph is not None
-    program = compiled(derivation.graph)
+    with derivation.timed("compile"):
+        program = compiled(derivation.graph)
     clock.append(time.perf_counter())
     program(0.5)
     clock.append(time.perf_counter())
     names = ("trace", "derive", "compile", "run")
-    return {name: b - a for name, a, b in zip(names, clock, clock[1:], strict=True)}
+    return dict(zip(names, np.diff(clock).tolist(), strict=True))
 
 
 def main() -> None:
