@@ -24,8 +24,8 @@ from typing import Any
 
 import numpy as np
 
+import difflab.ir.numpy_functions  # noqa: F401 (registers how NumPy's functions are spelt)
 from difflab.errors import DifflabError, TraceError
-from difflab.ir import numpy_functions as _spellings  # registers how NumPy's functions are spelt
 from difflab.ir.build import lift
 from difflab.ir.expr import Expr, Graph, Guard, attributed_to, evaluate, placeholder, reachable
 from difflab.ir.protocols import SPELLINGS, TracedArray
@@ -41,7 +41,6 @@ __all__ = [
     "trace",
     "trace_signature",
 ]
-assert _spellings
 
 
 class _Stack(threading.local):

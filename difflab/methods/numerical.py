@@ -173,7 +173,9 @@ class Numerical:
 
         Central and one-sided differences are extrapolated apart over steps h, h/2, h/4, ...; the
         entry with the least estimate wins. The estimate of a central entry includes the jump
-        between the two sides, which vanishes with h where f is smooth and stays at a kink.
+        between the two sides, which vanishes with h where f is smooth and stays at a kink. A
+        one-sided entry speaks for its side alone: at a kink the answer may be the slope of one side,
+        with a small estimate.
         """
         eps = float(np.finfo(x.dtype).eps)
         steps = NP.stack([h * 0.5**level for level in range(LEVELS)])
@@ -206,6 +208,8 @@ class Numerical:
         found = self.blocks(evaluate, x, directions)
         if self.stencil == "richardson":
             return found  # it chooses among such steps anyway
+        if isinstance(x, np.ndarray) and all(np.all(np.isfinite(part)) for part in found):
+            return found  # no step left the domain
         steps = self.steps(x)
         spares = [replace(self, step=_Given(steps * 2.0**-k)) for k in (10, 20, 30)]
         spares += [replace(self, stencil=side) for side in ("forward", "backward")]
