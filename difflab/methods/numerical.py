@@ -174,7 +174,7 @@ class Numerical:
         Central and one-sided differences are extrapolated apart over steps h, h/2, h/4, ...; the
         entry with the least estimate wins. The estimate of a central entry includes the jump
         between the two sides, which vanishes with h where f is smooth and stays at a kink. A
-        one-sided entry speaks for its side alone: at a kink the answer may be the slope of one side,
+        one-sided entry speaks for its side alone: at a kink the answer may be one side's slope,
         with a small estimate.
         """
         eps = float(np.finfo(x.dtype).eps)
