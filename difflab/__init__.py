@@ -26,21 +26,28 @@ from difflab.operators import (
 )
 
 if TYPE_CHECKING:
+    from difflab.accuracy.check import check
     from difflab.accuracy.compare import compare
+    from difflab.accuracy.estimate import estimate
+    from difflab.accuracy.explain import explain
     from difflab.accuracy.truth import truth
     from difflab.interpretations.symbols import from_sympy
     from difflab.methods.symbolic import Symbolic
 
 __all__ = [
-    "METHODS", "Forward", "Numerical", "Reverse", "Symbolic", "compare", "derivative", "erf",
-    "from_sympy", "gradient", "hessian", "hvp", "jacobian", "jvp", "leaky_relu", "log_softmax",
-    "relu", "sigmoid", "softmax", "softplus", "trace", "truth", "value_and_gradient", "vjp",
+    "METHODS", "Forward", "Numerical", "Reverse", "Symbolic", "check", "compare", "derivative",
+    "erf", "estimate", "explain", "from_sympy", "gradient", "hessian", "hvp", "jacobian",
+    "jvp", "leaky_relu", "log_softmax", "relu", "sigmoid", "softmax", "softplus", "trace",
+    "truth", "value_and_gradient", "vjp",
 ]  # fmt: skip
 
 # Imported when first used: SymPy and python-flint are not needed to differentiate.
 _LATER = {
     "Symbolic": "difflab.methods.symbolic",
+    "check": "difflab.accuracy.check",
     "compare": "difflab.accuracy.compare",
+    "estimate": "difflab.accuracy.estimate",
+    "explain": "difflab.accuracy.explain",
     "from_sympy": "difflab.interpretations.symbols",
     "truth": "difflab.accuracy.truth",
 }

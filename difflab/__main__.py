@@ -1,12 +1,14 @@
-"""The command line: ``python -m difflab compare | methods | primitives | run``."""
+"""The command line, ``python -m difflab COMMAND``: compare, check, explain, run and two lists."""
 
 from __future__ import annotations
 
 import argparse
 import csv
+import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, TextIO
 
 from difflab.errors import ArgumentError, DifflabError
@@ -17,6 +19,8 @@ from difflab.methods import METHODS
 EXAMPLES = """examples:
   python -m difflab compare "log(x1) + x1*x2 - sin(x2)" x1=2 x2=5
   python -m difflab compare "sum(tanh(w))" "w=[1, 20]" --methods reverse symbolic
+  python -m difflab check model:loss --at "[1.0, 2.0]" --gradient model:gradient
+  python -m difflab explain "sin(x)/x" x=1e-6 --html out.html
   python -m difflab primitives tanh sigmoid
   python -m difflab run --quick
 """
@@ -75,6 +79,33 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("--plot", metavar="FILE", help="also draw error and time (.png or .svg)")
     compare.set_defaults(run=_compare)
 
+    check = commands.add_parser(
+        "check",
+        help="is this gradient right? (exit code 1 if not)",
+        description="Judge a gradient at a point: correct, rounding, wrong, kink or undecided.",
+    )
+    check.add_argument("function", metavar="MODULE:FUNCTION", help="such as model:loss")
+    check.add_argument(
+        "--at", action="append", required=True, metavar="VALUE",
+        help="an argument: 2.0, '[1.0, 2.0]' or \"{'W': [[1, 2]], 'b': [0]}\"; one --at each",
+    )  # fmt: skip
+    check.add_argument(
+        "--gradient", metavar="MODULE:FUNCTION", help="what to check (default: difflab's own modes)"
+    )
+    check.add_argument("--order", type=int, choices=(1, 2), default=1, help="2: a Hessian")
+    check.add_argument("--csv", metavar="FILE", help="also write the table, a row a component")
+    check.set_defaults(run=_check)
+
+    explain = commands.add_parser(
+        "explain", help="where a formula or its derivative loses digits, and what to write instead"
+    )
+    explain.add_argument("formula", help="as for compare, or MODULE:FUNCTION")
+    explain.add_argument("values", nargs="+", metavar="NAME=VALUE", help="the point: x=2 w=[1,2]")
+    explain.add_argument("--html", metavar="FILE", help="write a page to step through, by keyboard")
+    explain.add_argument("--graph", metavar="FILE", help="draw the graph (.svg or .png)")
+    explain.add_argument("--csv", metavar="FILE", help="also write the table, a row a node")
+    explain.set_defaults(run=_explain)
+
     methods = commands.add_parser("methods", help="list the methods")
     methods.set_defaults(run=_methods)
 
@@ -113,6 +144,65 @@ def _compare(options: argparse.Namespace) -> int:
     if options.plot:
         comparison.plot().savefig(options.plot, dpi=150)
     return 0
+
+
+def _check(options: argparse.Namespace) -> int:
+    from difflab.accuracy.check import check
+    from difflab.accuracy.formula import number
+
+    gradient = _named(options.gradient) if options.gradient else None
+    point = [number(text) for text in options.at]
+    found = check(_named(options.function), *point, gradient=gradient, order=options.order)
+    print(found)
+    if options.csv:
+        found.table.to_csv(options.csv, index=False)
+    return 0 if found.ok else 1
+
+
+def _explain(options: argparse.Namespace) -> int:
+    from difflab.accuracy.explain import explain
+    from difflab.accuracy.formula import assignment, formula
+
+    point = dict(assignment(value) for value in options.values)
+    named = ":" in options.formula  # which no formula has
+    f = _named(options.formula) if named else formula(options.formula, list(point))
+    explanation = explain(f, *point.values())
+    print(explanation)
+    for file in (options.html, options.graph):
+        if file:
+            explanation.save(file)
+    if options.csv:
+        explanation.table.to_csv(options.csv, index=False)
+    return 0
+
+
+def _named(text: str) -> Callable[..., Any]:
+    """The function of ``module:function``; the module is looked for here first, as by python -m.
+
+    A path such as ``models/loss.py:loss`` works as well.
+    """
+    module_name, colon, name = text.rpartition(":")
+    remedy = "write it as module:function, such as model:loss"
+    if not colon or not module_name or not name:
+        raise ArgumentError(f"{text!r} does not name a function", remedy)
+    here = os.getcwd()
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    if module_name.endswith(".py"):
+        path = Path(module_name)
+        sys.path.insert(0, str(path.resolve().parent))
+        module_name = path.stem
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        raise ArgumentError(
+            f"there is no module {error.name!r} here or installed", remedy
+        ) from None
+    found = getattr(module, name, None)
+    if not callable(found):
+        raise ArgumentError(f"{module_name} has no function {name!r}", remedy)
+    function: Callable[..., Any] = found
+    return function
 
 
 def _methods(options: argparse.Namespace) -> int:

@@ -217,8 +217,10 @@ class Operator:
 
         def run(*arrays: Any) -> list[Any]:
             trees: list[Structure] = []
+            derivation.evaluations = -1  # the value itself is not counted
 
             def flat(*points: Any) -> list[Any]:
+                derivation.evaluations += 1
                 rest = iter(points)
                 specs = signature.leaves
                 leaves = [next(rest) if isinstance(spec, Spec) else spec.value for spec in specs]

@@ -15,8 +15,9 @@ import pandas as pd
 from _accuracy_page import BEST, ULPS, figures, graded, smooth, tables, wide
 from _exact import agrees_with_limit, truncation_ulps, value_ulps
 
-from difflab.accuracy.compare import errors, float_arguments, result_of
+from difflab.accuracy.compare import errors, result_of
 from difflab.accuracy.digits import is_gradable, partial_digits
+from difflab.accuracy.subject import float_arguments
 from difflab.accuracy.truth import Enclosure, truth
 from difflab.accuracy.zoo import ZOO, Point, lookup
 from difflab.errors import BudgetError, UnsupportedError

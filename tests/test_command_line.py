@@ -43,6 +43,11 @@ def test_compare_writes_table_and_plot(tmp_path):
         (["compare", "x**2", "x=1", "x=2"], "two values", "once"),
         (["compare", "x**2", "x=1", "--methods", "revers"], "unknown method", "'reverse'"),
         (["compare", "[x, x]", "x=nan"], "not a number", "x=2"),
+        (["check", "nowhere:loss", "--at", "1"], "no module 'nowhere'", "module:function"),
+        (["check", "math:sine", "--at", "1"], "no function 'sine'", "module:function"),
+        (["check", "math", "--at", "1"], "does not name a function", "module:function"),
+        (["check", "math:sin", "--at", "x"], "not a number", "[1.0, 2.0]"),
+        (["explain", "x**2", "x=1", "--html", "out.pdf"], ".pdf", ".html"),
         (["primitives", "tanhh"], "unknown primitive", "'tanh'"),
     ],
 )
@@ -50,6 +55,60 @@ def test_a_wrong_call_says_what_and_how_to_mend_it(arguments, what, remedy, caps
     assert main(arguments) == 2
     text = capsys.readouterr().err
     assert what in text and remedy in text
+
+
+MODEL = """
+import numpy as np
+
+def loss(x):
+    return np.sum(x**3)
+
+def gradient(x):
+    return 3 * x**2
+
+def wrong(x):
+    return -3 * x**2
+
+def weighted(w, b):
+    return np.sum(w["a"] ** 2) * b
+"""
+
+
+@pytest.fixture
+def model(tmp_path, monkeypatch):
+    """A folder with the user's module, from which the command is run."""
+    (tmp_path / "users_model.py").write_text(MODEL)
+    monkeypatch.chdir(tmp_path)
+    yield "users_model"
+    sys.modules.pop("users_model", None)
+
+
+def test_check_tells_right_from_wrong(model, capsys, tmp_path):
+    arguments = ["check", f"{model}:loss", "--at", "[1.0, 2.0]"]
+    assert main([*arguments, "--gradient", f"{model}:gradient"]) == 0
+    assert "correct: the gradient of loss is right" in capsys.readouterr().out
+    table = tmp_path / "table.csv"
+    assert main([*arguments, "--gradient", f"{model}:wrong", "--csv", str(table)]) == 1
+    text = capsys.readouterr().out
+    assert "wrong: the gradient of loss" in text and "have the wrong sign" in text
+    with table.open() as file:
+        assert [row["verdict"] for row in csv.DictReader(file)] == ["wrong", "wrong"]
+
+
+def test_check_takes_files_trees_and_several_arguments(model, capsys):
+    assert main(["check", f"{model}.py:weighted", "--at", "{'a': [1, 2]}", "--at", "3"]) == 0
+    assert "in all 3 components" in capsys.readouterr().out
+    assert main(["check", f"{model}:loss", "--at", "[1.0]", "--order", "2"]) == 0
+    assert "Hessian" in capsys.readouterr().out
+
+
+def test_explain_prints_and_writes_a_page(model, capsys, tmp_path):
+    page, table = tmp_path / "out.html", tmp_path / "table.csv"
+    arguments = ["explain", "log(1 + exp(x))", "x=-40", "--html", str(page), "--csv", str(table)]
+    assert main(arguments) == 0
+    assert "logaddexp" in capsys.readouterr().out
+    assert page.read_text().lower().startswith("<!doctype html>") and table.is_file()
+    assert main(["explain", f"{model}:loss", "x=[1,2]"]) == 0
 
 
 def test_primitives_lists_every_row_with_reasons_in_the_empty_cells(capsys):

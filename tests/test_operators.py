@@ -311,6 +311,17 @@ def test_newton_iteration() -> None:
     assert derivative(root)(2.0) == pytest.approx(0.5 / math.sqrt(2.0), rel=1e-12)
 
 
+def test_operators_nest_over_branches() -> None:
+    def halved(x: Any) -> Any:
+        while x > 1.0:
+            x = 0.5 * x
+        return x**3
+
+    slope = derivative(halved)
+    assert difflab.trace(slope, 3.0).guards  # traced as a whole, inside and out
+    assert derivative(slope)(3.0) == pytest.approx(6 * 3.0 / 64)
+
+
 def test_wrong_way_through_guards_may_fail() -> None:
     def f(x: Any) -> Any:
         if np.linalg.det(x) == 0.0:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from difflab.accuracy.subject import float_arguments
 from difflab.accuracy.truth import Enclosure, truth
 from difflab.errors import ArgumentError, DifflabError
 from difflab.ir.tree import flatten, read_arguments
@@ -135,20 +136,6 @@ def compare(
     enclosure = truth(f, *args, argnums=numbers)
     rows = tuple(_row(f, args, numbers, method, enclosure) for method in chosen)
     return Comparison(getattr(f, "__name__", "f"), rows, enclosure)
-
-
-def float_arguments(args: tuple[Any, ...]) -> Argnums:
-    """All arguments that hold floats: a number for one, a tuple for several."""
-    found = []
-    for i, arg in enumerate(args):
-        leaves, _ = flatten(arg)
-        if leaves and all(np.asarray(leaf).dtype.kind == "f" for leaf in leaves):
-            found.append(i)
-    if not found:
-        raise ArgumentError(
-            "no argument holds floats, so there is nothing to differentiate", "pass 2.0, not 2"
-        )
-    return found[0] if len(found) == 1 else tuple(found)
 
 
 def _row(

@@ -12,6 +12,7 @@ writes is ever evaluated as Python.
 from __future__ import annotations
 
 import ast
+import inspect
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
@@ -96,6 +97,10 @@ def formula(text: str, names: Sequence[str]) -> Callable[..., Any]:
         return _value(tree, dict(zip(names, values, strict=True)))
 
     function.__name__ = text.strip()
+    parameters = [
+        inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in names
+    ]
+    function.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     return function
 
 
@@ -172,10 +177,25 @@ def assignment(text: str) -> tuple[str, Any]:
         raise ArgumentError(
             f"{text!r} does not say what a parameter is", "write it as x=2 or w=[1,2]"
         )
+    return name.strip(), number(value, "write x=2 or w=[1,2]")
+
+
+def number(text: str, remedy: str = "write 2.0 or [1.0, 2.0]") -> Any:
+    """``"2"`` as a float, ``"[1, 2]"`` as a float array, ``"{'b': [0]}"`` as a tree of them.
+
+    >>> number("{'W': [[1, 2]], 'b': 3}")
+    {'W': array([[1., 2.]]), 'b': 3.0}
+    """
     try:
-        array = np.asarray(ast.literal_eval(value.strip()), float)
+        return _floats(ast.literal_eval(text.strip()))
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         raise ArgumentError(
-            f"{value.strip()!r} is not a number or a list of numbers", "write x=2 or w=[1,2]"
+            f"{text.strip()!r} is not a number or a list of numbers", remedy
         ) from None
-    return name.strip(), float(array) if array.ndim == 0 else array
+
+
+def _floats(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _floats(part) for key, part in value.items()}
+    array = np.asarray(value, float)
+    return float(array) if array.ndim == 0 else array

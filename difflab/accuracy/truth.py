@@ -4,45 +4,30 @@ What flows: the derivative graph of f is read in balls, at a precision that doub
 ball's ends round to the same float. The invariant: the exact derivative of the real function that
 f's operations describe, at the given floats taken as exact, lies in the enclosure. At a point where
 a branch is decided by equality (abs at 0, a tie of maximum, ``if x > 0`` at 0) the one-sided
-derivatives are enclosed as well, and where they differ it is a kink.
+derivatives are enclosed as well, and where they differ it is a kink (kinks.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
 
-from difflab.errors import ArgumentError, DomainError, Line
-from difflab.interpretations.balls import enclose_nodes, exact, is_sharp, nudged, ulps_of
-from difflab.ir.expr import Array, Expr, Graph
-from difflab.ir.trace import parameter_names, trace_signature
-from difflab.ir.tree import Signature, Spec, flatten, read_arguments
-from difflab.methods.automatic import derivative_blocks
-from difflab.prepare import Argnums, Argument, Operator
+from difflab.accuracy.kinks import Kink, sides, suspects
+from difflab.accuracy.subject import Subject
+from difflab.errors import ArgumentError
+from difflab.interpretations.balls import enclose_nodes, exact, is_sharp, ulps_of
+from difflab.ir.build import lift
+from difflab.ir.expr import Array, Expr, Graph, attributed_to, constant, evaluate
+from difflab.ir.tree import flatten
+from difflab.prepare import Argnums
+
+__all__ = ["Enclosure", "Kink", "sharpened", "suspects", "truth", "with_safe_branches"]
 
 FIRST_BITS: Final = 128
 LAST_BITS: Final = 4096
-NEARBY: Final = 1200
-"""One-sided derivatives are read 2^-1200 away from the point: the difference is below any float."""
-SIDED_COMPONENTS: Final = 64
-
-
-@dataclass(frozen=True, slots=True)
-class Kink:
-    """A component along which the derivative jumps."""
-
-    component: str
-    left: float
-    right: float
-    line: Line | None
-
-    def __str__(self) -> str:
-        place = f" at {self.line}" if self.line else ""
-        sides = f"{self.left!r} from the left, {self.right!r} from the right"
-        return f"kink in {self.component}{place}: {sides}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +97,9 @@ def _map(function: Callable[[Any], float], block: Array) -> Array:
     return np.array([function(ball) for ball in block.flat], np.float64).reshape(block.shape)
 
 
-def truth(f: Callable[..., Any], *args: Any, argnums: Argnums = 0) -> Enclosure:
+def truth(
+    f: Callable[..., Any], *args: Any, argnums: Argnums | None = 0, order: int = 1
+) -> Enclosure:
     """A rigorous enclosure of the derivative of f.
 
     Parameters
@@ -123,7 +110,9 @@ def truth(f: Callable[..., Any], *args: Any, argnums: Argnums = 0) -> Enclosure:
     args
         The point: floats and float arrays, taken as exact; trees of them.
     argnums
-        Which argument, or arguments, to differentiate.
+        Which argument, or arguments, to differentiate; None: all that hold floats.
+    order
+        1, or 2 for the Hessian.
 
     Returns
     -------
@@ -143,31 +132,32 @@ def truth(f: Callable[..., Any], *args: Any, argnums: Argnums = 0) -> Enclosure:
     1.6993417021166355e-17
     >>> print(truth(np.abs, 0.0).kinks[0])
     kink in x at ...: -1.0 from the left, 1.0 from the right
+    >>> truth(lambda x: x[0] ** 2 * x[1], np.array([3.0, 5.0]), order=2).midpoint
+    array([[10.,  6.],
+           [ 6.,  0.]])
     """
-    signature, arrays = read_arguments(args, {})
-    for array in arrays:
-        if not np.all(np.isfinite(array)):
-            bad = "NaN" if np.any(np.isnan(array)) else "infinity"
-            raise DomainError(
-                f"truth needs finite arguments, but got {bad}", "choose a point inside the domain"
-            )
-    operator = Operator(f, argnums, None, "numpy")
-    graph = trace_signature(f, signature, arrays)
-    chosen = operator.chosen(signature)
-    wrt = [i for part in chosen for i in part.positions]
-    blocks = derivative_blocks(graph, wrt)
-    balls, bits = _sharpened(graph, blocks, [exact(a) for a in arrays])
-    dtypes = [block.dtype for block in blocks]
-    finish = operator.finisher(chosen, graph.output_tree, len(graph.outputs))
-    kinks = tuple(_kinks(f, signature, arrays, graph, chosen))
-    return Enclosure(balls, dtypes, bits, finish, kinks)
+    subject = Subject(f, args, argnums, order)
+    return enclosed(subject, subject.traced())
 
 
-def _sharpened(graph: Graph, blocks: Sequence[Expr], point: list[Array]) -> tuple[list[Array], int]:
+def enclosed(subject: Subject, graph: Graph) -> Enclosure:
+    """The enclosure for a function that has been traced."""
+    safe = with_safe_branches(graph, subject.arrays)
+    blocks = subject.blocks(safe)
+    balls, bits = sharpened(safe, blocks, subject.arrays)
+    found = suspects(graph, subject.arrays)
+    kinks = sides(subject, safe, found).kinks if found else ()
+    assemble = subject.assembler(graph.output_tree, len(graph.outputs))
+    return Enclosure(balls, [block.dtype for block in blocks], bits, assemble, kinks)
+
+
+def sharpened(
+    graph: Graph, blocks: Sequence[Expr], arrays: Sequence[Any]
+) -> tuple[list[Array], int]:
     """Balls of the blocks at the first precision that makes all of them sharp, or at the last."""
     bits = FIRST_BITS
     while True:
-        known = dict(zip(graph.inputs, point, strict=True))
+        known = dict(zip(graph.inputs, map(exact, arrays), strict=True))
         enclose_nodes(blocks, known, bits)
         found = [known[block] for block in blocks]
         done = all(
@@ -180,74 +170,67 @@ def _sharpened(graph: Graph, blocks: Sequence[Expr], point: list[Array]) -> tupl
         bits *= 2
 
 
-def suspects(graph: Graph, arrays: Sequence[Any]) -> list[Expr]:
-    """The nodes whose derivative may jump at the point: a kink's condition is zero there, in
-    floats.
+def with_safe_branches(graph: Graph, arrays: Sequence[Any]) -> Graph:
+    """The graph with operands inside the domain where a branch that is not taken leaves it.
+
+    ``np.where(x > 0, np.sqrt(x), 0.0)`` is 0 for negative x, and so is its slope, although the
+    rules multiply the 0 that comes back to the root by a slope that does not exist. Elements that
+    are undefined without making an output undefined have no influence: they get other operands.
     """
+    point = dict(zip(graph.inputs, map(np.asarray, arrays), strict=True))
+    floats: dict[Expr, Any] = dict(point)
+    evaluate(graph.outputs, floats)
+    if all(np.all(np.isfinite(floats[x])) for x in floats if x.differentiable):
+        return graph
+    known = {x: exact(array) for x, array in point.items()}
+    enclose_nodes(graph.outputs, known, FIRST_BITS)
+    if not all(np.all(_defined(known[out])) for out in graph.outputs):
+        return graph
+    new: dict[Expr, Expr] = {}
+    for node in sorted(known, key=lambda node: node.age):
+        operands = [new.get(x, x) for x in node.operands]
+        if node.primitive.kind == "pointwise" and node.differentiable:
+            inside = np.ones(node.shape, bool)
+            for x in node.operands:
+                inside = inside & _defined(known[x])
+            undefined = inside & ~_defined(known[node])
+            if np.any(undefined):
+                with attributed_to(node.line):
+                    operands = [_guarded(node, k, x, undefined) for k, x in enumerate(operands)]
+        if any(x is not y for x, y in zip(operands, node.operands, strict=True)):
+            with attributed_to(node.line):
+                new[node] = Expr(node.primitive, tuple(operands), node.params)
+    return graph.with_outputs([new.get(out, out) for out in graph.outputs], graph.output_tree)
+
+
+def first_undefined(graph: Graph, arrays: Sequence[Any]) -> Expr | None:
+    """The first operation that has no value, where the outputs have none for that reason."""
+    floats: dict[Expr, Any] = dict(zip(graph.inputs, map(np.asarray, arrays), strict=True))
+    if all(np.all(np.isfinite(value)) for value in evaluate(graph.outputs, floats)):
+        return None
     known = dict(zip(graph.inputs, map(exact, arrays), strict=True))
-    kinked = [node for node in graph.operations if node.primitive.kink is not None]
-    operands = [x for node in kinked for x in node.operands]
-    enclose_nodes(operands, known, FIRST_BITS)
-    found = []
-    for node in kinked:
-        values = [_as_floats(known[x]) for x in node.operands]
-        rule = node.primitive.kink
-        assert rule is not None
-        with np.errstate(all="ignore"):
-            if np.any(rule(*values, **dict(node.params)) == 0.0):
-                found.append(node)
-    return found
+    enclose_nodes(graph.outputs, known, FIRST_BITS)
+    if all(np.all(_defined(known[out])) for out in graph.outputs):
+        return None
+    nodes = sorted(known, key=lambda node: node.age)
+    return next(node for node in nodes if not np.all(_defined(known[node])))
 
 
-def _as_floats(array: Array) -> Array:
+def _defined(array: Array) -> Array:
+    """Where balls are numbers; what is no ball always is."""
     if array.dtype != object:
-        return array.astype(np.float64)
-    return _map(lambda ball: float("nan") if ball is None else float(ball), array)
+        return np.ones(array.shape, bool)
+    finite = [not hasattr(ball, "is_finite") or bool(ball.is_finite()) for ball in array.flat]
+    return np.array(finite, bool).reshape(array.shape)
 
 
-def _kinks(
-    f: Callable[..., Any],
-    signature: Signature,
-    arrays: list[Any],
-    graph: Graph,
-    chosen: Sequence[Argument],
-) -> Iterator[Kink]:
-    found = suspects(graph, arrays)
-    if not found:
-        return
-    line = found[0].line
-    named = zip(signature.paths(parameter_names(f)), signature.leaves, strict=True)
-    leaves = [name for name, spec in named if isinstance(spec, Spec)]
-    for i in [i for part in chosen for i in part.positions]:
-        array = np.asarray(arrays[i])
-        for index in list(np.ndindex(array.shape))[:SIDED_COMPONENTS]:
-            left, right = (_one_sided(f, signature, arrays, i, index, side) for side in (-1, 1))
-            name = leaves[i] + "".join(f"[{k}]" for k in index)
-            for a, b in zip(left, right, strict=True):
-                if a != b and not (np.isnan(a) and np.isnan(b)):
-                    yield Kink(name, a, b, line)
-
-
-def _one_sided(
-    f: Callable[..., Any],
-    signature: Signature,
-    arrays: list[Any],
-    i: int,
-    index: tuple[int, ...],
-    side: int,
-) -> list[float]:
-    """The derivative of every output element by one component, as seen from one side."""
-    near = [np.array(array) for array in arrays]
-    near[i][index] = np.nextafter(near[i][index], side * np.inf)
-    graph = trace_signature(f, signature, near)  # the branch that Python takes on that side
-    blocks = derivative_blocks(graph, [i])
-    point = [exact(array) for array in arrays]
-    point[i][index] = nudged(point[i][index], side, NEARBY)
-    known = dict(zip(graph.inputs, point, strict=True))
-    enclose_nodes(blocks, known, 2 * NEARBY + FIRST_BITS)
-    at: Any = (..., *index)
-    return [
-        float(ball)
-        for block, out in zip(blocks, graph.outputs, strict=True)
-        for ball in known[block].reshape(out.shape + np.shape(arrays[i]))[at].flat
-    ]
+def _guarded(node: Expr, position: int, x: Expr, undefined: Array) -> Expr:
+    """An operand with a number inside the row's domain at the undefined elements."""
+    if not x.differentiable:
+        return x
+    domain = node.primitive.domain[position]
+    finite = [end for end in (domain.low, domain.high) if np.isfinite(end)]
+    inside = {0: 1.0, 1: finite[0] + 1.0 if finite else 1.0, 2: 0.5 * sum(finite)}[len(finite)]
+    value = np.full(undefined.shape, inside, x.dtype)
+    guarded: Any = np.where(undefined, constant(value), x)
+    return lift(guarded)

@@ -165,6 +165,18 @@ MATRICES: dict[str, Callable[..., Any]] = {
 }
 
 
+def midpoints(array: Array) -> Array:
+    """The floats nearest to the centres of balls; truth values that are open are NaN.
+
+    >>> midpoints(np.array([arb(1, 0.5), None], object))
+    array([ 1., nan])
+    """
+    if array.dtype != object:
+        return array.astype(np.float64)
+    numbers = [float("nan") if ball is None else float(ball) for ball in array.flat]
+    return np.array(numbers, np.float64).reshape(array.shape)
+
+
 def is_sharp(ball: arb, dtype: np.dtype[Any]) -> bool:
     """Whether both ends of a ball round to the same floating-point number, with 20 bits to spare.
 
@@ -203,6 +215,59 @@ def ulps_of(candidate: float, ball: arb, dtype: Any = np.float64) -> float:
     spacing = np.spacing(min(abs(nearest), np.finfo(kind).max))
     with precision(EVERY_BIT):
         return float(abs(arb(float(candidate)) - ball.mid()) / arb(float(spacing)))
+
+
+def distance(ball: arb, other: arb, scale: float) -> tuple[float, float]:
+    """Bounds of the distance of two balls' numbers, relative to the other (if that is 0: to scale).
+
+    >>> distance(arb(3), arb(2), 1.0), distance(arb(3), arb(0), 2.0)
+    ((0.5, 0.5), (1.5, 1.5))
+    """
+    with precision(EVERY_BIT):
+        gap = abs(ball - other)
+    with precision(64):
+        relative = gap / (arb(scale) if other.contains(0) else abs(other.mid()))
+        if not relative.is_finite():
+            return float("nan"), float("nan")
+        return max(float(relative.abs_lower()), 0.0), float(relative.abs_upper())
+
+
+def gap(ball: arb, other: arb) -> float:
+    """The distance with its sign, centre from centre, correctly rounded.
+
+    >>> gap(arb(1), arb(4))
+    -3.0
+    """
+    with precision(EVERY_BIT):
+        return float(ball.mid() - other.mid())
+
+
+def overlap(ball: arb, other: arb) -> bool:
+    """Whether two balls may stand for the same number."""
+    return bool(ball.overlaps(other))
+
+
+def as_rounded(array: Array) -> Array:
+    """Constants of a program, each with the numbers that it may have been rounded from.
+
+    A float that fills more than half of its digits and is no whole number (0.1, but not 0.5) is
+    taken as the result of a few roundings; in an array, relative to the largest element.
+
+    >>> as_rounded(np.array(0.5)).item().rad() == 0, as_rounded(np.array(0.1)).item().rad() > 0
+    (True, True)
+    """
+    balls = exact(array)
+    if array.dtype.kind != "f":
+        return balls
+    unit = float(np.finfo(array.dtype).eps)
+    largest = float(np.max(np.abs(array), initial=0.0))
+    for index, number in np.ndenumerate(array):
+        mantissa = float(np.frexp(number)[0]) / np.sqrt(unit)
+        whole = mantissa == np.round(mantissa) or number == np.round(number)
+        if np.isfinite(mantissa) and not whole:
+            size = 8.0 * largest if array.ndim else 2.0 * abs(float(number))
+            balls[index] = arb(float(number), size * unit)
+    return balls
 
 
 def is_negligible(ball: arb) -> bool:

@@ -1,14 +1,15 @@
-"""What flows along the edges is shown: a graph at a point as a trace table, and as a drawing.
+"""What flows along the edges is shown: a graph at a point as a drawing.
 
-Both show every value, what moves forward with it (its tangent) and what flows back to it (its
-cotangent); a graph's text and LaTeX, from formulas.py, are here too. The invariant: the same graph
-at the same point always gives the same bytes.
+The drawing shows every value and what flows back to it (its cotangent); the other readings for
+people, trace tables from traces.py, text and LaTeX from formulas.py, are here too. The invariant:
+the same graph at the same point always gives the same bytes, and whatever stands for a node or for
+a use of it carries the node's place in the graph as its id or class, for pages that bring the
+drawing to life.
 
->>> import numpy as np
 >>> from difflab.ir.trace import trace
->>> graph = trace(lambda x: np.sum(x * x), np.ones(3))
->>> [row["operation"] for row in trace_table(graph, [np.ones(3)])]
-['input', 'x * x', 'sum(a, axes=(-1,))']
+>>> svg = computation_graph(trace(lambda x: x * x, 3.0), [3.0])
+>>> 'id="place0"' in svg, "from0 to1" in svg
+(True, True)
 """
 
 from __future__ import annotations
@@ -19,24 +20,23 @@ import re
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from difflab.errors import (
-    ArgumentError,
-    BudgetError,
-    ShapeError,
-    UnknownNameError,
-    UnsupportedError,
+from difflab.errors import BudgetError, UnknownNameError, UnsupportedError
+from difflab.interpretations.formulas import latex, literal, operation, text
+from difflab.interpretations.traces import (
+    abbreviated,
+    passes,
+    point_of,
+    print_table,
+    trace_table,
 )
-from difflab.interpretations.cotangents import sweep
-from difflab.interpretations.formulas import latex, literal, names_of, operation, text, widened
-from difflab.interpretations.tangents import Tangent, pushforward
-from difflab.ir.expr import Expr, Graph, constant, evaluate, reachable
+from difflab.ir.expr import Expr, Graph, evaluate, reachable
 from difflab.ir.row import CONSTANT, INPUT
 from difflab.ir.tree import LEAF, paths
 
@@ -49,160 +49,6 @@ __all__ = [
     "text",
     "trace_table",
 ]
-
-# -- trace tables ----------------------------------------------------------------------------------
-
-
-def trace_table(
-    graph: Graph,
-    arrays: Sequence[Any],
-    wrt: int | str | Sequence[Any] | None = None,
-) -> list[dict[str, Any]]:
-    """Value, tangent and cotangent of every node: the forward and the reverse trace side by side.
-
-    Parameters
-    ----------
-    graph, arrays
-        The program and the point, an array an input.
-    wrt
-        What the tangents are taken along: an input by name or position (every element moves at rate
-        1), or a direction, an array an input. None: the first input that is differentiable.
-
-    Returns
-    -------
-    list of dict
-        In the order of execution: ``name``, ``operation``, ``line``, ``value``, ``tangent`` (the
-        derivative of the node along wrt) and ``cotangent`` (the derivative of the outputs' sum with
-        respect to the node); the last two are None at integers and truth values.
-
-    Raises
-    ------
-    ShapeError, UnknownNameError, ArgumentError
-        If the arrays do not fit the inputs, or wrt names no differentiable input.
-
-    Examples
-    --------
-    Baydin et al. (2018), Automatic differentiation in machine learning: a survey, tables 2 and 3:
-
-    >>> from difflab.ir.trace import trace
-    >>> graph = trace(lambda x1, x2: np.log(x1) + x1 * x2 - np.sin(x2), 2.0, 5.0)
-    >>> keys = "value", "tangent", "cotangent"
-    >>> for row in trace_table(graph, [2.0, 5.0], wrt="x1"):
-    ...     print(row["operation"], *(f"{row[key]:.4g}" for key in keys))
-    input 2 1 5.5
-    input 5 0 1.716
-    log(x1) 0.6931 0.5 1
-    x1 * x2 10 5 1
-    a + b 10.69 5.5 1
-    sin(x2) -0.9589 0 -1
-    c - d 11.65 5.5 1
-    """
-    names, hidden = names_of(graph), widened(graph)
-    known = _point(graph, arrays)
-    nodes = [x for x in graph.nodes if x.primitive is not CONSTANT and x not in hidden]
-    tangents = dict(
-        zip(nodes, pushforward(nodes, graph.inputs, _direction(graph, wrt)), strict=True)
-    )
-    cotangents: dict[Expr, Tangent] = {node: ct for node, ct, _ in _reverse(graph)}
-    flowing = [x for x in (*tangents.values(), *cotangents.values()) if x is not None]
-    evaluate([*nodes, *flowing], known)
-
-    def shown(node: Expr, along: Mapping[Expr, Tangent]) -> Any:
-        if not node.differentiable:
-            return None
-        found = along.get(node)
-        return np.asarray(np.zeros(node.shape, node.dtype) if found is None else known[found])[()]
-
-    return [
-        {
-            "name": names[node],
-            "operation": operation(node, names) if node.operands else "input",
-            "line": str(node.line or ""),
-            "value": np.asarray(known[node])[()],
-            "tangent": shown(node, tangents),
-            "cotangent": shown(node, cotangents),
-        }
-        for node in nodes
-    ]
-
-
-def _point(graph: Graph, arrays: Sequence[Any]) -> dict[Expr, Any]:
-    """The inputs' values, checked."""
-    if len(arrays) != len(graph.inputs):
-        raise ShapeError(
-            f"the graph has {len(graph.inputs)} inputs, but {len(arrays)} arrays were given"
-        )
-    known = {x: np.asarray(array, x.dtype) for x, array in zip(graph.inputs, arrays, strict=True)}
-    for x, array in known.items():
-        if array.shape != x.shape:
-            name = dict(x.params)["name"]
-            raise ShapeError(
-                f"input {name!r} has shape {x.shape}, but an array of {array.shape} was given"
-            )
-    return known
-
-
-def _reverse(graph: Graph) -> Iterator[tuple[Expr, Expr, list[Tangent]]]:
-    """The reverse sweep for the sum of all outputs."""
-    outputs = [out for out in graph.outputs if out.differentiable]
-    return sweep(outputs, [constant(np.ones(x.shape, x.dtype)) for x in outputs], graph.inputs)
-
-
-def _direction(graph: Graph, wrt: int | str | Sequence[Any] | None) -> list[Tangent]:
-    if isinstance(wrt, Sequence) and not isinstance(wrt, str):
-        along = _point(graph, wrt)
-        return [constant(array) if x.differentiable else None for x, array in along.items()]
-    position = next((i for i, x in enumerate(graph.inputs) if x.differentiable), None)
-    if wrt is not None:
-        names = [dict(x.params)["name"] for x in graph.inputs]
-        position = names.index(wrt) if wrt in names else wrt if isinstance(wrt, int) else None
-        if position is None or not 0 <= position < len(names):
-            raise UnknownNameError("input", wrt, names)
-        dtype = graph.inputs[position].dtype
-        if dtype.kind != "f":
-            raise ArgumentError(f"input {names[position]!r} is {dtype}, so it has no tangent")
-    return [
-        constant(np.ones(x.shape, x.dtype)) if i == position else None
-        for i, x in enumerate(graph.inputs)
-    ]
-
-
-def abbreviated(value: Any, digits: int = 6) -> str:
-    """A number, a short vector, or an array's first elements and shape.
-
-    >>> abbreviated(np.ones(3)), abbreviated(np.linspace(0, 1, 12).reshape(3, 4), digits=2)
-    ('[1, 1, 1]', '[0, 0.091, ...] (3, 4)')
-    """
-    if value is None:
-        return ""
-    array = np.asarray(value)
-    shown = array.ravel()[: 3 if array.size <= 3 else 2]
-    texts = [f"{x:.{digits}g}" if array.dtype.kind == "f" else str(x) for x in shown]
-    if array.size == 1:
-        return texts[0]
-    dots = ", ..." if array.size > 3 else ""
-    return f"[{', '.join(texts)}{dots}]{f' {array.shape}' if dots or array.ndim > 1 else ''}"
-
-
-def print_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The rows of a trace table as aligned plain text, arrays abbreviated.
-
-    >>> from difflab.ir.trace import trace
-    >>> graph = trace(lambda x: np.sum(x * x), np.ones(3))
-    >>> print(print_table([row | {"line": "f.py:1"} for row in trace_table(graph, [np.ones(3)])]))
-    name  operation           line    value      tangent    cotangent
-    ----  ------------------  ------  ---------  ---------  ---------
-    x     input               f.py:1  [1, 1, 1]  [1, 1, 1]  [2, 2, 2]
-    a     x * x               f.py:1  [1, 1, 1]  [2, 2, 2]  [1, 1, 1]
-    b     sum(a, axes=(-1,))  f.py:1  3          6          1
-    """
-    head = list(rows[0]) if rows else []
-    cells = [[x if isinstance(x, str) else abbreviated(x) for x in row.values()] for row in rows]
-    widths = [max(map(len, column)) for column in zip(head, *cells, strict=True)]
-    lines = [head, ["-" * width for width in widths], *cells]
-    pad = [[cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in lines]
-    return "\n".join("  ".join(line).rstrip() for line in pad)
-
 
 # -- computation graphs ----------------------------------------------------------------------------
 
@@ -315,7 +161,8 @@ def _dot(graph: Graph, arrays: Sequence[Any] | None, most_nodes: int, dpi: int) 
             "draw a smaller case or a part of the function, or use trace_table",
         )
     known, parts, totals = _flows(graph, arrays)
-    ids = {node: f"n{i}" for i, node in enumerate(sorted(drawn, key=lambda node: node.age))}
+    places = {node: i for i, node in enumerate(graph.nodes)}
+    ids = {node: f"n{places[node]}" for node in sorted(drawn, key=lambda node: node.age)}
     origins: dict[Expr, list[Expr]] = {node: [] for node in ids}
     for arrow in arrows:
         if arrow.user is not None:
@@ -324,11 +171,11 @@ def _dot(graph: Graph, arrays: Sequence[Any] | None, most_nodes: int, dpi: int) 
     lines = [
         _node(
             node,
-            name,
+            places[node],
             _symbol(node, origins[node], ids),
             totals.get(node) if fan[node] > 1 else None,
         )
-        for node, name in ids.items()
+        for node in ids
     ]
     ends = iter(_ends(graph))
     for i, (origin, user, use) in enumerate(arrows):
@@ -337,8 +184,9 @@ def _dot(graph: Graph, arrays: Sequence[Any] | None, most_nodes: int, dpi: int) 
         if user is None:
             lines.append(f"out{i} [shape=box label=<{html.escape(next(ends))}>]")
         head = f"out{i}" if user is None else ids[user]
+        use_of = f"from{places[origin]} to{'end' if use is None else places[use[0]]}"
         if arrays is None:
-            lines.append(f"{ids[origin]} -> {head}")
+            lines.append(f'{ids[origin]} -> {head} [class="arrow {use_of}"]')
             continue
         gradient = None
         if origin.differentiable and origin.primitive is not CONSTANT:
@@ -346,9 +194,10 @@ def _dot(graph: Graph, arrays: Sequence[Any] | None, most_nodes: int, dpi: int) 
             default = np.full(origin.shape, float(user is None))
             gradient = default if use is None else parts.get(use, default)
         label = _label(known[origin], gradient)
-        lines.append(f"e{i} [shape=plain width=0 height=0 margin=0 label=<{label}>]")
-        lines.append(f"{ids[origin]} -> e{i}:w [arrowhead=none]")
-        lines.append(f"e{i}:e -> {head}")
+        bare = "shape=plain width=0 height=0 margin=0"
+        lines.append(f'e{i} [{bare} class="flow {use_of}" label=<{label}>]')
+        lines.append(f'{ids[origin]} -> e{i}:w [arrowhead=none class="arrow {use_of}"]')
+        lines.append(f'e{i}:e -> {head} [class="arrow {use_of}"]')
     return _frame(lines, arrays is not None, dpi)
 
 
@@ -358,12 +207,8 @@ def _flows(
     """Values of the nodes, gradients by (node, position of the operand), and their sums by node."""
     if arrays is None:
         return {}, {}, {}
-    known = _point(graph, arrays)
-    totals: dict[Expr, Expr] = {}
-    parts: dict[tuple[Expr, int], Expr] = {}
-    for node, ct, flowing in _reverse(graph):
-        totals[node] = ct
-        parts |= {(node, i): part for i, part in enumerate(flowing) if part is not None}
+    known = point_of(graph, arrays)
+    _, _, totals, parts = passes(graph)
     evaluate([*graph.outputs, *totals.values(), *parts.values()], known)
     return (
         known,
@@ -401,12 +246,14 @@ def _coloured(text: str, colour: str) -> str:
     return f'<font color="{colour}">{html.escape(text)}</font>'
 
 
-def _node(node: Expr, name: str, symbol: str, total: Any) -> str:
+def _node(node: Expr, place: int, symbol: str, total: Any) -> str:
     shape = "box" if not node.operands else "circle" if len(symbol) <= 4 else "ellipse"
     label = html.escape(symbol)
     if total is not None:
         label += f"<br/>{_coloured(f'Σ {_short(total)}', GRADIENT)}"
-    return f'{name} [shape={shape} label=<{label}> tooltip="{node.line or ""}"]'
+    line = str(node.line or "").replace('"', "'")
+    at = f'id="place{place}" class="place" tooltip="{line}"'
+    return f"n{place} [shape={shape} label=<{label}> {at}]"
 
 
 def _label(value: Any, gradient: Any) -> str:

@@ -75,16 +75,14 @@ def _value(x: Expr) -> Any:
     for trace_ in _stack.traces:
         for node, bound in trace_.bound.items():
             if node not in known:
-                known[node] = _value_of_bound(bound)
+                # An inner trace's inputs are bound to nodes of the traces around it, known by now.
+                inner = isinstance(bound, Expr)
+                known[node] = evaluate([bound], known)[0] if inner else np.asarray(bound)
     if any(node.primitive is INPUT and node not in known for node in reachable([x], known)):
         raise TraceError(
             "a traced value was used after its function returned", "do not keep values of a trace"
         )
     return evaluate([x], known)[0]
-
-
-def _value_of_bound(bound: Any) -> Any:
-    return _value(bound) if isinstance(bound, Expr) else np.asarray(bound)
 
 
 def _asked(x: Expr) -> Any:

@@ -33,12 +33,13 @@ from difflab.ir.simplify import simplify
 from difflab.ir.tree import LEAF, Structure
 from difflab.methods.automatic import with_blocks
 from difflab.methods.derivation import Derivation, Method
+from difflab.methods.opaque import Evaluate, extrapolated_along_axes, looped
 
 Stencil = Literal["forward", "backward", "central", "richardson", "complex"]
-Evaluate = Callable[[Any], list[Any]]
 STENCILS: Final = ("forward", "backward", "central", "richardson", "complex")
 LEVELS: Final = 9
 BATCH_ELEMENTS: Final = 4_000_000
+PREDICTED: Final = "predicted"
 NP: Any = np
 
 
@@ -69,7 +70,7 @@ def offsets_of(stencil: str, order: int) -> tuple[int, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Given:
+class Given:
     """Steps that are computed already, one a component."""
 
     steps: Any
@@ -90,12 +91,14 @@ class Numerical:
         ones.
     step
         ``None``: optimal by theory, relative to ``max(|x|, 1)``. A float: a fixed step.
-        ``("relative", r)``: r times ``|x|`` (r where x is 0).
+        ``("relative", r)``: r times ``|x|`` (r where x is 0). ``"predicted"``: from exact higher
+        derivatives and the rounding of the program (`prediction.predict`) where the function is
+        traceable without branches; by theory elsewhere.
     """
 
     stencil: Stencil = "central"
     order: int = 2
-    step: float | tuple[str, float] | _Given | None = None
+    step: float | tuple[str, float] | Literal["predicted"] | Given | None = None
     label: str = ""
     differences: int = 1
 
@@ -110,6 +113,11 @@ class Numerical:
                 f"a {self.stencil} stencil has no order {self.order}",
                 f"choose one of {list(allowed)}",
             )
+        if isinstance(self.step, str):
+            if self.step != PREDICTED:
+                raise UnknownNameError("step", self.step, (PREDICTED,))
+            if self.stencil == "richardson":
+                raise ArgumentError("richardson tries many steps itself", "leave the step out")
         size = self.step[1] if isinstance(self.step, tuple) else self.step
         if isinstance(size, float | int) and not (math.isfinite(size) and size > 0.0):
             raise ArgumentError(
@@ -137,13 +145,13 @@ class Numerical:
 
     def steps(self, x: Any) -> Any:
         """The step for each component of a flat x."""
-        if isinstance(self.step, _Given):
+        if isinstance(self.step, Given):
             return self.step.steps
         if isinstance(self.step, float | int):
             return np.full(x.shape, float(self.step), x.dtype)
         eps = float(np.finfo(x.dtype).eps)
         size = NP.abs(x)
-        if self.step is not None:
+        if isinstance(self.step, tuple):
             return self.step[1] * NP.where(size > 0.0, size, 1.0)
         power = 1.0 / (self.order + self.differences)
         base = 0.1 if self.stencil == "richardson" else eps**power
@@ -171,11 +179,12 @@ class Numerical:
     ) -> list[tuple[Any, Any]]:
         """Richardson's extrapolation, with the estimated error: for each output (best, error).
 
-        Central and one-sided differences are extrapolated apart over steps h, h/2, h/4, ...; the
-        entry with the least estimate wins. The estimate of a central entry includes the jump
-        between the two sides, which vanishes with h where f is smooth and stays at a kink. A
-        one-sided entry speaks for its side alone: at a kink the answer may be one side's slope,
-        with a small estimate.
+        Central and one-sided differences are extrapolated apart over steps h, h/2, h/4, ...; in
+        each table the entry with the least estimate wins. The estimate of a central entry includes
+        the jump between the two sides, which vanishes with h where f is smooth and stays at a kink.
+        The one-sided winners count together, as their mean with half their distance added to the
+        estimate, so that at a kink the estimate holds both slopes; one counts alone where the other
+        side lies outside the domain.
         """
         eps = float(np.finfo(x.dtype).eps)
         steps = NP.stack([h * 0.5**level for level in range(LEVELS)])
@@ -190,16 +199,17 @@ class Numerical:
             noise = eps * NP.abs(middle) / scale
             jumps = up - down
             jump = NP.abs(2.0 * jumps[1:] - jumps[:-1])
-            tables = [
-                _romberg(0.5 * (up + down), noise[1:] + jump, 2),
-                _romberg(up, 2.0 * noise[1:], 1),
-                _romberg(down, 2.0 * noise[1:], 1),
-            ]
-            entries = NP.concatenate([entries for entries, _ in tables])
-            errors = NP.concatenate([errors for _, errors in tables])
-            errors = NP.where(NP.isfinite(entries + errors), errors, np.inf)
-            least = NP.min(errors, 0)
-            best = NP.take_along_axis(entries, NP.argmin(errors, 0)[None], 0)[0]
+            central, error = _romberg(0.5 * (up + down), noise[1:] + jump, 2)
+            (right, right_error), (left, left_error) = (
+                _romberg(side, 2.0 * noise[1:], 1) for side in (up, down)
+            )
+            both = NP.maximum(right_error, left_error)
+            mean = NP.where(right_error < np.inf, right, left)
+            mean = NP.where(both < np.inf, 0.5 * (right + left), mean)
+            mean_error = NP.minimum(right_error, left_error)
+            mean_error = NP.where(both < np.inf, both + 0.5 * NP.abs(right - left), mean_error)
+            least = NP.minimum(error, mean_error)
+            best = NP.where(error <= mean_error, central, mean)
             found.append((NP.where(least < np.inf, best, np.nan), least))
         return found
 
@@ -211,7 +221,7 @@ class Numerical:
         if isinstance(x, np.ndarray) and all(np.all(np.isfinite(part)) for part in found):
             return found  # no step left the domain
         steps = self.steps(x)
-        spares = [replace(self, step=_Given(steps * 2.0**-k)) for k in (10, 20, 30)]
+        spares = [replace(self, step=Given(steps * 2.0**-k)) for k in (10, 20, 30)]
         spares += [replace(self, stencil=side) for side in ("forward", "backward")]
         for spare in spares:
             others = spare.blocks(evaluate, x, directions)
@@ -220,7 +230,7 @@ class Numerical:
 
     @property
     def points(self) -> int:
-        """Function evaluations for one direction."""
+        """Function evaluations for one direction; about as many where steps adapt."""
         if self.stencil == "richardson":
             return 2 * LEVELS + 1
         if self.stencil == "complex":
@@ -235,6 +245,11 @@ class Numerical:
         derivation = Derivation(None, evaluations=self.points * size)
         if self.stencil == "complex":
             derivation.run = _complex_step(graph, list(wrt))
+            return derivation
+        if self.step == PREDICTED:
+            from difflab.methods.prediction import with_predicted_steps  # which uses this module
+
+            derivation.run = with_predicted_steps(self, graph, wrt)
             return derivation
         with derivation.timed("derive"):
             plain = self._graph(graph, wrt, self.blocks)
@@ -275,9 +290,12 @@ class Numerical:
         for i in wrt:
             x = np.asarray(arrays[i])
             flat, directions = x.reshape(-1), np.eye(x.size, dtype=x.dtype)
-            evaluate = _looped(f, arrays, i, x.shape)
+            evaluate = looped(f, arrays, i, x.shape)
             if self.stencil == "complex":
                 found = _imaginary(evaluate, flat, directions)
+            elif self.stencil == "richardson":
+                steps = None if self.step is None else self.steps(flat)
+                found = extrapolated_along_axes(evaluate, flat, values, steps)
             else:
                 with np.errstate(all="ignore"):
                     found = self.repaired(evaluate, flat, directions)
@@ -310,8 +328,8 @@ def _like(steps: Any, value: Any) -> Any:
 
 
 def _romberg(first: Any, noise: Any, growth: int) -> tuple[Any, Any]:
-    """The extrapolation table of differences whose error is a series in h^growth: all entries,
-    and their errors.
+    """The best entry of the extrapolation table of differences whose error is a series in
+    h^growth, and its error; infinite where no entry is finite.
     """
     row, entries, errors = first, [], []
     for column in range(1, LEVELS):
@@ -319,7 +337,10 @@ def _romberg(first: Any, noise: Any, growth: int) -> tuple[Any, Any]:
         row = finer + (finer - coarser) / (2.0 ** (growth * column) - 1.0)
         entries.append(row)
         errors.append(NP.maximum(NP.abs(row - finer), NP.abs(row - coarser)) + noise[column - 1 :])
-    return NP.concatenate(entries), NP.concatenate(errors)
+    table, error = NP.concatenate(entries), NP.concatenate(errors)
+    error = NP.where(NP.isfinite(table + error), error, np.inf)
+    best = NP.take_along_axis(table, NP.argmin(error, 0)[None], 0)[0]
+    return best, NP.min(error, 0)
 
 
 def _as_block(stacked: Any, output: tuple[int, ...], shape: tuple[int, ...]) -> Any:
@@ -338,22 +359,6 @@ def _batched(graph: Graph, position: int) -> Evaluate:
         arguments: list[Any] = list(graph.inputs)
         arguments[position] = NP.reshape(points, (size, *shape))
         return list(substitute(many.outputs, dict(zip(many.inputs, arguments, strict=True))))
-
-    return evaluate
-
-
-def _looped(
-    f: Callable[..., list[Any]], arrays: Sequence[Any], position: int, shape: tuple[int, ...]
-) -> Evaluate:
-    """The outputs of a callable for several values of one argument, one after the other."""
-
-    def evaluate(points: Any) -> list[Any]:
-        results = []
-        for point in points:
-            arguments = list(arrays)
-            arguments[position] = point.reshape(shape)[()]
-            results.append([np.asarray(value) for value in f(*arguments)])
-        return [np.stack(output) for output in zip(*results, strict=True)]
 
     return evaluate
 

@@ -15,6 +15,7 @@ budget stops them with an error that says how far the derivation got.
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -56,6 +57,16 @@ class Symbolic:
 
     def derive(self, graph: Graph, wrt: Sequence[int]) -> Derivation:
         """Values and blocks by SymPy; `BudgetError` where the expressions outgrow the budget."""
+        try:
+            return self._derived(graph, wrt)
+        except RecursionError:
+            raise BudgetError(
+                "SymPy walks expressions by recursion, and these are nested more deeply than"
+                f" Python's limit of {sys.getrecursionlimit()} calls allows",
+                "use method='reverse', which does not recurse",
+            ) from None
+
+    def _derived(self, graph: Graph, wrt: Sequence[int]) -> Derivation:
         derivation = Derivation(None)
         budget = _Budget(self.seconds, self.operations)
         with derivation.timed("to sympy"):

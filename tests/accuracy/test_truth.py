@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 
 import numpy as np
@@ -76,6 +77,40 @@ def test_a_branch_of_python_is_a_kink_too():
 
 def test_a_smooth_join_is_no_kink():
     assert truth(lambda x: np.where(x > 0, x * x, 0.0), 0.0).kinks == ()
+
+
+def test_a_jump_of_the_value_is_told_from_a_kink():
+    (jump,) = truth(np.sign, 0.0).kinks
+    assert jump.jump and (jump.left, jump.right) == (-1.0, 1.0) and "jump in x" in str(jump)
+    (kink,) = truth(np.abs, 0.0).kinks
+    assert not kink.jump
+
+
+def test_sides_that_meet_but_for_rounding_are_no_kink():
+    def halves(x):  # e^x by its series around 0, and by that of half the argument
+        if x > 0.5:
+            return sum(x**k / math.factorial(k) for k in range(30))
+        return sum((x / 2) ** k / math.factorial(k) for k in range(30)) ** 2
+
+    assert truth(halves, 0.5).kinks == ()
+
+
+def test_a_branch_that_is_not_taken_has_no_influence():
+    def root(x):
+        return np.sum(np.where(x > 0, np.sqrt(x), 0.0))
+
+    enclosure = truth(root, np.array([-1.0, 4.0]))
+    assert enclosure.midpoint.tolist() == [0.0, 0.25]
+    assert np.isnan(truth(lambda x: np.sqrt(x) + np.where(x > 0, 1.0, 0.0), -1.0).midpoint)
+
+
+def test_second_derivatives():
+    enclosure = truth(lambda x: x[0] ** 3 * x[1], np.array([0.5, 3.0]), order=2)
+    assert enclosure.midpoint.tolist() == [[9.0, 0.75], [0.75, 0.0]]
+    tree = truth(lambda p: p["a"] ** 2 * p["b"], {"a": 3.0, "b": 2.0}, order=2).midpoint
+    assert tree == {"a": {"a": 4.0, "b": 6.0}, "b": {"a": 6.0, "b": 0.0}}
+    (kink,) = truth(lambda x: difflab.relu(x) ** 2, 0.0, order=2).kinks
+    assert (kink.left, kink.right) == (0.0, 2.0)
 
 
 def test_wrong_arguments_are_refused():

@@ -1,0 +1,180 @@
+"""The judgement of a gradient where the function cannot be traced: by a band of differences.
+
+What flows: an estimate of the derivative with its error band, and what the gradient returned, go
+in; a `Component` for each number comes out. The invariant is the judge's: a value inside a narrow
+band is correct, one clearly outside is wrong, and everything else is undecided. Around the band
+lies what rounding inside the two functions may amount to, because neither can be seen.
+
+>>> band = _Band(own=2.0**-53, coarsest=2.0**-53, order=1, size=1.0, slope=1.0, largest=1.0)
+>>> [band.component("x", c, c, 1.0, 1e-10, 0.0).verdict for c in (1.0, 1.0 + 3e-10, 1.1)]
+['correct', 'undecided', 'wrong']
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from difflab.accuracy.candidate import Candidate
+from difflab.accuracy.estimate import Estimate, estimate
+from difflab.accuracy.judge import (
+    CLOSE,
+    FAR,
+    Component,
+    Verdict,
+    flattened,
+    jitter,
+    largest_of,
+    relative_error,
+    unit_of,
+)
+from difflab.accuracy.subject import Subject
+from difflab.ir.expr import Array
+from difflab.ir.tree import Structure, flatten
+
+NARROW = 8.0
+"""A narrow band keeps half the digits, a third of them for order 2, up to this factor."""
+LITTLE = 1e-4
+"""The share of the largest component below which one is as good as zero, where zero is given."""
+NEAR, AROUND = 1e-4, 0.25
+"""Relative to the point: a function that is constant nearby must be so around to have no slope."""
+SLACK = 0.02
+"""How far outside its one-sided slopes, relatively, a value at a kink is not called wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Called:
+    """What a function that cannot be traced returned: shapes, largest magnitude, roundoff."""
+
+    tree: Structure
+    shapes: list[tuple[int, ...]]
+    size: float
+    unit: float
+
+
+def called(subject: Subject) -> Called:
+    """Call a function at the point."""
+    values, tree = flatten(subject.f(*subject.arguments(subject.arrays)))
+    arrays = [np.asarray(value) for value in values]
+    floats = [array for array in arrays if array.dtype.kind == "f"]
+    unit = unit_of(*floats) if floats else 2.0**-53
+    return Called(tree, [array.shape for array in arrays], largest_of(arrays), unit)
+
+
+def judged_by_differences(
+    subject: Subject, function: Called, candidate: Candidate, names: Sequence[str]
+) -> tuple[list[Component], Estimate]:
+    """Every component against its band, and the estimate that gave the bands."""
+    found = estimate(subject.f, *subject.args, argnums=subject.argnums, order=subject.order)
+    values, bands = (flattened(flatten(tree)[0]) for tree in (found.value, found.error))
+    given = flattened(candidate.values)
+    finest = given if candidate.finer is None else flattened(candidate.finer)
+    reach = largest_of(subject.arrays)
+    band = _Band(
+        own=unit_of(*(candidate.finer or candidate.values)),
+        coarsest=max(function.unit, unit_of(*(candidate.finer or candidate.values))),
+        order=subject.order,
+        size=max(1.0, function.size, reach),
+        slope=max(1.0, function.size) / max(1.0, reach),
+        largest=largest_of([values]),
+    )
+    moves = flattened(jitter(subject, candidate))
+    flat = (given == 0.0) & (values == 0.0)
+    if subject.order == 1 and np.any(flat):
+        saturated = _still(subject, NEAR) & ~_still(subject, AROUND)
+        bands = np.where(flat & saturated, np.inf, bands)
+    rows = zip(names, given, finest, values, bands, moves, strict=True)
+    return [_at_kinks(band.component(*row), found) for row in rows], found
+
+
+def _still(subject: Subject, radius: float) -> Array:
+    """Whether each output is the very same at both ends of a range, along each component.
+
+    A function that moves at the ends of a wide range but not at those of a narrow one may have
+    saturated in rounding: its slope is not known to be zero.
+    """
+    before = _outputs(subject, subject.arrays)
+    columns: list[list[Array]] = [[] for _ in before]
+    for i in subject.wrt:
+        x = np.asarray(subject.arrays[i])
+        still: list[list[Array]] = [[] for _ in before]
+        for index in np.ndindex(x.shape):
+            ends = []
+            for side in (-radius, radius):
+                moved = np.array(x)
+                moved[index] += side * max(1.0, abs(float(x[index])))
+                arrays = [moved[()] if k == i else array for k, array in enumerate(subject.arrays)]
+                ends.append(_outputs(subject, arrays))
+            for k, out in enumerate(before):
+                still[k].append((ends[0][k] == out) & (ends[1][k] == out))
+        for k, out in enumerate(before):
+            columns[k].append(np.stack(still[k], -1).reshape(out.shape + x.shape))
+    return flattened([block for row in columns for block in row]).astype(bool)
+
+
+def _outputs(subject: Subject, arrays: Sequence[Any]) -> list[Array]:
+    with np.errstate(all="ignore"):
+        values, _ = flatten(subject.f(*subject.arguments(arrays)))
+    return [np.asarray(value) for value in values]
+
+
+@dataclass(frozen=True, slots=True)
+class _Band:
+    """What the components in their bands have in common."""
+
+    own: float
+    coarsest: float
+    order: int
+    size: float
+    slope: float
+    largest: float
+
+    def component(
+        self, name: str, given: float, fine: float, value: float, width: float, moves: float
+    ) -> Component:
+        """One component: what was returned, at its finest, against value +- width."""
+        residual = float(fine - value)
+        return Component(
+            name=name,
+            verdict=self._verdict(fine, value, width, moves),
+            given=float(given),
+            expected=float(value),
+            relative_error=relative_error(float(given), float(value), self.largest or 1.0),
+            band=float(width),
+            residual=residual,
+        )
+
+    def _verdict(self, fine: float, value: float, width: float, moves: float) -> Verdict:
+        """Inside a narrow band, clearly outside, or neither."""
+        off = abs(fine - value)
+        if not (np.isfinite(off) and np.isfinite(width)):
+            return "undecided"
+        rounding = max(CLOSE * self.own * abs(value), 4.0 * self.own * self.largest, moves)
+        if abs(value) <= width:  # where nothing moves, roundings inside the function may hide it
+            rounding = max(rounding, FAR * self.coarsest * self.size)
+        if off > 4.0 * width + max(8.0 * rounding, FAR * self.own * self.largest):
+            return "wrong"
+        share = NARROW * (2.0 * self.coarsest) ** (1.0 / (1 + self.order))
+        narrow = share * max(abs(value), abs(fine))
+        if fine == 0.0:  # zero has no size of its own
+            slope = self.slope * (share if value == 0.0 else self.coarsest)
+            narrow = max(slope, share * LITTLE * self.largest)
+        within = off <= width + (rounding if abs(value) > width else 0.0)
+        return "correct" if within and width + moves <= narrow else "undecided"
+
+
+def _at_kinks(component: Component, found: Estimate) -> Component:
+    for kink in found.kinks:
+        if component.name == kink.component or component.name.endswith(f" by {kink.component}"):
+            bent = replace(
+                component, verdict="kink", left=kink.left, right=kink.right, jump=kink.jump
+            )
+            low, high = sorted((kink.left, kink.right))
+            slack = SLACK * max(abs(low), abs(high))
+            outside = not low - slack <= component.given <= high + slack
+            sure = np.isfinite([low, high, component.given]).all() and not kink.jump
+            return replace(bent, verdict="wrong") if outside and sure else bent
+    return component

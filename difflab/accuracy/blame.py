@@ -1,0 +1,363 @@
+"""Who lost the digits: the search for the first guilty node of the forward and the reverse pass.
+
+What flows: from a result that is wrong, blame goes back along the operands. A node passes it on to
+those operands that are wrong themselves and without which it would be right, as a calculation in
+balls tells; the node that cannot pass it on is guilty. The invariants: a program whose results are
+right has no guilty node, however its intermediate numbers look; and a derivative that vanishes
+nearly, so that an ulp of the point changes it as much as its error is, is not called wrong.
+
+>>> import numpy as np
+>>> from difflab.ir.trace import trace
+>>> graph = trace(lambda x: 2 * (1 - np.cos(x)), 1e-9)
+>>> place = guilty_place(Evidence(graph, [1e-9]))
+>>> place.node.primitive.name, place.what, place.where
+('subtract', 'digits', 'value')
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final, Literal, NamedTuple
+
+import numpy as np
+
+from difflab.accuracy.evidence import Evidence, Index, distance
+from difflab.errors import UnsupportedError
+from difflab.interpretations.balls import enclose_nodes, exact, precision
+from difflab.interpretations.cotangents import pullback
+from difflab.ir.expr import Array, Expr, constant, evaluate, placeholder, reachable
+from difflab.ir.row import CONSTANT
+
+What = Literal["digits", "finiteness", "domain"]
+Where = Literal["value", "cotangent"]
+BITS: Final = 256
+"""The precision at which a single operation is tried again."""
+MOST_ELEMENTS: Final = 64
+"""Of this many wrong elements of an operand it is tried which ones matter."""
+SPARE: Final = 10.0
+"""A derivative may be off by what this many roundings of the point would change."""
+
+
+class Use(NamedTuple):
+    """What a use of a value adds to its cotangent, at one element: computed, and exact."""
+
+    user: Expr
+    position: int
+    computed: float
+    exact: Any
+
+
+@dataclass(frozen=True, eq=False)
+class Place:
+    """An element of a node of either pass at which something is lost.
+
+    ``made`` is the node that computes it: the guilty node of the forward pass itself, or a node
+    that the reverse pass made of its row's rule, or the sum of its cotangent's parts.
+    """
+
+    evidence: Evidence
+    node: Expr
+    made: Expr
+    index: Index
+    role: Literal["value", "rule", "sum"]
+    wrong: Where
+    """Which result went wrong."""
+
+    @cached_property
+    def computed(self) -> float:
+        """The float that came out."""
+        return float(np.asarray(self.evidence.floats[self.made])[self.index])
+
+    @cached_property
+    def exact(self) -> Any:
+        """The ball of what should have come out."""
+        return self.evidence.balls[self.made][self.index]
+
+    @property
+    def what(self) -> What:
+        """What is lost: the exact number does not exist, is not finite in floats, or has digits.
+
+        A truth value or an integer that is wrong depends on digits that were rounded off.
+        """
+        if not self.made.differentiable:
+            return "digits"
+        if not self.exact.is_finite():
+            return "domain"
+        return "digits" if math.isfinite(self.computed) else "finiteness"
+
+    @property
+    def where(self) -> Where:
+        """In which pass it is lost; a value that no result needs is harmless until the reverse."""
+        return "cotangent" if self.role != "value" or self.discarded else "value"
+
+    @cached_property
+    def discarded(self) -> tuple[Expr, int] | None:
+        """The np.where that discards a value, and in which of its branches this stands.
+
+        None where an output is wrong, where they depend on the value, or where there is none.
+        """
+        ct = self.evidence.flows.cotangents.get(self.node)
+        if self.wrong == "value" or self.role == "sum" or ct is None or ct.shape != self.made.shape:
+            return None
+        if not self.evidence.balls[ct][self.index].is_zero():
+            return None
+        below = {self.node}
+        for user in self.evidence.graph.operations:
+            for i, x in enumerate(user.operands):
+                if x in below:
+                    below.add(user)
+                    if user.primitive.name == "where" and i > 0:
+                        return user, i
+        return None
+
+    @property
+    def digits(self) -> float:
+        """How many digits are lost."""
+        return self.evidence.digits_lost(
+            self.made, float(np.asarray(self.evidence.errors(self.made))[self.index])
+        )
+
+    @cached_property
+    def uses(self) -> list[Use]:
+        """The parts of the node's cotangent, where their sum is guilty."""
+        flows, evidence = self.evidence.flows, self.evidence
+        return [
+            Use(
+                user,
+                position,
+                float(np.asarray(evidence.floats[part])[self.index]),
+                evidence.balls[part][self.index],
+            )
+            for (user, position), part in flows.parts.items()
+            if user.operands[position] is self.node
+        ]
+
+    @cached_property
+    def condition(self) -> float:
+        """The condition number of the operation that went wrong."""
+        return sensitivity(self.evidence, self.made, self.index).condition
+
+    @cached_property
+    def partial(self) -> float:
+        """The local partial of the node; of the use that adds most, where a sum is guilty."""
+        node = self.node
+        if self.role == "sum":
+            node = max(self.uses, key=lambda use: abs(use.computed)).user
+        index = self.index if len(self.index) == node.ndim else (0,) * node.ndim
+        return sensitivity(self.evidence, node, index).partial
+
+
+class Sensitivity(NamedTuple):
+    """How an element of a node answers to its operands."""
+
+    partial: float
+    """The partial by the operand that matters most."""
+    condition: float
+    """The sum of |x partial| over all operands' elements, relative to the result."""
+
+
+def sensitivity(evidence: Evidence, node: Expr, index: Index) -> Sensitivity:
+    """The local partial and the condition number of an element; NaN where they do not exist."""
+    if not node.differentiable:
+        return Sensitivity(math.nan, math.nan)
+    fresh = [
+        x if x.primitive is CONSTANT or not x.differentiable else placeholder(x.shape, x.dtype, "x")
+        for x in node.operands
+    ]
+    pairs = [(new, old) for new, old in zip(fresh, node.operands, strict=True) if new is not old]
+    result = Expr(node.primitive, tuple(fresh), node.params)
+    one = np.zeros(node.shape, node.dtype)
+    one[index] = 1.0
+    try:
+        parts = pullback([result], [constant(one)], [new for new, _ in pairs])
+    except UnsupportedError:
+        return Sensitivity(math.nan, math.nan)
+    flowing = [(part, old) for part, (_, old) in zip(parts, pairs, strict=True) if part is not None]
+    known = {x: evidence.balls[x] for x in node.operands}
+    known |= {new: evidence.balls[old] for new, old in pairs}
+    enclose_nodes([part for part, _ in flowing], known, BITS)
+    floats = {x: evidence.floats[x] for x in node.operands}
+    floats |= {new: evidence.floats[old] for new, old in pairs}
+    evaluate([part for part, _ in flowing], floats)
+    total, most, partial = 0.0, -1.0, math.nan
+    with precision(BITS):
+        for part, old in flowing:
+            for i, (ball, x) in enumerate(
+                zip(known[part].flat, evidence.balls[old].flat, strict=True)
+            ):
+                share = _float(abs(ball * x) / abs(evidence.balls[node][index]))
+                total += share
+                if share > most or math.isnan(share):
+                    number = _float(ball)
+                    computed = float(np.ravel(floats[part])[i])
+                    most, partial = share, number if math.isfinite(number) else computed
+    return Sensitivity(partial, total if flowing else math.nan)
+
+
+def _float(ball: Any) -> float:
+    return float(ball) if ball.is_finite() else math.nan
+
+
+# -- the search ------------------------------------------------------------------------------------
+
+
+def guilty_place(evidence: Evidence) -> Place | None:
+    """The first place, in the order of execution, at which a wrong result went wrong.
+
+    Parameters
+    ----------
+    evidence
+        A program at a point. Its outputs are looked at first; if they are right, its derivatives.
+    """
+    result: Where = "value"
+    roots = _roots(evidence, _wrong(evidence, evidence.graph.outputs))
+    if not roots:
+        result = "cotangent"
+        wrong = _wrong(evidence, evidence.gradients.values())
+        roots = _roots(evidence, [at for at in wrong if not _vanishes(evidence, *at)])
+    if not roots:
+        return None
+    order = {node: i for i, node in enumerate(evidence.graph.nodes)}
+    owners = _owners(evidence)
+    found = []
+    for made, index in roots:
+        if made in order:
+            place = Place(evidence, made, made, index, "value", result)
+            found.append((order[made], place))
+        else:
+            step, node, role = owners[made]
+            found.append((len(order) + step, Place(evidence, node, made, index, role, result)))
+    return min(found, key=lambda pair: pair[0])[1]
+
+
+def _wrong(evidence: Evidence, results: Iterable[Expr]) -> Iterator[tuple[Expr, Index]]:
+    """The worst element of every result that has lost more than it may."""
+    for node in results:
+        errors = np.nan_to_num(evidence.result_errors(node), nan=0.0, posinf=np.inf)
+        if errors.size and float(errors.max()) > evidence.limit(node):
+            yield node, tuple(int(i) for i in np.unravel_index(errors.argmax(), errors.shape))
+
+
+def _vanishes(evidence: Evidence, ct: Expr, index: Index) -> bool:
+    """Whether a derivative is so close to 0 that an ulp of the point changes it by its error."""
+    inputs = [x for x in evidence.graph.inputs if x.differentiable]
+    error, true = float(evidence.errors(ct)[index]), evidence.balls[ct][index]
+    if not math.isfinite(error) or not true.is_finite():
+        return False
+    one = np.zeros(ct.shape, ct.dtype)
+    one[index] = 1.0
+    try:
+        rows = pullback([ct], [constant(one)], inputs)
+    except UnsupportedError:
+        return False
+    found = [(x, row) for x, row in zip(inputs, rows, strict=True) if row is not None]
+    known = {x: evidence.balls[x] for x in evidence.graph.inputs}
+    enclose_nodes([row for _, row in found], known, BITS)
+    with precision(BITS):
+        moved = sum(
+            _float(abs(a * b) / abs(true))
+            for x, row in found
+            for a, b in zip(known[x].flat, known[row].flat, strict=True)
+        )
+    return bool(error <= SPARE * evidence.units[ct] * moved)
+
+
+def _roots(evidence: Evidence, wrong: Iterable[tuple[Expr, Index]]) -> list[tuple[Expr, Index]]:
+    """Where blame ends."""
+    stack, seen, found = list(wrong), set(), []
+    while stack:
+        node, index = stack.pop()
+        if node in seen:
+            continue
+        seen.add(node)
+        passed = list(_blamed(evidence, node, index))
+        stack += passed
+        if not passed:
+            found.append((node, index))
+    return found
+
+
+def _blamed(evidence: Evidence, node: Expr, index: Index) -> Iterator[tuple[Expr, Index]]:
+    """The operands' elements, wrong themselves, without which this element would be right."""
+    wrong = [x for x in dict.fromkeys(node.operands) if _wrong_elements(evidence, x)]
+    if not wrong:
+        return
+    if (
+        node.differentiable and not evidence.balls[node][index].is_finite()
+    ):  # nothing is right: follow what is not either
+        wrong = [x for x in wrong if _undefined(evidence, x)]
+        for x in wrong:
+            yield x, _undefined(evidence, x)[0] if x.shape != node.shape else index
+        return
+    if not _is_right(evidence, node, index, {}):
+        return  # wrong even where these are exact
+    alone = [
+        (x, at)
+        for x in wrong
+        for at in _candidates(evidence, x, node, index)
+        if not _is_right(evidence, node, index, {x: at})
+    ]
+    together = [(x, _wrong_elements(evidence, x)[0]) for x in wrong]
+    yield from dict(reversed(alone or together)).items()
+
+
+def _candidates(evidence: Evidence, x: Expr, node: Expr, index: Index) -> list[Index]:
+    """The wrong elements of an operand that may matter, the worst first."""
+    elements = _wrong_elements(evidence, x)
+    if node.primitive.kind == "pointwise":
+        here = index if x.shape == node.shape else ()
+        return [here] if here in elements else []
+    return elements[:MOST_ELEMENTS]
+
+
+def _wrong_elements(evidence: Evidence, x: Expr) -> list[Index]:
+    errors = evidence.errors(x)
+    wrong = [tuple(int(i) for i in at) for at in np.argwhere(errors > evidence.limit(x))]
+    return sorted(wrong, key=lambda at: -float(errors[at]))
+
+
+def _undefined(evidence: Evidence, x: Expr) -> list[Index]:
+    """The elements that do not exist, and are not finite in floats either."""
+    if not x.differentiable:
+        return []
+    return [at for at in _wrong_elements(evidence, x) if not evidence.balls[x][at].is_finite()]
+
+
+def _is_right(evidence: Evidence, node: Expr, index: Index, kept: dict[Expr, Index]) -> bool:
+    """Whether an element would be right if its wrong operands were exact, but for those kept."""
+    known: dict[Expr, Array] = {}
+    for x in dict.fromkeys(node.operands):
+        known[x] = exact(evidence.floats[x])
+        if known[x].dtype == bool:
+            known[x] = known[x].astype(object)  # a truth value may be open in balls
+        for at in _wrong_elements(evidence, x):
+            if kept.get(x) != at:
+                known[x][at] = evidence.balls[x][at]
+    enclose_nodes([node], known, BITS)
+    found, true = known[node][index], evidence.balls[node][index]
+    if not node.differentiable:
+        return bool(found == true)
+    if not found.is_finite():
+        return False
+    with precision(BITS):
+        return distance(found, true) <= evidence.limit(node)
+
+
+def _owners(evidence: Evidence) -> dict[Expr, tuple[int, Expr, Literal["rule", "sum"]]]:
+    """To which step of the reverse sweep, and to which node, the nodes of that pass belong."""
+    found: dict[Expr, Any] = {}
+    seen: dict[Expr, None] = dict.fromkeys(evidence.graph.nodes)
+    by_user: dict[Expr, list[Expr]] = {}
+    for (user, _), part in evidence.flows.parts.items():
+        by_user.setdefault(user, []).append(part)
+    for step, (node, ct) in enumerate(evidence.flows.cotangents.items()):
+        groups: Sequence[tuple[str, list[Expr]]] = (("sum", [ct]), ("rule", by_user.get(node, [])))
+        for role, results in groups:
+            for made in reachable(results, seen):
+                if made not in seen:
+                    seen[made] = None
+                    found[made] = (step, node, role)
+    return found

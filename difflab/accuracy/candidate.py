@@ -1,0 +1,171 @@
+"""The gradient that is to be judged: what it returns, and what it computes.
+
+What flows: the user's gradient is called at the point, as it is, and its answer is read as the
+blocks of a derivative; it is traced as well, and where that succeeds its formula can be read in
+balls. The invariant: the function is called as a user would call it, on copies, so that nothing it
+does to its arguments reaches the judge.
+
+>>> subject = Subject(lambda x, y: x * y, (2.0, 3.0))
+>>> conformed(np.array([3.0, 2.0]), [(), ()])
+[np.float64(3.0), np.float64(2.0)]
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from difflab.accuracy.subject import Subject
+from difflab.errors import ArgumentError, DifflabError
+from difflab.ir.build import lift
+from difflab.ir.expr import Array, Expr, Graph
+from difflab.ir.trace import trace_signature
+from difflab.ir.tree import flatten, unflatten
+
+
+class Misfit(Exception):
+    """The answer cannot be the derivative: its shape or structure is another one."""
+
+    def __init__(self, what: str, transposed: bool = False) -> None:
+        super().__init__(what)
+        self.transposed = transposed
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A given gradient at the point.
+
+    `values` are its blocks as returned; `finer` those at the same point in float64, where the point
+    is in float32 and the gradient follows; `graph` and `blocks` its trace, or None and the `reason`
+    why there is none.
+    """
+
+    call: Callable[..., list[Array]]
+    values: list[Array]
+    finer: list[Array] | None
+    graph: Graph | None
+    blocks: list[Expr]
+    reason: str
+
+
+def read(
+    gradient: Callable[..., Any], subject: Subject, shapes: Sequence[tuple[int, ...]]
+) -> Candidate:
+    """Call and trace a gradient whose blocks should have these shapes.
+
+    Raises
+    ------
+    Misfit
+        If what it returns cannot be read as such blocks.
+    """
+    if not callable(gradient):
+        raise ArgumentError(
+            f"gradient is a {type(gradient).__name__}, not a function",
+            "pass the function itself, not gradient(x)",
+        )
+
+    def call(*arrays: Any) -> list[Array]:
+        with np.errstate(all="ignore"):
+            result = gradient(*subject.arguments([_copied(array) for array in arrays]))
+        return [_as_floats(leaf) for leaf in conformed(result, shapes)]
+
+    values = call(*subject.arrays)
+    finer = _in_double(call, subject) if _is_single(subject.arrays) else None
+    graph, blocks, reason = _traced(gradient, subject, shapes)
+    return Candidate(call, values, finer, graph, blocks, reason)
+
+
+def _traced(
+    gradient: Callable[..., Any], subject: Subject, shapes: Sequence[tuple[int, ...]]
+) -> tuple[Graph | None, list[Expr], str]:
+    try:
+        graph = trace_signature(gradient, subject.signature, subject.arrays)
+        result = unflatten(graph.output_tree, graph.outputs)
+        return graph, [lift(leaf) for leaf in conformed(result, shapes)], ""
+    except DifflabError as error:
+        return None, [], error.what
+    except Misfit:
+        raise
+    except Exception as error:  # the function runs on numbers (it was called), not on traced values
+        return None, [], f"{type(error).__name__}: {error}".partition("\n")[0]
+
+
+def _is_single(arrays: Sequence[Any]) -> bool:
+    return any(np.asarray(array).dtype == np.float32 for array in arrays)
+
+
+def _in_double(call: Callable[..., list[Array]], subject: Subject) -> list[Array] | None:
+    """The blocks at float64 arguments, where the gradient answers in float64."""
+    double = [
+        np.asarray(array, np.float64) if np.asarray(array).dtype == np.float32 else array
+        for array in subject.arrays
+    ]
+    try:
+        values = call(*double)
+    except Exception:  # it insists on float32
+        return None
+    return values if all(value.dtype == np.float64 for value in values) else None
+
+
+def _copied(array: Any) -> Any:
+    return array.copy() if isinstance(array, np.ndarray) else array
+
+
+def _as_floats(leaf: Any) -> Array:
+    array = np.asarray(leaf)
+    if array.dtype.kind == "f" and array.dtype.itemsize in (4, 8):
+        return array
+    if array.dtype.kind in "fiub":
+        return array.astype(np.float64)
+    raise Misfit(f"the gradient returned {array.dtype} where real numbers are expected")
+
+
+def conformed(result: Any, shapes: Sequence[tuple[int, ...]]) -> list[Any]:
+    """An answer as blocks of these shapes: arrays, or traced values.
+
+    Lists of numbers stand for arrays, an array with one more axis for several blocks of one shape,
+    arrays of one element for scalars; leading axes of length 1 may be missing.
+    """
+    leaves, _ = flatten(result)
+    if any(leaf is None for leaf in leaves):
+        raise Misfit("the gradient returned None")
+    if len(shapes) == 1 and (len(leaves) != 1 or isinstance(result, (list, tuple))):
+        leaves = [_stacked(result)]
+    if len(leaves) == 1 and len(shapes) > 1 and len(set(shapes)) == 1:
+        whole = leaves[0]
+        if np.shape(whole) == (len(shapes), *shapes[0]):
+            leaves = [whole[k] for k in range(len(shapes))]
+    if len(leaves) != len(shapes):
+        raise Misfit(f"the gradient has {_several(len(leaves))}, the derivative {len(shapes)}")
+    return [_shaped(leaf, shape) for leaf, shape in zip(leaves, shapes, strict=True)]
+
+
+def _several(count: int) -> str:
+    return f"{count} array{'s' if count != 1 else ''}"
+
+
+def _stacked(result: Any) -> Any:
+    """Nested lists of numbers as an array."""
+    if not isinstance(result, (list, tuple)):
+        return result
+    parts = [_stacked(part) for part in result]
+    if len({np.shape(part) for part in parts}) != 1:
+        raise Misfit(f"the gradient has {_several(len(parts))} of different shapes")
+    return np.stack(parts)
+
+
+def _shaped(leaf: Any, shape: tuple[int, ...]) -> Any:
+    found = tuple(np.shape(leaf))
+    if found == shape:
+        return leaf
+    leading = (1,) * (len(shape) - len(found))
+    if math.prod(found) == math.prod(shape) == 1 or (leading and shape == leading + found):
+        return np.reshape(leaf, shape)
+    raise Misfit(
+        f"the gradient has shape {found}, the derivative {shape}",
+        transposed=len(shape) > 1 and found == shape[::-1],
+    )

@@ -1,0 +1,329 @@
+"""Is this gradient right? The answer as a verdict, with the figures and the words for it.
+
+What flows: a function, a point and a gradient go in; both are traced if they can be, judged
+component by component (judge.py), what is wrong is diagnosed (diagnosis.py), and a `Check` comes
+out that reads as text, as a table, and as a truth value. The invariant: there is no tolerance to
+choose.
+
+>>> def f(x):
+...     return x[0] ** 2 * x[1]
+>>> def gradient(x):
+...     return np.stack([2 * x[0] * x[1], x[0] ** 3])
+>>> check(f, np.array([2.0, 3.0]), gradient=gradient).verdict
+'wrong'
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from difflab.accuracy import wording
+from difflab.accuracy.bands import Called, called, judged_by_differences
+from difflab.accuracy.candidate import Candidate, Misfit, read
+from difflab.accuracy.diagnosis import Evidence, diagnosis
+from difflab.accuracy.judge import (
+    VERDICTS,
+    Component,
+    Verdict,
+    enclose_both,
+    judged_by_balls,
+)
+from difflab.accuracy.kinks import Kink, Nearest, nearest
+from difflab.accuracy.subject import Subject
+from difflab.errors import ArgumentError, DifflabError
+from difflab.ir.expr import Expr, Graph
+from difflab.ir.tree import Structure
+from difflab.operators import Jacobian
+from difflab.prepare import Argnums
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MOST_SWEEPS = 100
+"""A mode that needs more sweeps is not judged where the other one needs fewer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What was found about a gradient; shows itself in notebooks.
+
+    Attributes
+    ----------
+    verdict
+        ``"correct"``; ``"rounding"``: the formula is right but the digits are lost; ``"wrong"``;
+        ``"kink"``: the function has no derivative at the point; ``"undecided"``.
+    diagnosis
+        What is wrong, in words; empty where no known mistake fits.
+    kinks, nearest
+        The kinks at the point, and the nearest one elsewhere.
+    reasons
+        Why the function or the gradient could not be traced.
+    """
+
+    name: str
+    kind: str
+    verdict: Verdict
+    components: tuple[Component, ...]
+    diagnosis: str = ""
+    kinks: tuple[Kink, ...] = ()
+    nearest: Nearest | None = None
+    undefined: str = ""
+    """Where the function has no value at the point: the operation and the line."""
+    reasons: dict[str, str] = field(default_factory=dict)
+    modes: tuple[str, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong: correct, if badly rounded; at a kink, a value between the
+        sides' slopes.
+        """
+        if self.verdict == "kink":
+            bent = [c for c in self.components if c.verdict == "kink"]
+            return all(c.between for c in bent)
+        return self.verdict in ("correct", "rounding")
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """One row a component.
+
+        Columns: ``component``, ``verdict``, ``given``, ``expected`` (the derivative, correctly
+        rounded, or extrapolated), ``relative_error`` of what was given, ``formula_error``
+        (relative, without rounding; NaN where the formula cannot be seen), ``ulps``, ``band``
+        (half-width, 0 where the derivative is enclosed), ``left`` and ``right`` at kinks;
+        ``gradient`` says which of difflab's modes, where it checks its own.
+        """
+        import pandas as pd
+
+        columns = (
+            "verdict", "given", "expected", "relative_error", "formula_error", "ulps", "band",
+            "left", "right",
+        )  # fmt: skip
+        rows = [
+            {"component": c.name} | {column: getattr(c, column) for column in columns}
+            for c in self.components
+        ]
+        table = pd.DataFrame(rows, columns=["component", *columns])
+        if self.modes:
+            each = len(rows) // len(self.modes)
+            table.insert(0, "gradient", [mode for mode in self.modes for _ in range(each)])
+        return table
+
+    def __bool__(self) -> bool:
+        return self.ok
+
+    def __str__(self) -> str:
+        return wording.report(self)
+
+    def _repr_html_(self) -> str:
+        return wording.page(self)
+
+
+def check(
+    f: Callable[..., Any],
+    *args: Any,
+    gradient: Callable[..., Any] | None = None,
+    order: int = 1,
+    argnums: Argnums | None = None,
+) -> Check:
+    """Whether a gradient (Jacobian, Hessian) is right at a point, how wrong it is, and why.
+
+    Parameters
+    ----------
+    f
+        A function of floats, float arrays and trees of them, to a number or an array. Where it can
+        be traced the derivative is enclosed by ball arithmetic; where it cannot (PyTorch, JAX, C
+        code, from and to NumPy arrays) it is extrapolated from differences, with an error band.
+    args
+        The point.
+    gradient
+        Takes the same arguments; returns the gradient of a scalar f, the Jacobian of shape
+        ``f(x).shape + x.shape`` of another, for ``order=2`` the Hessian; for several arguments a
+        tuple. None: difflab's own forward and reverse mode are judged.
+    order
+        1, or 2 for second derivatives.
+    argnums
+        Which arguments the gradient is by; by default all that hold floats, or the first, as its
+        result tells.
+
+    Returns
+    -------
+    Check
+        ``.ok``, ``.verdict``, ``.diagnosis``, ``.table``; ``print(check)`` explains.
+
+    Raises
+    ------
+    ArgumentError
+        If there is nothing to differentiate, or no gradient to check.
+    DomainError
+        If an argument is NaN or infinite.
+
+    Examples
+    --------
+    >>> print(check(np.tanh, 20.0, gradient=lambda x: 1 - np.tanh(x) ** 2))
+    rounding: the formula of the derivative of tanh is right, but its digits are lost.
+      x: given 0, should be 1.69934e-17
+    ...
+    """
+    subject = Subject(f, args, argnums, order)
+    graph, reason = _traced(subject)
+    if gradient is None:
+        if graph is None:
+            raise ArgumentError(
+                f"{_name(f)} cannot be traced, so difflab has no gradient of its own to check:"
+                f" {reason}",
+                "pass gradient=, a function that returns the derivative",
+            )
+        return _own_modes(subject, graph)
+    function = _Function(graph, reason) if graph is not None else _Function(called(subject), reason)
+    try:
+        candidate = read(gradient, subject, subject.shapes(function.shapes))
+    except Misfit as misfit:
+        first = _first_argument(subject) if argnums is None else None
+        if first is not None:
+            return check(f, *args, gradient=gradient, order=order, argnums=first)
+        return _misfitting(subject, function, misfit)
+    return _judged(subject, function, candidate)
+
+
+@dataclass(frozen=True, slots=True)
+class _Function:
+    """The function as a graph, or as it was called, and why there is no graph."""
+
+    seen: Graph | Called
+    reason: str = ""
+
+    @property
+    def tree(self) -> Structure:
+        """The structure of what it returns."""
+        return self.seen.output_tree if isinstance(self.seen, Graph) else self.seen.tree
+
+    @property
+    def shapes(self) -> list[tuple[int, ...]]:
+        """The shapes of what it returns."""
+        if isinstance(self.seen, Graph):
+            return [out.shape for out in self.seen.outputs]
+        return self.seen.shapes
+
+
+def _judged(subject: Subject, function: _Function, candidate: Candidate) -> Check:
+    """The judgement of one candidate, by what can be traced."""
+    names = subject.names(function.tree, function.shapes)
+    reasons = {"gradient": candidate.reason} if candidate.graph is None else {}
+    near, undefined = None, ""
+    if isinstance(function.seen, Graph):
+        graph: Graph | None = function.seen
+        both = enclose_both(subject, function.seen, candidate)
+        components = judged_by_balls(subject, both, candidate, names)
+        kinks = both.sides.kinks if both.sides is not None else ()
+        near = nearest(subject, function.seen) if not kinks else None
+        undefined = _place(both.undefined)
+    else:
+        graph = None
+        components, found = judged_by_differences(subject, function.seen, candidate, names)
+        kinks = tuple(found.kinks)
+        reasons["function"] = function.reason
+    verdict = _worst(components)
+    why = ""
+    if verdict == "wrong":
+        shapes = subject.shapes(function.shapes)
+        why = diagnosis(Evidence(components, shapes, subject, candidate, graph))
+    return Check(
+        name=_name(subject.f),
+        kind=_kind(subject, function.shapes),
+        verdict=verdict,
+        components=tuple(components),
+        diagnosis=why,
+        kinks=kinks,
+        nearest=near,
+        undefined=undefined,
+        reasons=reasons,
+    )
+
+
+def _own_modes(subject: Subject, graph: Graph) -> Check:
+    """difflab's reverse and forward mode, each judged as if it had been given."""
+    function = _Function(graph)
+    modes = _affordable_modes(subject, graph)
+    checks = []
+    for mode in modes:
+        own: Any = Jacobian(subject.f, subject.argnums, mode, "numpy")
+        if subject.order == 2:
+            own = Jacobian(own, subject.argnums, mode, "numpy")
+        candidate = read(own, subject, subject.shapes(function.shapes))
+        checks.append(_judged(subject, function, candidate))
+    worst = max(checks, key=lambda one: VERDICTS.index(one.verdict))
+    return Check(
+        name=worst.name,
+        kind=worst.kind,
+        verdict=worst.verdict,
+        components=tuple(itertools.chain.from_iterable(one.components for one in checks)),
+        diagnosis=worst.diagnosis,
+        kinks=worst.kinks,
+        nearest=worst.nearest,
+        undefined=worst.undefined,
+        reasons=worst.reasons,
+        modes=modes,
+    )
+
+
+def _affordable_modes(subject: Subject, graph: Graph) -> tuple[str, ...]:
+    """Both modes, unless one would sweep too often: once for each input, or for each output."""
+    inputs = sum(np.size(subject.arrays[i]) for i in subject.wrt)
+    outputs = sum(out.size for out in graph.outputs)
+    sweeps = {"reverse": outputs, "forward": inputs}
+    least = min(sweeps.values())
+    return tuple(mode for mode, count in sweeps.items() if count <= max(least, MOST_SWEEPS))
+
+
+def _misfitting(subject: Subject, function: _Function, misfit: Misfit) -> Check:
+    """A gradient of another shape is wrong, whatever its numbers are."""
+    why = f"{misfit}{': it is transposed' if misfit.transposed else ''}"
+    return Check(_name(subject.f), _kind(subject, function.shapes), "wrong", (), why)
+
+
+def _first_argument(subject: Subject) -> int | None:
+    """The first of several arguments: a gradient by that one alone is common."""
+    return None if isinstance(subject.argnums, int) else subject.argnums[0]
+
+
+def _traced(subject: Subject) -> tuple[Graph | None, str]:
+    """The graph, or why there is none; a fault of the function shows when it is called."""
+    try:
+        return subject.traced(), ""
+    except DifflabError as error:
+        return None, error.what
+    except Exception as error:
+        return None, f"{type(error).__name__}: {error}".partition("\n")[0]
+
+
+def _place(node: Expr | None) -> str:
+    """An operation and the user's line."""
+    if node is None:
+        return ""
+    return node.primitive.name + (f" at {node.line}" if node.line else "")
+
+
+def _worst(components: Sequence[Component]) -> Verdict:
+    ranks = [VERDICTS.index(c.verdict) for c in components]
+    return VERDICTS[max(ranks, default=0)]
+
+
+def _name(f: Callable[..., Any]) -> str:
+    name = getattr(f, "__name__", "f")
+    return "f" if name == "<lambda>" else name
+
+
+def _kind(subject: Subject, shapes: Sequence[tuple[int, ...]]) -> str:
+    """What the derivative is called."""
+    single = list(shapes) == [()]
+    if subject.order == 2:
+        return "Hessian" if single else "second derivative"
+    if not single:
+        return "Jacobian"
+    scalar = len(subject.wrt) == 1 and np.shape(subject.arrays[subject.wrt[0]]) == ()
+    return "derivative" if scalar else "gradient"

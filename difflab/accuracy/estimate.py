@@ -1,0 +1,246 @@
+"""The derivative of a function that can only be called, with an honest error band.
+
+What flows: the function is called at points on lines through x, one line a component (and for the
+Hessian one a pair of components); each line's derivative and band come from
+`difflab.methods.extrapolation`, for all outputs at once. The invariant: the true derivative lies
+within ``value ± error``, or the error is infinite; no value from outside the domain is used.
+
+>>> import math
+>>> found = estimate(lambda x: math.exp(x[0]) * math.log(x[1]), np.array([1.0, 2.0]))
+>>> print(found)
+x[0]  1.88416938536...  ± ...e-1...
+x[1]  1.35914091422...  ± ...e-1...
+... evaluations
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from difflab.accuracy.kinks import Kink
+from difflab.accuracy.subject import Subject
+from difflab.errors import DomainError
+from difflab.ir.expr import Array
+from difflab.ir.tree import Structure, flatten
+from difflab.methods.extrapolation import LineEstimate, along
+from difflab.prepare import Argnums
+
+OUTSIDE = (ArithmeticError, ValueError)
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A derivative by calls of the function alone, with a band that holds the truth."""
+
+    value: Any
+    """In the shape (or tree) of the gradient, Jacobian or Hessian; NaN where there is none."""
+    error: Any
+    """In the same shape: |value - truth| <= error; infinite where nothing is known."""
+    kinks: tuple[Kink, ...]
+    """The components along which the one-sided derivatives differ, or the value jumps."""
+    one_sided: tuple[str, ...]
+    """The components along which only one side lies in the domain."""
+    evaluations: int
+    """Calls of the function."""
+    names: tuple[str, ...] = field(repr=False)
+
+    def __str__(self) -> str:
+        values, errors = (
+            [float(x) for leaf in flatten(tree)[0] for x in np.ravel(leaf)]
+            for tree in (self.value, self.error)
+        )
+        width = max(map(len, self.names), default=0)
+        rows = [
+            f"{name:{width}}  {value:<22.16g} ± {error:.1e}"
+            for name, value, error in zip(self.names, values, errors, strict=True)
+        ]
+        rows += [str(kink) for kink in self.kinks]
+        rows += [f"{name}: only one side lies in the domain" for name in self.one_sided]
+        return "\n".join([*rows, f"{self.evaluations} evaluations"])
+
+
+def estimate(
+    f: Callable[..., Any], *args: Any, argnums: Argnums | None = 0, order: int = 1
+) -> Estimate:
+    """The derivative of any callable, by extrapolated differences, with an honest error band.
+
+    Parameters
+    ----------
+    f
+        From arrays, floats or trees of them to an array, a number or a tree of them. It is called,
+        never traced. NaN, infinity, ArithmeticError and ValueError mean "outside the domain".
+    args
+        The point. Where it is float32 and f takes and returns float64 as well, f is differentiated
+        in float64.
+    argnums
+        Which argument, or arguments; None: all that hold floats.
+    order
+        1 (gradient or Jacobian) or 2 (Hessian).
+
+    Returns
+    -------
+    Estimate
+        ``.value`` and ``.error``, of shape ``output.shape + input.shape`` (``+ input.shape``);
+        ``.kinks``, ``.one_sided``, ``.evaluations``.
+
+    Raises
+    ------
+    DomainError
+        If an argument is not finite, or f raises at the point itself.
+
+    Examples
+    --------
+    >>> found = estimate(math.log, 1e-12)
+    >>> print(abs(found.value - 1e12) <= found.error < 100.0)
+    True
+    >>> print(estimate(abs, 0.0).kinks[0])
+    kink in x: -1.0 from the left, 1.0 from the right
+    >>> print(estimate(lambda x: x**1.5, 0.0).one_sided)
+    ('x',)
+    """
+    lines = _Lines(Subject(f, args, argnums, order))
+    with np.errstate(all="ignore"):
+        columns, curvatures = lines.directions(order)
+    return lines.assembled(columns, curvatures)
+
+
+class _Lines:
+    """The function of a subject along lines through its point, and how the lines' derivatives
+    become the result.
+    """
+
+    def __init__(self, subject: Subject) -> None:
+        self.subject = subject
+        self.evaluations = 0
+        self.dtype: np.dtype[Any] = np.dtype(np.float64)
+        self.arrays = [np.asarray(array) for array in subject.arrays]
+        self.tree: Structure
+        self.shapes: list[tuple[int, ...]]
+        try:
+            self.middle = self._widest()
+        except OUTSIDE as error:
+            raise DomainError(
+                f"the function raised at the point: {error}", "choose a point inside its domain"
+            ) from error
+
+    def _widest(self) -> Array:
+        """The value at the point, in float64 where the function takes and returns that."""
+        plain, narrow = self.call(self.arrays), self.arrays
+        if all(array.dtype != np.float32 for array in narrow):
+            return plain
+        self.dtype = np.dtype(np.float64)
+        self.arrays = [a.astype(np.float64) if a.dtype == np.float32 else a for a in narrow]
+        try:
+            wide = self.call(self.arrays)
+        except (TypeError, RuntimeError, *OUTSIDE):
+            wide = plain
+        if wide is not plain and self.dtype == np.float64 and wide.shape == plain.shape:
+            return wide
+        self.arrays, self.dtype = narrow, np.dtype(np.float32)
+        return plain
+
+    def call(self, arrays: Sequence[Array]) -> Array:
+        """All outputs at a point, in one vector; notes their tree, shapes and coarsest dtype."""
+        self.evaluations += 1
+        value = self.subject.f(*self.subject.arguments([array[()] for array in arrays]))
+        leaves, self.tree = flatten(value)
+        outputs = [np.asarray(leaf) for leaf in leaves]
+        self.shapes = [output.shape for output in outputs]
+        if any(output.dtype == np.float32 for output in outputs):
+            self.dtype = np.dtype(np.float32)
+        return np.concatenate([output.ravel() for output in outputs])
+
+    def along(self, moves: Sequence[tuple[int, int, float]], order: int) -> LineEstimate:
+        """The derivative along a line: each move is an array, an element of it and a speed."""
+
+        def phi(t: float) -> Array:
+            if t == 0.0:
+                return self.middle
+            moved = list(self.arrays)
+            for i, element, speed in moves:
+                array = moved[i].copy()
+                array.flat[element] += t * speed
+                moved[i] = array
+            return self.call(moved)
+
+        near = max(abs(float(self.arrays[i].flat[k])) / speed for i, k, speed in moves)
+        scale = max(near, 1.0)
+        return along(phi, scale=scale, dtype=self.dtype, order=order, near=near)
+
+    def components(self) -> Iterator[tuple[int, int, float]]:
+        """Every component as a move: its array, its element and a speed of about its size."""
+        for i in self.subject.wrt:
+            for element, x in enumerate(self.arrays[i].flat):
+                yield i, element, 2.0 ** round(math.log2(max(abs(float(x)), 1.0)))
+
+    def directions(self, order: int) -> tuple[list[LineEstimate], Array | None]:
+        """A line a component; for the Hessian the bands and values of all pairs as well."""
+        moves = list(self.components())
+        columns = [self.along([(i, element, 1.0)], order) for i, element, _ in moves]
+        if order == 1:
+            return columns, None
+        size = len(moves)
+        pairs = np.zeros((2, self.middle.size, size, size))
+        for j in range(size):
+            pairs[:, :, j, j] = columns[j].value, columns[j].error
+            for k in range(j):
+                a, b = moves[j][2], moves[k][2]
+                both = self.along([moves[j], moves[k]], order)
+                one, other = columns[j], columns[k]
+                value = both.value - a * a * one.value - b * b * other.value
+                error = np.sqrt(
+                    both.error**2 + (a * a * one.error) ** 2 + (b * b * other.error) ** 2
+                )
+                pairs[:, :, j, k] = pairs[:, :, k, j] = value / (2 * a * b), error / (2 * a * b)
+        return columns, pairs
+
+    def assembled(self, columns: list[LineEstimate], pairs: Array | None) -> Estimate:
+        """The result in the shape of the derivative."""
+        subject = self.subject
+        if pairs is None:
+            shape = (self.middle.size, len(columns))
+            values = np.array([c.value for c in columns]).T.reshape(shape)
+            errors = np.array([c.error for c in columns]).T.reshape(shape)
+        else:
+            values, errors = pairs
+        assemble = subject.assembler(self.tree, len(self.shapes))
+        value, error = (assemble(list(self._blocks(x))) for x in (values, errors))
+        inputs = [name for i in subject.wrt for name in subject.elements(i)]
+        kinks, one_sided = [], []
+        for name, column in zip(inputs, columns, strict=True):
+            if np.any(column.sides == 1):
+                one_sided.append(name)
+            for k in np.flatnonzero(column.kink):
+                left, right = float(column.left[k]), float(column.right[k])
+                jump = math.isnan(left) or math.isnan(right)
+                kinks.append(Kink(name, left, right, None, jump))
+        names = subject.names(self.tree, self.shapes)
+        return Estimate(
+            value, error, tuple(kinks), tuple(one_sided), self.evaluations, tuple(names)
+        )
+
+    def _blocks(self, whole: Array) -> Iterator[Array]:
+        """A matrix over (outputs, components, ...) as the blocks of the arrays."""
+        inputs = [self.arrays[i].shape for i in self.subject.wrt]
+        spans = _spans(inputs)
+        for out, shape in zip(_spans(self.shapes), self.shapes, strict=True):
+            for mine, first in zip(spans, inputs, strict=True):
+                if whole.ndim == 2:
+                    yield whole[out, mine].reshape(shape + first)[()]
+                    continue
+                for other, second in zip(spans, inputs, strict=True):
+                    yield whole[out, mine, other].reshape(shape + first + second)[()]
+
+
+def _spans(shapes: Sequence[tuple[int, ...]]) -> list[slice]:
+    """Where arrays of these shapes lie in one vector."""
+    stops = np.cumsum([math.prod(shape) for shape in shapes], dtype=int)
+    return [
+        slice(int(stop) - math.prod(shape), int(stop))
+        for stop, shape in zip(stops, shapes, strict=True)
+    ]

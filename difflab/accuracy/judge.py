@@ -1,0 +1,351 @@
+"""The judgement of a gradient, component by component.
+
+What flows: a subject and a candidate go in, a `Component` for each number of the derivative comes
+out, with its verdict and the figures that the verdict rests on. There are three roads, by what can
+be traced:
+
+- function and gradient: both are enclosed in balls, so that the formula is judged by itself and the
+  rounding by itself, and both figures are certain;
+- the function alone: the derivative is certain, but what the gradient returns is formula and
+  rounding in one, and only what exceeds all rounding is called wrong;
+- not the function: the derivative is an extrapolated difference with a band, and what lies neither
+  inside nor clearly outside is undecided (bands.py).
+
+The invariant: a verdict of *correct* or *wrong* is never a guess. Where the evidence does not
+reach, the verdict is *undecided*.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Final, Literal
+
+import numpy as np
+
+from difflab.accuracy.candidate import Candidate
+from difflab.accuracy.kinks import Sides, differ, sides, suspects
+from difflab.accuracy.subject import Subject
+from difflab.accuracy.truth import first_undefined, sharpened, with_safe_branches
+from difflab.interpretations.balls import (
+    as_rounded,
+    distance,
+    enclose_nodes,
+    exact,
+    gap,
+    midpoints,
+    overlap,
+    ulps_of,
+)
+from difflab.ir.expr import Array, Expr, Graph, evaluate, reachable, substitute
+from difflab.ir.row import CONSTANT
+
+Verdict = Literal["correct", "rounding", "kink", "undecided", "wrong"]
+VERDICTS: Final[tuple[Verdict, ...]] = ("correct", "rounding", "kink", "undecided", "wrong")
+"""From the best to the worst: the worst component gives the verdict of the whole."""
+
+SAME: Final = 2.0**-60
+"""Formulas that differ by less than this, relatively, are one formula."""
+SLIGHT: Final = 1e-9
+"""Formulas that differ by more than this differ by more than data that both have in common."""
+CONSTANTS: Final = 16.0
+"""Units of rounding by which formulas may differ for the sake of their constants alone."""
+CLOSE: Final = 2.0**10
+"""Units of rounding, relative to a component, that a good program may lose."""
+FAR: Final = 2.0**8
+"""Units of rounding, relative to the larger of 1 and the function, that no program loses."""
+JITTERS: Final = 6
+JITTER_ULPS: Final = 64
+NEIGHBOURS: Final = (0.5, 0.25, 0.1)
+"""Scaled points at which a gradient that may be badly rounded is looked at again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """One number of the derivative, and what was found about it.
+
+    `formula_error` is the relative error of the formula without any rounding, `ulps` the distance
+    of what was returned from the derivative, `band` half the width of the interval in which the
+    derivative lies (0 where it is enclosed); NaN where a figure cannot be had.
+    """
+
+    name: str
+    verdict: Verdict
+    given: float
+    expected: float
+    formula_error: float = np.nan
+    ulps: float = np.nan
+    relative_error: float = np.nan
+    band: float = 0.0
+    left: float = np.nan
+    right: float = np.nan
+    jump: bool = False
+    residual: float = 0.0
+    """Formula less derivative; what was returned less derivative where there is no formula."""
+
+    @property
+    def between(self) -> bool:
+        """At a kink, whether the given value is one that lies between the two sides' slopes."""
+        low, high = np.fmin(self.left, self.right), np.fmax(self.left, self.right)
+        return not self.jump and bool(low <= self.given <= high)
+
+
+@dataclass(frozen=True)
+class Enclosed:
+    """Function and derivative in balls, with the candidate's formula beside them if it has one."""
+
+    subject: Subject
+    graph: Graph
+    blocks: list[Expr]
+    balls: list[Array]
+    given: list[Expr]
+    """The blocks of the candidate's trace; none where it is opaque."""
+    formula: list[Array]
+    bits: int
+    sides: Sides | None
+    undefined: Expr | None
+    """The first operation whose value does not exist, where the function has none."""
+
+    @cached_property
+    def explained(self) -> list[Array]:
+        """Whether both formulas may be one when their constants were rounded: 0.3 for 3 * 0.1."""
+        return self._with_rounded_constants(shared=False)
+
+    @cached_property
+    def explained_with_shared(self) -> list[Array]:
+        """The same where constants that both have in common may have been rounded as well."""
+        return self._with_rounded_constants(shared=True)
+
+    def _with_rounded_constants(self, shared: bool) -> list[Array]:
+        known = dict(zip(self.graph.inputs, map(exact, self.subject.arrays), strict=True))
+        mine, theirs = (set(reachable(part)) for part in (self.blocks, self.given))
+        bounds = {x for node in mine | theirs if _decides(node) for x in node.operands}
+        for node in (mine | theirs) - bounds:
+            if node.primitive is CONSTANT and (shared or not (node in mine and node in theirs)):
+                known[node] = as_rounded(node.value)
+        enclose_nodes([*self.blocks, *self.given], known, self.bits)
+        return [
+            np.array(list(map(overlap, known[left].flat, known[right].flat))).reshape(left.shape)
+            for left, right in zip(self.given, self.blocks, strict=True)
+        ]
+
+
+def _decides(node: Expr) -> bool:
+    """Whether a node chooses a branch: what it compares with is no matter of rounding."""
+    return node.dtype.kind == "b" or node.primitive.kink is not None
+
+
+def enclose_both(subject: Subject, graph: Graph, candidate: Candidate) -> Enclosed:
+    """The balls of both, sharp enough to tell two formulas apart."""
+    safe = with_safe_branches(graph, subject.arrays)
+    blocks = subject.blocks(safe)
+    given: list[Expr] = []
+    if candidate.graph is not None:
+        own = candidate.graph.with_outputs(candidate.blocks)
+        own = with_safe_branches(own, subject.arrays)
+        given = substitute(own.outputs, dict(zip(own.inputs, safe.inputs, strict=True)))
+    found, bits = sharpened(safe, [*blocks, *given], subject.arrays)
+    balls, formula = found[: len(blocks)], found[len(blocks) :]
+    bent = suspects(graph, subject.arrays)
+    endless = not all(np.all(np.isfinite(midpoints(block))) for block in balls)
+    seen = sides(subject, safe, bent) if bent or endless else None
+    outside = first_undefined(safe, subject.arrays)
+    return Enclosed(subject, safe, blocks, balls, given, formula, bits, seen, outside)
+
+
+def unit_of(*arrays: Any) -> float:
+    """The unit roundoff of the coarsest of some arrays."""
+    kinds = [np.asarray(array).dtype for array in arrays]
+    return max(float(np.finfo(kind).eps) / 2.0 for kind in kinds if kind.kind == "f")
+
+
+def judged_by_balls(
+    subject: Subject, both: Enclosed, candidate: Candidate, names: Sequence[str]
+) -> list[Component]:
+    """Every component against the enclosure."""
+    largest = largest_of([midpoints(block) for block in both.balls])
+    scene = _Scene(subject, both, candidate, largest or 1.0)
+    found: list[Component] = []
+    for k, block in enumerate(both.balls):
+        for index in np.ndindex(block.shape):
+            found.append(scene.component(names[len(found)], k, index))
+    if both.undefined is not None:
+        return [replace(c, verdict="undecided", expected=np.nan) for c in found]
+    doubtful = [i for i, c in enumerate(found) if c.verdict == "undecided" and not c.jump]
+    if doubtful and not both.given:
+        good = _good_elsewhere(subject, candidate)
+        for i in doubtful:
+            c = found[i]
+            if good[i] and np.isfinite(c.expected):
+                found[i] = replace(c, verdict="rounding")
+    return found
+
+
+@dataclass(frozen=True)
+class _Scene:
+    """What the components of one judgement have in common."""
+
+    subject: Subject
+    both: Enclosed
+    candidate: Candidate
+    largest: float
+
+    def component(self, name: str, k: int, index: tuple[int, ...]) -> Component:
+        """One component of one block."""
+        ball = self.both.balls[k][index]
+        expected = float(ball)
+        given = self.candidate.values[k][index]
+        seen = self.both.sides
+        left, right = (np.nan, np.nan)
+        if seen is not None:
+            left, right = (float(side[k][index]) for side in (seen.left, seen.right))
+        jump = seen is not None and any(kink.jump and kink.component in name for kink in seen.kinks)
+        bent = jump or differ(left, right)
+        dtypes = self.candidate.values[k].dtype, self.both.blocks[k].dtype
+        coarse = min(dtypes, key=lambda dtype: dtype.itemsize)
+        relative = relative_error(float(given), expected, self.largest)
+        known: dict[str, Any] = {
+            "name": name, "given": float(given), "expected": expected, "left": left,
+            "right": right, "jump": jump, "relative_error": relative,
+            "ulps": ulps_of(float(given), ball, coarse),
+        }  # fmt: skip
+        if not np.isfinite(expected):
+            return _without_derivative(known)
+        formula_error, explained, residual = self._formula(k, index, ball)
+        known |= {"formula_error": formula_error, "residual": residual}
+        if bent:
+            component = Component(verdict="kink", **known)
+            return component if component.between or jump else replace(component, verdict="wrong")
+        if self.both.given and np.isfinite(formula_error):
+            if not explained:
+                return Component(verdict="wrong", **known)
+            if formula_error > max(SLIGHT, CONSTANTS * unit_of(self.candidate.values[k])):
+                return Component(verdict="undecided", **known)
+            lost = not relative <= np.sqrt(2.0 * unit_of(self.candidate.values[k]))
+            return Component(verdict="rounding" if lost else "correct", **known)
+        return Component(verdict=self._by_value(k, index, expected, residual), **known)
+
+    def _formula(self, k: int, index: tuple[int, ...], ball: Any) -> tuple[float, bool, float]:
+        """The relative error of the formula, whether constants explain it, and the residual."""
+        if self.both.given:
+            own = self.both.formula[k][index]
+            low, high = distance(own, ball, self.largest)
+            if high < SAME:
+                return 0.0, True, gap(own, ball)
+            if np.isfinite(high):
+                explained = (
+                    low == 0.0
+                    or self.both.explained[k][index]
+                    or (high < SLIGHT and self.both.explained_with_shared[k][index])
+                )
+                return high, bool(explained), gap(own, ball)
+        value = self._finest(k)[index]
+        return np.nan, False, gap(exact(value).item(), ball) if np.isfinite(value) else np.nan
+
+    def _finest(self, k: int) -> Array:
+        finer = self.candidate.finer
+        return self.candidate.values[k] if finer is None else finer[k]
+
+    def _by_value(
+        self, k: int, index: tuple[int, ...], expected: float, residual: float
+    ) -> Verdict:
+        """The verdict on a value whose formula cannot be seen."""
+        unit = unit_of(self._finest(k))
+        if not np.isfinite(residual):
+            return "undecided" if self.candidate.graph is None else "wrong"
+        tight = CLOSE * unit * abs(expected) if expected else 4.0 * unit * self.largest
+        if abs(residual) <= tight:
+            coarse = unit_of(self.candidate.values[k])
+            given = float(self.candidate.values[k][index])
+            lost = relative_error(given, expected, self.largest) > np.sqrt(2.0 * coarse)
+            return "rounding" if lost else "correct"
+        far = FAR * unit * self.reach + 8.0 * self.jitter[k][index]
+        return "wrong" if abs(residual) > far else "undecided"
+
+    @cached_property
+    def jitter(self) -> list[Array]:
+        """How much the gradient moves when the point moves by a unit in the last place."""
+        return jitter(self.subject, self.candidate)
+
+    @cached_property
+    def reach(self) -> float:
+        """The size of what a program for the derivative is likely to compute with."""
+        graph = self.both.graph
+        inputs = zip(graph.inputs, map(np.asarray, self.subject.arrays), strict=True)
+        return max(1.0, self.largest, largest_of(evaluate(graph.outputs, dict(inputs))))
+
+
+def largest_of(arrays: Sequence[Any]) -> float:
+    """The largest finite magnitude in some arrays, or 0."""
+    sizes = [np.abs(np.asarray(array, np.float64)) for array in arrays]
+    return max((float(np.max(x, where=np.isfinite(x), initial=0.0)) for x in sizes), default=0.0)
+
+
+def jitter(subject: Subject, candidate: Candidate) -> list[Array]:
+    """How much each component varies while the point moves by some units in the last place.
+
+    It shows what the rounding inside a gradient that cannot be seen may amount to.
+    """
+    rng = np.random.default_rng(0)
+    seen = []
+    for _ in range(JITTERS):
+        arrays = list(subject.arrays)
+        for i in subject.wrt:
+            x = np.asarray(arrays[i])
+            moved = x + rng.integers(-JITTER_ULPS, JITTER_ULPS + 1, x.shape) * np.spacing(x)
+            arrays[i] = moved.astype(x.dtype)[()]
+        seen.append(candidate.call(*arrays))
+    with np.errstate(all="ignore"):
+        return [
+            np.fmax.reduce(block) - np.fmin.reduce(block)
+            for block in (np.array(blocks, np.float64) for blocks in zip(*seen, strict=True))
+        ]
+
+
+def relative_error(given: float, expected: float, largest: float) -> float:
+    """The relative error; where 0 is expected, relative to the largest component."""
+    if given == expected:
+        return 0.0
+    return abs(given - expected) / (abs(expected) if expected else largest)
+
+
+def _without_derivative(known: dict[str, Any]) -> Component:
+    """Where the derivative is no number: sides that differ are a kink, else nothing is known."""
+    component = Component(verdict="kink", **known)
+    if np.isfinite([known["left"], known["right"]]).all():
+        tenable = component.between or np.isnan(component.given)
+        return component if tenable else replace(component, verdict="wrong")
+    infinite = np.isinf([known["left"], known["right"]]).any()
+    return component if infinite else replace(component, verdict="undecided")
+
+
+def _good_elsewhere(subject: Subject, candidate: Candidate) -> list[bool]:
+    """Whether each component is right at two points nearby, so that its formula must be right."""
+    agree: list[Array] = []
+    rng = np.random.default_rng(0)
+    for scale in NEIGHBOURS:
+        arrays = list(subject.arrays)
+        for i in subject.wrt:
+            x = np.asarray(arrays[i])
+            moved = scale * x * rng.uniform(0.9, 1.1, x.shape)
+            arrays[i] = moved.astype(x.dtype) if x.ndim else x.dtype.type(moved)
+        try:
+            given = candidate.call(*arrays)
+            graph = subject.traced(arrays)
+            known = dict(zip(graph.inputs, map(np.asarray, arrays), strict=True))
+            true = evaluate(subject.blocks(graph), known)
+        except (ArithmeticError, ValueError):
+            continue
+        given_flat, true_flat = flattened(given), flattened(true)
+        unit = unit_of(*given)
+        size = CLOSE * unit * np.abs(true_flat)
+        agree.append((np.abs(given_flat - true_flat) <= size) & (true_flat != 0.0))
+    if not agree:
+        return [False] * sum(value.size for value in candidate.values)
+    return [bool(x) for x in np.sum(agree, 0) >= 2]
+
+
+def flattened(blocks: Sequence[Any]) -> Array:
+    """All numbers of some blocks, in order."""
+    return np.concatenate([np.asarray(block, np.float64).ravel() for block in blocks])

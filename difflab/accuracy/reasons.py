@@ -1,0 +1,259 @@
+"""What a guilty place says to a person: which operation, what is lost, and why.
+
+What flows: a `Place` becomes sentences. The invariant: every number in them is computed or enclosed
+at this very point; where nothing is known, nothing is said.
+
+>>> import numpy as np
+>>> from difflab.accuracy.blame import guilty_place
+>>> from difflab.accuracy.evidence import Evidence
+>>> from difflab.ir.trace import trace
+>>> place = guilty_place(Evidence(trace(lambda x: np.exp(x), 800.0), [800.0]))
+>>> print(reason(place))
+a = exp(x) overflows: exactly it is 2.73e+347, the largest float64 is 1.8e+308, and so it becomes
+inf.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, Final
+
+import numpy as np
+
+from difflab.accuracy.blame import Place
+from difflab.accuracy.evidence import Evidence
+from difflab.interpretations.formulas import names_of, operation
+from difflab.interpretations.traces import abbreviated
+from difflab.ir.expr import Expr
+from difflab.ir.row import CONSTANT
+
+GRADUAL: Final = 50.0
+"""An operation whose condition number is below this has not lost three digits by itself."""
+LEAST_KEPT: Final = 8.0
+"""A function that keeps fewer digits than this of inexact arguments is called ill-conditioned."""
+MOST_PARTS: Final = 4
+_SUMS: Final = ("sum", "cumsum", "matmul", "einsum")
+_LOSSES: Final = {
+    ("digits", "value"): "loses digits of its value",
+    ("digits", "cotangent"): "has a right value, but loses digits of its derivative",
+    ("finiteness", "value"): "leaves the range of floats",
+    ("finiteness", "cotangent"): "has a right value, but its derivative leaves the range of floats",
+    ("domain", "value"): "leaves the domain of an operation",
+    ("domain", "cotangent"): "has a right value, but no finite derivative",
+}
+
+
+def headline(place: Place) -> str:
+    """What happens to a function here, in half a sentence."""
+    return _LOSSES[place.what, place.where]
+
+
+def reason(place: Place) -> str:
+    """What happens at the place, and why."""
+    if place.role == "sum":
+        return _sum(place)
+    tell: Callable[[Place], str]
+    if place.role == "rule":
+        tell = _rule
+    else:
+        tell = {"domain": _domain, "finiteness": _overflow, "digits": _digits}[place.what]
+    return tell(place) + (_discarded(place) if place.discarded else "")
+
+
+def spelt(place: Place, node: Expr) -> str:
+    """A node with its name: ``b = 1.0 - a``, and which of its elements."""
+    names = names_of(place.evidence.graph)
+    return f"{names[node]} = {operation(node, names)}" if node.operands else names[node]
+
+
+def _subject(place: Place) -> str:
+    at = f" (element {list(place.index)})" if place.index else ""
+    return spelt(place, place.node) + at
+
+
+def _number(ball: Any, digits: int = 3) -> str:
+    """An exact number, as Python writes floats where it is one."""
+    if not ball.is_finite():
+        return "undefined"
+    number = float(ball)
+    if ball != 0 and (number == 0.0 or not math.isfinite(number)):
+        return str(ball.mid().str(digits, radius=False))
+    return f"{number:.{digits}g}"
+
+
+def _telling(place: Place) -> int:
+    """How many digits show that a number is wrong."""
+    return max(3, round(place.evidence.digits(place.made) - place.digits) + 2)
+
+
+def _operand(place: Place, x: Expr) -> str:
+    """What an operand is at the place: the element of the same place where it has the shape."""
+    value = np.asarray(place.evidence.floats[x])
+    if value.shape == place.made.shape:
+        return f"{value[place.index]:.6g}"
+    return abbreviated(value)
+
+
+def _operands(place: Place) -> str:
+    """``x = 0``, ``a = 3 and b = 4``: the operands that are not constants."""
+    names = names_of(place.evidence.graph)
+    texts = [
+        f"{names[x]} = {_operand(place, x)}"
+        for x in dict.fromkeys(place.node.operands)
+        if x.primitive is not CONSTANT
+    ]
+    return " and ".join(texts)
+
+
+def _lost(place: Place) -> str:
+    digits = place.evidence.digits(place.made)
+    return f"{place.digits:.0f} of {digits:.0f} digits are lost"
+
+
+def _digits(place: Place) -> str:
+    """A value that is finite and wrong."""
+    if not place.made.differentiable:
+        return (
+            f"{_subject(place)} is {bool(place.computed)} and should be {place.exact}: "
+            f"{_operands(place)}, rounded, and the rounding decides."
+        )
+    info = np.finfo(place.made.dtype)
+    shown = _telling(place)
+    exact, computed = _number(place.exact, shown), f"{place.computed:.{shown}g}"
+    if abs(place.exact) < float(info.tiny) and place.node.primitive.name not in ("add", "subtract"):
+        return (
+            f"{_subject(place)} underflows: exactly it is {exact}, the smallest {place.made.dtype} "
+            f"is {info.smallest_subnormal:.2g}, and so it becomes {computed}."
+        )
+    return f"{_subject(place)} is {computed} and should be {exact}: {_lost(place)}. {_cause(place)}"
+
+
+def _cause(place: Place) -> str:
+    """Why an operation on good numbers gives a wrong one."""
+    condition, made = place.condition, place.made
+    if condition < GRADUAL:
+        return (
+            f"No single operation is to blame (the condition number of this one is {condition:.2g})"
+            ": the digits went little by little, and here more than a quarter of them are gone."
+        )
+    if made.primitive.name in ("add", "subtract"):
+        a, b = (place.evidence.balls[x] for x in made.operands)
+        shown = min(round(place.digits) + 2, 17)
+        parts = [_number(x[place.index] if x.shape else x[()], shown) for x in (a, b)]
+        joined = " and ".join(parts)
+        return (
+            f"The two parts, {joined}, cancel in their leading digits, and what stays is what was "
+            f"rounded off before: the condition number (|a| + |b|) / |a - b| is {condition:.2g}."
+        )
+    if made.primitive.name in _SUMS:
+        return (
+            "Its terms cancel, and what stays is what was rounded off before: the condition "
+            f"number, the sum of the terms' sizes relative to the result, is {condition:.2g}."
+        )
+    return (
+        f"Its operands are right but for rounding ({_operands(place)}), and the operation "
+        f"magnifies that: the condition number |x f'(x) / f(x)| is {condition:.2g}."
+    )
+
+
+def _overflow(place: Place) -> str:
+    most = np.finfo(place.made.dtype).max
+    computed = f"{place.computed:.3g}"
+    if math.isnan(place.computed):
+        return f"{_subject(place)} becomes nan, though exactly it is {_number(place.exact)}."
+    return (
+        f"{_subject(place)} overflows: exactly it is {_number(place.exact)}, the largest "
+        f"{place.made.dtype} is {most:.2g}, and so it becomes {computed}."
+    )
+
+
+def _domain(place: Place) -> str:
+    return f"{_subject(place)} is not defined at {_operands(place)}: it becomes {place.computed}."
+
+
+def _rule(place: Place) -> str:
+    """A local partial, or its product with the cotangent, that goes wrong in the reverse pass."""
+    subject = f"the local partial of {_subject(place)}"
+    if place.what == "domain":
+        if math.isfinite(place.partial):
+            return f"Backwards through {_subject(place)}, the cotangent becomes {place.computed}."
+        return (
+            f"At {_operands(place)}, {subject} is {place.partial}: the derivative is infinite or "
+            "does not exist there."
+        )
+    if place.what == "finiteness":
+        return (
+            f"Backwards through {_subject(place)} (local partial {place.partial:.3g}) a number "
+            f"overflows: exactly it is {_number(place.exact)}, and it becomes {place.computed:.3g}."
+        )
+    shown = _telling(place)
+    return (
+        f"Backwards through {_subject(place)} (local partial "
+        f"{place.partial:.3g}) a number is {place.computed:.{shown}g} and should be "
+        f"{_number(place.exact, shown)}: {_lost(place)}. {_cause(place)}"
+    )
+
+
+def _sum(place: Place) -> str:
+    """Parts of a cotangent that cancel."""
+    name = names_of(place.evidence.graph)[place.node]
+    uses = sorted(place.uses, key=lambda use: -abs(use.computed))
+    parts = [f"{use.computed:.6g} through {spelt(place, use.user)}" for use in uses[:MOST_PARTS]]
+    if len(uses) > MOST_PARTS:
+        parts.append(f"{len(uses) - MOST_PARTS} more")
+    at = f" (element {list(place.index)})" if place.index else ""
+    start = f"The cotangent of {name}{at} is the sum of {', '.join(parts[:-1])} and {parts[-1]}"
+    shown = _telling(place)
+    if place.what != "digits":
+        return f"{start}: that becomes {place.computed}."
+    return (
+        f"{start}. These cancel: the sum is "
+        f"{place.computed:.{shown}g} and should be {_number(place.exact, shown)}: {_lost(place)} "
+        f"(condition number {place.condition:.2g})."
+    )
+
+
+def _discarded(place: Place) -> str:
+    return (
+        " np.where discards this value, and the result is right. But backwards the cotangent 0 "
+        f"of the discarded branch meets a local partial of {place.partial:.3g}, and 0 times that "
+        "is NaN."
+    )
+
+
+def advice(place: Place) -> str:
+    """What can be said where no stable form is known."""
+    evidence = place.evidence
+    unknown = "No stable form of this is known to difflab"
+    if place.what == "domain":
+        return (
+            f"{unknown}. If the function does have a value and a derivative there, give them by "
+            "np.where, with a safe operand inside."
+        )
+    if place.what == "finiteness":
+        return f"{unknown}. Scale what goes in, or compute with logarithms."
+    outputs, needed = evidence.graph.outputs, inherent(evidence)
+    if place.wrong == "value" and needed * evidence.units[outputs[0]] * 10 > 10**-LEAST_KEPT:
+        return (
+            f"{unknown}, and none can help much: the function itself is ill-conditioned here, "
+            f"{needed:.2g} times a relative change of its arguments arrives in its value."
+        )
+    return (
+        f"{unknown}. Rearrange it so that what is equal cancels before it is rounded, or compute "
+        "this part in higher precision."
+    )
+
+
+def inherent(evidence: Evidence) -> float:
+    """The condition number of the function itself, exactly; 0 where it has several outputs."""
+    outputs = evidence.graph.outputs
+    if len(outputs) != 1 or outputs[0].size != 1:
+        return 0.0
+    value = evidence.balls[outputs[0]].flat[0]
+    moved = [
+        abs(x * slope / value)
+        for node, ct in evidence.gradients.items()
+        for x, slope in zip(evidence.balls[node].flat, evidence.balls[ct].flat, strict=True)
+    ]
+    return math.fsum(float(share) for share in moved if share.is_finite())

@@ -1,0 +1,161 @@
+"""What is judged: a function at a point, the arguments to differentiate, the derivative's order.
+
+What flows: a function and its arguments go in; the names, shapes and assembly of the derivative's
+blocks come out, and for a function that can be traced the blocks themselves, as the rules write
+them: no constant is folded, so that in balls they are the exact derivative. The invariant is the
+shape law, once more for each order: ``block.shape == output.shape + input.shape (+ input.shape)``.
+
+>>> subject = Subject(lambda x: x[0] ** 2 * x[1], (np.array([2.0, 3.0]),))
+>>> graph = subject.traced()
+>>> subject.names(graph.output_tree, [()])
+['x[0]', 'x[1]']
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from difflab.errors import ArgumentError, DomainError
+from difflab.ir.expr import Expr, Graph
+from difflab.ir.trace import parameter_names, trace_signature
+from difflab.ir.tree import LEAF, Spec, Structure, flatten, paths, read_arguments, unflatten
+from difflab.methods.automatic import derivative_blocks
+from difflab.prepare import Argnums, Operator
+
+Assemble = Callable[[Sequence[Any]], Any]
+
+
+class Subject:
+    """A function at a point; `argnums` None stands for all arguments that hold floats."""
+
+    def __init__(
+        self,
+        f: Callable[..., Any],
+        args: tuple[Any, ...],
+        argnums: Argnums | None = None,
+        order: int = 1,
+    ) -> None:
+        if order not in (1, 2):
+            raise ArgumentError(f"derivatives of order {order} are not judged", "order is 1 or 2")
+        self.f = f
+        self.args = args
+        self.argnums = float_arguments(args) if argnums is None else argnums
+        self.order = order
+        self.signature, self.arrays = read_arguments(args, {})
+        for array in self.arrays:
+            if not np.all(np.isfinite(array)):
+                bad = "NaN" if np.any(np.isnan(array)) else "infinity"
+                raise DomainError(
+                    f"a derivative is judged at finite arguments, but got {bad}",
+                    "choose a point inside the domain",
+                )
+        self.operator = Operator(f, self.argnums, None, "numpy")
+        self.chosen = self.operator.chosen(self.signature)
+        self.wrt = [i for part in self.chosen for i in part.positions]
+        if not any(np.size(self.arrays[i]) for i in self.wrt):
+            raise ArgumentError(
+                "the argument is empty, so there is nothing to differentiate", "pass some numbers"
+            )
+        every = self.signature.paths(parameter_names(f))
+        leaves = zip(every, self.signature.leaves, strict=True)
+        self.inputs = [name for name, spec in leaves if isinstance(spec, Spec)]
+        """The names of all arrays, such as ``x`` or ``params['W']``."""
+
+    def traced(self, arrays: Sequence[Any] | None = None) -> Graph:
+        """The graph of the function, at the point or at another one."""
+        return trace_signature(
+            self.f, self.signature, self.arrays if arrays is None else list(arrays)
+        )
+
+    def blocks(self, graph: Graph) -> list[Expr]:
+        """The derivative's blocks: for each output, for each chosen array (for each, once more)."""
+        found = derivative_blocks(graph, self.wrt)
+        if self.order == 2:
+            found = derivative_blocks(graph.with_outputs(found), self.wrt)
+        return found
+
+    def shapes(self, outputs: Sequence[tuple[int, ...]]) -> list[tuple[int, ...]]:
+        """The blocks' shapes."""
+        found = list(outputs)
+        for _ in range(self.order):
+            found = [out + np.shape(self.arrays[i]) for out in found for i in self.wrt]
+        return found
+
+    def names(self, tree: Structure, outputs: Sequence[tuple[int, ...]]) -> list[str]:
+        """The name of every component of the derivative, in the order of the blocks."""
+        rows = [
+            _element(f"output{path}", index)
+            for path, shape in zip(paths(tree), outputs, strict=True)
+            for index in np.ndindex(shape)
+        ]
+        single = rows == ["output"]
+        found: list[str] = []
+        start = 0
+        for shape in outputs:
+            size = int(np.prod(shape, dtype=int))
+            mine = [""] if single else [f"{name} by " for name in rows[start : start + size]]
+            start += size
+            for i in self.wrt:
+                if self.order == 1:
+                    found += [name + x for name in mine for x in self.elements(i)]
+                else:
+                    for j in self.wrt:
+                        found += [
+                            f"{name}{x}, {y}"
+                            for name in mine
+                            for x in self.elements(i)
+                            for y in self.elements(j)
+                        ]
+        return found
+
+    def elements(self, i: int) -> list[str]:
+        """The names of the components of an input, such as ``x[0]``."""
+        return [_element(self.inputs[i], index) for index in np.ndindex(np.shape(self.arrays[i]))]
+
+    def assembler(self, tree: Structure, count: int) -> Assemble:
+        """How a flat list of blocks becomes the tree that the operator would return."""
+        outer = self.operator.finisher(self.chosen, tree, count)
+        if self.order == 1:
+            return lambda blocks: outer(list(blocks))
+        inner = self.operator.finisher(self.chosen, LEAF, 1)
+        width = len(self.wrt)
+
+        def assemble(blocks: Sequence[Any]) -> Any:
+            starts = range(0, len(blocks), width)
+            return outer([inner(list(blocks[k : k + width])) for k in starts])
+
+        return assemble
+
+    def arguments(self, arrays: Sequence[Any]) -> tuple[Any, ...]:
+        """The arguments of a call at another point."""
+        rest = iter(arrays)
+        leaves = [
+            next(rest) if isinstance(spec, Spec) else spec.value for spec in self.signature.leaves
+        ]
+        args, _ = unflatten(self.signature.structure, leaves)
+        return tuple(args)
+
+
+def _element(name: str, index: tuple[int, ...]) -> str:
+    return name + "".join(f"[{k}]" for k in index)
+
+
+def float_arguments(args: tuple[Any, ...]) -> Argnums:
+    """All arguments that hold floats: a number for one, a tuple for several.
+
+    >>> float_arguments((1.0, 2, np.zeros(3)))
+    (0, 2)
+    """
+    found = []
+    for i, arg in enumerate(args):
+        leaves, _ = flatten(arg)
+        if leaves and all(np.asarray(leaf).dtype.kind == "f" for leaf in leaves):
+            found.append(i)
+    if not found:
+        raise ArgumentError(
+            "no argument holds floats, so there is nothing to differentiate", "pass 2.0, not 2"
+        )
+    return found[0] if len(found) == 1 else tuple(found)

@@ -1,0 +1,226 @@
+"""The words of a check: what a tired person reads.
+
+What flows: a `Check` goes in, a few lines of text come out: the verdict in one sentence, the
+components that matter with as many digits as tell them apart, the diagnosis, and what to do. The
+invariant: the first line alone answers the question.
+"""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Final
+
+from difflab.accuracy.judge import Component
+
+if TYPE_CHECKING:
+    from difflab.accuracy.check import Check
+
+SHOWN: Final = 5
+NEAR: Final = 1e-4
+"""A kink nearer than this, relative to the point, is worth a note."""
+
+
+def report(check: Check) -> str:
+    """The whole text."""
+    return "\n".join([f"{check.verdict}: {headline(check)}", *_details(check), *_notes(check)])
+
+
+def page(check: Check) -> str:
+    """The text, and the table under it, as HTML."""
+    table = check.table.to_html(index=False, float_format=lambda value: f"{value:.6g}")
+    return f"<pre>{html.escape(report(check))}</pre>{table}"
+
+
+def headline(check: Check) -> str:
+    """The answer in a sentence."""
+    what = f"the {check.kind} of {check.name}"
+    components = _distinct(check)
+    n = len(components)
+    chosen = [c for c in components if c.verdict == check.verdict]
+    part = f"in {len(chosen)} of {n} components" if n > 1 else "at this point"
+    match check.verdict:
+        case "correct":
+            return f"{what} is right {f'in all {n} components' if n > 1 else part}."
+        case "rounding":
+            where = f" {part}" if n > 1 else ""
+            return f"the formula of {what} is right, but its digits are lost{where}."
+        case "wrong":
+            return f"{what} is wrong {part}." if n else f"what was given cannot be {what}."
+        case "kink":
+            return _bend(check, chosen, f" ({part})" if n > 1 else "")
+    if check.undefined:
+        return f"{check.name} has no value at this point, so it has no derivative there."
+    return f"whether {what} is right {part} cannot be told."
+
+
+def _bend(check: Check, chosen: Sequence[Component], part: str) -> str:
+    """Why there is no derivative."""
+    if any(c.jump for c in chosen):
+        return f"{check.name} jumps at this point, so it has no derivative there{part}."
+    if any(math.isnan(c.left) != math.isnan(c.right) for c in chosen):
+        where = f"the point is at the edge of the domain of {check.name}"
+        return f"{where}, where its slope is infinite{part}."
+    return f"{check.name} has a kink at this point, so it has no derivative there{part}."
+
+
+def _details(check: Check) -> Iterator[str]:
+    components = _distinct(check)
+    chosen = [c for c in components if c.verdict == check.verdict]
+    if check.verdict == "correct":
+        yield f"  {_evidence(check, components)}"
+        return
+    ranked = sorted(chosen, key=lambda c: -_size(c))
+    for c in ranked[:SHOWN]:
+        yield f"  {_line(c)}"
+    if len(ranked) > SHOWN:
+        yield f"  ... and {len(ranked) - SHOWN} more (see .table)"
+    if check.verdict == "wrong":
+        yield f"  diagnosis: {check.diagnosis or 'none of the common mistakes fits'}."
+        others = [c for c in components if c.verdict != "wrong"]
+        if others and check.reasons.get("function") is None:
+            verb = "is" if len(others) == 1 else "are"
+            yield f"  The other {_components(len(others))} {verb} not wrong."
+    if check.verdict == "rounding":
+        yield "  The mathematics is right: in exact arithmetic the two formulas agree."
+        yield "  Remedy: a form that does not cancel; difflab.explain names the operation."
+    if check.verdict == "kink":
+        for kink in check.kinks[:1]:
+            if kink.line is not None:
+                text = f": {kink.line.text}" if kink.line.text else ""
+                yield f"  It is made at {kink.line}{text}"
+        yield "  Remedy: check the gradient at a point beside it."
+    if check.verdict == "undecided":
+        yield f"  {_remedy(check, chosen)}"
+
+
+def _line(c: Component) -> str:
+    """One component in a line."""
+    if c.verdict == "kink":
+        slopes = f"{_slope(c.left)} from the left, {_slope(c.right)} from the right"
+        if c.jump:
+            return f"{c.name}: the value jumps ({slopes}); given {_number(c.given)}"
+        between = "lies between them" if c.between else "does not lie between them"
+        return f"{c.name}: {slopes}; the given {_number(c.given)} {between}"
+    if c.verdict == "undecided":
+        if math.isnan(c.band) or math.isinf(c.band):
+            return f"{c.name}: given {_number(c.given)}; differences of values say nothing here"
+        if math.isfinite(c.expected) and c.band > 0.0:
+            return (
+                f"{c.name}: given {c.given:.6g}; by differences it is"
+                f" {c.expected:.6g} within {c.band:.2g}"
+            )
+        if math.isfinite(c.expected):
+            given, expected = _pair(c.given, c.expected)
+            return f"{c.name}: given {given}, the derivative is {expected}"
+        return (
+            f"{c.name}: given {_number(c.given)}, but the derivative is not a finite number there"
+        )
+    given, expected = _pair(c.given, c.expected)
+    off = ""
+    if c.verdict == "wrong" and c.expected and math.isfinite(c.residual):
+        off = f" (off by {abs(c.residual / c.expected):.2g} relative)"
+    about = "about " if c.band else ""
+    return f"{c.name}: given {given}, should be {about}{expected}{off}"
+
+
+def _evidence(check: Check, components: Sequence[Component]) -> str:
+    """What the verdict correct rests on."""
+    if "function" in check.reasons:
+        largest = max(abs(c.expected) for c in components)
+        sizes = [max(abs(c.expected), abs(c.given)) or largest for c in components]
+        shares = [c.band / size for c, size in zip(components, sizes, strict=True) if size]
+        width = f"at most {max(shares, default=0.0):.1g} of its size"
+        return f"It lies inside the error band of extrapolated differences, {width}."
+    ulps = max((c.ulps for c in check.components if not math.isnan(c.ulps)), default=0.0)
+    if "gradient" in check.reasons:
+        return f"It lies within {ulps:.2g} ulps of the derivative, enclosed by ball arithmetic."
+    formula = max((c.formula_error for c in components), default=0.0)
+    same = (
+        f"Its formula differs by {formula:.1g} relative, no more than its constants are rounded"
+        if formula
+        else "Its formula is the derivative's, certified by ball arithmetic"
+    )
+    if check.modes:
+        own = " and ".join(f"{mode} mode" for mode in check.modes)
+        same = f"The formula of {own} is the derivative's, certified by ball arithmetic"
+    return f"{same}; rounding costs {ulps:.2g} ulps at most."
+
+
+def _remedy(check: Check, chosen: Sequence[Component]) -> str:
+    if check.undefined:
+        where = f"The first operation without a value is {check.undefined}."
+        return f"{where} Remedy: choose a point inside the domain."
+    if "function" in check.reasons:
+        return (
+            "The error band of the differences is too wide. Remedy: write the function in plain"
+            " NumPy, so that it can be traced, use float64, or choose another point."
+        )
+    if any(not math.isfinite(c.expected) for c in chosen):
+        return "Remedy: choose a point inside the domain."
+    if any(c.formula_error > 0.0 for c in chosen):
+        return (
+            "The formulas differ by no more than the rounding of their constants may amount to"
+            " here, which is much. Remedy: choose a point that is better conditioned."
+        )
+    return (
+        "The difference could be rounding inside the gradient, which cannot be seen. Remedy: write"
+        " the gradient in plain NumPy, so that it can be traced, or choose another point."
+    )
+
+
+def _notes(check: Check) -> Iterator[str]:
+    for what, reason in check.reasons.items():
+        if reason and (what == "function" or "function" not in check.reasons):
+            how = "so differences stand for the derivative" if what == "function" else (
+                "so formula and rounding cannot be told apart"
+            )  # fmt: skip
+            yield f"  note: the {what} cannot be traced ({reason}), {how}."
+    near = check.nearest
+    if near is not None and near.distance < NEAR * near.size:
+        yield f"  note: {near}; differences with larger steps would cross it."
+
+
+def _distinct(check: Check) -> tuple[Component, ...]:
+    """Each component once: where two modes were judged, by the worse one."""
+    if not check.modes:
+        return check.components
+    from difflab.accuracy.judge import VERDICTS
+
+    worst: dict[str, Component] = {}
+    for c in check.components:
+        known = worst.get(c.name)
+        if known is None or VERDICTS.index(c.verdict) > VERDICTS.index(known.verdict):
+            worst[c.name] = c
+    return tuple(worst.values())
+
+
+def _components(count: int) -> str:
+    return "component" if count == 1 else f"{count} components"
+
+
+def _size(c: Component) -> float:
+    """How bad a component is, for the order."""
+    if not math.isfinite(c.given):
+        return math.inf
+    return 0.0 if math.isnan(c.relative_error) else c.relative_error
+
+
+def _slope(value: float) -> str:
+    return "no slope" if math.isnan(value) else f"slope {_number(value)}"
+
+
+def _number(value: float) -> str:
+    return repr(float(value))
+
+
+def _pair(given: float, expected: float) -> tuple[str, str]:
+    """Two numbers with as many digits as show the difference."""
+    for digits in (6, 9, 12):
+        texts = f"{given:.{digits}g}", f"{expected:.{digits}g}"
+        shown = [float(text) for text in texts]
+        gap = abs(given - expected)
+        if texts[0] != texts[1] and abs((shown[0] - shown[1]) - (given - expected)) < 0.01 * gap:
+            return texts
+    return _number(given), _number(expected)

@@ -1,0 +1,46 @@
+"""For test suites: a gradient is asserted in one line.
+
+>>> assert_gradient(lambda x: np.sum(x**3), np.array([1.0, 2.0]), gradient=lambda x: 3 * x**2)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from difflab.accuracy.check import check
+from difflab.prepare import Argnums
+
+__all__ = ["assert_gradient"]
+
+
+def assert_gradient(
+    f: Callable[..., Any],
+    *args: Any,
+    gradient: Callable[..., Any] | None = None,
+    order: int = 1,
+    argnums: Argnums | None = None,
+) -> None:
+    """Fail with the whole explanation unless a gradient is right; parameters as for `check`.
+
+    A gradient that is right but badly rounded passes, as does a value between the one-sided
+    derivatives at a kink. What is undecided fails, because a test should not pass on a guess.
+
+    Raises
+    ------
+    AssertionError
+        With the text of the check.
+
+    Examples
+    --------
+    >>> assert_gradient(np.sin, 0.5, gradient=lambda x: -np.cos(x))
+    Traceback (most recent call last):
+    ...
+    AssertionError: wrong: the derivative of sin is wrong at this point.
+      x: given -0.877583, should be 0.877583 (off by 2 relative)
+      diagnosis: x has the wrong sign.
+    """
+    __tracebackhide__ = True
+    found = check(f, *args, gradient=gradient, order=order, argnums=argnums)
+    if not found.ok:
+        raise AssertionError(str(found))

@@ -1,0 +1,142 @@
+"""The programs of the experiment `cost`: functions of any number of inputs, and their gradients.
+
+What flows: a name and a size -> a plain NumPy function with arguments. Points are drawn from a seed
+made of name and size, so that counts and times are of the same program on every run.
+"""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from sympy.core.cache import clear_cache
+
+from difflab.accuracy.truth import truth
+from difflab.ir.trace import trace
+from difflab.ir.tree import flatten
+from difflab.lab import Row, generator
+from difflab.operators import value_and_gradient
+from difflab.prepare import Prepared
+
+PERIOD = 10
+"""Rosenbrock's point repeats after so many components, and so does its gradient inside."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """A function at a point, differentiated by its first argument."""
+
+    f: Callable[..., Any]
+    args: tuple[Any, ...]
+
+
+def helmholtz(n: int) -> Program:
+    """The Helmholtz free energy of a mixture of n substances, in reduced units."""
+    rng = generator("cost", "helmholtz", n)
+    a = rng.uniform(0.5, 1.5, (n, n))
+    attraction, volume = (a + a.T) / 2, rng.uniform(0.5, 1.5, n) / n
+    root = np.sqrt(2)
+
+    def energy(x: Any) -> Any:
+        filled = volume @ x
+        ideal = np.sum(x * np.log(x / (1 - filled)))
+        pairs = x @ (attraction @ x) / (np.sqrt(8) * filled)
+        return ideal - pairs * np.log((1 + (1 + root) * filled) / (1 + (1 - root) * filled))
+
+    return Program(energy, (rng.uniform(0.1, 0.6, n),))
+
+
+def rosenbrock(n: int) -> Program:
+    """Rosenbrock's function, at a point that repeats itself."""
+
+    def valley(x: Any) -> Any:
+        return np.sum(100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2)
+
+    return Program(valley, (np.resize(generator("cost", "rosenbrock").normal(size=PERIOD), n),))
+
+
+def network(width: int) -> Program:
+    """The mean squared error of a tanh network of one hidden layer on eight instances."""
+
+    def loss(layers: list[tuple[Any, Any]], x: Any, y: Any) -> Any:
+        (w, b), (last, bias) = layers
+        return np.mean((np.tanh(x @ w + b) @ last + bias - y) ** 2)
+
+    rng = generator("cost", "network", width)
+    layers = [
+        (rng.normal(size=(m, n)) / np.sqrt(m), rng.normal(size=n))
+        for m, n in itertools.pairwise([width, width, 1])
+    ]
+    return Program(loss, (layers, rng.normal(size=(8, width)), rng.normal(size=(8, 1))))
+
+
+def between(inputs: int, outputs: int, hidden: int = 32) -> Program:
+    """A network as a function of its input, from R^inputs to R^outputs."""
+    rng = generator("cost", "between", inputs, outputs)
+    first = rng.normal(size=(hidden, inputs)) / np.sqrt(inputs)
+    second = rng.normal(size=(outputs, hidden)) / np.sqrt(hidden)
+    return Program(lambda x: np.tanh(second @ np.tanh(first @ x)), (rng.normal(size=inputs),))
+
+
+FUNCTIONS = {"Helmholtz": helmholtz, "Rosenbrock": rosenbrock, "network": network}
+
+
+def true_gradient(function: str, size: int) -> list[np.ndarray]:
+    """The gradient as its enclosure's midpoint, a block for each input.
+
+    A long Rosenbrock function needs no long enclosure: a component of its gradient depends on the
+    neighbours alone, so the gradient repeats with the point, but for both ends.
+    """
+    if function == "Rosenbrock" and size > 3 * PERIOD and size % PERIOD == 0:
+        (short,) = true_gradient(function, 3 * PERIOD)
+        start, middle, end = np.split(short, 3)
+        return [np.concatenate([start, np.tile(middle, size // PERIOD - 2), end])]
+    program = FUNCTIONS[function](size)
+    blocks = truth(program.f, *program.args, argnums=0).midpoint
+    return [np.asarray(block) for block in flatten(blocks)[0]]
+
+
+# Preparing ----------------------------------------------------------------------------------------
+
+PHASES = {
+    "to sympy": "derive",
+    "derive": "derive",
+    "simplify": "simplify",
+    "generate": "simplify",
+    "compile": "compile",
+}
+"""The phases of a derivation, as the page names them."""
+
+
+def calling(prepared: Prepared, arrays: list[Any]) -> partial[Any]:
+    return partial(prepared.run, *arrays)
+
+
+def prepared_in_phases(program: Program, method: str, repeats: int = 3) -> tuple[Prepared, Row]:
+    """A derived and compiled gradient, and the median time of each phase."""
+    found: list[dict[str, float]] = []
+    for _ in range(1 if method == "symbolic" else repeats):
+        clear_cache()
+        start = time.perf_counter()
+        trace(program.f, *program.args)
+        phases = {"trace": time.perf_counter() - start}
+        prepared = value_and_gradient(program.f, method=method).prepare(*program.args)
+        for phase, seconds in prepared.derivation.seconds.items():
+            phases[PHASES[phase]] = phases.get(PHASES[phase], 0.0) + seconds
+        found.append(phases)
+    return prepared, {
+        f"{phase}_seconds": statistics.median(phases.get(phase, 0.0) for phases in found)
+        for phase in ("trace", "derive", "simplify", "compile")
+    }
+
+
+def relative_error(blocks: list[Any], known: list[Any]) -> float:
+    """The largest error of a component, relative to the largest component."""
+    wrong = max(float(np.max(np.abs(b - k))) for b, k in zip(blocks, known, strict=True))
+    return wrong / max(float(np.max(np.abs(k))) for k in known)

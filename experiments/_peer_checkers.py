@@ -1,0 +1,323 @@
+"""The gradient checkers, difflab's and those of other projects, each behind one function.
+
+What flows: a NumPy function, its gradient and a point go in; "accepted", "rejected", "undecided" or
+"error" comes out, with the tool's own words. The function and its gradient are given to each tool
+in the way in which its manual says, with the settings that it has by default; none but difflab sees
+more than values. The invariant: importing this module imports no peer, and a peer that is not
+installed is a version "missing", not a failure.
+
+A gradient of a function with a value of shape s by an argument of shape a has the shape s + a, so
+Jacobians are checked too; several arguments have a tuple of gradients.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+from _mutants import float_positions
+
+OWN, OPAQUE = "difflab", "difflab (opaque)"
+ACCEPTED, REJECTED, UNDECIDED, ERROR = "accepted", "rejected", "undecided", "error"
+MISSING = "missing"
+SEED = 20250101
+"""Of the tools that draw directions from NumPy's global generator."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a checker says of a gradient, and in which words."""
+
+    answer: str
+    words: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A checker of another project, and what its acceptance means."""
+
+    package: str
+    call: str
+    rule: str
+    run: Callable[[Callable[..., Any], Callable[..., Any], Sequence[Any]], Answer]
+
+    @property
+    def version(self) -> str:
+        """The installed version, or "missing"."""
+        try:
+            return metadata.version(self.package)
+        except metadata.PackageNotFoundError:
+            return MISSING
+
+
+def ask(
+    peer: Peer, f: Callable[..., Any], gradient: Callable[..., Any], args: Sequence[Any], dtype: str
+) -> Answer:
+    """A peer's answer; whatever it raises, other than its rejection, is an error."""
+    point = [np.asarray(x, dtype) for x in args]
+    function, slopes = typed(f, dtype), typed(gradient, dtype)
+    try:
+        with warnings.catch_warnings(), np.errstate(all="ignore"), _numpy_seeded():
+            warnings.simplefilter("ignore")
+            return peer.run(function, lambda *xs: _as_tuple(slopes(*xs)), point)
+    except Exception as reason:
+        return Answer(ERROR, f"{type(reason).__name__}: {_first_line(reason)}")
+
+
+def typed(function: Callable[..., Any], dtype: str) -> Callable[..., Any]:
+    """A function of arrays of one dtype to arrays of that dtype, whatever a tool gives it."""
+
+    def typed(*args: Any) -> Any:
+        result = function(*[np.array(x, dtype)[()] for x in args])
+        if isinstance(result, tuple):
+            return tuple(np.asarray(part, dtype) for part in result)
+        return np.asarray(result, dtype)
+
+    return typed
+
+
+def _as_tuple(result: Any) -> tuple[Any, ...]:
+    return result if isinstance(result, tuple) else (result,)
+
+
+def _first_line(reason: BaseException) -> str:
+    return (str(reason).strip().splitlines() or [""])[0]
+
+
+@contextlib.contextmanager
+def _numpy_seeded() -> Iterator[None]:
+    """The same draws from NumPy's global generator each time, which is then put back."""
+    before = np.random.get_state()  # noqa: NPY002 (what autograd draws from)
+    np.random.seed(SEED)  # noqa: NPY002
+    try:
+        yield
+    finally:
+        np.random.set_state(before)  # noqa: NPY002
+
+
+def _pulled(cotangent: Any, block: Any) -> Any:
+    """A cotangent of the value, through a Jacobian block."""
+    return np.tensordot(cotangent, block, np.ndim(cotangent))
+
+
+# The tools ----------------------------------------------------------------------------------------
+
+
+def _torch(f: Any, gradient: Any, point: list[Any]) -> Answer:
+    import torch
+    from torch.autograd.gradcheck import GradcheckError
+
+    class Wrapped(torch.autograd.Function):
+        @staticmethod
+        def forward(context: Any, *tensors: Any) -> Any:
+            context.save_for_backward(*tensors)
+            return torch.from_numpy(f(*[x.detach().numpy() for x in tensors]).copy())
+
+        @staticmethod
+        @torch.autograd.function.once_differentiable
+        def backward(context: Any, cotangent: Any) -> Any:
+            blocks = gradient(*[x.detach().numpy() for x in context.saved_tensors])
+            parts = [np.asarray(_pulled(cotangent.numpy(), block)) for block in blocks]
+            return tuple(torch.from_numpy(part.copy()) for part in parts)
+
+    tensors = tuple(torch.from_numpy(x.copy()).requires_grad_() for x in point)
+    try:
+        return _said(bool(torch.autograd.gradcheck(Wrapped.apply, tensors)))
+    except GradcheckError as reason:
+        return Answer(REJECTED, _first_line(reason))
+
+
+def _jax(f: Any, gradient: Any, point: list[Any]) -> Answer:
+    import jax
+    from jax.test_util import check_grads
+
+    value = f(*point)
+    dtype = value.dtype
+    shaped = jax.ShapeDtypeStruct(value.shape, dtype)
+    blocks = tuple(jax.ShapeDtypeStruct(x.shape, dtype) for x in point)
+
+    @jax.custom_vjp
+    def wrapped(*xs: Any) -> Any:
+        return jax.pure_callback(f, shaped, *xs)
+
+    def forward(*xs: Any) -> Any:
+        return wrapped(*xs), xs
+
+    def backward(xs: Any, cotangent: Any) -> Any:
+        return jax.pure_callback(pulled, blocks, cotangent, *xs)
+
+    def pulled(cotangent: Any, *xs: Any) -> Any:
+        found = [_pulled(np.asarray(cotangent), block) for block in gradient(*xs)]
+        return tuple(np.asarray(part, dtype) for part in found)
+
+    wrapped.defvjp(forward, backward)
+    logging.getLogger("jax").setLevel(logging.CRITICAL)  # what a callback raises is reported here
+    jax.config.update("jax_enable_x64", dtype == np.float64)
+    try:
+        check_grads(wrapped, tuple(map(jax.numpy.asarray, point)), order=1, modes=["rev"])
+    except AssertionError as reason:
+        return Answer(REJECTED, _first_line(reason))
+    return Answer(ACCEPTED)
+
+
+def _autograd(f: Any, gradient: Any, point: list[Any]) -> Answer:
+    from autograd.extend import defvjp, primitive
+    from autograd.test_util import check_grads
+
+    wrapped = primitive(lambda *xs: f(*xs)[()])
+
+    def rule(place: int) -> Callable[..., Any]:
+        def pullback(value: Any, *xs: Any) -> Callable[[Any], Any]:
+            return lambda cotangent: _pulled(cotangent, gradient(*xs)[place])[()]
+
+        return pullback
+
+    defvjp(wrapped, *[rule(place) for place in range(len(point))])
+    args = [x[()] for x in point]
+    try:
+        check_grads(wrapped, tuple(range(len(args))), modes=["rev"], order=1)(*args)
+    except AssertionError as reason:
+        return Answer(REJECTED, _first_line(reason))
+    return Answer(ACCEPTED)
+
+
+def _scipy(f: Any, gradient: Any, point: list[Any]) -> Answer:
+    from scipy.optimize import check_grad
+
+    flat, slopes, x = _flat(f, gradient, point)
+    error = float(check_grad(flat, slopes, x))
+    norm = float(np.linalg.norm(slopes(x)))
+    return Answer(_said(error <= 1e-6 * max(1.0, norm)).answer, f"{error:.3g}")
+
+
+def _numdifftools(f: Any, gradient: Any, point: list[Any]) -> Answer:
+    import numdifftools
+
+    flat, slopes, x = _flat(f, gradient, point)
+    given = np.atleast_1d(slopes(x))
+    kind = numdifftools.Gradient if np.ndim(flat(x)) == 0 else numdifftools.Jacobian
+    found = kind(flat, full_output=True)(x)
+    about = found if hasattr(found, "error_estimate") else found[1]  # before version 0.11
+    band = np.reshape(about.error_estimate, given.shape)
+    rounding = 10 * np.spacing(np.abs(given)).astype(np.float64)
+    off = np.abs(np.reshape(found[0], given.shape) - given)
+    words = f"off by up to {np.max(off):.3g}, estimated error up to {np.max(band):.3g}"
+    return Answer(_said(bool(np.all(off <= 10 * band + rounding))).answer, words)
+
+
+def _said(right: bool) -> Answer:
+    return Answer(ACCEPTED if right else REJECTED)
+
+
+def _flat(f: Any, gradient: Any, point: list[Any]) -> tuple[Any, Any, Any]:
+    """The function and its gradient of one vector of all arguments, and that vector."""
+    ends = np.cumsum([x.size for x in point])[:-1]
+
+    def split(vector: Any) -> list[Any]:
+        pieces = np.split(np.ravel(vector), ends)
+        return [piece.reshape(x.shape) for piece, x in zip(pieces, point, strict=True)]
+
+    def flat(vector: Any) -> Any:
+        value = f(*split(vector))
+        return value.ravel() if value.ndim else value[()]
+
+    def slopes(vector: Any) -> Any:
+        blocks = gradient(*split(vector))
+        size = np.size(flat(vector))
+        parts = [np.reshape(block, (size, x.size)) for block, x in zip(blocks, point, strict=True)]
+        joined = np.concatenate(parts, axis=1)
+        return joined if np.ndim(flat(vector)) else joined[0]
+
+    return flat, slopes, np.concatenate([x.ravel() for x in point])
+
+
+PEERS: Mapping[str, Peer] = {
+    "torch": Peer(
+        "torch",
+        "torch.autograd.gradcheck",
+        "every component within 1e-5 + 1e-3 |g|, step 1e-6",
+        _torch,
+    ),
+    "jax": Peer(
+        "jax",
+        "jax.test_util.check_grads, rev",
+        "one drawn direction within 1e-5 (1 + |g|), or 2e-3 in float32",
+        _jax,
+    ),
+    "autograd": Peer(
+        "autograd",
+        "autograd.test_util.check_grads, rev",
+        "one drawn direction within 1e-6, absolute or relative",
+        _autograd,
+    ),
+    "scipy": Peer(
+        "scipy",
+        "scipy.optimize.check_grad",
+        "the error's norm at most 1e-6 max(1, |g|): it returns a number and leaves the rule to us",
+        _scipy,
+    ),
+    "numdifftools": Peer(
+        "numdifftools",
+        "numdifftools.Gradient, Jacobian",
+        "every component within 10 times the error that it estimates, and 10 ulps: it returns both",
+        _numdifftools,
+    ),
+}
+"""By name, in the order of the page."""
+
+
+# All of them --------------------------------------------------------------------------------------
+
+
+def version(checker: str) -> str:
+    """The version of a checker, or "missing"."""
+    return PEERS[checker].version if checker in PEERS else metadata.version("difflab")
+
+
+class Counted:
+    """A function that counts its calls."""
+
+    def __init__(self, f: Callable[..., Any]) -> None:
+        self.f = f
+        self.calls = 0
+
+    def __call__(self, *args: Any) -> Any:
+        self.calls += 1
+        return self.f(*args)
+
+
+def judge(
+    checker: str, f: Callable[..., Any], gradient: Callable[..., Any], args: tuple[Any, ...]
+) -> Answer:
+    """What a checker says of a gradient."""
+    dtype = str(np.asarray(args[0]).dtype)
+    if checker in PEERS:
+        return ask(PEERS[checker], f, gradient, args, dtype)
+    from difflab.accuracy.check import check
+
+    if checker == OPAQUE:
+        f, gradient = opaque(typed(f, dtype)), opaque(typed(gradient, dtype))
+    try:
+        with np.errstate(all="ignore"):
+            said = check(f, *args, gradient=gradient, argnums=float_positions(args))
+    except Exception as reason:  # a checker that crashes has not judged
+        return Answer(ERROR, f"{type(reason).__name__}: {str(reason).partition(chr(10))[0]}")
+    words = f"{said.verdict}: {said.diagnosis}" if said.diagnosis else said.verdict
+    if said.verdict == UNDECIDED:
+        return Answer(UNDECIDED, words)
+    return Answer(ACCEPTED if said.ok else REJECTED, words)
+
+
+def opaque(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The same function, which cannot be traced: its arguments go through Python's floats."""
+
+    def hidden(*args: Any) -> Any:
+        return function(*[np.array(np.asarray(x).tolist()) for x in args])
+
+    return hidden

@@ -1,0 +1,299 @@
+"""Measured errors of difference quotients as functions of the step.
+
+What flows: a component of a function at a point, and bins of steps; out come root mean squares of
+errors over the steps in a bin, against the truth. The invariant: quotients are computed in the
+point's own dtype, by the text that `Numerical` uses; their errors in float64, against balls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from difflab.accuracy.compare import float_arguments
+from difflab.accuracy.truth import truth
+from difflab.accuracy.zoo import Point, lookup
+from difflab.errors import UnsupportedError
+from difflab.interpretations.balls import rounded
+from difflab.interpretations.batches import batch
+from difflab.ir.expr import Expr, Graph, evaluate, reachable
+from difflab.ir.row import CONSTANT
+from difflab.ir.trace import trace
+from difflab.ir.tree import flatten, read_arguments, unflatten
+from difflab.methods import Numerical
+from difflab.methods.numerical import offsets_of, weights
+
+Floats = NDArray[np.float64]
+LARGEST = 0.1
+"""The largest step."""
+HIDDEN = 16.0
+"""A slope below so many eps, relative to the value over the argument, counts as zero."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A component of a zoo function at a point, with the truth."""
+
+    name: str
+    number: int
+    kind: str
+    args: tuple[Any, ...]
+    graph: Graph
+    arrays: list[Any]
+    position: int
+    index: tuple[int, ...]
+    slope: float
+    beyond: float
+    """The truth is `slope + beyond`, in twice the digits."""
+
+    @property
+    def x(self) -> Any:
+        """The component that moves."""
+        return np.asarray(self.arrays[self.position])[self.index]
+
+    @property
+    def component(self) -> str:
+        name = str(dict(self.graph.inputs[self.position].params)["name"])
+        return name + "".join(f"[{i}]" for i in self.index)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return np.asarray(self.arrays[self.position]).dtype
+
+    @property
+    def ulp(self) -> float:
+        """Of the derivative."""
+        return float(np.spacing(self.dtype.type(abs(self.slope))))
+
+    @cached_property
+    def stationary(self) -> bool:
+        """Whether the derivative is 0, or so small that a quotient of 0 is right by accident."""
+        value = float(self.values(np.array([self.x]))[0])
+        hidden = HIDDEN * float(np.finfo(self.dtype).eps)
+        return abs(self.slope) * max(abs(float(self.x)), 1.0) <= hidden * abs(value)
+
+    def values(self, points: NDArray[Any]) -> NDArray[Any]:
+        """The function with the component at each of some points."""
+        with np.errstate(all="ignore"):
+            found, *guards = self._batched(points, complex_step=False)
+            lost = np.zeros(len(points), bool)
+            for guard, value in zip(self.graph.guards, guards, strict=True):
+                same = value == guard.value
+                lost |= ~np.all(np.reshape(same, (len(points), -1)), axis=1)
+            found = np.array(found)
+            for k in np.flatnonzero(lost):  # another way through the function's `if`
+                found[k] = self._called(points[k])
+        return found
+
+    def along_imaginary_axis(self, steps: Floats) -> Floats:
+        """Im f(x + ih) / h for each step.
+
+        Raises
+        ------
+        UnsupportedError
+            If an operation takes no complex numbers.
+        """
+        with np.errstate(all="ignore"):
+            found, *_ = self._batched(self.x + 1j * steps, complex_step=True)
+            return np.imag(found) / steps
+
+    def _called(self, point: Any) -> Any:
+        arrays = [np.array(array) for array in self.arrays]
+        arrays[self.position][self.index] = point
+        args = unflatten(flatten(self.args)[1], [array[()] for array in arrays])
+        return lookup(self.name).f(*args)
+
+    def _batched(self, points: NDArray[Any], complex_step: bool) -> list[Any]:
+        """The function's value, and its guards', at all points in one run."""
+        x = np.asarray(self.arrays[self.position])
+        moved = np.array(np.broadcast_to(x, (len(points), *x.shape)), points.dtype)
+        moved[(slice(None), *self.index)] = points
+        outputs = [*self.graph.outputs, *(guard.expr for guard in self.graph.guards)]
+        chosen = [i == self.position for i in range(len(self.arrays))]
+        if complex_step:
+            outputs = outputs[:1]
+        many = batch(self.graph.with_outputs(outputs), len(points), chosen)
+        known: dict[Expr, Any] = dict(zip(many.inputs, map(np.asarray, self.arrays), strict=True))
+        known[many.inputs[self.position]] = moved
+        if complex_step:
+            _run_complex(many.outputs, known)
+        else:
+            evaluate(many.outputs, known)
+        return [known[out] for out in many.outputs]
+
+
+def _run_complex(outputs: Sequence[Expr], known: dict[Expr, Any]) -> None:
+    for node in reachable(outputs, known):
+        if node not in known:
+            row = node.primitive
+            rule = row.evaluate if row is CONSTANT else row.need("complex")
+            known[node] = rule(*[known[x] for x in node.operands], **dict(node.params))
+
+
+def problems(
+    name: str, dtype: str, kinds: Sequence[str], points: int, components: int
+) -> Iterator[Problem]:
+    """The first components of each float argument of a zoo function, at its first points."""
+    entry = lookup(name)
+    chosen = [(k, point) for k, point in enumerate(entry.points) if point.kind in kinds]
+    for number, point in chosen[:points]:
+        args = converted(point, dtype)
+        _, arrays = read_arguments(args, {})
+        with np.errstate(all="ignore"):
+            graph = trace(entry.f, *args)
+        enclosure = truth(entry.f, *args, argnums=float_arguments(args))
+        if not all(ball.is_finite() for block in enclosure.balls for ball in block.flat):
+            continue  # at some hard points there is no derivative
+        blocks = iter(enclosure.balls)
+        for position in (i for i, x in enumerate(graph.inputs) if x.dtype.kind == "f"):
+            block = next(blocks)
+            for index in list(np.ndindex(np.shape(arrays[position])))[:components]:
+                slope, ulps = rounded(block[index])
+                beyond = ulps * float(np.spacing(abs(slope)))
+                yield Problem(
+                    name,
+                    number,
+                    point.kind,
+                    args,
+                    graph,
+                    list(arrays),
+                    position,
+                    index,
+                    slope,
+                    beyond,
+                )
+
+
+def converted(point: Point, dtype: str) -> tuple[Any, ...]:
+    """A point's arguments as numbers and arrays of a dtype."""
+    leaves, structure = flatten(point.args)
+    return tuple(unflatten(structure, [np.asarray(leaf, dtype)[()] for leaf in leaves]))
+
+
+# Curves -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Bins of steps, equally wide on a logarithmic axis, with as many random steps in each."""
+
+    decades: Floats
+    """The bins' centres, as powers of ten."""
+    steps: Floats
+    """(bins, steps in each)"""
+
+    @property
+    def centres(self) -> Floats:
+        return 10.0**self.decades
+
+
+def drawn(smallest: float, per_decade: int, each: int, rng: np.random.Generator) -> Steps:
+    """Bins from the smallest step to the largest."""
+    first, last = (round(per_decade * np.log10(h)) for h in (smallest, LARGEST))
+    decades = np.arange(first, last + 1) / per_decade
+    shift = (rng.random((len(decades), each)) - 0.5) / per_decade
+    return Steps(decades, 10.0 ** (decades[:, None] + shift))
+
+
+class Quotients:
+    """Difference quotients of a problem at all steps, with function values shared by stencils."""
+
+    def __init__(self, problem: Problem, steps: Steps) -> None:
+        self.problem, self.steps = problem, steps
+        self.h = steps.steps.astype(problem.dtype)
+        self._values: dict[int, NDArray[Any]] = {}
+
+    def at(self, k: int) -> NDArray[Any]:
+        """f(x + k h)"""
+        if k not in self._values:
+            points = self.problem.x + k * self.h
+            self._values[k] = self.problem.values(points.ravel()).reshape(points.shape)
+        return self._values[k]
+
+    def errors(self, stencil: str, order: int) -> Floats:
+        """The root mean square error in each bin; NaN where a step leaves the domain."""
+        if stencil == "complex":
+            steps = self.steps.steps
+            found = self.problem.along_imaginary_axis(steps.ravel()).reshape(steps.shape)
+        elif stencil == "richardson":
+            found = self._extrapolated()
+        else:
+            offsets = offsets_of(stencil, order)
+            pairs = [(k, w) for k, w in zip(offsets, weights(offsets), strict=True) if w]
+            with np.errstate(all="ignore"):
+                found = sum(w * self.at(k) for k, w in pairs) / self.h
+        return self.root_mean_square(np.asarray(found, np.float64))
+
+    def root_mean_square(self, found: Floats) -> Floats:
+        with np.errstate(all="ignore"):
+            off = (found - self.problem.slope) - self.problem.beyond
+            return np.sqrt(np.mean(np.square(off), axis=1))
+
+    def _extrapolated(self) -> Floats:
+        """Richardson's extrapolation over the ladder of steps that starts at each step."""
+        h = self.h.ravel()
+
+        def along(points: NDArray[Any]) -> list[NDArray[Any]]:
+            return [self.problem.values(points[:, 0])]
+
+        with np.errstate(all="ignore"):
+            x, directions = np.array([self.problem.x]), np.ones((h.size, 1))
+            ((found, _),) = Numerical("richardson").extrapolated(along, x, directions, h)
+        return np.asarray(found).reshape(self.h.shape)
+
+
+def refused(problem: Problem) -> str:
+    """Why a function takes no complex numbers, or nothing."""
+    try:
+        for node in problem.graph.operations:
+            node.primitive.need("complex")
+    except UnsupportedError as error:
+        return error.what.partition(":")[0]
+    return ""
+
+
+# The best step ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Best:
+    """The least of a smoothed curve."""
+
+    step: float
+    error: float
+    bin: int
+    curve: Floats
+    """Decades of the error, smoothed; inf where it is not known."""
+
+    def loss(self, decades: Floats, step: float) -> float:
+        """The error at a step, over the least error."""
+        at = float(np.interp(np.log10(step), decades, self.curve))
+        return float(10.0 ** (at - np.log10(self.error)))
+
+
+def best_of(errors: Floats, steps: Steps, ulp: float) -> Best | None:
+    """Where the geometric mean over three neighbouring bins is least; None where no error is left.
+
+    An error below a result's own typical rounding is luck, and counts as that.
+    """
+    if not np.any(np.isfinite(errors) & (errors > 0.0)):
+        return None
+    decades = np.log10(np.maximum(np.where(np.isfinite(errors), errors, np.inf), ulp / 12**0.5))
+    padded = np.concatenate([decades[:1], decades, decades[-1:]])
+    smooth = (padded[:-2] + padded[1:-1] + padded[2:]) / 3
+    k = int(np.argmin(smooth))
+    return Best(float(steps.centres[k]), float(10.0 ** smooth[k]), k, smooth)
+
+
+def slope_between(errors: Floats, steps: Steps, low: float, high: float) -> float:
+    """The exponent of the error as a power of the step, from the bins between two steps."""
+    inside = (steps.centres >= low) & (steps.centres <= high) & (errors > 0.0)
+    inside &= np.isfinite(errors)
+    if inside.sum() < 5:
+        return float("nan")
+    return float(np.polyfit(steps.decades[inside], np.log10(errors[inside]), 1)[0])

@@ -1,0 +1,167 @@
+"""The programs of the experiment `expression_swell`: how each is made at a size, and counted.
+
+What flows: a family and a size -> a plain NumPy function at a point -> the operations of its
+derivative, by SymPy and by ours. SymPy's own counts are `sympy.count_ops` of unexpanded forms: a
+negative term of a sum is one subtraction, a power or a function call is one operation.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import sympy
+
+from difflab.interpretations.symbols import symbols_for, to_sympy
+from difflab.ir.expr import Graph
+from difflab.ir.trace import trace
+from difflab.lab import Row, generator
+from difflab.methods import Forward, Reverse
+from difflab.methods.symbolic import Symbolic
+
+Function = Callable[..., Any]
+UNLIMITED: dict[str, Any] = {"operations": 10**12, "seconds": 3600.0}
+
+
+@dataclass(frozen=True)
+class Program:
+    """A function at a point; the first `inputs` arrays of it are differentiated."""
+
+    f: Function
+    args: tuple[Any, ...]
+    inputs: int
+
+    @property
+    def graph(self) -> Graph:
+        return trace(self.f, *self.args)
+
+    @property
+    def wrt(self) -> range:
+        return range(self.inputs)
+
+
+def repeated(step: Function, times: int) -> Function:
+    """A function applied to its own result, again and again."""
+
+    def f(x: Any) -> Any:
+        for _ in range(times):
+            x = step(x)
+        return x
+
+    return f
+
+
+def logistic_step(x: Any) -> Any:
+    return 4 * x * (1 - x)
+
+
+def logistic_map(n: int) -> Function:
+    """l_n of the logistic map: l_1 = x, l_(n+1) = 4 l_n (1 - l_n)."""
+    return repeated(logistic_step, n - 1)
+
+
+def with_tangent(n: int) -> Function:
+    """The loop that carries l_n and its tangent: the derivative of the step is 4 - 8 l."""
+
+    def f(x: Any, dx: Any) -> Any:
+        for _ in range(n - 1):
+            x, dx = logistic_step(x), (4 - 8 * x) * dx
+        return x, dx
+
+    return f
+
+
+def perceptron(sizes: Sequence[int]) -> Program:
+    """The squared error of a tanh network at one instance, by all its weights."""
+
+    def loss(layers: list[tuple[Any, Any]], x: Any, y: Any) -> Any:
+        *hidden, (weights, bias) = layers
+        for w, b in hidden:
+            x = np.tanh(x @ w + b)
+        return np.sum((x @ weights + bias - y) ** 2)
+
+    rng = generator("expression swell", list(sizes))
+    shapes = itertools.pairwise(sizes)
+    layers = [(rng.normal(size=(m, n)), rng.normal(size=n)) for m, n in shapes]
+    return Program(loss, (layers, rng.normal(size=sizes[0]), rng.normal(size=1)), 2 * len(layers))
+
+
+@dataclass(frozen=True)
+class Family:
+    """A program of any size; `size` says in words what grows, `log` whether it grows by factors."""
+
+    program: Callable[[int], Program]
+    size: str
+    log: bool = False
+
+
+def _chain(step: Function) -> Callable[[int], Program]:
+    return lambda size: Program(repeated(step, size), (0.5,), 1)
+
+
+FAMILIES = {
+    "logistic map": Family(lambda n: Program(logistic_map(n), (0.2,), 1), "n"),
+    "x tanh x, nested": Family(_chain(lambda x: x * np.tanh(x)), "depth"),
+    "tanh network, deeper": Family(
+        lambda depth: perceptron([3] * (depth + 1) + [1]), "layers of 3"
+    ),
+    "tanh network, wider": Family(lambda width: perceptron([width, width, 1]), "units", log=True),
+    "sin x, nested": Family(_chain(np.sin), "depth", log=True),
+    "1/(1 + exp(-x)), nested": Family(_chain(lambda x: 1 / (1 + np.exp(-x))), "depth", log=True),
+}
+
+
+# Counting -----------------------------------------------------------------------------------------
+
+
+def counts(program: Program) -> Row:
+    """The operations of a program and of its derivative, written out, shared and by AD."""
+    graph, wrt = program.graph, program.wrt
+    shared = Symbolic(cse=False, **UNLIMITED).derive(graph, wrt)
+    eliminated = Symbolic(cse=True, **UNLIMITED).derive(graph, wrt)
+    graphs = {
+        "shared": shared.graph,
+        "cse": eliminated.graph,
+        "forward": Forward().derive(graph, wrt).graph,
+        "reverse": Reverse().derive(graph, wrt).graph,
+    }
+    return {
+        "inputs": sum(graph.inputs[i].size for i in wrt),
+        "function": graph.operation_count(),
+        "tree_function": eliminated.counts["function tree"],
+        "tree_derivative": eliminated.counts["derivative tree"],
+        **{name: found.operation_count() for name, found in graphs.items() if found},
+    }
+
+
+def expressions(program: Program) -> tuple[list[Any], list[Any]]:
+    """The values of a program, and their derivatives, as SymPy writes them."""
+    graph = program.graph
+    symbols = symbols_for(graph)
+    values = [v for out in to_sympy(graph, symbols) for v in np.ravel(np.asarray(out, object))]
+    inputs = [symbol for i in program.wrt for symbol in symbols[i].ravel()]
+    return values, [sympy.diff(value, symbol) for value in values for symbol in inputs]
+
+
+def sympy_counts(values: list[Any], derivatives: list[Any]) -> Row:
+    """`sympy.count_ops` of both, as trees and after one joint elimination of subexpressions."""
+    replaced, rest = sympy.cse([*values, *derivatives])
+    parts = [expression for _, expression in replaced] + rest
+    return {
+        "sympy_function": sum(int(value.count_ops()) for value in values),
+        "sympy_derivative": sum(int(found.count_ops()) for found in derivatives),
+        "sympy_cse": sum(int(part.count_ops()) for part in parts),
+    }
+
+
+def logistic_counts(n: int) -> Row:
+    """What is counted for the logistic map alone: SymPy runs the loop itself, without our IR."""
+    x = sympy.Symbol("x", real=True)
+    value = logistic_map(n)(x)
+    slope = sympy.diff(value, x)
+    short = {"value_text": str(value), "derivative_text": str(slope)} if n <= 4 else {}
+    loop = trace(with_tangent(n), 0.2, 1.0)
+    return {**sympy_counts([value], [slope]), "loop": loop.operation_count(), **short}
