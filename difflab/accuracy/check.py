@@ -22,11 +22,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from difflab.accuracy import wording
-from difflab.accuracy.bands import Called, called, judged_by_differences
-from difflab.accuracy.candidate import Candidate, Misfit, read
-from difflab.accuracy.diagnosis import Evidence, diagnosis
-from difflab.accuracy.judge import (
+from difflab.accuracy.checking import wording
+from difflab.accuracy.checking.bands import Called, called, judged_by_differences
+from difflab.accuracy.checking.candidate import Candidate, Misfit, read
+from difflab.accuracy.checking.diagnosis import Evidence, diagnosis
+from difflab.accuracy.checking.judge import (
     VERDICTS,
     Component,
     Verdict,

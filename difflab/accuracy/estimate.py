@@ -103,10 +103,10 @@ def estimate(
     >>> print(estimate(lambda x: x**1.5, 0.0).one_sided)
     ('x',)
     """
-    lines = _Lines(Subject(f, args, argnums, order))
     with np.errstate(all="ignore"):
-        columns, curvatures = lines.directions(order)
-    return lines.assembled(columns, curvatures)
+        lines = _Lines(Subject(f, args, argnums, order))
+        columns, pairs = lines.directions(order)
+        return lines.assembled(columns, pairs)
 
 
 class _Lines:

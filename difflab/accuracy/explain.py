@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from difflab.accuracy.blame import Place, What, Where, guilty_place, sensitivity
-from difflab.accuracy.evidence import Evidence
-from difflab.accuracy.reasons import advice, headline, reason
-from difflab.accuracy.remedy import MOST_LOST, Remedy, find_remedy
+from difflab.accuracy.explaining.blame import Place, What, Where, guilty_place, sensitivity
+from difflab.accuracy.explaining.evidence import Evidence
+from difflab.accuracy.explaining.reasons import advice, headline, reason
+from difflab.accuracy.explaining.remedy import MOST_LOST, Remedy, find_remedy
 from difflab.errors import ArgumentError, BudgetError, DomainError, Line, UnsupportedError
 from difflab.interpretations.formulas import names_of, operation
 from difflab.interpretations.pictures import computation_graph, save_computation_graph

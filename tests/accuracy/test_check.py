@@ -11,8 +11,8 @@ import pytest
 
 import difflab
 from difflab.accuracy.check import check
-from difflab.accuracy.diagnosis import MATCHERS
-from difflab.accuracy.judge import VERDICTS
+from difflab.accuracy.checking.diagnosis import MATCHERS
+from difflab.accuracy.checking.judge import VERDICTS
 from difflab.accuracy.subject import Subject
 from difflab.accuracy.zoo import ZOO
 from difflab.errors import ArgumentError, DomainError

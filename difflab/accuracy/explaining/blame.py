@@ -24,7 +24,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 
-from difflab.accuracy.evidence import Evidence, Index, distance
+from difflab.accuracy.explaining.evidence import Evidence, Index, distance
 from difflab.errors import UnsupportedError
 from difflab.interpretations.balls import enclose_nodes, exact, precision
 from difflab.interpretations.cotangents import pullback

@@ -4,8 +4,8 @@ What flows: a `Place` becomes sentences. The invariant: every number in them is 
 at this very point; where nothing is known, nothing is said.
 
 >>> import numpy as np
->>> from difflab.accuracy.blame import guilty_place
->>> from difflab.accuracy.evidence import Evidence
+>>> from difflab.accuracy.explaining.blame import guilty_place
+>>> from difflab.accuracy.explaining.evidence import Evidence
 >>> from difflab.ir.trace import trace
 >>> place = guilty_place(Evidence(trace(lambda x: np.exp(x), 800.0), [800.0]))
 >>> print(reason(place))
@@ -21,8 +21,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from difflab.accuracy.blame import Place
-from difflab.accuracy.evidence import Evidence
+from difflab.accuracy.explaining.blame import Place
+from difflab.accuracy.explaining.evidence import Evidence
 from difflab.interpretations.formulas import names_of, operation
 from difflab.interpretations.traces import abbreviated
 from difflab.ir.expr import Expr

@@ -18,9 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from difflab.accuracy.candidate import Candidate
-from difflab.accuracy.estimate import Estimate, estimate
-from difflab.accuracy.judge import (
+from difflab.accuracy.checking.candidate import Candidate
+from difflab.accuracy.checking.judge import (
     CLOSE,
     FAR,
     Component,
@@ -31,6 +30,7 @@ from difflab.accuracy.judge import (
     relative_error,
     unit_of,
 )
+from difflab.accuracy.estimate import Estimate, estimate
 from difflab.accuracy.subject import Subject
 from difflab.ir.expr import Array
 from difflab.ir.tree import Structure, flatten

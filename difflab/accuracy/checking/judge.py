@@ -24,7 +24,7 @@ from typing import Any, Final, Literal
 
 import numpy as np
 
-from difflab.accuracy.candidate import Candidate
+from difflab.accuracy.checking.candidate import Candidate
 from difflab.accuracy.kinks import Sides, differ, sides, suspects
 from difflab.accuracy.subject import Subject
 from difflab.accuracy.truth import first_undefined, sharpened, with_safe_branches

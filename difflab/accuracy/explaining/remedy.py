@@ -6,8 +6,8 @@ it keeps its digits at this very point, in value and derivative; the program is 
 it and judged again, so that what it would gain is a measured figure.
 
 >>> import numpy as np
->>> from difflab.accuracy.blame import guilty_place
->>> from difflab.accuracy.evidence import Evidence
+>>> from difflab.accuracy.explaining.blame import guilty_place
+>>> from difflab.accuracy.explaining.evidence import Evidence
 >>> from difflab.ir.trace import trace
 >>> place = guilty_place(Evidence(trace(lambda w: np.log(1 + np.exp(w)), 800.0), [800.0]))
 >>> find_remedy(place).text
@@ -22,10 +22,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from difflab.accuracy.blame import Place
-from difflab.accuracy.evidence import Evidence
-from difflab.accuracy.patterns import Match, number
-from difflab.accuracy.stable_forms import FORMS, StableForm
+from difflab.accuracy.explaining.blame import Place
+from difflab.accuracy.explaining.evidence import Evidence
+from difflab.accuracy.explaining.patterns import Match, number
+from difflab.accuracy.explaining.stable_forms import FORMS, StableForm
 from difflab.errors import DifflabError
 from difflab.interpretations.formulas import names_of, operation
 from difflab.ir.expr import Expr, constant, substitute

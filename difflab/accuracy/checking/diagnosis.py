@@ -15,9 +15,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from difflab.accuracy.candidate import Candidate
+from difflab.accuracy.checking.candidate import Candidate
+from difflab.accuracy.checking.judge import Component, flattened
 from difflab.accuracy.estimate import estimate
-from difflab.accuracy.judge import Component, flattened
 from difflab.accuracy.subject import Subject
 from difflab.interpretations.cotangents import sweep
 from difflab.interpretations.tangents import pushforward

@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
-from difflab.accuracy.judge import Component
+from difflab.accuracy.checking.judge import Component
 
 if TYPE_CHECKING:
     from difflab.accuracy.check import Check
@@ -186,7 +186,7 @@ def _distinct(check: Check) -> tuple[Component, ...]:
     """Each component once: where two modes were judged, by the worse one."""
     if not check.modes:
         return check.components
-    from difflab.accuracy.judge import VERDICTS
+    from difflab.accuracy.checking.judge import VERDICTS
 
     worst: dict[str, Component] = {}
     for c in check.components:

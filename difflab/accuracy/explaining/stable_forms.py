@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
-from difflab.accuracy.patterns import Pattern, as_function
+from difflab.accuracy.explaining.patterns import Pattern, as_function
 
 Point = Mapping[str, Any]
 
