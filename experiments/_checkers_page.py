@@ -53,14 +53,20 @@ def smooth(rows: pd.DataFrame) -> pd.DataFrame:
 def mutants(rows: pd.DataFrame) -> pd.DataFrame:
     """The checks of mutants that the checker has a chance to see."""
     own = smooth(rows)
-    seen = (own["checker"] == OWN) | (own["change"] >= own["dtype"].map(VISIBLE))
-    return own[own["error"].notna() & seen]
+    return own[own["error"].notna() & ~unseen(own)]
 
 
 def hidden(rows: pd.DataFrame) -> pd.DataFrame:
-    """The checks of mutants below the rounding of float32."""
+    """The checks of mutants below the rounding of float32, or within the band that is stated."""
     own = smooth(rows)
-    return own[own["error"].notna() & (own["change"] < own["dtype"].map(VISIBLE))]
+    return own[own["error"].notna() & unseen(own)]
+
+
+def unseen(rows: pd.DataFrame) -> pd.Series:
+    """Whether a change is too small to be told, and the checker says so."""
+    rounded = (rows["checker"] != OWN) & (rows["change"] < rows["dtype"].map(VISIBLE))
+    stated = (rows["answer"] == ACCEPTED) & (rows["band"].fillna(0.0) >= rows["change"])
+    return rounded | stated
 
 
 def right(rows: pd.DataFrame) -> pd.DataFrame:

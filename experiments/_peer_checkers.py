@@ -32,10 +32,11 @@ SEED = 20250101
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a checker says of a gradient, and in which words."""
+    """What a checker says of a gradient, in which words, and within which relative band."""
 
     answer: str
     words: str = ""
+    band: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,9 +310,16 @@ def judge(
     except Exception as reason:  # a checker that crashes has not judged
         return Answer(ERROR, f"{type(reason).__name__}: {str(reason).partition(chr(10))[0]}")
     words = f"{said.verdict}: {said.diagnosis}" if said.diagnosis else said.verdict
-    if said.verdict == UNDECIDED:
-        return Answer(UNDECIDED, words)
-    return Answer(ACCEPTED if said.ok else REJECTED, words)
+    answer = REJECTED if said.verdict == "wrong" else ACCEPTED if said.ok else UNDECIDED
+    return Answer(answer, words, band_of(said.components))
+
+
+def band_of(components: Sequence[Any]) -> float:
+    """The widest band that an answer states, relative to a component that is not almost zero."""
+    sizes = [max(abs(c.expected), abs(c.given)) for c in components]
+    largest = max(sizes, default=0.0)
+    pairs = zip(components, sizes, strict=True)
+    return max((c.band / size for c, size in pairs if size > 1e-3 * largest), default=0.0)
 
 
 def opaque(function: Callable[..., Any]) -> Callable[..., Any]:

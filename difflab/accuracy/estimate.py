@@ -216,7 +216,7 @@ class _Lines:
             if np.any(column.sides == 1):
                 one_sided.append(name)
             for k in np.flatnonzero(column.kink):
-                left, right = float(column.left[k]), float(column.right[k])
+                left, right = (float(side[k]) + 0.0 for side in (column.left, column.right))
                 jump = math.isnan(left) or math.isnan(right)
                 kinks.append(Kink(name, left, right, None, jump))
         names = subject.names(self.tree, self.shapes)

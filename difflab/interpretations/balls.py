@@ -265,7 +265,7 @@ def as_rounded(array: Array) -> Array:
         mantissa = float(np.frexp(number)[0]) / np.sqrt(unit)
         whole = mantissa == np.round(mantissa) or number == np.round(number)
         if np.isfinite(mantissa) and not whole:
-            size = 8.0 * largest if array.ndim else 2.0 * abs(float(number))
+            size = 2.0 * largest if array.ndim else abs(float(number))
             balls[index] = arb(float(number), size * unit)
     return balls
 

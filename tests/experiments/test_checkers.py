@@ -298,7 +298,7 @@ def rows(checker: str, answers: str, error: str | None, **columns: Any) -> pd.Da
     about = {
         "checker": checker, "source": "hand", "dtype": "float64", "group": "smooth", "point": 0,
         "function": "f", "kind": "ordinary", "error": error, "change": 1.0, "relative_error": 0.0,
-        "equivalent": 0, "evaluations": 1, "seconds": 0.1, "words": "", "version": "1",
+        "equivalent": 0, "band": 0.0, "evaluations": 1, "seconds": 0.1, "words": "", "version": "1",
     }  # fmt: skip
     return pd.DataFrame(
         [
@@ -325,6 +325,7 @@ def test_an_opaque_function_may_be_undecided_but_not_wrong() -> None:
     assert verdicts(good, rows(OPAQUE, "r" * 20, "sign"))[1] == "confirmed"
     assert verdicts(good, rows(OPAQUE, "r" * 20 + "a", "sign"))[1] == "refuted"
     assert verdicts(rows(OPAQUE, "a" * 50 + "u" * 50, None))[1] == "refuted"
+    assert verdicts(good, rows(OPAQUE, "u" * 50, None, kind="hard"))[1] == "confirmed"
 
 
 def test_a_checker_of_values_is_not_asked_for_what_values_do_not_show() -> None:
@@ -337,6 +338,8 @@ def test_a_checker_of_values_is_not_asked_for_what_values_do_not_show() -> None:
     assert len(page.hidden(small)) == 1
     assert len(page.mutants(small.assign(checker=OWN))) == 1
     assert len(page.mutants(small.assign(dtype="float64"))) == 1
+    within = rows(OPAQUE, "aru", "relative 1e-8", change=1e-8, band=1e-7)
+    assert page.mutants(within)["answer"].tolist() == [REJECTED, UNDECIDED]
 
 
 def test_kinks_count_nowhere_else() -> None:

@@ -39,8 +39,10 @@ NARROW = 8.0
 """A narrow band keeps half the digits, a third of them for order 2, up to this factor."""
 LITTLE = 1e-4
 """The share of the largest component below which one is as good as zero, where zero is given."""
-NEAR, AROUND = 1e-4, 0.25
-"""Relative to the point: a function that is constant nearby must be so around to have no slope."""
+NEAR, AROUND, SINGLE_AROUND = 1e-4, 0.25, 1.0
+"""Relative to the point: a function that is constant nearby must be so around to have no slope.
+What is computed in float32 saturates further out.
+"""
 SLACK = 0.02
 """How far outside its one-sided slopes, relatively, a value at a kink is not called wrong."""
 
@@ -84,7 +86,8 @@ def judged_by_differences(
     moves = flattened(jitter(subject, candidate))
     flat = (given == 0.0) & (values == 0.0)
     if subject.order == 1 and np.any(flat):
-        saturated = _still(subject, NEAR) & ~_still(subject, AROUND)
+        far = AROUND if band.coarsest < 1e-10 else SINGLE_AROUND
+        saturated = _still(subject, NEAR) & ~_still(subject, far)
         bands = np.where(flat & saturated, np.inf, bands)
     rows = zip(names, given, finest, values, bands, moves, strict=True)
     return [_at_kinks(band.component(*row), found) for row in rows], found
@@ -135,35 +138,41 @@ class _Band:
     def component(
         self, name: str, given: float, fine: float, value: float, width: float, moves: float
     ) -> Component:
-        """One component: what was returned, at its finest, against value +- width."""
-        residual = float(fine - value)
+        """One component: what was returned, at its finest, against value +- width.
+
+        The band that it gets includes what rounding inside the gradient may amount to.
+        """
+        rounding = max(CLOSE * self.own * abs(value), 4.0 * self.own * self.largest, moves)
+        if abs(value) <= width:  # where nothing moves, roundings inside the function may hide it
+            band, doubt = width, max(rounding, FAR * self.coarsest * self.size)
+        else:
+            band, doubt = width + rounding, rounding
+        far = 4.0 * width + max(8.0 * doubt, FAR * self.own * self.largest)
+        off = abs(fine - value)
+        if not (np.isfinite(off) and np.isfinite(width)):
+            verdict: Verdict = "undecided"
+        elif off <= band and width + moves <= self._narrow(fine, value):
+            verdict = "correct"
+        else:
+            verdict = "wrong" if off > far else "undecided"
         return Component(
             name=name,
-            verdict=self._verdict(fine, value, width, moves),
+            verdict=verdict,
             given=float(given),
             expected=float(value),
             relative_error=relative_error(float(given), float(value), self.largest or 1.0),
-            band=float(width),
-            residual=residual,
+            band=float(band),
+            residual=float(fine - value),
         )
 
-    def _verdict(self, fine: float, value: float, width: float, moves: float) -> Verdict:
-        """Inside a narrow band, clearly outside, or neither."""
-        off = abs(fine - value)
-        if not (np.isfinite(off) and np.isfinite(width)):
-            return "undecided"
-        rounding = max(CLOSE * self.own * abs(value), 4.0 * self.own * self.largest, moves)
-        if abs(value) <= width:  # where nothing moves, roundings inside the function may hide it
-            rounding = max(rounding, FAR * self.coarsest * self.size)
-        if off > 4.0 * width + max(8.0 * rounding, FAR * self.own * self.largest):
-            return "wrong"
+    def _narrow(self, fine: float, value: float) -> float:
+        """How wide a band may be to say that what lies in it is correct."""
         share = NARROW * (2.0 * self.coarsest) ** (1.0 / (1 + self.order))
-        narrow = share * max(abs(value), abs(fine))
-        if fine == 0.0:  # zero has no size of its own
-            slope = self.slope * (share if value == 0.0 else self.coarsest)
-            narrow = max(slope, share * LITTLE * self.largest)
-        within = off <= width + (rounding if abs(value) > width else 0.0)
-        return "correct" if within and width + moves <= narrow else "undecided"
+        if fine != 0.0:
+            return float(share * max(abs(value), abs(fine)))
+        # Zero has no size of its own.
+        little = share if value == 0.0 else self.coarsest * self.slope
+        return float(max(little, share * LITTLE * self.largest))
 
 
 def _at_kinks(component: Component, found: Estimate) -> Component:

@@ -17,6 +17,7 @@ reach, the verdict is *undecided*.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -295,7 +296,10 @@ def jitter(subject: Subject, candidate: Candidate) -> list[Array]:
             x = np.asarray(arrays[i])
             moved = x + rng.integers(-JITTER_ULPS, JITTER_ULPS + 1, x.shape) * np.spacing(x)
             arrays[i] = moved.astype(x.dtype)[()]
-        seen.append(candidate.call(*arrays))
+        with contextlib.suppress(ArithmeticError, ValueError):  # beyond the edge of its domain
+            seen.append(candidate.call(*arrays))
+    if not seen:
+        return [np.full(value.shape, np.inf) for value in candidate.values]
     with np.errstate(all="ignore"):
         return [
             np.fmax.reduce(block) - np.fmin.reduce(block)
