@@ -90,7 +90,7 @@ def along(
         The number that the steps are added to: a second scale, and the limit of fine steps.
     """
     with np.errstate(all="ignore"):
-        samples = _Samples(phi, scale, abs(near), dtype)
+        samples = _Samples(phi, max(scale, abs(near)), abs(near), dtype)
         samples.take(*DENSE, *samples.probes)
         reading, patience = _Reading(samples, order), PATIENCE
         while samples.evaluations < BUDGET and patience:
@@ -200,7 +200,7 @@ class _Reading:
         two sides (which a kink does not disturb); what the better prediction misses is noise.
         """
         odd, even = 0.5 * (self.up - self.down), 0.5 * (self.up + self.down) - self.middle
-        last = before = np.zeros_like(self.middle)
+        last = before = self.noisiest = np.zeros_like(self.middle)
         for j in self.fine:
             coarser = [i for i in self.fine if self.levels[i] <= self.levels[j] - 4]
             if not coarser:
@@ -215,6 +215,7 @@ class _Reading:
             missed = np.fmin(parts, np.fmax(right, left))
             silent = (self.tied[j] & self.tied[i]) | np.isnan(missed)
             last, before = np.where(silent, last, missed), np.where(silent, before, last)
+            self.noisiest = np.fmax(self.noisiest, missed)
         noise = np.fmax(last, before)
         # Next to a plateau the values may climb in stairs, whose height is the noise.
         self.plateau = np.all(self.tied[self.fine], 0)
@@ -309,7 +310,7 @@ class _Reading:
         best = _chosen(mean.error < central.error, mean, central)
         # Where nothing that phi does stands out of the noise, the noise may be all there is of it.
         self.noisy = (self.noise > 64 * self.eps * np.abs(self.middle)) & ~self.plateau
-        drowned = self.noisy & (np.fmax.reduce(self.changes) < 3 * self.noise)
+        drowned = self.noisy & (np.fmax.reduce(self.changes) < 5 * self.noisiest)
         unknown = np.isnan(self.middle) | np.isnan(best.error) | drowned
         if order > 1:
             unknown = unknown | self.kink | _disjoint(right, left)

@@ -169,8 +169,8 @@ def _settled(steps: Array, change: Array, hidden: Array, power: float) -> Array:
     before it, by as much as changes of t^power are.
     """
     falls = np.diff(steps**power, axis=0)
-    below = change <= hidden
-    rows = [np.ones(change.shape[1:], bool), change[0] <= 4.0 * hidden[0]]
+    below = (change <= hidden) | np.isnan(change)  # nothing is known outside the domain
+    rows = [np.ones(change.shape[1:], bool), *below[:1]]
     for j in range(1, len(change)):
         allowed = falls[j] / falls[j - 1] * change[j - 1]
         shrunk = (change[j] <= allowed) & (~below[j] | (hidden[j] <= allowed))

@@ -90,7 +90,8 @@ class Numerical:
         The order of the truncation error: 2, 4, 6 or 8 for central stencils, 1 to 8 for one-sided
         ones.
     step
-        ``None``: optimal by theory, relative to ``max(|x|, 1)``. A float: a fixed step.
+        ``None``: optimal by theory, relative to ``max(|x|, 1)``; for ``"richardson"`` of a function
+        that can only be called, steps adapt (`extrapolation.along`). A float: a fixed step.
         ``("relative", r)``: r times ``|x|`` (r where x is 0). ``"predicted"``: from exact higher
         derivatives and the rounding of the program (`prediction.predict`) where the function is
         traceable without branches; by theory elsewhere.
@@ -293,9 +294,8 @@ class Numerical:
             evaluate = looped(f, arrays, i, x.shape)
             if self.stencil == "complex":
                 found = _imaginary(evaluate, flat, directions)
-            elif self.stencil == "richardson":
-                steps = None if self.step is None else self.steps(flat)
-                found = extrapolated_along_axes(evaluate, flat, values, steps)
+            elif self.stencil == "richardson" and self.step is None:
+                found = extrapolated_along_axes(evaluate, flat, values)
             else:
                 with np.errstate(all="ignore"):
                     found = self.repaired(evaluate, flat, directions)

@@ -5,7 +5,7 @@ for one after the other. The invariant: results have the shapes of the stencil t
 `Numerical` treats both kinds of functions alike.
 
 >>> evaluate = looped(lambda x: [np.sin(x)], [np.float64(0.0)], 0, ())
->>> (slopes,) = extrapolated_along_axes(evaluate, np.array([0.0]), [np.array(0.0)], None)
+>>> (slopes,) = extrapolated_along_axes(evaluate, np.array([0.0]), [np.array(0.0)])
 >>> print(abs(slopes[0] - 1.0) < 1e-14)
 True
 """
@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from difflab.ir.expr import Array
-from difflab.methods.extrapolation import FIRST, along
+from difflab.methods.extrapolation import along
 
 Evaluate = Callable[[Any], list[Any]]
 
@@ -39,11 +39,9 @@ def looped(
     return evaluate
 
 
-def extrapolated_along_axes(
-    evaluate: Evaluate, x: Array, values: Sequence[Array], steps: Array | None
-) -> list[Array]:
+def extrapolated_along_axes(evaluate: Evaluate, x: Array, values: Sequence[Array]) -> list[Array]:
     """The derivative by every component of a flat x, stacked: one array (components, *output) an
-    output. Steps adapt to the function, from the given ones downward; NaN where none tells.
+    output; NaN where no step tells it.
     """
     floats = [value.dtype for value in values if value.dtype.kind == "f"]
     dtype = min([x.dtype, *floats], key=lambda kind: kind.itemsize)
@@ -55,8 +53,7 @@ def extrapolated_along_axes(
             return np.concatenate([np.ravel(value) for value in found])
 
         near = abs(float(x[component]))
-        scale = max(near, 1.0) if steps is None else float(steps[component]) / FIRST
-        rows.append(along(phi, scale=scale, dtype=dtype, near=near).value)
+        rows.append(along(phi, scale=max(near, 1.0), dtype=dtype, near=near).value)
     stops = np.cumsum([value.size for value in values])[:-1]
     parts = np.split(np.stack(rows), stops, axis=1)
     return [

@@ -78,13 +78,60 @@ def test_richardson_is_accurate_and_its_error_estimate_covers():
         assert error[0] < 1e-8 * abs(exact)
 
 
-def test_richardson_at_a_kink_gives_one_side_or_a_large_error():
+@pytest.mark.parametrize(
+    ("f", "slopes"),
+    [
+        (np.abs, (-1.0, 1.0)),
+        (lambda x: np.maximum(x, 0.0), (0.0, 1.0)),
+        (lambda x: np.exp(x) + np.where(x > 0, 3.0 * x, 0.0), (1.0, 4.0)),
+    ],
+)
+def test_richardson_at_a_kink_estimates_an_error_that_holds_both_slopes(f, slopes):
     method = Numerical(stencil="richardson")
     point = np.zeros(1)
     ((best, error),) = method.extrapolated(
-        lambda points: [np.maximum(points[:, 0], 0.0)], point, np.eye(1), method.steps(point)
+        lambda points: [f(points[:, 0])], point, np.eye(1), method.steps(point)
     )
-    assert (error[0] == 0.0 and best[0] in (0.0, 1.0)) or error[0] > 0.1
+    for slope in slopes:
+        assert abs(best[0] - slope) <= error[0] < 2.0 * (slopes[1] - slopes[0])
+
+
+def test_richardson_at_the_edge_of_the_domain_takes_the_side_inside():
+    method = Numerical(stencil="richardson")
+    point = np.zeros(1)
+    ((best, error),) = method.extrapolated(
+        lambda points: [np.where(points[:, 0] >= 0, np.exp(points[:, 0]), np.nan)],
+        point, np.eye(1), method.steps(point),
+    )  # fmt: skip
+    assert abs(best[0] - 1.0) <= error[0] < 1e-9
+
+
+def test_richardson_of_an_opaque_function_adapts_its_steps():
+    def front(x):
+        return math.tanh(1e6 * (float(x) - 0.5))
+
+    assert math.isclose(difflab.derivative(front, method="richardson")(0.5), 1e6, rel_tol=1e-6)
+    kinked = difflab.derivative(lambda x: abs(float(x)), method="richardson")(0.0)
+    assert kinked == 0.0
+    root = difflab.derivative(lambda x: math.sqrt(x), method="richardson")
+    assert math.isclose(root(1e-12), 5e5, rel_tol=1e-9) and math.isnan(root(0.0))
+
+
+@pytest.mark.parametrize("method", ["central_difference", "richardson", "forward_difference"])
+def test_evaluations_of_an_opaque_function_are_counted(method):
+    calls = []
+
+    def f(x):
+        calls.append(1)
+        return math.exp(x[0]) * math.sin(x[1])
+
+    operator = difflab.gradient(f, method=method)
+    x = np.array([0.5, 2.0])
+    prepared = operator.prepare(x)
+    calls.clear()
+    prepared.run(x)
+    assert prepared.derivation.evaluations == len(calls) - 1  # the value itself is not counted
+    assert prepared.derivation.evaluations <= 2 * operator.method.points
 
 
 def test_a_complex_step_refuses_what_is_not_holomorphic():

@@ -383,7 +383,8 @@ def _multiple(goal: Array, flows: Array) -> float | None:
 
 def _about(term: Term, factor: float) -> str:
     """One term in words, with the user's line."""
-    through = term.node if term.operand.primitive is INPUT else term.operand
+    moved = term.operand.primitive is INPUT or term.operand.primitive.kind == "movement"
+    through = term.node if moved else term.operand
     where = f" in {through.line}" if through.line else ""
     text = f" ({through.line.text})" if through.line and through.line.text else ""
     operation = through.primitive.name.removeprefix("constant_")
