@@ -53,11 +53,16 @@ _LATER = {
 }
 
 
+_MODULES = ("testing",)
+
+
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"difflab.{name}")
     if name not in _LATER:
         raise AttributeError(f"module 'difflab' has no attribute {name!r}")
     return getattr(importlib.import_module(_LATER[name]), name)
 
 
 def __dir__() -> list[str]:
-    return __all__
+    return [*__all__, *_MODULES]

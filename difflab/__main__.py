@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import csv
 import importlib
+import inspect
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -164,9 +165,18 @@ def _explain(options: argparse.Namespace) -> int:
     from difflab.accuracy.formula import assignment, formula
 
     point = dict(assignment(value) for value in options.values)
-    named = ":" in options.formula  # which no formula has
-    f = _named(options.formula) if named else formula(options.formula, list(point))
-    explanation = explain(f, *point.values())
+    if ":" in options.formula:  # which no formula has
+        f = _named(options.formula)
+        try:
+            values = inspect.signature(f).bind(**point).args
+        except TypeError as error:
+            names = ", ".join(inspect.signature(f).parameters)
+            raise ArgumentError(
+                f"{options.formula}: {error}", f"its parameters are {names}"
+            ) from None
+    else:
+        f, values = formula(options.formula, list(point)), tuple(point.values())
+    explanation = explain(f, *values)
     print(explanation)
     for file in (options.html, options.graph):
         if file:

@@ -109,6 +109,8 @@ def test_explain_prints_and_writes_a_page(model, capsys, tmp_path):
     assert "logaddexp" in capsys.readouterr().out
     assert page.read_text().lower().startswith("<!doctype html>") and table.is_file()
     assert main(["explain", f"{model}:loss", "x=[1,2]"]) == 0
+    assert main(["explain", f"{model}:loss", "y=[1,2]"]) == 2
+    assert "its parameters are x" in capsys.readouterr().err
 
 
 def test_primitives_lists_every_row_with_reasons_in_the_empty_cells(capsys):

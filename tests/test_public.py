@@ -13,6 +13,12 @@ def test_every_public_name_exists():
     assert set(difflab.__all__) <= set(dir(difflab))
 
 
+def test_testing_is_there_without_an_import_of_its_own():
+    code = "import difflab; print(difflab.testing.assert_gradient.__name__)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "assert_gradient" and "testing" in dir(difflab)
+
+
 def test_importing_difflab_imports_nothing_heavy():
     heavy = ("sympy", "pandas", "matplotlib", "flint", "sklearn", "pygraphviz", "rich", "joblib")
     code = f"import sys, difflab; print([m for m in {heavy!r} if m in sys.modules])"

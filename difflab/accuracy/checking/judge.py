@@ -58,7 +58,7 @@ FAR: Final = 2.0**8
 """Units of rounding, relative to the larger of 1 and the function, that no program loses."""
 JITTERS: Final = 6
 JITTER_ULPS: Final = 64
-NEIGHBOURS: Final = (0.5, 0.25, 0.1)
+NEIGHBOURS: Final = (0.5, 0.25, 0.1, 0.05)
 """Scaled points at which a gradient that may be badly rounded is looked at again."""
 
 

@@ -83,7 +83,10 @@ def _details(check: Check) -> Iterator[str]:
             verb = "is" if len(others) == 1 else "are"
             yield f"  The other {_components(len(others))} {verb} not wrong."
     if check.verdict == "rounding":
-        yield "  The mathematics is right: in exact arithmetic the two formulas agree."
+        if "gradient" in check.reasons:
+            yield "  It is off by what rounding may amount to here, and right where that is less."
+        else:
+            yield "  The mathematics is right: in exact arithmetic the two formulas agree."
         yield "  Remedy: a form that does not cancel; difflab.explain names the operation."
     if check.verdict == "kink":
         for kink in check.kinks[:1]:
