@@ -113,6 +113,18 @@ class InvariantError(DifflabError, AssertionError):
     """A graph that breaks a rule of the IR: a fault of difflab itself."""
 
 
+class UnavailableError(DifflabError, OSError):
+    """Data that has to be fetched, and could not be."""
+
+
+class StorageError(DifflabError, ValueError):
+    """A file that difflab did not write, or that has been damaged since."""
+
+
+class DivergedError(DifflabError, FloatingPointError):
+    """The loss, a gradient or the parameters are not finite any more."""
+
+
 class UnknownNameError(DifflabError, LookupError, ValueError):
     """A name that is not in a table; the text gives the nearest one that is."""
 

@@ -106,7 +106,8 @@ class Problem:
         arrays = [np.array(array) for array in self.arrays]
         arrays[self.position][self.index] = point
         args = unflatten(flatten(self.args)[1], [array[()] for array in arrays])
-        return lookup(self.name).f(*args)
+        with np.errstate(all="ignore"):
+            return lookup(self.name).f(*args)
 
     def _batched(self, points: NDArray[Any], complex_step: bool) -> list[Any]:
         """The function's value, and its guards', at all points in one run."""

@@ -402,7 +402,8 @@ def _series(slopes: Sequence[Array], moments: Sequence[float]) -> tuple[tuple[in
             ratios = [(np.float64(sizes[last]) / sizes[j]) ** (1 / (last - j)) for j in before]
             for j in range(len(sizes) + 1, len(moments) + 1):
                 sizes[j] = sizes[last] * min(ratios) ** (j - last)
-    found = {m: abs(moment) * sizes.get(m + 1, 0.0) for m, moment in enumerate(moments)}
+    with np.errstate(all="ignore"):  # what is not finite is dropped
+        found = {m: abs(moment) * sizes.get(m + 1, 0.0) for m, moment in enumerate(moments)}
     return tuple((m, c) for m, c in found.items() if m and 0.0 < c < math.inf)
 
 
@@ -419,4 +420,5 @@ def _typical(roundings: Sequence[Rounding]) -> float:
 
 
 def _norm(values: Array) -> float:
-    return float(np.linalg.norm(np.ravel(values).astype(np.float64)))
+    with np.errstate(over="ignore"):
+        return float(np.linalg.norm(np.ravel(values).astype(np.float64)))

@@ -1,0 +1,194 @@
+"""Solvers: from parameters and their gradient to the next parameters.
+
+What flows: lists of arrays, and for each array the solver's memory of it (a tuple of arrays). The
+invariant: a step is a plain NumPy function of parameters p, gradient g, memory, learning rate r and
+the number of the step, so that it becomes part of the same program as the loss and its gradient.
+
+>>> import numpy as np
+>>> solver = Momentum(momentum=0.5)
+>>> p, memory = [np.array([1.0])], solver.memory([np.array([1.0])])
+>>> for number in (1, 2):
+...     p, memory = solver.step(p, [np.array([1.0])], memory, 0.1, number)
+...     print(p[0])
+[0.9]
+[0.75]
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final
+
+import numpy as np
+
+from difflab.errors import ArgumentError
+
+Memory = list[tuple[Any, ...]]
+
+
+@dataclass(frozen=True)
+class Solver:
+    """What solvers have in common.
+
+    Parameters
+    ----------
+    learning_rate
+        The length of a step, in units of the gradient.
+    batch_size
+        Instances in a minibatch (all of them, where there are fewer).
+    epochs
+        How often every instance is used.
+    dropout
+        The probability with which a hidden unit is left out of an update; the others grow by
+        1 / (1 - dropout) meanwhile (inverted dropout).
+    """
+
+    learning_rate: float = 0.1
+    batch_size: int = 32
+    epochs: int = 20
+    dropout: float = 0.0
+
+    remembered: ClassVar[int] = 0
+    """How many arrays the solver keeps for each array of parameters."""
+
+    def __post_init__(self) -> None:
+        for name, low, high in _RANGES:
+            value = getattr(self, name, 0.5)
+            if isinstance(value, bool) or not (_is_number(value) and low <= value < high):
+                raise ArgumentError(
+                    f"{type(self).__name__} with {name}={value!r}",
+                    f"give a number from {low:g} up to, but not, {high:g}",
+                )
+        for name in ("batch_size", "epochs"):
+            if getattr(self, name) != int(getattr(self, name)):
+                raise ArgumentError(f"{name}={getattr(self, name)!r}", "give a whole number")
+
+    def memory(self, parameters: Sequence[Any]) -> Memory:
+        """What is remembered before the first step: zeros."""
+        return [tuple(np.zeros_like(p) for _ in range(self.remembered)) for p in parameters]
+
+    def step(
+        self, parameters: Sequence[Any], gradient: Sequence[Any], memory: Memory, rate: Any,
+        number: Any,
+    ) -> tuple[list[Any], Memory]:  # fmt: skip
+        """The next parameters and memory; steps are numbered from 1."""
+        moved = [
+            self.rule(p, g, *own, rate=rate, number=number)
+            for p, g, own in zip(parameters, gradient, memory, strict=True)
+        ]
+        return [p for p, *_ in moved], [tuple(own) for _, *own in moved]
+
+    def rule(self, p: Any, g: Any, *memory: Any, rate: Any, number: Any) -> tuple[Any, ...]:
+        """The next p, followed by what is remembered."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class MinibatchSGD(Solver):
+    """Stochastic gradient descent: p <- p - r g."""
+
+    def rule(self, p: Any, g: Any, *memory: Any, rate: Any, number: Any) -> tuple[Any, ...]:
+        """A step down the slope."""
+        return (p - rate * g,)
+
+
+@dataclass(frozen=True)
+class Momentum(Solver):
+    """v <- m v - r g, p <- p + v (Polyak 1964)."""
+
+    momentum: float = 0.9
+    remembered: ClassVar[int] = 1
+
+    def rule(self, p: Any, g: Any, *memory: Any, rate: Any, number: Any) -> tuple[Any, ...]:
+        """A step by the velocity."""
+        v = self.momentum * memory[0] - rate * g
+        return p + v, v
+
+
+@dataclass(frozen=True)
+class Nesterov(Momentum):
+    """v <- m v - r g, p <- p + m v - r g: the gradient is taken where the velocity leads
+    (Nesterov 1983, in the form of Bengio et al. 2013, with p the point looked ahead to).
+    """
+
+    def rule(self, p: Any, g: Any, *memory: Any, rate: Any, number: Any) -> tuple[Any, ...]:
+        """A step by the velocity that is to come."""
+        v = self.momentum * memory[0] - rate * g
+        return p + self.momentum * v - rate * g, v
+
+
+@dataclass(frozen=True)
+class AdaGrad(Solver):
+    """s <- s + g^2, p <- p - r g / (sqrt s + epsilon) (Duchi et al. 2011)."""
+
+    learning_rate: float = 0.05
+    epsilon: float = 1e-8
+    remembered: ClassVar[int] = 1
+
+    def rule(self, p: Any, g: Any, *memory: Any, rate: Any, number: Any) -> tuple[Any, ...]:
+        """A step that is shorter where gradients have been large."""
+        s = memory[0] + g * g
+        return p - rate * g / (np.sqrt(s) + self.epsilon), s
+
+
+@dataclass(frozen=True)
+class RMSProp(Solver):
+    """s <- d s + (1 - d) g^2, p <- p - r g / (sqrt s + epsilon) (Tieleman & Hinton 2012)."""
+
+    learning_rate: float = 1e-3
+    decay: float = 0.9
+    epsilon: float = 1e-8
+    remembered: ClassVar[int] = 1
+
+    def rule(self, p: Any, g: Any, *memory: Any, rate: Any, number: Any) -> tuple[Any, ...]:
+        """A step that is shorter where gradients are large of late."""
+        s = self.decay * memory[0] + (1.0 - self.decay) * (g * g)
+        return p - rate * g / (np.sqrt(s) + self.epsilon), s
+
+
+@dataclass(frozen=True)
+class Adam(Solver):
+    """m <- b1 m + (1 - b1) g, s <- b2 s + (1 - b2) g^2, both divided by 1 - b^number to be
+    unbiased, p <- p - r m / (sqrt s + epsilon) (Kingma & Ba 2015).
+    """
+
+    learning_rate: float = 1e-3
+    beta1: float = 0.9
+    beta2: float = 0.999
+    epsilon: float = 1e-8
+    remembered: ClassVar[int] = 2
+
+    def rule(self, p: Any, g: Any, *memory: Any, rate: Any, number: Any) -> tuple[Any, ...]:
+        """A step by the mean gradient in units of its root mean square."""
+        m = self.beta1 * memory[0] + (1.0 - self.beta1) * g
+        s = self.beta2 * memory[1] + (1.0 - self.beta2) * (g * g)
+        mean, square = m / _unbiasing(self.beta1, number), s / _unbiasing(self.beta2, number)
+        return p - rate * mean / (np.sqrt(square) + self.epsilon), m, s
+
+
+def _unbiasing(beta: float, number: Any) -> Any:
+    """1 - beta^number, without cancellation."""
+    return -np.expm1(number * math.log(beta)) if beta else 1.0
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float | np.integer | np.floating)
+
+
+_SMALLEST: Final = 5e-324
+_RANGES: Final = (
+    ("learning_rate", _SMALLEST, math.inf),
+    ("batch_size", 1, math.inf),
+    ("epochs", 1, math.inf),
+    ("dropout", 0.0, 1.0),
+    ("momentum", 0.0, 1.0),
+    ("decay", 0.0, 1.0),
+    ("beta1", 0.0, 1.0),
+    ("beta2", 0.0, 1.0),
+    ("epsilon", 0.0, math.inf),
+)
+SOLVERS: Final[dict[str, type[Solver]]] = {
+    kind.__name__: kind for kind in (MinibatchSGD, Momentum, Nesterov, AdaGrad, RMSProp, Adam)
+}

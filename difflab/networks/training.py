@@ -1,0 +1,318 @@
+"""The loop: update after update, whatever method makes the gradient.
+
+What flows: minibatches go into one compiled update, whose parameters go into the next; every epoch
+leaves a row of figures, and a checkpoint where one is asked for. The invariant: the parameters
+after an update depend on the network, the data, the seed and the update's number alone, not on how
+often training was interrupted, nor, up to rounding, on the method.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import math
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from difflab.errors import ArgumentError, DivergedError
+from difflab.ir.tree import flatten, unflatten
+from difflab.methods import Method
+from difflab.networks.examples import read_inputs, read_targets
+from difflab.networks.figures import accuracy, r2, units
+from difflab.networks.layers import Array, Parameters, pre_activations
+from difflab.networks.minibatches import Minibatches
+from difflab.networks.state import State
+from difflab.networks.storage import plain
+from difflab.networks.streams import stream
+from difflab.networks.update import Update
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from difflab.networks.network import Network
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The options of `Network.fit`."""
+
+    method: Method
+    seed: int
+    validation: float | tuple[Any, Any] | None
+    early_stopping: int | None
+    progress: bool | None
+    checkpoint: str | os.PathLike[str] | None
+    updates: int | None
+    every: int | None
+    warm_start: bool
+
+    def __post_init__(self) -> None:
+        for name in ("early_stopping", "updates", "every"):
+            value = getattr(self, name)
+            if value is not None and not (isinstance(value, int | np.integer) and value >= 1):
+                raise ArgumentError(f"{name}={value!r}", "give a whole number from 1, or None")
+        if self.early_stopping is not None and self.validation is None:
+            raise ArgumentError(
+                "early_stopping watches the validation loss, and there is no validation set",
+                "pass validation=0.2, or validation=(X, y)",
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """Checked instances and targets; the held-out ones are empty where there are none."""
+
+    X: Array
+    y: Array
+    held_X: Array
+    held_y: Array
+
+    def digest(self) -> str:
+        """What tells other data apart."""
+        return digest([self.X, self.y, self.held_X, self.held_y])
+
+
+def digest(arrays: Sequence[Array]) -> str:
+    """A short text that differs where shapes or contents do."""
+    found = hashlib.sha256(repr([array.shape for array in arrays]).encode())
+    for array in arrays:
+        found.update(np.ascontiguousarray(array).data)
+    return found.hexdigest()
+
+
+def train(network: Network, X: Any, y: Any, settings: Settings) -> pd.DataFrame:
+    """Train a network; see `Network.fit`."""
+    import pandas as pd
+
+    examples = read_examples(network, X, y, settings)
+    network.labelled = np.ndim(y) == 1 and network.last.units > 1
+    training = Training(network, examples, settings)
+    training.run()
+    network.parameters = training.tree(training.chosen())
+    history = pd.DataFrame(training.history())
+    history.attrs["phases"] = training.phases
+    return history
+
+
+def read_examples(network: Network, X: Any, y: Any, settings: Settings) -> Examples:
+    """The data, checked, and what is held out of it."""
+
+    def read(X: Any, y: Any) -> tuple[Array, Array]:
+        rows = read_inputs(X, network.layers[0], network.dtype)
+        wanted = read_targets(y, len(rows), network.last, network.loss, network.dtype)
+        return rows, wanted
+
+    rows, wanted = read(X, y)
+    validation = settings.validation
+    if validation is None:
+        return Examples(rows, wanted, rows[:0], wanted[:0])
+    if isinstance(validation, tuple):
+        return Examples(rows, wanted, *read(*validation))
+    remedy = "give a share between 0 and 1, or a tuple (X, y)"
+    if not isinstance(validation, float | np.floating):
+        raise ArgumentError(f"validation is a {type(validation).__name__}", remedy)
+    count = round(float(validation) * len(rows)) if math.isfinite(validation) else 0
+    if not 0 < count < len(rows):
+        raise ArgumentError(
+            f"validation={validation!r} holds out {count} of {len(rows)} instances", remedy
+        )
+    order = stream(settings.seed, "split").permutation(len(rows))
+    held, kept = order[:count], order[count:]
+    return Examples(rows[kept], wanted[kept], rows[held], wanted[held])
+
+
+class Training:
+    """A training run: its program, its minibatches and its state."""
+
+    def __init__(self, network: Network, examples: Examples, settings: Settings) -> None:
+        self.network, self.examples, self.settings = network, examples, settings
+        solver = network.solver
+        start = network.parameters if settings.warm_start else network.initial(settings.seed)
+        arrays, self.structure = flatten(start)
+        self.state = State(arrays, solver.memory(arrays), arrays)
+        self.agreed: dict[str, Any] = {}
+        if settings.checkpoint is not None:
+            self.agreed = self._settings_that_matter(start)
+            if os.path.exists(settings.checkpoint):
+                self.state.restore(settings.checkpoint, self.agreed)
+        hidden = [layer.units for layer in network.layers[:-1]]
+        self.batches = Minibatches(
+            examples.X, examples.y, solver.batch_size, settings.seed, solver.dropout, hidden
+        )
+        epochs = math.ceil(solver.epochs * len(examples.X) / self.batches.size)
+        self.total = settings.updates or epochs
+        begun = time.perf_counter()
+        self.update = Update(network, settings.method, start, self.batches.take(1))
+        whole = time.perf_counter() - begun
+        self.phases = {**self.update.derivation.seconds, "prepare": whole}
+
+    def tree(self, arrays: Sequence[Array]) -> Parameters:
+        """Arrays as a parameter tree."""
+        found: Parameters = unflatten(self.structure, arrays)
+        return found
+
+    def chosen(self) -> list[Array]:
+        """The parameters to keep: the last, or the best where any have been compared."""
+        state, stopping = self.state, self.settings.early_stopping is not None
+        return state.best if stopping and state.lowest < math.inf else state.parameters
+
+    def history(self) -> list[dict[str, float]]:
+        """The rows, with one for the updates since the last."""
+        return [*self.state.rows, *([self._row()] if self.state.losses else [])]
+
+    # -- the loop ----------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """All updates that are left."""
+        state, settings = self.state, self.settings
+        with np.errstate(all="ignore"), bar(settings.progress, state.update, self.total) as advance:
+            while state.update < self.total and not self._stopped():
+                self._step()
+                advance()
+                if self._row_due():
+                    self._add_row()
+                    self._checkpoint()
+        self._check_parameters()
+        self._checkpoint()
+
+    def _step(self) -> None:
+        state, number = self.state, self.state.update + 1
+        begun = time.perf_counter()
+        batch = self.batches.take(number)
+        loss, norms, arrays, memory = self.update(state.parameters, batch, state.memory, number)
+        if not (math.isfinite(loss) and all(map(math.isfinite, norms))):
+            raise self._diverged(number, loss, norms, batch)
+        state.parameters, state.memory, state.update, state.norms = arrays, memory, number, norms
+        state.losses.append(loss)
+        state.seconds += time.perf_counter() - begun
+
+    def _stopped(self) -> bool:
+        patience = self.settings.early_stopping
+        return patience is not None and self.state.waited >= patience
+
+    def _row_due(self) -> bool:
+        number, every = self.state.update, self.settings.every
+        if every is not None:
+            return number % every == 0
+        return self.batches.epochs(number) > self.batches.epochs(number - 1)
+
+    def _checkpoint(self) -> None:
+        if self.settings.checkpoint is not None:
+            self.state.save(self.settings.checkpoint, self.agreed)
+
+    def _settings_that_matter(self, start: Parameters) -> dict[str, Any]:
+        """What must be the same for a checkpoint to be gone on from; the length may differ."""
+        network, settings = self.network, self.settings
+        solver = replace(network.solver, epochs=1)
+        found = {
+            **network.description(),
+            "solver": f"{solver}",
+            "method": f"{settings.method}",
+            "seed": settings.seed,
+            "early_stopping": settings.early_stopping,
+            "every": settings.every,
+            "data": self.examples.digest(),
+            "initial parameters": digest(flatten(start)[0]),
+        }
+        agreed: dict[str, Any] = json.loads(json.dumps(found, default=plain))
+        return agreed
+
+    # -- figures -----------------------------------------------------------------------------------
+
+    def _add_row(self) -> None:
+        state = self.state
+        row = self._row()
+        state.rows.append(row)
+        state.losses = []
+        if self.settings.early_stopping is None:
+            return
+        state.waited += 1
+        if row["validation_loss"] < state.lowest:
+            state.lowest, state.best, state.waited = row["validation_loss"], state.parameters, 0
+
+    def _row(self) -> dict[str, float]:
+        state, net, data = self.state, self.network, self.examples
+        parameters = self.tree(state.parameters)
+        name, score = ("accuracy", accuracy) if net.classifies else ("r2", r2)
+        row: dict[str, float] = {
+            "update": state.update,
+            "epoch": self.batches.epochs(state.update),
+            "loss": math.fsum(state.losses) / len(state.losses),
+            name: score(net.forward(parameters, data.X), data.y),
+        }
+        if len(data.held_X):
+            logits = pre_activations(net.layers, parameters, data.held_X)[-1]
+            row["validation_loss"] = float(net.loss.mean(logits, data.held_y, net.last))
+            row[f"validation_{name}"] = score(net.last.activate(logits), data.held_y)
+        row |= {f"gradient_norm_{i}": norm for i, norm in enumerate(state.norms, 1)}
+        row |= units(net.layers, parameters, data.X)
+        row["seconds"] = state.seconds
+        return row
+
+    # -- what goes wrong ---------------------------------------------------------------------------
+
+    def _diverged(
+        self, number: int, loss: float, norms: Sequence[float], batch: Sequence[Array]
+    ) -> DivergedError:
+        if math.isfinite(loss):  # back from the last layer, the first norm that is not finite
+            i = max(i for i, norm in enumerate(norms, 1) if not math.isfinite(norm))
+            what = f"layer {i} ({self.network.layers[i - 1]}) has a gradient too large for its norm"
+        else:
+            what = self._guilty(self.tree(self.state.parameters), batch)
+        return DivergedError(
+            f"update {number} stopped: the loss is {loss:g}; {what}", self._remedy()
+        )
+
+    def _guilty(self, parameters: Parameters, batch: Sequence[Array]) -> str:
+        """The first value on the way through the layers that is not finite."""
+        layers = self.network.layers
+        values = pre_activations(layers, parameters, batch[0], batch[2:])
+        for i, (layer, own, a) in enumerate(zip(layers, parameters, values, strict=True), 1):
+            for what, arrays in (("parameters", own.values()), ("values", [a])):
+                if not all(np.all(np.isfinite(array)) for array in arrays):
+                    return f"layer {i} ({layer}) is the first with {what} that are not finite"
+        return (
+            "every layer's values are finite, but not the loss that is made of the last's, which is"
+            f" layer {len(layers)} ({layers[-1]})"
+        )
+
+    def _check_parameters(self) -> None:
+        for i, own in enumerate(self.tree(self.state.parameters), 1):
+            if not all(np.all(np.isfinite(array)) for array in own.values()):
+                raise DivergedError(
+                    f"after update {self.state.update} the parameters of layer {i}"
+                    f" ({self.network.layers[i - 1]}) are not finite",
+                    self._remedy(),
+                )
+
+    def _remedy(self) -> str:
+        fused = getattr(self.network.loss, "fused", True)
+        rate = f"a smaller learning rate than {self.network.solver.learning_rate:g}"
+        return f"use {rate}" if fused else f"use CrossEntropy(fused=True), or {rate}"
+
+
+@contextlib.contextmanager
+def bar(wanted: bool | None, done: int, total: int) -> Iterator[Callable[[], None]]:
+    """A progress bar, and what moves it by an update."""
+    if wanted is False or (wanted is None and not sys.stderr.isatty()):
+        yield lambda: None
+        return
+    try:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+    except ImportError:
+        if wanted:
+            raise ArgumentError("progress=True needs rich", "pip install rich") from None
+        yield lambda: None
+        return
+    columns = ("updates", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("updates", total=total, completed=done)
+        yield lambda: progress.advance(task)

@@ -1,0 +1,137 @@
+"""An update as one program: loss, gradient and solver step, compiled together.
+
+What flows: the method's derivation of the loss, a graph, is joined with the solver's step, traced,
+and compiled to a straight line over planned buffers. The invariant: the same step follows whatever
+method's gradient. A method that computes outside the IR (the complex step) runs first, and the step
+is a program of its own.
+
+Only what the program returns is allocated: the next parameters and the solver's memory of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from difflab.errors import UnsupportedError
+from difflab.interpretations.numbers import compiled
+from difflab.ir.expr import Graph
+from difflab.ir.simplify import simplify
+from difflab.ir.trace import trace
+from difflab.ir.tree import flatten
+from difflab.methods import Method
+from difflab.networks.layers import Array, Parameters
+from difflab.networks.solvers import Memory, Solver
+from difflab.operators import value_and_gradient
+
+if TYPE_CHECKING:
+    from difflab.networks.network import Network
+
+Run = Callable[..., list[Any]]
+
+
+class Update:
+    """The update of a network by a method, for minibatches like one given.
+
+    Examples
+    --------
+    >>> from difflab.methods import Reverse
+    >>> from difflab.networks import Network
+    >>> net = Network(inputs=2)
+    >>> net.fc(1, activation="identity")
+    >>> batch = [np.ones((4, 2)), np.zeros((4, 1))]
+    >>> update = Update(net, Reverse(), net.parameters, batch)
+    >>> arrays = flatten(net.parameters)[0]
+    >>> loss, norms, arrays, memory = update(arrays, batch, net.solver.memory(arrays), 1)
+    >>> len(norms), [array.shape for array in arrays]
+    (1, [(2, 1), (1,)])
+    """
+
+    def __init__(
+        self, network: Network, method: Method, parameters: Parameters, batch: Sequence[Array]
+    ) -> None:
+        solver, x, targets, masks = network.solver, batch[0], batch[1], tuple(batch[2:])
+        arrays = flatten(parameters)[0]
+        self.arrays, self.layers = len(arrays), len(parameters)
+        self.remembered = solver.remembered
+        self.rate = solver.learning_rate
+        objective = value_and_gradient(network.objective, method=method)
+        prepared = objective.prepare(parameters, x, targets, masks)
+        if prepared.expected:
+            raise UnsupportedError(
+                "the loss branches on values, which one program for all updates cannot",
+                "write the branch with np.where",
+            )
+        self.derivation = prepared.derivation
+        memory = solver.memory(arrays)
+        scalar = np.ones((), network.dtype)
+        if self.derivation.graph is None:
+            self.run = _two_programs(prepared.run, solver, arrays, len(batch), memory, scalar)
+        else:
+            point = [*arrays, *batch]
+            self.run = _one_program(self.derivation.graph, solver, point, memory, scalar)
+
+    def __call__(
+        self, arrays: Sequence[Array], batch: Sequence[Array], memory: Memory, number: int
+    ) -> tuple[float, list[float], list[Array], Memory]:
+        """The loss and each layer's gradient norm before the update, parameters and memory after.
+
+        Updates are numbered from 1.
+        """
+        kept = [array for own in memory for array in own]
+        found = self.run(*arrays, *batch, *kept, self.rate, float(number))
+        norms, moved = 1 + self.layers, 1 + self.layers + self.arrays
+        rest = iter(found[moved:])
+        after = [tuple([next(rest) for _ in range(self.remembered)]) for _ in range(self.arrays)]
+        return float(found[0]), [float(x) for x in found[1:norms]], found[norms:moved], after
+
+
+def _one_program(
+    graph: Graph, solver: Solver, point: Sequence[Array], memory: Memory, scalar: Array
+) -> Run:
+    """Loss, gradient and step, from the graph of loss and gradient."""
+
+    def update(point: Sequence[Any], memory: Memory, rate: Any, number: Any) -> Any:
+        loss, *gradient = graph(*point)
+        return loss, stepped(solver, point[: len(gradient)], gradient, memory, rate, number)
+
+    return compiled(simplify(trace(update, point, memory, scalar, scalar)))
+
+
+def _two_programs(
+    gradient_of: Run,
+    solver: Solver,
+    arrays: Sequence[Array],
+    batch: int,
+    memory: Memory,
+    scalar: Array,
+) -> Run:
+    """What computes loss and gradient outside the IR, and then the step."""
+
+    def step(
+        arrays: Sequence[Any], gradient: Sequence[Any], memory: Memory, rate: Any, number: Any
+    ) -> Any:
+        return stepped(solver, arrays, gradient, memory, rate, number)
+
+    program = compiled(simplify(trace(step, arrays, arrays, memory, scalar, scalar)))
+    count = len(arrays)
+
+    def run(*given: Any) -> list[Any]:
+        point, rest = given[: count + batch], given[count + batch :]
+        loss, *gradient = gradient_of(*point)
+        like = [np.asarray(g, p.dtype) for g, p in zip(gradient, point[:count], strict=True)]
+        return [loss, *program(*point[:count], *like, *rest)]
+
+    return run
+
+
+def stepped(
+    solver: Solver, arrays: Sequence[Any], gradient: Sequence[Any], memory: Memory, rate: Any,
+    number: Any,
+) -> Any:  # fmt: skip
+    """Each layer's gradient norm, and the solver's step; plain NumPy."""
+    squares = [np.sum(g * g) for g in gradient]
+    pairs = zip(squares[::2], squares[1::2], strict=True)  # of W and b
+    return [np.sqrt(w + b) for w, b in pairs], solver.step(arrays, gradient, memory, rate, number)
