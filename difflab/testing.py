@@ -1,5 +1,6 @@
 """For test suites: a gradient is asserted in one line.
 
+>>> import numpy as np
 >>> assert_gradient(lambda x: np.sum(x**3), np.array([1.0, 2.0]), gradient=lambda x: 3 * x**2)
 """
 
@@ -33,6 +34,7 @@ def assert_gradient(
 
     Examples
     --------
+    >>> import numpy as np
     >>> assert_gradient(np.sin, 0.5, gradient=lambda x: -np.cos(x))
     Traceback (most recent call last):
     ...
