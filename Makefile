@@ -13,7 +13,7 @@ $(READY): pyproject.toml
 	touch $@
 
 reports: $(READY)
-	$(BIN)/python -m difflab run --preset $(PRESET)
+	$(BIN)/python -m difflab run --preset $(PRESET) --jobs -1
 
 test: $(READY)
 	$(BIN)/ruff check .
