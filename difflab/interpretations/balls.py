@@ -107,18 +107,26 @@ def _numbers(found: Array) -> Array:
 
 def _each(rule: str | Callable[..., Any], operands: list[Array], params: dict[str, Any]) -> Array:
     """A ball rule on every element; what the rule leaves as a number becomes a ball."""
+    method = getattr(arb, rule) if isinstance(rule, str) else rule
     shape = np.broadcast_shapes(*[operand.shape for operand in operands])
     found = np.empty(shape, object)
+    if not shape:  # what loops over scalars are made of
+        found[()] = _applied(method, [operand.item() for operand in operands], params)
+        return found
     columns = [np.broadcast_to(operand, shape).ravel() for operand in operands]
-    method = getattr(arb, rule) if isinstance(rule, str) else rule
     flat = found.reshape(-1)
     for i, values in enumerate(zip(*columns, strict=True)):
-        balls = [
-            v if isinstance(v, (arb, bool, np.bool_, type(None))) else arb(float(v)) for v in values
-        ]
-        value = method(*balls, **params)
-        flat[i] = value if isinstance(value, (arb, bool, type(None))) else arb(value)
+        flat[i] = _applied(method, values, params)
     return flat.reshape(shape)
+
+
+def _applied(method: Callable[..., Any], values: Iterable[Any], params: dict[str, Any]) -> Any:
+    """A ball rule on one element."""
+    balls = [
+        v if isinstance(v, (arb, bool, np.bool_, type(None))) else arb(float(v)) for v in values
+    ]
+    value = method(*balls, **params)
+    return value if isinstance(value, (arb, bool, type(None))) else arb(value)
 
 
 def _matrices(read: Callable[..., Any], operands: list[Array], node: Expr) -> Array:

@@ -143,9 +143,8 @@ def enclose_both(subject: Subject, graph: Graph, candidate: Candidate) -> Enclos
     blocks = subject.blocks(safe)
     given: list[Expr] = []
     if candidate.graph is not None:
-        own = candidate.graph.with_outputs(candidate.blocks)
-        own = with_safe_branches(own, subject.arrays)
-        given = substitute(own.outputs, dict(zip(own.inputs, safe.inputs, strict=True)))
+        inputs = zip(candidate.graph.inputs, safe.inputs, strict=True)
+        given = substitute(candidate.blocks, dict(inputs))
     found, bits = sharpened(safe, [*blocks, *given], subject.arrays)
     balls, formula = found[: len(blocks)], found[len(blocks) :]
     bent = suspects(graph, subject.arrays)
