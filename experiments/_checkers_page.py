@@ -7,6 +7,19 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from _checkers_rows import (
+    KINK,
+    blurred,
+    checkers,
+    dtypes,
+    hidden,
+    missed,
+    mutants,
+    percent,
+    rejected,
+    right,
+    smooth,
+)
 from _mutants import FAMILIES, FAMILY
 from _peer_checkers import ACCEPTED, ERROR, OPAQUE, OWN, PEERS, REJECTED, UNDECIDED
 from matplotlib.colors import Normalize
@@ -15,11 +28,6 @@ from matplotlib.figure import Figure as Canvas
 from difflab.lab import Figure, Table, looks, proportion_interval
 
 ANSWERS = (ACCEPTED, REJECTED, UNDECIDED, ERROR)
-KINK = "kink"
-DIGITS_KEPT = {"float64": 1e-12, "float32": 1e-5}
-"""A right gradient whose values are further from the truth has lost digits."""
-VISIBLE = {"float64": 0.0, "float32": 1e-5}
-"""A smaller relative change is within the rounding of the values: only the formula shows it."""
 SIZES = {
     "1e-9 to 1e-7": (0.0, 1e-7),
     "1e-7 to 1e-5": (1e-7, 1e-5),
@@ -38,85 +46,6 @@ BARS: Mapping[str, dict[str, Any]] = {
     "wrong answer": {"color": "#D55E00"},
 }
 """How answers are drawn, the right one first."""
-
-
-# Rows ---------------------------------------------------------------------------------------------
-
-
-def smooth(rows: pd.DataFrame) -> pd.DataFrame:
-    """The checks at points where the derivative exists and has finite numbers."""
-    if "group" not in rows:
-        return rows.head(0).reindex(columns=[*rows, "error", "change", "relative_error", "answer"])
-    return rows[rows["group"] == "smooth"]
-
-
-def mutants(rows: pd.DataFrame) -> pd.DataFrame:
-    """The checks of mutants that the checker has a chance to see."""
-    own = smooth(rows)
-    return own[own["error"].notna() & ~unseen(own)]
-
-
-def hidden(rows: pd.DataFrame) -> pd.DataFrame:
-    """The checks of mutants below the rounding of float32, or within the band that is stated."""
-    own = smooth(rows)
-    return own[own["error"].notna() & unseen(own)]
-
-
-def unseen(rows: pd.DataFrame) -> pd.Series:
-    """Whether a change is too small to be told, and the checker says so."""
-    rounded = (rows["checker"] != OWN) & (rows["change"] < rows["dtype"].map(VISIBLE))
-    stated = (rows["answer"] == ACCEPTED) & (rows["band"].fillna(0.0) >= rows["change"])
-    return rounded | stated
-
-
-def right(rows: pd.DataFrame) -> pd.DataFrame:
-    """The checks of right gradients: with all their digits, for a checker that sees values."""
-    own = smooth(rows)
-    seen = (own["checker"] == OWN) | (own["relative_error"] <= own["dtype"].map(DIGITS_KEPT))
-    return own[own["error"].isna() & seen]
-
-
-def blurred(rows: pd.DataFrame) -> pd.DataFrame:
-    """The checks of right formulas whose values have lost digits."""
-    own = smooth(rows)
-    lost = ~(own["relative_error"] <= own["dtype"].map(DIGITS_KEPT))
-    return own[own["error"].isna() & lost]
-
-
-def opaque_cases(rows: pd.DataFrame) -> pd.DataFrame:
-    """What difflab is asked about functions that it cannot trace."""
-    own = rows[rows["checker"] == OPAQUE]
-    return pd.concat([mutants(own), right(own)])
-
-
-def missed(wrong: pd.DataFrame) -> pd.Series:
-    """Whether a mutant is accepted."""
-    return wrong["answer"] == ACCEPTED
-
-
-def rejected(good: pd.DataFrame) -> pd.Series:
-    """Whether a right gradient is rejected."""
-    return good["answer"] == REJECTED
-
-
-def checkers(rows: pd.DataFrame) -> list[str]:
-    """The checkers that have judged, in the order of the page."""
-    found = smooth(rows)["checker"].unique()
-    return [name for name in (OWN, OPAQUE, *PEERS) if name in found]
-
-
-def dtypes(rows: pd.DataFrame) -> list[str]:
-    """The dtypes that were measured, float64 first."""
-    return sorted(smooth(rows)["dtype"].dropna().unique(), reverse=True)
-
-
-def percent(count: int, n: int) -> str:
-    """A share with its interval, in percent."""
-    if not n:
-        return "-"
-    interval = proportion_interval(count, n)
-    low, middle, high = (100 * x for x in (interval.low, interval.estimate, interval.high))
-    return f"{middle:.1f} [{low:.1f}, {high:.1f}]"
 
 
 # Tables -------------------------------------------------------------------------------------------

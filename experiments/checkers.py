@@ -16,16 +16,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from _checkers_page import (
-    DIGITS_KEPT,
-    figures,
-    missed,
-    mutants,
-    opaque_cases,
-    rejected,
-    right,
-    tables,
-)
+from _checkers_page import figures, tables
+from _checkers_rows import DIGITS_KEPT, missed, mutants, opaque_cases, rejected, right
 from _exact import agrees_with_limit
 from _handwritten import ALTERNATIVES, HANDWRITTEN
 from _mutants import (

@@ -28,7 +28,10 @@ INTERNAL: Final = ("convert", "constant_power")
 CONSTANTS: Final[Mapping[str, float]] = {"pi": np.pi, "e": np.e, "inf": np.inf}
 FUNCTIONS: Final[Mapping[str, Callable[..., Any]]] = {
     **{row.name: row.numpy[0] for row in POINTWISE if row.name not in INTERNAL},
-    **{f.__name__: f for f in (np.sum, np.mean, np.prod, np.max, np.min, np.dot, np.clip, np.std)},
+    **{
+        f.__name__: f
+        for f in (np.sum, np.mean, np.prod, np.max, np.min, np.dot, np.clip, np.std, np.var)
+    },
     "ln": np.log,
     "asin": np.arcsin,
     "acos": np.arccos,

@@ -15,14 +15,15 @@ does: a parameter that occurs twice must stand for the same node.
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-import difflab.ir.special as special
+from difflab.accuracy.formula import formula
 from difflab.ir.expr import Expr, constant, placeholder
 from difflab.ir.row import CONSTANT, INPUT
 
@@ -30,13 +31,12 @@ MANY: Final = (3,)
 """The shape that a parameter of a pattern over arrays is traced at."""
 _MOVED: Final = frozenset(("expand", "reshape"))
 _COMMUTATIVE: Final = frozenset(("add", "multiply", "logaddexp", "maximum", "minimum", "hypot"))
-_NAMES: Final[Mapping[str, Any]] = {"np": np, "difflab": special}
+_MODULES: Final = ("np", "difflab")
 
 
 def as_function(text: str, parameters: tuple[str, ...]) -> Callable[..., Any]:
-    """Text of our own tables as a function of its parameters."""
-    found: Callable[..., Any] = eval(f"lambda {', '.join(parameters)}: {text}", dict(_NAMES))
-    return found
+    """A form's text as a function of its parameters, by the parser that knows arithmetic alone."""
+    return formula(re.sub(rf"\b({'|'.join(_MODULES)})\.", "", text), parameters)
 
 
 class Match(NamedTuple):
@@ -57,7 +57,7 @@ class Pattern:
         """The free names in order of appearance."""
         names = [node for node in ast.walk(ast.parse(self.text)) if isinstance(node, ast.Name)]
         names.sort(key=lambda name: name.col_offset)
-        return tuple(dict.fromkeys(name.id for name in names if name.id not in _NAMES))
+        return tuple(dict.fromkeys(name.id for name in names if name.id not in _MODULES))
 
     @cached_property
     def is_of_arrays(self) -> bool:
