@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -18,12 +18,16 @@ import numpy as np
 from sympy.core.cache import clear_cache
 
 from difflab.accuracy.truth import truth
+from difflab.ir.expr import Graph
 from difflab.ir.trace import trace
 from difflab.ir.tree import flatten
 from difflab.lab import Row, generator
+from difflab.methods import Derivation
 from difflab.operators import value_and_gradient
 from difflab.prepare import Prepared
 
+AGREES = {True: 1e-10, False: 1e-4}
+"""How far a gradient may be from the truth, relative to its largest component, by `exact`."""
 PERIOD = 10
 """Rosenbrock's point repeats after so many components, and so does its gradient inside."""
 
@@ -133,6 +137,25 @@ def prepared_in_phases(program: Program, method: str, repeats: int = 3) -> tuple
     return prepared, {
         f"{phase}_seconds": statistics.median(phases.get(phase, 0.0) for phases in found)
         for phase in ("trace", "derive", "simplify", "compile")
+    }
+
+
+def cost_of(derivation: Derivation, graph: Graph, wrt: Sequence[int]) -> Row:
+    """Operations and evaluations; where there is no program (complex step), evaluations times the
+    function's operations.
+    """
+    own = graph.operation_count()
+    total = (
+        derivation.evaluations * own
+        if derivation.graph is None
+        else derivation.graph.operation_count()
+    )
+    return {
+        "inputs": sum(graph.inputs[i].size for i in wrt),
+        "function_operations": own,
+        "evaluations": derivation.evaluations,
+        "operations": total,
+        "relative": total / own,
     }
 
 

@@ -17,10 +17,10 @@ from difflab.lab import Code, Figure, Section, Table, looks
 
 @dataclass(frozen=True)
 class Law:
-    """A closed form for a count of the logistic map, from `first` on."""
+    """A closed form for a count of the logistic map, from `first` on; the claim's id."""
 
+    claim: str
     column: str
-    what: str
     short: str
     formula: str
     first: int
@@ -28,13 +28,13 @@ class Law:
 
 
 LAWS = (
-    Law("sympy_function", "l_n, written out,", "l_n", "5·2^(n−2) − 2", 2,
+    Law("law_of_the_function", "sympy_function", "l_n", "5·2^(n−2) − 2", 2,
         lambda n: 5 * 2 ** (n - 2) - 2),
-    Law("sympy_derivative", "the derivative of l_n, written out,", "l_n'",
+    Law("law_of_the_derivative", "sympy_derivative", "l_n'",
         "2^n (5n(n+1)/16 − 9/8)", 3, lambda n: 2**n * (5 * n * (n + 1) - 18) / 16),
-    Law("sympy_cse", "l_n with its derivative, subexpressions shared,", "both, shared",
+    Law("law_of_sharing", "sympy_cse", "both, shared",
         "2n² − 4", 4, lambda n: 2 * n**2 - 4),
-    Law("loop", "the loop that carries l_n and its tangent", "loop with tangent",
+    Law("law_of_the_loop", "loop", "loop with tangent",
         "6(n − 1)", 1, lambda n: 6 * (n - 1)),
 )  # fmt: skip
 

@@ -1,18 +1,15 @@
-"""How counts grow: fitted exponents, and the verdict on a law that knows no exceptions.
+"""How counts grow: fitted exponents.
 
 What flows: sizes and counts -> the exponent of a power law with its interval.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 import pandas as pd
 from scipy import stats
 
 from difflab.lab import Interval
-from difflab.lab.experiment import Verdict
 
 
 def fitted_exponent(sizes: pd.Series, counts: pd.Series, confidence: float = 0.95) -> Interval:
@@ -28,26 +25,3 @@ def fitted_exponent(sizes: pd.Series, counts: pd.Series, confidence: float = 0.9
     fit = stats.linregress(np.log(sizes), np.log(counts))
     half = stats.t.ppf(0.5 + confidence / 2, len(sizes) - 2) * fit.stderr
     return Interval(fit.slope, fit.slope - half, fit.slope + half, len(sizes))
-
-
-def verdict_of_every(holds: pd.Series, least: int = 5) -> Verdict:
-    """The verdict on a claim that must hold in every case: one exception refutes it.
-
-    >>> verdict_of_every(pd.Series([True] * 5)), verdict_of_every(pd.Series([True, False]))
-    ('confirmed', 'refuted')
-    >>> verdict_of_every(pd.Series([True] * 4))
-    'inconclusive'
-    """
-    if not holds.all():
-        return "refuted"
-    return "confirmed" if len(holds) >= least else "inconclusive"
-
-
-def weakest(verdicts: Iterable[Verdict]) -> Verdict:
-    """The verdict on a claim that has parts: confirmed where all of them are.
-
-    >>> weakest(["confirmed", "inconclusive"]), weakest(["refuted", "inconclusive"])
-    ('inconclusive', 'refuted')
-    """
-    order: tuple[Verdict, ...] = ("refuted", "inconclusive", "weaker", "confirmed")
-    return min(verdicts, key=order.index, default="inconclusive")

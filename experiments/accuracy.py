@@ -27,20 +27,18 @@ from difflab.ir.trace import trace
 from difflab.ir.tree import flatten, read_arguments, unflatten
 from difflab.lab import (
     Case,
+    Evidence,
     Experiment,
-    Finding,
     Preset,
     Row,
     bootstrap_interval,
     grid,
     main,
-    proportion_interval,
-    verdict_from_interval,
+    share_interval,
 )
 from difflab.methods import METHODS, Method, Numerical
 from difflab.operators import Jacobian
 
-SURVEY = "Baydin et al. 2018, Automatic differentiation in machine learning"
 WRITTEN_OUT = 10**9
 """SymPy is not tried on a function of more operations than this, written out as an expression."""
 
@@ -140,107 +138,84 @@ def written_out(graph: Graph) -> int:
 # Findings -----------------------------------------------------------------------------------------
 
 
-def findings(rows: pd.DataFrame) -> list[Finding]:
+def findings(rows: pd.DataFrame) -> list[Evidence]:
     kept = smooth(rows)
     digits = wide(kept, "digits")
     return [
         no_truncation(rows),
         within_ulps(kept),
         rules_keep_digits(graded(rows)),
-        as_many_digits(digits, "symbolic", "Symbolic differentiation gives as many digits as"
-                       " automatic differentiation, where it gives an answer"),
-        as_many_digits(digits, "complex_step", "The complex step gives as many digits as automatic"
-                       " differentiation, where it gives an answer"),
-        digits_lost(kept, "forward_difference", "half", 1 / 2),
-        digits_lost(kept, "central_difference", "a third", 1 / 3),
-    ]  # fmt: skip
+        as_many_digits("symbolic_digits", digits, "symbolic"),
+        as_many_digits("complex_step_digits", digits, "complex_step"),
+        digits_lost("forward_differences_lose_half", kept, "forward_difference"),
+        digits_lost("central_differences_lose_a_third", kept, "central_difference"),
+    ]
 
 
-def no_truncation(rows: pd.DataFrame) -> Finding:
+def no_truncation(rows: pd.DataFrame) -> Evidence:
     own = rows[(rows["method"] == "reverse") & (rows["dtype"] == "float64")]
     own = own[(own["truth"] == "ok")]
     agree = own["limit"].eq(True)
-    interval = proportion_interval(int(agree.sum()), len(agree))
     others = ", ".join(f"{row.function} ({row.note})" for row in own[~agree].itertuples())
-    return Finding(
-        claim="Automatic differentiation is exact up to rounding: it has no truncation error",
-        source=SURVEY,
-        verdict=verdict_from_interval(interval, above=0.95),
-        evidence=f"its formula, evaluated exactly, is the limit of exact differences at"
-        f" {agree.sum()} of {len(agree)} points; at the others there is no such limit: {others}",
-        n=len(agree),
-        interval=interval,
+    return Evidence(
+        "no_truncation_error",
+        share_interval(agree),
+        f"its formula, evaluated exactly, is the limit of exact differences at {agree.sum()} of"
+        f" {len(agree)} points; at the others there is no such limit: {others}",
     )
 
 
-def within_ulps(kept: pd.DataFrame) -> Finding:
+def within_ulps(kept: pd.DataFrame) -> Evidence:
     own = kept[kept["method"] == "reverse"]
     close = own["ulps_max"] <= ULPS
-    interval = proportion_interval(int(close.sum()), len(close))
     ordinary = close[own["kind"] == "ordinary"]
     far = own[(own["outcome"] == "number") & (own["ulps_max"] > 1e3)]
     names = ", ".join(far.sort_values("ulps_max", ascending=False)["function"].unique()[:8])
     none = int((own["outcome"] == "not finite").sum())
-    return Finding(
-        claim=f"Automatic differentiation is accurate to working precision: within {ULPS:.0f} ulps"
-        " at 95 % of all points",
-        source=SURVEY,
-        verdict=verdict_from_interval(interval, above=0.95),
-        evidence=f"reverse mode is within {ULPS:.0f} ulps at {close.sum()} of {len(close)} points"
+    return Evidence(
+        "working_precision",
+        share_interval(close),
+        f"reverse mode is within {ULPS:.0f} ulps at {close.sum()} of {len(close)} points"
         f" ({ordinary.sum()} of {len(ordinary)} ordinary ones). At {none} points the function's"
         f" formula over- or underflows, and the result is no number; at {len(far)} it is off by"
         f" more than 1000 ulps, where terms of the formula, or of its derivative, cancel"
         f" (the worst: {names})",
-        n=len(close),
-        interval=interval,
     )
 
 
-def rules_keep_digits(partial: pd.DataFrame) -> Finding:
+def rules_keep_digits(partial: pd.DataFrame) -> Evidence:
     close = partial["max_ulps"] <= ULPS
-    interval = proportion_interval(int(close.sum()), len(close))
     worst = partial.iloc[0]
-    return Finding(
-        claim="Where automatic differentiation loses digits, it is not its rules that lose them",
-        source="this project",
-        verdict=verdict_from_interval(interval, above=0.9),
-        evidence=f"{close.sum()} of {len(close)} partial derivatives are within {ULPS:.0f} ulps"
-        f" over their whole domain; the worst is {worst['graded']} with"
-        f" {worst['max_ulps']:.3g} ulps",
-        n=len(close),
-        interval=interval,
+    return Evidence(
+        "rules_keep_digits",
+        share_interval(close),
+        f"{close.sum()} of {len(close)} partial derivatives are within {ULPS:.0f} ulps over their"
+        f" whole domain; the worst is {worst['graded']} with {worst['max_ulps']:.3g} ulps",
     )
 
 
-def as_many_digits(digits: pd.DataFrame, method: str, claim: str) -> Finding:
+def as_many_digits(claim: str, digits: pd.DataFrame, method: str) -> Evidence:
     pairs = digits[["reverse", method]].dropna()
     interval = bootstrap_interval(pairs[method], minus=pairs["reverse"], statistic=np.mean)
     worse = int((pairs[method] <= pairs["reverse"] - 1).sum())
     better = int((pairs[method] >= pairs["reverse"] + 1).sum())
-    return Finding(
-        claim=claim,
-        source="lecture: three ways to differentiate",
-        verdict=verdict_from_interval(interval, within=(-0.5, 0.5)),
-        evidence=f"the mean difference is {interval} digits; at {worse} of {len(pairs)} points it"
+    return Evidence(
+        claim,
+        interval,
+        f"the mean difference is {interval} digits; at {worse} of {len(pairs)} points it"
         f" loses at least one digit more, at {better} one less, and at {len(digits) - len(pairs)}"
         " it gives no answer",
-        n=interval.n,
-        interval=interval,
     )
 
 
-def digits_lost(kept: pd.DataFrame, method: str, share: str, expected: float) -> Finding:
+def digits_lost(claim: str, kept: pd.DataFrame, method: str) -> Evidence:
     own = kept[(kept["method"] == method) & (kept["kind"] == "ordinary")].dropna(subset="digits")
     interval = bootstrap_interval(1 - own["digits"] / BEST)
-    return Finding(
-        claim=f"{method.replace('_', ' ').capitalize()}s lose about {share} of the digits",
-        source="Press et al., Numerical Recipes, section 5.7",
-        verdict=verdict_from_interval(interval, within=(expected - 0.1, expected + 0.1)),
-        evidence=f"the median loss at ordinary points is {interval} of all digits: the worst"
-        f" component keeps {own['digits'].median():.1f} of {BEST:.1f}",
-        n=interval.n,
-        interval=interval,
-        reported=f"{expected:.2f}",
+    return Evidence(
+        claim,
+        interval,
+        f"the median loss at ordinary points is {interval} of all digits: the worst component"
+        f" keeps {own['digits'].median():.1f} of {BEST:.1f}",
     )
 
 

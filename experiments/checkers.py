@@ -51,21 +51,18 @@ from difflab.ir.trace import trace
 from difflab.ir.tree import flatten, read_arguments, unflatten
 from difflab.lab import (
     Case,
+    Evidence,
     Experiment,
-    Finding,
-    Interval,
     Preset,
     Row,
     grid,
     main,
-    proportion_interval,
-    verdict_from_interval,
+    share_interval,
 )
 from difflab.methods import METHODS
 
 STAIRCASES = ("bisection_sqrt",)
 """Programs whose value is a staircase: they have the slope of a step, their graph another one."""
-LECTURE = "lecture: manual differentiation"
 
 
 # Cases --------------------------------------------------------------------------------------------
@@ -268,117 +265,85 @@ def timing(checker: str, size: int) -> Row:
 # Findings -----------------------------------------------------------------------------------------
 
 
-def findings(rows: pd.DataFrame) -> list[Finding]:
+def findings(rows: pd.DataFrame) -> list[Evidence]:
     return [
         no_wrong_verdict(rows),
-        no_wrong_verdict_if_opaque(rows),
+        *opaque(rows),
         mistakes_by_hand(rows),
         small_errors(rows),
         single_precision(rows),
     ]
 
 
-def share(chosen: pd.Series) -> Interval | None:
-    """The interval of a proportion; none where there is nothing to count."""
-    return proportion_interval(int(chosen.sum()), len(chosen)) if len(chosen) else None
-
-
-def judged(
-    interval: Interval | None, claim: str, source: str, evidence: str, **bound: float
-) -> Finding:
-    """A finding on a proportion and a bound; inconclusive where there is nothing to count."""
-    verdict = "inconclusive" if interval is None else verdict_from_interval(interval, **bound)
-    n = 0 if interval is None else interval.n
-    return Finding(
-        claim=claim, source=source, verdict=verdict, evidence=evidence, n=n, interval=interval
-    )
-
-
-def no_wrong_verdict(rows: pd.DataFrame) -> Finding:
+def no_wrong_verdict(rows: pd.DataFrame) -> Evidence:
     own = rows[rows["checker"] == OWN]
     wrong, good = mutants(own), right(own)
     accepted, refused = int(missed(wrong).sum()), int(rejected(good).sum())
     open_ones = int((wrong["answer"] == UNDECIDED).sum() + (good["answer"] == UNDECIDED).sum())
-    faults = pd.concat([missed(wrong), rejected(good)])
-    interval = share(~faults)
-    counter = accepted + refused
-    return Finding(
-        claim="Where the function and its gradient can be traced, difflab misses no mutant above"
-        " 1e-9 (float32: 5e-7) and rejects no right gradient",
-        source="this project",
-        verdict="inconclusive" if len(faults) < 30 else "refuted" if counter else "confirmed",
-        evidence=f"{accepted} of {len(wrong)} mutants are accepted, {refused} of {len(good)} right"
+    return Evidence(
+        "no_wrong_answer_if_traced",
+        share_interval(~pd.concat([missed(wrong), rejected(good)])),
+        f"{accepted} of {len(wrong)} mutants are accepted, {refused} of {len(good)} right"
         f" gradients rejected, {open_ones} left undecided",
-        n=len(faults),
-        interval=interval,
     )
 
 
-def no_wrong_verdict_if_opaque(rows: pd.DataFrame) -> Finding:
+def opaque(rows: pd.DataFrame) -> Iterator[Evidence]:
     own = opaque_cases(rows)
     wrong, good = mutants(own), right(own)
-    counter = int(missed(wrong).sum() + rejected(good).sum())
+    yield Evidence(
+        "no_wrong_answer_if_opaque",
+        share_interval(~pd.concat([missed(wrong), rejected(good)])),
+        f"{int(missed(wrong).sum())} of {len(wrong)} mutants are accepted,"
+        f" {int(rejected(good).sum())} of {len(good)} right gradients rejected",
+    )
+    undecided = own["answer"] == UNDECIDED
     ordinary = own["kind"] == "ordinary"
-    interval = share(own.loc[ordinary, "answer"] == UNDECIDED)
-    elsewhere = share(own.loc[~ordinary, "answer"] == UNDECIDED)
-    verdict = "inconclusive" if interval is None else verdict_from_interval(interval, below=0.1)
-    return Finding(
-        claim="Where they cannot be traced, difflab gives no wrong verdict, and at ordinary points"
-        " of smooth functions it is undecided in under 10 % of cases",
-        source="this project",
-        verdict="refuted" if counter else verdict,
-        evidence=f"{int(missed(wrong).sum())} of {len(wrong)} mutants accepted,"
-        f" {int(rejected(good).sum())} of {len(good)} right gradients rejected; the share that is"
-        f" left undecided is {interval} at ordinary points, {elsewhere} at hard ones and at edges",
-        n=len(own),
-        interval=interval,
+    yield Evidence(
+        "seldom_undecided",
+        share_interval(undecided[ordinary]),
+        f"{undecided[ordinary].sum()} of {ordinary.sum()} are left undecided; at hard points and"
+        f" at edges the share is {share_interval(undecided[~ordinary])}",
     )
 
 
-def mistakes_by_hand(rows: pd.DataFrame) -> Finding:
+def mistakes_by_hand(rows: pd.DataFrame) -> Evidence:
     own = mutants(rows[(rows["source"] == "hand") & (rows["dtype"] == "float64")])
     peers = own[own["checker"].isin(PEERS)]
-    caught = own["answer"].eq(REJECTED).groupby(own["checker"], sort=False).mean()
-    rates = ", ".join(f"{name} {100 * rate:.0f} %" for name, rate in caught.items())
-    return judged(
-        share(peers["answer"] == REJECTED),
-        "A gradient written by hand is error-prone, and the usual checkers tell of nine mistakes"
-        " in ten",
-        LECTURE,
-        f"of {len(own.drop_duplicates(['function', 'point', 'gradient']))} mistakes in gradients"
-        f" written by hand, float64, these shares are found: {rates}",
-        above=0.9,
+    distinct = own.drop_duplicates(["function", "point", "gradient"])
+    return Evidence(
+        "mistakes_by_hand_are_found",
+        share_interval(peers["answer"] == REJECTED),
+        f"of {len(distinct)} mistakes in gradients written by hand, float64, these shares are"
+        f" found: {rates(own)}",
     )
 
 
-def small_errors(rows: pd.DataFrame) -> Finding:
+def small_errors(rows: pd.DataFrame) -> Evidence:
     own = mutants(rows[rows["checker"].isin(["torch", "jax", "autograd", "scipy"])])
     own = own[(own["dtype"] == "float64") & (own["change"] < 1e-4)]
-    found = own["answer"] == REJECTED
-    rates = found.groupby(own["checker"], sort=False).mean()
-    named = ", ".join(f"{name} {100 * rate:.0f} %" for name, rate in rates.items())
-    return judged(
-        share(found),
-        "Checkers that compare with a fixed tolerance miss most relative errors below 1e-4",
-        "this project",
-        f"of such mutants in float64, with the default tolerances, are found: {named or 'none'}",
-        below=0.5,
+    return Evidence(
+        "fixed_tolerances_miss_small_errors",
+        share_interval(own["answer"] == REJECTED),
+        f"of such mutants in float64, with the default tolerances, are found: {rates(own)}",
     )
 
 
-def single_precision(rows: pd.DataFrame) -> Finding:
+def single_precision(rows: pd.DataFrame) -> Evidence:
     own = right(rows[rows["checker"].isin(PEERS) & (rows["dtype"] == "float32")])
     own = own[own["relative_error"] <= DIGITS_KEPT["float32"]]
-    alarm = own["answer"] == REJECTED
-    rates = alarm.groupby(own["checker"], sort=False).mean()
-    named = ", ".join(f"{name} {100 * rate:.0f} %" for name, rate in rates.items())
-    return judged(
-        share(alarm),
-        "With their default settings, the usual checkers reject most right gradients in float32",
-        "this project",
-        f"of right gradients with all their digits, are rejected: {named or 'not measured'}",
-        above=0.5,
+    return Evidence(
+        "false_alarms_in_single_precision",
+        share_interval(own["answer"] == REJECTED),
+        f"of right gradients with all their digits, are rejected: {rates(own)}",
     )
+
+
+def rates(own: pd.DataFrame) -> str:
+    """The share of gradients that each checker rejects, in words."""
+    shares = own["answer"].eq(REJECTED).groupby(own["checker"], sort=False).mean()
+    named = ", ".join(f"{name} {100 * rate:.0f} %" for name, rate in shares.items())
+    return named or "not measured"
 
 
 EXPERIMENT = Experiment(

@@ -7,7 +7,7 @@ the laws of growth are judged on them, and the times say what becomes of the law
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
@@ -24,46 +24,43 @@ from _cost_page import (
     tables,
     timed_methods,
 )
+from _cost_passes import PASSES, passes, passes_needed
 from _cost_programs import (
+    AGREES,
     FUNCTIONS,
     between,
     calling,
+    cost_of,
     prepared_in_phases,
     relative_error,
     true_gradient,
 )
-from _growth import verdict_of_every, weakest
 
 from difflab.accuracy.zoo import ZOO
-from difflab.ir.expr import Graph
 from difflab.ir.simplify import simplify
 from difflab.ir.trace import read_arguments, trace
 from difflab.ir.tree import flatten
 from difflab.lab import (
     TIME_COLUMNS,
     Case,
+    Evidence,
     Experiment,
-    Finding,
     Preset,
     Row,
     bootstrap_interval,
     interleave,
     main,
-    verdict_from_interval,
+    share_interval,
 )
-from difflab.methods import METHODS, Derivation
+from difflab.methods import METHODS
 from difflab.operators import Compiled, jacobian, value_and_gradient
 
-SURVEY = "Baydin et al. 2018, Automatic differentiation in machine learning"
-BOOK = "Griewank & Walther 2008, Evaluating Derivatives"
 EVERY_DIRECTION = ("forward", "forward_difference", "central_difference", "complex_step")
 """The methods that visit each input apart."""
 INPUTS = 1500
 """They are left out where there are more inputs: their batch holds inputs x inputs numbers."""
 WRITTEN_OUT = {"Helmholtz": 8, "Rosenbrock": 30, "network": 4}
 """The largest size at which SymPy is tried; it takes half a second there."""
-AGREES = {True: 1e-10, False: 1e-4}
-"""How far a gradient may be from the truth, relative to its largest component, by `exact`."""
 
 
 # Measuring ----------------------------------------------------------------------------------------
@@ -96,6 +93,8 @@ def cases(preset: Preset) -> list[Case]:
     return [
         *[{"part": "counts", "function": name, "size": n}
           for name in counted for n in counted[name]],
+        *[{"part": "passes", "function": name, "size": n}
+          for name in PASSES for n in PASSES[name]],
         *[{"part": "shapes", "product": product} for product in products],
         {"part": "zoo"},
         *[{"part": "time", "function": name, "size": n, **protocol}
@@ -106,7 +105,7 @@ def cases(preset: Preset) -> list[Case]:
 
 
 def measure(case: Case, rng: np.random.Generator) -> Iterator[Row]:
-    parts = {"counts": counts, "shapes": shapes, "zoo": zoo, "time": times,
+    parts = {"counts": counts, "passes": passes, "shapes": shapes, "zoo": zoo, "time": times,
              "overhead": overhead, "shapes time": shape_times}  # fmt: skip
     yield from parts[case["part"]](case)
 
@@ -124,25 +123,6 @@ def methods_for(case: Case, inputs: int) -> list[str]:
     """The methods that are feasible at a size."""
     chosen = ["reverse", *(EVERY_DIRECTION if inputs <= INPUTS else ())]
     return [*chosen, *(["symbolic"] if case["size"] <= WRITTEN_OUT[case["function"]] else [])]
-
-
-def cost_of(derivation: Derivation, graph: Graph, wrt: Sequence[int]) -> Row:
-    """Operations and evaluations; where there is no program (complex step), evaluations times the
-    function's operations.
-    """
-    own = graph.operation_count()
-    total = (
-        derivation.evaluations * own
-        if derivation.graph is None
-        else derivation.graph.operation_count()
-    )
-    return {
-        "inputs": sum(graph.inputs[i].size for i in wrt),
-        "function_operations": own,
-        "evaluations": derivation.evaluations,
-        "operations": total,
-        "relative": total / own,
-    }
 
 
 def shapes(case: Case) -> Iterator[Row]:
@@ -245,24 +225,38 @@ def shape_times(case: Case) -> Iterator[Row]:
 # Findings -----------------------------------------------------------------------------------------
 
 
-def findings(rows: pd.DataFrame) -> list[Finding]:
+def findings(rows: pd.DataFrame) -> list[Evidence]:
+    differences = ["forward_difference", "central_difference", "complex_step"]
     return [
-        grows(rows, ["forward"], 1.0, "Forward mode costs in proportion to the number of inputs"),
-        grows(rows, ["forward_difference", "central_difference", "complex_step"], 1.0,
-              "Differences cost in proportion to the number of inputs"),
-        grows(rows, ["reverse"], 0.0, "Reverse mode costs the same for any number of inputs"),
+        *passes_needed(rows[rows["part"] == "passes"]),
+        only_the_forward_pass(rows),
+        grows(rows, "forward_grows_with_inputs", ["forward"], 1.0),
+        grows(rows, "differences_grow_with_inputs", differences, 1.0),
+        grows(rows, "reverse_does_not_grow", ["reverse"], 0.0),
         cheap(rows),
         cheap_everywhere(rows),
         break_even(rows),
         cheap_in_time(rows),
         dominated_by_overhead(rows),
-    ]  # fmt: skip
+    ]
 
 
-def grows(rows: pd.DataFrame, methods: list[str], expected: float, claim: str) -> Finding:
-    """All exponents of a group of methods; the finding's interval is the one farthest off."""
+def only_the_forward_pass(rows: pd.DataFrame) -> Evidence:
+    own = rows[(rows["part"] == "time") & (rows["method"] == "reverse")]
+    agrees = own["agrees"].eq(True)
+    return Evidence(
+        "only_the_forward_pass",
+        share_interval(agrees),
+        f"from the plain NumPy function alone, reverse mode makes the gradient of {agrees.sum()} of"
+        f" {len(own)} programs ({', '.join(own['function'].unique())}), from"
+        f" {own['inputs'].min():,.0f} to {own['inputs'].max():,.0f} inputs, with a relative error"
+        f" of at most {own['relative_error'].max():.1e} against the truth",
+    )
+
+
+def grows(rows: pd.DataFrame, claim: str, methods: list[str], expected: float) -> Evidence:
+    """All exponents of a group of methods; the one shown is the farthest off."""
     fits = {key: fit for key, fit in growth(rows).items() if key[1] in methods}
-    band = (expected - 0.1, expected + 0.1)
     worst = max(fits.values(), key=lambda fit: abs(fit.estimate - expected))
     functions = ", ".join(dict.fromkeys(function for function, _ in fits))
     each = "; ".join(
@@ -270,102 +264,79 @@ def grows(rows: pd.DataFrame, methods: list[str], expected: float, claim: str) -
         + ", ".join(rounded(fit.estimate) for key, fit in fits.items() if method in key)
         for method in methods
     )
-    return Finding(
-        claim=f"{claim} (relative to the function, in operations)",
-        source=SURVEY,
-        verdict=weakest(verdict_from_interval(fit, within=band) for fit in fits.values()),
-        evidence=f"exponents of the number of inputs, from {ASYMPTOTIC} inputs on, for {functions}:"
+    return Evidence(
+        claim,
+        worst,
+        f"exponents of the number of inputs, from {ASYMPTOTIC} inputs on, for {functions}:"
         f" {each}; the interval is of the one farthest from {expected:.0f}",
-        n=worst.n,
-        interval=worst,
-        reported=f"{expected:.0f}",
+        also=list(fits.values()),
     )
 
 
-def cheap(rows: pd.DataFrame) -> Finding:
+def cheap(rows: pd.DataFrame) -> Evidence:
     own = rows[(rows["part"] == "counts") & (rows["method"] == "reverse")]
-    within = own["relative"] <= BOUND
     ranges = ", ".join(
         f"{name} {part.min():.2f} to {part.max():.2f}"
         for name, part in own.groupby("function")["relative"]
     )
-    return Finding(
-        claim=f"A gradient by reverse mode costs at most {BOUND:.0f} times the function, in"
-        " operations, however many inputs",
-        source=BOOK,
-        verdict=verdict_of_every(within),
-        evidence=f"value and gradient cost {ranges} times the function's operations, from"
-        f" {own['inputs'].min():,.0f} to {own['inputs'].max():,.0f} inputs",
-        n=len(own),
-        interval=bootstrap_interval(own["relative"]),
-        reported="4 to 5",
+    return Evidence(
+        "cheap_gradient",
+        share_interval(own["relative"] <= BOUND),
+        f"value and gradient cost {ranges} times the function's operations, in the median"
+        f" {own['relative'].median():.2f} times, from {own['inputs'].min():,.0f} to"
+        f" {own['inputs'].max():,.0f} inputs",
     )
 
 
-def cheap_everywhere(rows: pd.DataFrame) -> Finding:
+def cheap_everywhere(rows: pd.DataFrame) -> Evidence:
     own = rows[rows["part"] == "zoo"]
     over = over_bound(rows)
     short = over["function_operations"].max()
     longer = own[own["function_operations"] > short]
     names = ", ".join(f"{row.function} {row.relative:.3g}" for row in over.itertuples())
-    return Finding(
-        claim=f"A gradient by reverse mode costs at most {BOUND:.0f} times the function, in"
-        " operations, whatever the function",
-        source=BOOK,
-        verdict=verdict_of_every(own["relative"] <= BOUND),
-        evidence=f"so it does for {len(own) - len(over)} of {len(own)} functions of the zoo, in the"
+    return Evidence(
+        "cheap_gradient_of_any_function",
+        share_interval(own["relative"] <= BOUND),
+        f"so it does for {len(own) - len(over)} of {len(own)} functions of the zoo, in the"
         f" median {own['relative'].median():.2f} times, and for all {len(longer)} of more than"
         f" {short:.0f} operations. A primitive counts as one operation here, and where the function"
         " is hardly more than one, a derivative that keeps all digits is more than four:"
         f" {names}",
-        n=len(own),
-        interval=bootstrap_interval(own["relative"]),
-        reported="4 to 5",
     )
 
 
-def break_even(rows: pd.DataFrame) -> Finding:
+def break_even(rows: pd.DataFrame) -> Evidence:
     found = crossings(rows)
     interval = bootstrap_interval(found)
     own = rows[rows["part"] == "shapes"]
     narrow, wide = (own.loc[pick] for pick in (own["reverse"].idxmin(), own["forward"].idxmin()))
-    return Finding(
-        claim="Forward mode for fewer inputs than outputs, reverse mode for fewer outputs: they"
-        " break even near as many inputs as outputs",
-        source=SURVEY,
-        verdict=verdict_from_interval(interval, within=(0.5, 2.0)),
-        evidence=f"equal operations at inputs / outputs = {interval}, over {len(found)} products"
+    return Evidence(
+        "break_even",
+        interval,
+        f"equal operations at inputs / outputs = {interval}, over {len(found)} products"
         f" of both. From R^{wide['inputs']:.0f} to R^{wide['outputs']:.0f} reverse mode costs"
         f" {wide['reverse'] / wide['forward']:.1f} times as much as forward mode, from"
         f" R^{narrow['inputs']:.0f} to R^{narrow['outputs']:.0f} forward mode"
         f" {narrow['forward'] / narrow['reverse']:.1f} times as much as reverse mode",
-        n=interval.n,
-        interval=interval,
-        reported="1",
     )
 
 
-def cheap_in_time(rows: pd.DataFrame) -> Finding:
+def cheap_in_time(rows: pd.DataFrame) -> Evidence:
     own = timed_methods(rows)
     own = own[own["method"] == "reverse"]
     worst = own.loc[own["ratio"].idxmax()]
-    each = [ratio_interval(row) for _, row in own.iterrows()]
-    return Finding(
-        claim=f"A gradient by reverse mode takes at most {BOUND:.0f} times the function's time",
-        source=BOOK,
-        verdict=weakest(verdict_from_interval(ratio, below=BOUND) for ratio in each),
-        evidence=f"the ratio of times is {own['ratio'].min():.2f} to {own['ratio'].max():.2f} over"
-        f" {len(own)} programs; the largest, {worst['ratio']:.2f}"
-        f" [{worst['ratio_low']:.2f}, {worst['ratio_high']:.2f}], is {worst['function']}"
-        f" with {worst['inputs']:,.0f} inputs. The function against itself strays by up to"
-        f" {100 * own['noise'].max():.0f} %",
-        n=len(own),
-        interval=bootstrap_interval(own["ratio"]),
-        reported="4 to 5",
+    return Evidence(
+        "cheap_gradient_in_time",
+        ratio_interval(worst),
+        f"the ratio of times is {own['ratio'].min():.2f} to {own['ratio'].max():.2f} over"
+        f" {len(own)} programs, in the median {own['ratio'].median():.2f}; the largest is"
+        f" {worst['function']} with {worst['inputs']:,.0f} inputs. The function against itself"
+        f" strays by up to {100 * own['noise'].max():.0f} %",
+        also=[ratio_interval(row) for _, row in own.iterrows()],
     )
 
 
-def dominated_by_overhead(rows: pd.DataFrame) -> Finding:
+def dominated_by_overhead(rows: pd.DataFrame) -> Evidence:
     own = rows[rows["part"] == "overhead"]
     least, most = int(own["n"].min()), int(own["n"].max())
     small = own[own["n"] == least].set_index("method")
@@ -377,17 +348,14 @@ def dominated_by_overhead(rows: pd.DataFrame) -> Finding:
         f"{small.loc['function', 'ratio']:.2f} of the function's,"
         f" {small.loc['forward', 'ratio']:.2f} of forward mode's"
     )
-    return Finding(
-        claim="In interpreted NumPy the time ratio at small n is dominated by overhead",
-        source="this project",
-        verdict=verdict_from_interval(interval, above=0.5),
-        evidence=f"value and gradient of the Helmholtz energy have {work[most] / work[least]:.0f}"
+    return Evidence(
+        "overhead_at_small_sizes",
+        interval,
+        f"value and gradient of the Helmholtz energy have {work[most] / work[least]:.0f}"
         f" times as many operations at n = {most} as at n = {least}, yet {interval} of the time at"
         f" n = {most} is spent at n = {least} already ({others}). So at n = {most} forward mode"
         f" takes {beside['seconds']:.1f} times the function's time for {beside['operations']:.1f}"
         " times its operations",
-        n=interval.n,
-        interval=interval,
     )
 
 

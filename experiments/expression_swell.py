@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import sympy
 from _expression_swell_page import LAWS, Law, figures, largest, sections, tables
-from _growth import fitted_exponent, verdict_of_every
+from _growth import fitted_exponent
 from _swell_programs import (
     FAMILIES,
     Program,
@@ -35,20 +35,18 @@ from difflab.errors import BudgetError
 from difflab.ir.expr import Graph
 from difflab.lab import (
     Case,
+    Evidence,
     Experiment,
-    Finding,
     Preset,
     Row,
     bootstrap_interval,
     grid,
     main,
-    proportion_interval,
-    verdict_from_interval,
+    share_interval,
 )
 from difflab.methods import Forward, Method, Reverse
 from difflab.methods.symbolic import Symbolic
 
-SURVEY = "Baydin et al. 2018, Automatic differentiation in machine learning"
 PUBLISHED = "9.0660864"
 """The survey's l_4'(0.2)."""
 LADDER = (*range(1, 17), 32, 64, 256)
@@ -182,7 +180,7 @@ def fresh(program: Program) -> Graph:
 # Findings -----------------------------------------------------------------------------------------
 
 
-def findings(rows: pd.DataFrame) -> list[Finding]:
+def findings(rows: pd.DataFrame) -> list[Evidence]:
     counted = rows[rows["part"] == "counts"]
     logistic = counted[counted["family"] == "logistic map"]
     return [
@@ -195,107 +193,85 @@ def findings(rows: pd.DataFrame) -> list[Finding]:
     ]
 
 
-def law_holds(law: Law, logistic: pd.DataFrame) -> Finding:
+def law_holds(law: Law, logistic: pd.DataFrame) -> Evidence:
     own = logistic[logistic["size"] >= law.first]
     holds = own[law.column] == own["size"].map(law.value)
     last = own.iloc[-1]
-    return Finding(
-        claim=f"Logistic map: {law.what} has {law.formula} operations for n ≥ {law.first}",
-        source=f"{SURVEY}, table 1 (its expressions)",
-        verdict=verdict_of_every(holds),
-        evidence=f"{holds.sum()} of {len(own)} counts, n = {own['size'].min():.0f} to"
+    return Evidence(
+        law.claim,
+        share_interval(holds),
+        f"{holds.sum()} of {len(own)} counts, n = {own['size'].min():.0f} to"
         f" {own['size'].max():.0f}, are equal to the law; the largest is {last[law.column]:,.0f},"
         f" by the law {law.value(last['size']):,.0f}",
-        n=len(own),
-        interval=proportion_interval(int(holds.sum()), len(own)),
     )
 
 
-def published_value(own: pd.DataFrame) -> Finding:
+def published_value(own: pd.DataFrame) -> Evidence:
     same = own["as_printed"].eq(True)
-    return Finding(
-        claim="The derivative of l_4 at 0.2 is 9.0660864, by every way",
-        source=f"{SURVEY}, section 2",
-        verdict=verdict_of_every(same),
-        evidence=f"{same.sum()} of {len(own)} ways ({', '.join(own['method'])}) give it to the last"
+    return Evidence(
+        "published_derivative",
+        share_interval(same),
+        f"{same.sum()} of {len(own)} ways ({', '.join(own['method'])}) give it to the last"
         f" digit printed, within {own['ulps'].max():.2g} ulps of the truth; SymPy's derivative at"
         f" the fraction 1/5 is {own['exact'].iloc[0]}",
-        n=len(own),
-        interval=proportion_interval(int(same.sum()), len(own)),
-        reported=PUBLISHED,
     )
 
 
-def swells(logistic: pd.DataFrame) -> Finding:
+def swells(logistic: pd.DataFrame) -> Evidence:
     own = logistic[logistic["size"] >= 3].set_index("size")
     factors = (own["sympy_derivative"] / own["sympy_derivative"].shift()).dropna()
     interval = bootstrap_interval(factors)
     last = own.iloc[-1]
-    return Finding(
-        claim="Expressions swell: with every step of the logistic map the derivative, written out,"
-        " more than doubles",
-        source=SURVEY,
-        verdict=verdict_from_interval(interval, above=2.0),
-        evidence=f"the factor from one n to the next is {interval} in the median, and"
+    return Evidence(
+        "swells",
+        interval,
+        f"the factor from one n to the next is {interval} in the median, and"
         f" {factors.iloc[-1]:.2f} at the end; l_{own.index[-1]:.0f} has"
         f" {last['sympy_function']:,.0f} operations and its derivative"
         f" {last['sympy_derivative']:,.0f}, where a loop with tangents needs {last['loop']:.0f}",
-        n=interval.n,
-        interval=interval,
     )
 
 
-def cse_closes_the_gap(own: pd.DataFrame) -> Finding:
+def cse_closes_the_gap(own: pd.DataFrame) -> Evidence:
     written = own["sympy_function"] + own["sympy_derivative"]
     closed = (written - own["sympy_cse"]) / (written - own["reverse"])
     interval = bootstrap_interval(closed)
-    return Finding(
-        claim="Sharing common subexpressions closes most of the gap between the written-out"
-        " derivative and automatic differentiation",
-        source="this project",
-        verdict=verdict_from_interval(interval, above=0.5),
-        evidence=f"at the largest size of each of {len(own)} families it removes {interval} of the"
+    return Evidence(
+        "sharing_closes_the_gap",
+        interval,
+        f"at the largest size of each of {len(own)} families it removes {interval} of the"
         f" operations in excess of reverse mode's (median); the least is {closed.min():.3g}"
         f" ({own.loc[closed.idxmin(), 'family']})",
-        n=interval.n,
-        interval=interval,
     )
 
 
-def cse_is_enough(own: pd.DataFrame) -> Finding:
+def cse_is_enough(own: pd.DataFrame) -> Evidence:
     ratios = own["sympy_cse"] / own["reverse"]
     each = ", ".join(f"{f} {r:.2f}" for f, r in zip(own["family"], ratios, strict=True))
     close = ratios.between(0.5, 1.5)
-    return Finding(
-        claim="With common subexpressions shared, symbolic differentiation costs what automatic"
-        " differentiation costs, within half as much again",
-        source="Laue 2019, On the equivalence of automatic and symbolic differentiation",
-        verdict=verdict_of_every(close),
-        evidence=f"so it is in {close.sum()} of {len(own)} families; operations relative to reverse"
-        f" mode: {each}. The equivalence is one of derivations that share from the start;"
-        " SymPy differentiates trees, and elimination finds what they happen to write alike",
-        n=len(own),
-        interval=proportion_interval(int(close.sum()), len(own)),
+    return Evidence(
+        "sharing_is_enough",
+        share_interval(close),
+        f"so it is in {close.sum()} of {len(own)} families; operations relative to reverse"
+        f" mode: {each}",
     )
 
 
-def no_swell(logistic: pd.DataFrame) -> Finding:
+def no_swell(logistic: pd.DataFrame) -> Evidence:
     own = logistic[logistic["size"] >= 4]
     found = {
         column: fitted_exponent(own["function"], own[column])
         for column in ("sympy_cse", "loop", "forward", "reverse")
     }
-    worst = max((found[c] for c in ("forward", "reverse", "loop")), key=lambda fit: fit.estimate)
-    return Finding(
-        claim="Automatic differentiation does not swell: its operations grow as the program's own",
-        source=SURVEY,
-        verdict=verdict_from_interval(worst, within=(0.9, 1.1)),
-        evidence=f"operations of the logistic map's derivative against the program's: exponent"
+    ours = [found[column] for column in ("forward", "reverse", "loop")]
+    return Evidence(
+        "automatic_does_not_swell",
+        max(ours, key=lambda fit: fit.estimate),
+        f"operations of the logistic map's derivative against the program's: exponent"
         f" {found['loop']} for the loop with tangents, {found['forward']} for forward and"
         f" {found['reverse']} for reverse mode, {found['sympy_cse']} after elimination of common"
         " subexpressions",
-        n=worst.n,
-        interval=worst,
+        also=ours,
     )
 
 

@@ -26,9 +26,7 @@ from _step_size_curves import (
     slope_between,
 )
 from _step_size_page import (
-    ERROR_FACTOR,
     MULTIPLES,
-    STEP_FACTOR,
     by_function,
     complex_rows,
     figures,
@@ -43,22 +41,18 @@ from difflab.accuracy.zoo import ZOO
 from difflab.errors import DomainError
 from difflab.lab import (
     Case,
+    Evidence,
     Experiment,
-    Finding,
     Preset,
     Row,
     bootstrap_interval,
     grid,
     main,
-    proportion_interval,
-    verdict_from_interval,
+    share_interval,
 )
 from difflab.methods import Numerical
 from difflab.methods.prediction import Prediction, Predictor
 
-SURVEY = "Baydin et al. 2018, Automatic differentiation in machine learning"
-RECIPES = "Press et al., Numerical Recipes, section 5.7"
-SQUIRE = "Squire & Trapp 1998, Using complex variables to estimate derivatives"
 EVERYTHING = ("logistic_map_closed", "logistic_map_loop")
 """Shown over all steps, by all stencils; of the others, these two stencils are kept as curves:"""
 SHOWN = (("forward", 1), ("central", 2))
@@ -208,12 +202,12 @@ def slopes(errors: Any, best: Best, quotients: Quotients) -> Row:
 # Findings -----------------------------------------------------------------------------------------
 
 
-def findings(rows: pd.DataFrame) -> list[Finding]:
+def findings(rows: pd.DataFrame) -> list[Evidence]:
     return [
-        v_shaped(rows, "forward", 1),
-        v_shaped(rows, "central", 2),
-        scaling(rows, "forward", 1, "1/2"),
-        scaling(rows, "central", 2, "1/3"),
+        *branches(rows, "forward", 1),
+        *branches(rows, "central", 2),
+        scaling(rows, "forward", 1),
+        scaling(rows, "central", 2),
         predicted_share(rows, "forward", 1),
         predicted_share(rows, "central", 2),
         all_predicted(rows),
@@ -221,109 +215,74 @@ def findings(rows: pd.DataFrame) -> list[Finding]:
     ]
 
 
-def v_shaped(rows: pd.DataFrame, stencil: str, order: int) -> Finding:
+def branches(rows: pd.DataFrame, stencil: str, order: int) -> Iterator[Evidence]:
+    """Both branches of the V, on either side of the best step."""
     own = inner(measured(rows, stencil, order))
-    left = bootstrap_interval(own["left"].dropna())
-    right = bootstrap_interval(own["right"].dropna())
-    verdicts = [
-        verdict_from_interval(left, within=(-1.1, -0.9)),
-        verdict_from_interval(right, within=(order - 0.1, order + 0.1)),
-    ]
-    verdict = verdicts[0] if verdicts[0] == verdicts[1] else "inconclusive"
-    if "refuted" in verdicts:
-        verdict = "refuted"
-    return Finding(
-        claim=f"The error of {stencil} differences is V-shaped in the step: rounding falls as 1/h,"
-        f" truncation rises as h{'' if order == 1 else '²'}",
-        source=SURVEY,
-        verdict=verdict,
-        evidence=f"the median exponent is {left} (n = {left.n}) left of the best step, and {right}"
-        f" (n = {right.n}) right of it",
-        n=right.n,
-        interval=right,
-        reported=f"-1 and {order}",
-    )
+    for branch, side in (("rounding", "left"), ("truncation", "right")):
+        exponents = own[side].dropna()
+        yield Evidence(
+            f"{branch}_branch_of_{stencil}_differences",
+            bootstrap_interval(exponents) if len(exponents) else None,
+            f"median of the exponents of {len(exponents)} curves {side} of the best step; half of"
+            f" them lie between {exponents.quantile(0.25):.3f} and {exponents.quantile(0.75):.3f}",
+        )
 
 
-def scaling(rows: pd.DataFrame, stencil: str, order: int, text: str) -> Finding:
-    expected = 1 / (order + 1)
+def scaling(rows: pd.DataFrame, stencil: str, order: int) -> Evidence:
     exponents = ratios_of_dtypes(rows, stencil, order)["exponent"]
     interval = bootstrap_interval(exponents, statistic=np.mean)
-    return Finding(
-        claim=f"The best step of {stencil} differences grows as eps^({text})",
-        source=RECIPES,
-        verdict=verdict_from_interval(interval, within=(expected - 0.05, expected + 0.05)),
-        evidence=f"from float64 to float32 the measured best step grows by the factor by which eps"
+    return Evidence(
+        f"best_step_of_{stencil}_differences",
+        interval,
+        f"from float64 to float32 the measured best step grows by the factor by which eps"
         f" grows, to the power {interval} (mean over {interval.n} functions)",
-        n=interval.n,
-        interval=interval,
-        reported=f"{expected:.3f}",
     )
 
 
-def predicted_share(rows: pd.DataFrame, stencil: str, order: int) -> Finding:
+def predicted_share(rows: pd.DataFrame, stencil: str, order: int) -> Evidence:
     own = measured(rows, stencil, order)
     functions = by_function(own)
-    interval = proportion_interval(int(functions.sum()), len(functions))
+    interval = share_interval(functions)
     inside = inner(own)
     missed = ", ".join(functions.index[~functions]) or "none"
-    return Finding(
-        claim=f"The best step of {stencil} differences can be predicted within a factor"
-        f" {STEP_FACTOR:.0f}, and its error within a factor {ERROR_FACTOR:.0f}, for 90 % of"
-        " functions",
-        source="this project",
-        verdict=share_verdict(interval.estimate, 0.9, interval.n),
-        evidence=f"in every component measured, {functions.sum()} of {len(functions)} functions"
-        f" ({interval}); missed: {missed}. Of {len(own)} components, {len(inside)} have their best"
+    return Evidence(
+        f"predicted_step_of_{stencil}_differences",
+        interval,
+        f"in every component measured, {functions.sum()} of {len(functions)} functions; missed:"
+        f" {missed}. Of {len(own)} components, {len(inside)} have their best"
         f" step inside the range, and {int(inside['both'].sum())} of these are predicted. At the"
         f" predicted step the error is {own['loss'].median():.2f} times the least (median; 95 %"
         f" quantile {own['loss'].quantile(0.95):.2f})",
-        n=interval.n,
-        interval=interval,
     )
 
 
-def share_verdict(share: float, least: float, n: int) -> Any:
-    """A claim about the zoo itself, which is counted in full: its share decides."""
-    if n < 5:
-        return "inconclusive"
-    return "confirmed" if share >= least else "refuted"
-
-
-def all_predicted(rows: pd.DataFrame) -> Finding:
+def all_predicted(rows: pd.DataFrame) -> Evidence:
     own = labelled(rows)
     own = own[(own["status"] == "ok") & own["step_predicted"].notna()]
     own = own[own["at"] == "float64"]
     interval = bootstrap_interval(own["loss_thumb"], over=own["loss"])
     gain = bootstrap_interval(inner(own)["loss_thumb"], over=inner(own)["loss"])
-    return Finding(
-        claim="A predicted step is better than the rule of thumb eps^(1/(p+1)) max(|x|, 1)",
-        source="this project",
-        verdict=verdict_from_interval(gain, above=1.0),
-        evidence=f"over all stencils, the error at the rule's step is {gain} times that at the"
+    return Evidence(
+        "prediction_beats_the_rule_of_thumb",
+        gain,
+        f"over all stencils, the error at the rule's step is {gain} times that at the"
         f" predicted step (median of {gain.n} curves with a best step inside the range; of all"
         f" {interval.n} curves {interval.estimate:.2f}). The rule loses a factor"
         f" {own['loss_thumb'].quantile(0.95):.3g} to the least error at its 95 % quantile, the"
         f" prediction {own['loss'].quantile(0.95):.3g}",
-        n=gain.n,
-        interval=gain,
     )
 
 
-def no_v(rows: pd.DataFrame) -> Finding:
+def no_v(rows: pd.DataFrame) -> Evidence:
     own = complex_rows(rows)
     kept = own["error_tiny"] <= 10 * np.maximum(own["error_predicted"], own["error"])
-    interval = proportion_interval(int(kept.sum()), len(kept))
     names = ", ".join(own["function"][~kept].unique()) or "none"
-    return Finding(
-        claim="The complex step has no V: however small the step, only rounding is left",
-        source=SQUIRE,
-        verdict=verdict_from_interval(interval, above=0.9),
-        evidence=f"for steps from 1e-20 down to 1e-200 the error stays within a factor 10 of the"
+    return Evidence(
+        "complex_step_has_no_v",
+        share_interval(kept),
+        f"for steps from 1e-20 down to 1e-200 the error stays within a factor 10 of the"
         f" least, or of the predicted rounding, in {kept.sum()} of {len(kept)} components; the"
         f" others: {names}",
-        n=len(kept),
-        interval=interval,
     )
 
 

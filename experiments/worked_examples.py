@@ -21,14 +21,15 @@ from difflab.interpretations.pictures import trace_table
 from difflab.ir.expr import Expr, Graph
 from difflab.lab import (
     Case,
+    Evidence,
     Experiment,
-    Finding,
     Picture,
     Preset,
     Row,
     Section,
     grid,
     main,
+    share_interval,
 )
 
 LECTURE = "lecture: computation graphs and backpropagation"
@@ -205,50 +206,41 @@ def figures(rows: pd.DataFrame) -> list[Picture]:
     return [picture("lecture_graph", EXAMPLES["lecture_graph"])]
 
 
-def findings(rows: pd.DataFrame) -> list[Finding]:
+def findings(rows: pd.DataFrame) -> list[Evidence]:
     parts = dict(list(rows.groupby("part")))
     methods, rules, printed = parts["method"], parts["rules"], parts["published"]
     allowed = methods["method"].map(TRUNCATION).mul(10)
     close = (methods["relative_error"] <= allowed) | (methods["ulps_max"] <= ULPS)
     exact = methods[allowed.isna()]
     worst = methods.loc[methods["relative_error"].idxmax()]
-    ruled = rules["agrees"].astype(bool)
+    distance = parts["gradient"]["ulps_max"].max()
+    ruled = rules["agrees"].astype(bool) & (distance <= ULPS)
+    agrees = printed["agrees"].astype(bool)
     steps = parts["step"]["rule"].value_counts()
     counted = ", ".join(f"{rule} {count}" for rule, count in steps.items())
     return [
-        Finding(
-            claim="All three ways give the same derivative, up to rounding or truncation",
-            source=LECTURE,
-            verdict=verdict(close),
-            evidence=f"{close.sum()} of {len(close)} gradients are as close as theory says:"
+        Evidence(
+            "three_ways_one_derivative",
+            share_interval(close),
+            f"{close.sum()} of {len(close)} gradients are as close as theory says:"
             f" automatic, symbolic and complex-step ones within {exact['ulps_max'].max():.2g} ulps,"
             f" differences with a relative error of at most {worst['relative_error']:.1e}"
             f" ({worst['method']})",
-            n=len(close),
         ),
-        Finding(
-            claim="There is no need to derive backpropagation by hand: four local rules suffice",
-            source=LECTURE,
-            verdict=verdict(ruled & (parts["gradient"]["ulps_max"].max() <= ULPS)),
-            evidence=f"add, multiply, function and branch alone ({counted}) give the gradient at"
+        Evidence(
+            "four_rules_suffice",
+            share_interval(ruled),
+            f"add, multiply, function and branch alone ({counted}) give the gradient at"
             f" {ruled.sum()} of {len(ruled)} nodes as reverse mode does, and that is within"
-            f" {parts['gradient']['ulps_max'].max():.2g} ulps of the truth",
-            n=len(ruled),
+            f" {distance:.2g} ulps of the truth",
         ),
-        Finding(
-            claim="The published trace tables are reproduced",
-            source=f"{SURVEY}; lecture, exercise",
-            verdict=verdict(printed["agrees"].astype(bool)),
-            evidence=f"{int(printed['agrees'].sum())} of {len(printed)} published values, tangents"
-            " and gradients agree to all decimals that are printed, up to rounding",
-            n=len(printed),
+        Evidence(
+            "published_traces",
+            share_interval(agrees),
+            f"{agrees.sum()} of {len(printed)} published values, tangents and gradients agree to"
+            " all decimals that are printed, up to rounding",
         ),
     ]
-
-
-def verdict(holds: pd.Series) -> str:
-    """A claim about all of a few examples holds for all, or it is refuted."""
-    return "confirmed" if holds.all() else "refuted"
 
 
 EXPERIMENT = Experiment(

@@ -81,7 +81,8 @@ def _logaddexp_ball(a: Any, b: Any) -> Any:
 
 
 def _converted_symbol(S: Any, x: Any, dtype: Any) -> Any:
-    return S.Piecewise((1, x), (0, True)) if getattr(x, "is_Boolean", False) else x
+    truth = isinstance(x, S.logic.boolalg.Boolean)  # relations are, although not x.is_Boolean
+    return S.Piecewise((1, x), (0, True)) if truth else x
 
 
 def _power_partial(y: Any, x: Any, n: Any) -> Any:

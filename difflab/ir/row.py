@@ -3,16 +3,14 @@
 A row states independent facts, each once; what follows from them is derived. A cell that is empty
 holds `Unsupported` with the reason in words for the user. The derivative cell is one of four facts:
 
-=============== ===================== ==================================
-=============================== constructor     derivative            forward mode becomes
-    reverse mode becomes =============== ===================== ==================================
-    ===============================
-`elementwise`   `Partials`            sum of partial * tangent           cotangent * partial
-`linear`        `Transpose`           the same operation on the tangents transpose
-`multilinear`   `Transposes`          product rule                       each operand's transpose
-`general`       `Pair`                as given                           as given
-=============== ===================== ==================================
-===============================
+=============== ============ ================================== ========================
+constructor     derivative   forward mode becomes               reverse mode becomes
+=============== ============ ================================== ========================
+`elementwise`   `Partials`   sum of partial * tangent           cotangent * partial
+`linear`        `Transpose`  the same operation on the tangents transpose
+`multilinear`   `Transposes` product rule                       each operand's transpose
+`general`       `Pair`       as given                           as given
+=============== ============ ================================== ========================
 
 Rules are plain NumPy text: on traced values they build nodes, on arrays they compute.
 """

@@ -3,36 +3,26 @@
 An experiment's file imports everything it needs from here and ends in `main(EXPERIMENT)`.
 """
 
-from difflab.lab.experiment import (
-    Case,
-    Code,
-    Experiment,
-    Figure,
-    Finding,
-    Formula,
-    Interval,
-    Picture,
-    Preset,
-    Row,
-    Section,
-    Table,
-    generator,
-    grid,
-)
+from difflab.lab.blocks import Code, Figure, Formula, Picture, Section, Table
+from difflab.lab.claims import Claim, Evidence, Finding, Interval
+from difflab.lab.experiment import Case, Experiment, Preset, Row, generator, grid
 from difflab.lab.measure import (
     TIME_COLUMNS,
     bootstrap_interval,
     interleave,
     proportion_interval,
-    verdict_from_interval,
+    share_interval,
 )
-from difflab.lab.report import looks
-from difflab.lab.runner import Options, main, options_parser, run_all
+from difflab.lab.options import Options, options_parser
+from difflab.lab.runner import main, run_all
+from difflab.lab.style import looks
 
 __all__ = [
     "TIME_COLUMNS",
     "Case",
+    "Claim",
     "Code",
+    "Evidence",
     "Experiment",
     "Figure",
     "Finding",
@@ -53,5 +43,5 @@ __all__ = [
     "options_parser",
     "proportion_interval",
     "run_all",
-    "verdict_from_interval",
+    "share_interval",
 ]

@@ -27,24 +27,23 @@ import inspect
 import itertools
 import json
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from difflab.errors import ArgumentError, DomainError, UnknownNameError
+from difflab.lab.blocks import Figure, Picture, Section, Table
+from difflab.lab.claims import Evidence
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
-    from matplotlib.figure import Figure as Canvas
 
 T = TypeVar("T")
 Case: TypeAlias = dict[str, Any]
 Row: TypeAlias = dict[str, Any]
-Verdict: TypeAlias = Literal["confirmed", "weaker", "refuted", "inconclusive"]
 
-VERDICTS: tuple[Verdict, ...] = ("confirmed", "weaker", "refuted", "inconclusive")
 SEEDS = {"smoke": 2, "quick": 3, "full": 10}
 
 
@@ -78,107 +77,7 @@ def preset(name: str, seeds: int | None = None) -> Preset:
     return Preset(name, range(SEEDS[name] if seeds is None else seeds))
 
 
-# What a page is made of ---------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table of results; the caption states n, the band and what to read off."""
-
-    title: str
-    caption: str
-    frame: pd.DataFrame
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A plot: `draw` receives an empty Matplotlib figure of `size` inches, in the lab's style.
-
-    `name` becomes the file name, `alt` says in words what can be seen.
-    """
-
-    name: str
-    caption: str
-    alt: str
-    draw: Callable[[Canvas], object]
-    size: tuple[float, float] = (7.0, 4.2)
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A ready-made SVG image, such as a computation graph."""
-
-    name: str
-    caption: str
-    alt: str
-    svg: str
-
-
-@dataclass(frozen=True)
-class Code:
-    """Preformatted text: a trace table, a program, a formula."""
-
-    text: str
-    caption: str = ""
-
-
-@dataclass(frozen=True)
-class Formula:
-    """A LaTeX formula, without dollar signs."""
-
-    latex: str
-
-
-Block: TypeAlias = str | Code | Formula | Table | Figure | Picture
-
-
-@dataclass(frozen=True)
-class Section:
-    """Free content under a heading. A string is text: paragraphs, ``- `` lists and `code`.
-
-    >>> Section("The graph", ["`f = (x + y) z` has two operations.", Code("v1 = x + y")]).title
-    'The graph'
-    """
-
-    title: str
-    blocks: Sequence[Block]
-
-
-class Interval(NamedTuple):
-    """An estimate with its confidence interval, from `n` values.
-
-    >>> print(Interval(1.7432, 1.6, 1.91, 10))
-    1.743 [1.6, 1.91]
-    """
-
-    estimate: float
-    low: float
-    high: float
-    n: int
-
-    def __str__(self) -> str:
-        return f"{self.estimate:.4g} [{self.low:.4g}, {self.high:.4g}]"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Finding:
-    """A claim held against the rows.
-
-    The verdict is computed from them, never typed (`verdict_from_interval` is one way);
-    `reported` is the source's own figure, `evidence` ours in words, `interval` ours in numbers.
-    """
-
-    claim: str
-    source: str
-    verdict: Verdict
-    evidence: str
-    n: int
-    interval: Interval | None = None
-    reported: str = ""
-
-    def __post_init__(self) -> None:
-        if self.verdict not in VERDICTS:
-            raise UnknownNameError("verdict", self.verdict, VERDICTS)
+# Experiments --------------------------------------------------------------------------------------
 
 
 def _no_cells(rows: pd.DataFrame) -> list[Any]:
@@ -195,6 +94,8 @@ class Experiment:
     version : raised by hand when `measure` changes its meaning; stored cases of others are not used
     cases : a preset -> the cases, plain JSON dicts (`grid` makes products)
     measure : a case and a generator -> one flat row or several; the case's own keys are added
+    after : a preset and the finished rows of `cases`, without volatile columns -> further cases,
+        such as the runs at the settings that the first ones chose; none by default
     sections, tables, figures, findings : the finished rows -> what the page shows
     method, limitations : text, as in `Section`
     volatile : columns that differ from run to run (times): kept in timings.csv, not in rows.csv
@@ -210,10 +111,11 @@ class Experiment:
     version: int
     cases: Callable[[Preset], Iterable[Case]]
     measure: Callable[[Case, np.random.Generator], Row | Iterable[Row]]
+    after: Callable[[Preset, pd.DataFrame], Iterable[Case]] | None = None
     sections: Callable[[pd.DataFrame], list[Section]] = _no_cells
     tables: Callable[[pd.DataFrame], list[Table]] = _no_cells
     figures: Callable[[pd.DataFrame], list[Figure | Picture]] = _no_cells
-    findings: Callable[[pd.DataFrame], list[Finding]] = _no_cells
+    findings: Callable[[pd.DataFrame], list[Evidence]] = _no_cells
     method: str = ""
     limitations: str = ""
     volatile: tuple[str, ...] = ()
@@ -311,8 +213,29 @@ def case_list(experiment: Experiment, chosen: Preset) -> dict[str, Case]:
     >>> list(case_list(pairs, preset("smoke")).values())
     [{'layers': [3, 1]}]
     """
-    cases = [(case_id(experiment, case), case) for case in experiment.cases(chosen)]
-    return {key: json.loads(json.dumps(case)) for key, case in cases}
+    return _by_id(experiment, experiment.cases(chosen))
+
+
+def further_cases(experiment: Experiment, chosen: Preset, rows: pd.DataFrame) -> dict[str, Case]:
+    """The cases that follow from the finished rows of the first ones, by id; none of those again.
+
+    >>> import pandas as pd
+    >>> climb = Experiment(name="climb", title="", question="", version=1,
+    ...     cases=lambda preset: [{"x": 1}], measure=lambda case, rng: {"y": case["x"] + 1},
+    ...     after=lambda preset, rows: [{"x": 1}, {"x": int(rows.y.max())}])
+    >>> list(further_cases(climb, preset("smoke"), pd.DataFrame({"y": [2]})).values())
+    [{'x': 2}]
+    """
+    if experiment.after is None:
+        return {}
+    first = case_list(experiment, chosen)
+    further = _by_id(experiment, experiment.after(chosen, rows))
+    return {key: case for key, case in further.items() if key not in first}
+
+
+def _by_id(experiment: Experiment, cases: Iterable[Case]) -> dict[str, Case]:
+    named = [(case_id(experiment, case), case) for case in cases]
+    return {key: json.loads(json.dumps(case)) for key, case in named}
 
 
 # Finding experiments ------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
-"""How things are measured: times against a noise floor, intervals, verdicts, and where it was done.
+"""How things are measured: times against a noise floor, intervals, and where it was done.
 
-What flows: callables -> interleaved rounds -> per-round ratios -> an interval -> a verdict.
+What flows: callables -> interleaved rounds -> per-round ratios -> an interval.
 
 Invariant: nothing is called faster unless it differs from the baseline by more than the baseline
 differs from itself; and equal values give equal intervals, because the bootstrap's seed is fixed.
@@ -24,7 +24,7 @@ from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 from difflab.errors import ArgumentError, DomainError, UnknownNameError
-from difflab.lab.experiment import Interval, Verdict
+from difflab.lab.claims import Interval
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 PACKAGES = ("difflab", "numpy", "sympy", "python-flint", "pandas", "matplotlib")
 
 
-# Intervals and verdicts ---------------------------------------------------------------------------
+# Intervals ----------------------------------------------------------------------------------------
 
 
 def bootstrap_interval(
@@ -99,52 +99,17 @@ def proportion_interval(count: int, n: int, *, confidence: float = 0.95) -> Inte
     return Interval(share, low, high, n)
 
 
-def verdict_from_interval(
-    interval: Interval,
-    *,
-    above: float | None = None,
-    below: float | None = None,
-    within: tuple[float, float] | None = None,
-    claimed: float | None = None,
-    least: int = 5,
-) -> Verdict:
-    """The verdict on a claim that a quantity lies above or below a bound, or within two.
+def share_interval(holds: ArrayLike, *, confidence: float = 0.95) -> Interval | None:
+    """The interval of the share of true values; None where there are no values.
 
-    ============== ===============================================================================
-    confirmed      the interval lies beyond the bound, and reaches the claimed figure, if any
-    weaker         it lies beyond the bound, but falls short of the claimed figure
-    refuted        it lies on the other side of the bound
-    inconclusive   it contains the bound, or comes from fewer than `least` values
-    ============== ===============================================================================
-
-    Within two bounds, confirmed is an interval between them, and refuted one that misses them.
-
-    >>> verdict_from_interval(Interval(1.7, 1.6, 1.9, 10), above=1.0, claimed=6.0)
-    'weaker'
-    >>> verdict_from_interval(Interval(0.5, 0.46, 0.53, 90), within=(0.4, 0.6))
-    'confirmed'
+    >>> print(share_interval([True, True, False]))
+    0.6667 [0.2077, 0.9385]
     """
-    if sum(bound is not None for bound in (above, below, within)) != 1:
-        raise ArgumentError("a claim needs exactly one bound", "give above, below or within")
-    if within is not None:
-        return _verdict_within(interval, *sorted(within), least=least)
-    sign = 1.0 if above is not None else -1.0
-    bound = above if above is not None else below
-    assert bound is not None
-    near, far = sorted((sign * interval.low, sign * interval.high))
-    if interval.n < least or not (near > sign * bound or far <= sign * bound):
-        return "inconclusive"
-    if far <= sign * bound:
-        return "refuted"
-    return "weaker" if claimed is not None and far < sign * claimed else "confirmed"
+    import numpy as np
 
-
-def _verdict_within(interval: Interval, low: float, high: float, *, least: int) -> Verdict:
-    if interval.n < least or math.isnan(interval.low) or math.isnan(interval.high):
-        return "inconclusive"
-    if low <= interval.low and interval.high <= high:
-        return "confirmed"
-    return "refuted" if interval.high < low or high < interval.low else "inconclusive"
+    values = np.asarray(holds, dtype=bool)
+    count = int(np.sum(values))
+    return proportion_interval(count, values.size, confidence=confidence) if values.size else None
 
 
 # Time ---------------------------------------------------------------------------------------------

@@ -13,14 +13,15 @@ import csv
 import io
 import json
 import math
-import os
+import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from difflab.errors import ArgumentError, DifflabError
-from difflab.lab.experiment import Case, Experiment, Row, canonical
+from difflab.lab.experiment import Case, Experiment, Row, canonical, digest
+from difflab.lab.files import sweep, write
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,36 +29,8 @@ if TYPE_CHECKING:
 KEYS = ("case_id", "case_row")
 ERROR = "traceback"
 SECONDS = "case_seconds"
+SEAL = "digest"
 RESERVED = (*KEYS, ERROR, SECONDS)
-
-
-class StorageError(DifflabError, OSError):
-    """A file could not be written, for example because the disk is full."""
-
-
-def write(path: Path, content: str | bytes) -> None:
-    """Write a file whole or not at all; leave it untouched if it already has this content.
-
-    >>> import tempfile
-    >>> path = Path(tempfile.mkdtemp()) / "folder" / "note.txt"
-    >>> write(path, "kept")
-    >>> path.read_text()
-    'kept'
-    """
-    data = content.encode() if isinstance(content, str) else content
-    draft = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        if path.is_file() and path.read_bytes() == data:
-            return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_bytes(data)
-        os.replace(draft, path)
-    except OSError as reason:
-        draft.unlink(missing_ok=True)
-        raise StorageError(
-            f"{path} could not be written: {reason.strerror or reason}",
-            "make room or choose another --output; what was written before is kept",
-        ) from reason
 
 
 def flat_rows(measured: Row | Iterable[Row], case: Case) -> list[Row]:
@@ -107,34 +80,65 @@ class Store:
     folder : where the files are
     experiment : whose cases they are; files of another name or version are foreign
     warn : told about each file that is not used
+
+    A file holds a hash of its content, so that one that was edited is not used.
     """
 
     def __init__(self, folder: Path, experiment: Experiment, warn: Callable[[str], None]) -> None:
         self.folder = folder
         self.owner = {"experiment": experiment.name, "version": experiment.version}
         self.warn = warn
+        sweep(folder)
 
     def save(self, key: str, outcome: Outcome) -> None:
         """Keep a finished case."""
-        text = json.dumps({**self.owner, **asdict(outcome)}, indent=1)
-        write(self.folder / f"{key}.json", text)
+        path = self._path(key)
+        if path.is_dir():  # nothing that is in the way is lost
+            path.rename(path.with_suffix(f".{uuid.uuid4().hex}"))
+        content = {**self.owner, **asdict(outcome)}
+        write(path, json.dumps({**content, SEAL: digest(content)}, indent=1))
 
     def load(self, key: str, case: Case) -> Outcome | None:
         """The finished case, or None if it is not stored or its file cannot be trusted."""
-        path = self.folder / f"{key}.json"
-        if not path.is_file():
-            return None
+        path = self._path(key)
         try:
-            stored = json.loads(path.read_bytes())
-            owner = {name: stored.pop(name) for name in self.owner}
-            outcome = Outcome(**stored)
-            if owner != self.owner or canonical(outcome.case) != canonical(case):
-                raise ValueError("it belongs to another case")
-            outcome.rows = flat_rows(outcome.rows, case)
-        except (ValueError, TypeError, KeyError, AttributeError, DifflabError) as reason:
-            what = reason.what if isinstance(reason, DifflabError) else reason
-            self.warn(f"{path} is measured again, its file is not usable: {what}")
+            return self._outcome(json.loads(path.read_bytes()), case)
+        except FileNotFoundError:
             return None
+        except DifflabError as reason:
+            what = reason.what
+        except (OSError, ValueError, TypeError, RecursionError) as reason:
+            what = getattr(reason, "strerror", None) or str(reason)
+        self.warn(f"{path} is measured again, its file is not usable: {what}")
+        return None
+
+    def _path(self, key: str) -> Path:
+        return self.folder / f"{key}.json"
+
+    def _outcome(self, content: Any, case: Case) -> Outcome:
+        """What a file says, checked in full."""
+        names = {*self.owner, *(part.name for part in fields(Outcome)), SEAL}
+        if not isinstance(content, dict) or content.keys() != names:
+            raise ValueError("it is not a stored case of this version of difflab")
+        seal = content.pop(SEAL)
+        if any(content[name] != value for name, value in self.owner.items()):
+            raise ValueError("it belongs to another experiment or version")
+        if canonical(content["case"]) != canonical(case):
+            raise ValueError("it belongs to another case")
+        if seal != digest(content):
+            raise ValueError("it was changed after it was written")
+        outcome = Outcome(**{name: content[name] for name in names - {*self.owner, SEAL}})
+        seconds, machine = outcome.seconds, outcome.machine
+        if not (
+            isinstance(outcome.rows, list)
+            and isinstance(seconds, float)
+            and 0 <= seconds < math.inf
+            and outcome.traceback == ""
+            and isinstance(machine, dict)
+            and all(isinstance(fact, str) for fact in machine.values())
+        ):
+            raise ValueError("its parts are of other types than those of a finished case")
+        outcome.rows = flat_rows(outcome.rows, case)
         return outcome
 
 
@@ -160,11 +164,14 @@ def _csv(rows: list[dict[str, Any]]) -> str:
     return text.getvalue()
 
 
-def save_rows(folder: Path, outcomes: Mapping[str, Outcome], volatile: Iterable[str]) -> str:
-    """Write rows.csv and timings.csv; say what changed in rows.csv, or nothing if it is the same.
+def tables(outcomes: Mapping[str, Outcome], volatile: Iterable[str]) -> tuple[str, str]:
+    """The texts of rows.csv, which is the same on every run, and of timings.csv, which is not.
 
-    Both files hold the case's id and the number of the row within its case. Rows are in the order
-    of `outcomes`, which is that of the experiment's cases.
+    Both hold the case's id and the number of the row within its case. Rows are in the order of
+    `outcomes`, which is that of the experiment's cases.
+
+    >>> tables({"4e1": Outcome({"seed": 0}, [{"ulps": 0.5}], 2.0)}, volatile=())[0]
+    'case_id,case_row,seed,status,ulps\\n4e1,0,0,ok,0.5\\n'
     """
     apart = {*volatile, SECONDS}
     rows, timings = [], []
@@ -175,14 +182,7 @@ def save_rows(folder: Path, outcomes: Mapping[str, Outcome], volatile: Iterable[
             full = {**outcome.case, "status": "ok", **row, SECONDS: outcome.seconds}
             rows.append(place | {name: full[name] for name in full if name not in apart})
             timings.append(place | {name: full[name] for name in full if name in apart})
-    path = folder / "rows.csv"
-    before = path.read_text() if path.is_file() else None
-    after = _csv(rows)
-    write(path, after)
-    write(folder / "timings.csv", _csv(timings))
-    if before is None:
-        return "This is the first run."
-    return "" if before == after else describe_change(before, after)
+    return _csv(rows), _csv(timings)
 
 
 def load_rows(folder: Path) -> pd.DataFrame:
@@ -193,26 +193,37 @@ def load_rows(folder: Path) -> pd.DataFrame:
 
     >>> import tempfile
     >>> folder = Path(tempfile.mkdtemp())
-    >>> save_rows(folder, {"4e1": Outcome({"seed": 0}, [{"ulps": 0.5}], 2.0)}, volatile=())
-    'This is the first run.'
+    >>> texts = tables({"4e1": Outcome({"seed": 0}, [{"ulps": 0.5}], 2.0)}, volatile=())
+    >>> for name, text in zip(("rows.csv", "timings.csv"), texts, strict=True):
+    ...     write(folder / name, text)
     >>> load_rows(folder).to_dict("records")
     [{'case_id': '4e1', 'case_row': 0, 'seed': 0, 'status': 'ok', 'ulps': 0.5, 'case_seconds': 2.0}]
     """
-    import pandas as pd
-
-    def read(name: str) -> pd.DataFrame:
-        head, *rows = csv.reader(io.StringIO((folder / name).read_text()))
-        columns = zip(*rows, strict=True) if rows else [()] * len(head)
-        named = zip(head, columns, strict=True)
-        return pd.DataFrame(
-            {name: list(cells) if name == KEYS[0] else _typed(cells) for name, cells in named}
-        )
-
     try:
-        return read("rows.csv").merge(read("timings.csv"), on=list(KEYS), how="left")
+        rows, timings = (frame((folder / name).read_text()) for name in ("rows.csv", "timings.csv"))
+        return rows.merge(timings, on=list(KEYS), how="left")
     except FileNotFoundError:
         what = f"{folder} holds no rows"
         raise ArgumentError(what, "measure first: leave out --report") from None
+    except (OSError, ValueError, KeyError, csv.Error) as reason:
+        what = f"rows.csv or timings.csv in {folder} is not usable: {reason}"
+        raise ArgumentError(what, "measure again: leave out --report") from None
+
+
+def frame(text: str) -> pd.DataFrame:
+    """The table in the text of a CSV file.
+
+    >>> frame("case_id,case_row,ulps\\n4e1,0,0.5\\n").to_dict("records")
+    [{'case_id': '4e1', 'case_row': 0, 'ulps': 0.5}]
+    """
+    import pandas as pd
+
+    head, *rows = csv.reader(io.StringIO(text))
+    columns = zip(*rows, strict=True) if rows else [()] * len(head)
+    named = zip(head, columns, strict=True)
+    return pd.DataFrame(
+        {name: list(cells) if name == KEYS[0] else _typed(cells) for name, cells in named}
+    )
 
 
 def _typed(cells: Sequence[str]) -> list[Any]:

@@ -11,30 +11,24 @@ from __future__ import annotations
 
 import base64
 import functools
-import io
 import json
 import re
 import textwrap
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from difflab.errors import ArgumentError
-from difflab.lab.experiment import (
-    VERDICTS,
-    Block,
-    Code,
-    Experiment,
-    Figure,
-    Finding,
-    Formula,
-    Picture,
-    Table,
-)
-from difflab.lab.records import ERROR, RESERVED, load_rows, write
+from difflab.lab.blocks import Block, Code, Figure, Formula, Picture, Table
+from difflab.lab.claims import VERDICTS, claims
+from difflab.lab.experiment import Experiment
+from difflab.lab.files import write
+from difflab.lab.records import ERROR, RESERVED, load_rows
+from difflab.lab.runs import load_run
+from difflab.lab.style import formula, images
+from difflab.lab.verdicts import NOT_JUDGED, Plain, changes, here, not_judged, plain_findings
 
 if TYPE_CHECKING:
     import jinja2
@@ -45,93 +39,7 @@ INLINE_BYTES = 160_000  # an SVG larger than this is shown as PNG
 PAGE_BYTES = 2_000_000  # images beyond this are linked, so that a page stays under 3 MB
 TABLE_ROWS = 200
 FAILED_ROWS = 20
-MARKS = dict(zip(VERDICTS, "✓◐✗?", strict=True))
-
-# The look of every figure -------------------------------------------------------------------------
-
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe-Ito
-LINES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (1, 3)))
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-
-
-def looks(names: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """Colour, line style and marker for each name: told apart without colour, the same everywhere.
-
-    >>> looks(["forward", "reverse"])["reverse"]
-    {'color': '#D55E00', 'linestyle': '--', 'marker': 's'}
-    """
-    kinds = len(PALETTE)
-    return {
-        name: {
-            "color": PALETTE[place % kinds],
-            "linestyle": LINES[(place + place // kinds) % kinds],
-            "marker": MARKERS[(place + place // kinds) % kinds],
-        }
-        for place, name in enumerate(names)
-    }
-
-
-def _style() -> Any:
-    from cycler import cycler
-
-    return {
-        "axes.prop_cycle": cycler(color=PALETTE) + cycler(linestyle=LINES),
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.grid": True,
-        "axes.axisbelow": True,
-        "grid.color": "#dddddd",
-        "grid.linewidth": 0.6,
-        "font.family": "DejaVu Sans",
-        "font.size": 11,
-        "axes.titlesize": 12,
-        "legend.fontsize": 10,
-        "legend.frameon": False,
-        "lines.linewidth": 1.8,
-        "lines.markersize": 5,
-        "figure.facecolor": "white",
-        "savefig.facecolor": "white",
-        "figure.dpi": 100,
-        "svg.hashsalt": "difflab",
-        "svg.fonttype": "path",
-    }
-
-
-def _images(figure: Figure) -> dict[str, bytes]:
-    """The figure as SVG and PNG bytes, equal whenever it is drawn equally."""
-    import matplotlib
-    from matplotlib.figure import Figure as Canvas
-
-    with matplotlib.rc_context(_style()):
-        canvas = Canvas(figsize=figure.size, layout="constrained")
-        figure.draw(canvas)
-        return {
-            "svg": _saved(canvas, format="svg", metadata={"Date": None, "Creator": None}),
-            "png": _saved(canvas, format="png", metadata={"Software": None}, dpi=130),
-        }
-
-
-def _formula(latex: str) -> bytes | None:
-    """A formula as SVG, or None if Matplotlib's mathematical text does not know its commands."""
-    import matplotlib
-    from matplotlib.figure import Figure as Canvas
-
-    style = {**_style(), "mathtext.fontset": "cm"}
-    try:
-        with matplotlib.rc_context(style):
-            canvas = Canvas(figsize=(0.1, 0.1))
-            canvas.text(0, 0, f"${latex}$", fontsize=14)
-            options = {"bbox_inches": "tight", "pad_inches": 0.05, "transparent": True}
-            return _saved(canvas, format="svg", metadata={"Date": None, "Creator": None}, **options)
-    except ValueError:
-        return None
-
-
-def _saved(canvas: Any, **options: Any) -> bytes:
-    data = io.BytesIO()
-    canvas.savefig(data, **options)
-    return data.getvalue()
-
+MARKS = dict(zip((*VERDICTS, NOT_JUDGED), "✓◐✗?–", strict=True))
 
 # From blocks to what the templates show -----------------------------------------------------------
 
@@ -166,24 +74,24 @@ class _Page:
             case Code():
                 return {"kind": "code", "text": block.text.strip("\n"), "caption": block.caption}
             case Formula():
-                image = _formula(block.latex)
+                image = formula(block.latex)
                 return {"kind": "formula", "latex": block.latex, "source": image and _data(image)}
             case Table():
                 return {"kind": "table", **_table(block)}
             case Picture():
-                images = {"svg": block.svg.encode()}
+                drawn = {"svg": block.svg.encode()}
             case Figure():
-                images = _images(block)
-        return {"kind": "figure", **self._figure(block.name, images), **_words(block)}
+                drawn = images(block)
+        return {"kind": "figure", **self._figure(block.name, drawn), **_words(block)}
 
-    def _figure(self, name: str, images: dict[str, bytes]) -> dict[str, str]:
-        files = {kind: f"{name}.{kind}" for kind in images}
+    def _figure(self, name: str, drawn: dict[str, bytes]) -> dict[str, str]:
+        files = {kind: f"{name}.{kind}" for kind in drawn}
         if not re.fullmatch(r"[\w-]+", name) or files["svg"] in self.images:
             raise ArgumentError(
                 f"{name!r} cannot name a figure", "use letters, digits, _ and -, and each name once"
             )
         self.images.update(files.values())
-        for kind, data in images.items():
+        for kind, data in drawn.items():
             write(self.folder / files[kind], data)
         return {"file": files.get("png", files["svg"]), "vector": files["svg"]} | {
             "source": self.source(self.folder, files)
@@ -264,6 +172,18 @@ def paragraphs(text: str) -> list[tuple[str, list[str]]]:
     return parts
 
 
+def sentence(text: str) -> str:
+    """Text with a capital and a full stop; a symbol at its start keeps its case.
+
+    >>> sentence("all of them agree"), sentence("n = 5, and `x` is free.")
+    ('All of them agree.', 'n = 5, and `x` is free.')
+    """
+    text = text.strip()
+    if re.match(r"(a|[a-z]{2,})[ ,:-]", text):
+        text = text[0].upper() + text[1:]
+    return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
 def _inline(text: str) -> Any:
     """HTML of a line of text: `code` in backticks, the rest escaped."""
     from markupsafe import Markup, escape
@@ -293,6 +213,9 @@ def _templates() -> jinja2.Environment:
         paragraphs=paragraphs,
         inline=_inline,
         cell=_cell,
+        sentence=sentence,
+        here=here,
+        slug=lambda verdict: verdict.replace(" ", "-"),
         prose=lambda text: textwrap.dedent(text).strip(),
     )
     return environment
@@ -316,28 +239,30 @@ def render(experiment: Experiment, folder: Path) -> list[str]:
     -------
     The traceback of each table, figure or finding that could not be made; the page shows them too.
     """
+    run = load_run(folder, experiment)
     rows = load_rows(folder)
-    run = json.loads((folder / "provenance.json").read_bytes())
     failed = rows[rows[ERROR].notna()] if ERROR in rows else rows.head(0)
     finished = rows.drop(index=failed.index).drop(columns=ERROR, errors="ignore")
     finished = finished.reset_index(drop=True)
 
     page = _Page(folder)
-    parts: dict[str, Sequence[Any]] = {"sections": [], "tables": [], "figures": [], "findings": []}
+    parts: dict[str, Sequence[Any]] = {"sections": [], "tables": [], "figures": []}
     if len(finished):
         for part in parts:
             make = functools.partial(getattr(experiment, part), finished)
             parts[part] = page.attempt(make, [])
+    none: list[Plain] = []
+    findings = page.attempt(functools.partial(plain_findings, experiment, finished), none)
     figures = [shown for figure in parts["figures"] for shown in page.block(figure)]
     sections = [
         (section.title, [shown for block in section.blocks for shown in page.block(block)])
         for section in parts["sections"]
     ]
     tables = [shown for table in parts["tables"] for shown in page.block(table)]
-    findings = [_finding(finding) for finding in parts["findings"]]
     content = {
         "experiment": experiment,
         "findings": findings,
+        "descriptive": _descriptive(run["preset"], run["seeds"]),
         "headline": figures[:1],
         "sections": sections,
         "tables": tables,
@@ -346,6 +271,7 @@ def render(experiment: Experiment, folder: Path) -> list[str]:
         "failed": [_failed(row) for row in failed.head(FAILED_ROWS).to_dict("records")],
         "failed_left": max(0, len(failed) - FAILED_ROWS),
         "run": run,
+        "changes": _changes(run, findings),
         "rows": len(finished),
     }
     _write_pages("page", folder, content)
@@ -362,13 +288,24 @@ def render(experiment: Experiment, folder: Path) -> list[str]:
         "headline": headline,
         "failed": len(failed) + len(page.problems),
         "preset": run["preset"],
+        "seeds": run["seeds"],
+        "commit": run["machine"].get("commit", ""),
+        "measured": run["machine"].get("measured", ""),
     }
     write(folder / "summary.json", json.dumps(summary, indent=1) + "\n")
     return page.problems
 
 
-def _finding(finding: Finding) -> dict[str, Any]:
-    return {**asdict(finding), "interval": str(finding.interval) if finding.interval else ""}
+def _descriptive(preset: str, seeds: int) -> str:
+    """What is said beside the verdicts of a run that is too small to be cited."""
+    return "" if preset == "full" else f"descriptive only: the {preset} preset, {seeds} seeds"
+
+
+def _changes(run: Mapping[str, Any], findings: list[Plain]) -> list[dict[str, str]] | None:
+    """What changed since the previous run, or None if its findings are not known."""
+    before = run["previous"].get("findings", [])
+    known = before and all("id" in finding for finding in before)
+    return changes(before, findings) if known else None
 
 
 def _failed(row: Mapping[Any, Any]) -> dict[str, str]:
@@ -381,8 +318,11 @@ def _failed(row: Mapping[Any, Any]) -> dict[str, str]:
     return {"settings": text, "traceback": str(row[ERROR]).rstrip()}
 
 
-def front_page(out: Path) -> None:
+def front_page(out: Path, experiments: Path | None = None) -> None:
     """Render the front page of a folder of reports: every claim, then every experiment.
+
+    Claims in `claims.toml` of the folder `experiments` whose experiment has no findings are listed
+    as not judged.
 
     >>> import tempfile
     >>> out = Path(tempfile.mkdtemp())
@@ -394,12 +334,35 @@ def front_page(out: Path) -> None:
     summaries = [json.loads(path.read_bytes()) for path in out.glob("*/summary.json")]
     summaries.sort(key=lambda summary: (summary["order"], summary["name"]))
     for summary in summaries:
+        # A report that an older version rendered may hold findings of another form.
+        summary["findings"] = [found for found in summary["findings"] if "id" in found]
         headline = summary["headline"]
         if headline:
             files = {Path(headline[key]).suffix[1:]: headline[key] for key in ("file", "vector")}
             headline["source"] = page.source(out / summary["name"], files)
             for key in ("file", "vector"):
                 headline[key] = f"{summary['name']}/{headline[key]}"
-    counts = Counter(finding["verdict"] for summary in summaries for finding in summary["findings"])
-    content = {"summaries": summaries, "counts": [(name, counts[name]) for name in VERDICTS]}
+    missing: dict[str, list[Plain]] = {}
+    judged = {summary["name"] for summary in summaries if summary["findings"]}
+    for claim in claims(experiments).values() if experiments else ():
+        if claim.experiment not in judged:
+            missing.setdefault(claim.experiment, []).append(not_judged(claim))
+    listed = [summary["findings"] for summary in summaries] + list(missing.values())
+    counts = Counter(finding["verdict"] for findings in listed for finding in findings)
+    content = {
+        "summaries": summaries,
+        "missing": missing,
+        "counts": [(verdict, counts[verdict]) for verdict in MARKS],
+        "claims": sum(counts.values()),
+        "descriptive": _small_runs(summaries),
+    }
     _write_pages("front", out, content)
+
+
+def _small_runs(summaries: Sequence[Mapping[str, Any]]) -> str:
+    """Which verdicts of the front page are descriptive only."""
+    small = {s["title"]: _descriptive(s["preset"], s.get("seeds", 0)) for s in summaries}
+    words = {text for text in small.values() if text}
+    if len(words) == 1 and all(small.values()):
+        return f"All verdicts are {words.pop()}."
+    return "; ".join(f"{title} is {text}" for title, text in small.items() if text)

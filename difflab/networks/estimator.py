@@ -23,7 +23,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped,unused-ignore]
 
-from difflab.errors import DomainError, UnknownNameError
+from difflab.errors import ArgumentError, DomainError, UnknownNameError
 from difflab.methods import Method
 from difflab.networks.data import Array, Standardisation
 from difflab.networks.losses import CrossEntropy, Loss, SquaredError
@@ -44,10 +44,12 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         *,
         activation: str = "relu",
         solver: str = "Adam",
-        learning_rate: float = 3e-3,
+        learning_rate: float = 1e-2,
+        schedule: str = "cosine",
         batch_size: int = 64,
-        epochs: int = 60,
+        epochs: int = 100,
         dropout: float = 0.2,
+        input_dropout: float = 0.05,
         l2: float = 1e-4,
         standardise: bool = True,
         method: str | Method = "reverse",
@@ -61,9 +63,11 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         self.activation = activation
         self.solver = solver
         self.learning_rate = learning_rate
+        self.schedule = schedule
         self.batch_size = batch_size
         self.epochs = epochs
         self.dropout = dropout
+        self.input_dropout = input_dropout
         self.l2 = l2
         self.standardise = standardise
         self.method = method
@@ -79,6 +83,8 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
             raise UnknownNameError("solver", self.solver, SOLVERS)
         self.standardisation_ = Standardisation.of(X, _FLOOR) if self.standardise else None
         network = Network(inputs=X.shape[1], dtype=self.dtype)
+        if not np.iterable(self.hidden):
+            raise ArgumentError(f"hidden={self.hidden!r}", "give the width of each, such as (200,)")
         for width in self.hidden:
             network.fc(width, activation=self.activation)
         network.fc(units, activation=activation)
@@ -88,6 +94,8 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
             batch_size=self.batch_size,
             epochs=self.epochs,
             dropout=self.dropout,
+            input_dropout=self.input_dropout,
+            schedule=self.schedule,
         )
         # Minibatches are too small to share: two threads take up to eight times as long as one.
         with threadpool_limits(1, user_api="blas"):
@@ -119,7 +127,7 @@ class DNNClassifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
     hidden : units of each hidden layer
     activation : of the hidden layers; a name that `Network.fc` knows
     solver : "MinibatchSGD", "Momentum", "Nesterov", "AdaGrad", "RMSProp" or "Adam"
-    learning_rate, batch_size, epochs, dropout : of the solver
+    learning_rate, schedule, batch_size, epochs, dropout, input_dropout : of the solver
     l2 : weight of the penalty l2/2 ||W||^2
     standardise : bring each feature to mean 0 and a deviation of about 1, measured by `fit`
     method : how gradients are made; a name in `difflab.METHODS` or a method object

@@ -20,6 +20,8 @@ from difflab.operators import Derivative, derivative
 
 SATURATED: Final = 0.05
 """A slope below this share of the activation's steepest counts as saturated."""
+BLOCK: Final = 256
+"""Instances looked at together: few enough that what they need stays in the processor's cache."""
 
 
 def labels(rows: Array) -> Array:
@@ -47,17 +49,47 @@ def _slope(layer: Layer) -> Derivative:
     return derivative(layer.activate)
 
 
-def units(layers: Sequence[Layer], parameters: Parameters, X: Array) -> dict[str, float]:
-    """For each hidden layer the share of saturated slopes, and that of units which are dead:
-    whose slope is 0 on every instance, so that they cannot learn.
+class _Units:
+    """The slopes of a hidden layer's units, counted block by block of instances."""
+
+    def __init__(self, layer: Layer, steepest: float) -> None:
+        self.slope, self.flat = _slope(layer), SATURATED * steepest
+        self.saturated = self.counted = 0
+        self.alive = np.zeros(layer.units, bool)
+
+    def add(self, a: Array) -> None:
+        """Count the slopes at some instances' pre-activations."""
+        slopes = np.abs(self.slope(a))
+        self.saturated += int(np.count_nonzero(slopes <= self.flat))
+        self.counted += slopes.size
+        self.alive |= np.any(slopes, axis=0)
+
+
+def survey(
+    layers: Sequence[Layer], parameters: Parameters, X: Array
+) -> tuple[Array, dict[str, float]]:
+    """The outputs; and for each hidden layer the share of saturated slopes, and that of units which
+    are dead: whose slope is 0 on every instance, so that they cannot learn.
     """
+    steepest = [ACTIVATIONS[layer.activation].steepest for layer in layers[:-1]]
+    tallies = {
+        i: _Units(layer, slope)
+        for i, (layer, slope) in enumerate(zip(layers, steepest, strict=False))
+        if slope is not None
+    }
+    outputs = []
+    for start in range(0, len(X), BLOCK):
+        before = pre_activations(layers, parameters, X[start : start + BLOCK])
+        outputs.append(layers[-1].activate(before[-1]))
+        for i, tally in tallies.items():
+            tally.add(before[i])
     found = {}
-    before = pre_activations(layers, parameters, X)
-    for i, (layer, a) in enumerate(zip(layers[:-1], before[:-1], strict=True), 1):
-        steepest = ACTIVATIONS[layer.activation].steepest
-        if steepest is None:
-            continue
-        slopes = np.abs(_slope(layer)(a))
-        found[f"saturated_{i}"] = float(np.mean(slopes <= SATURATED * steepest))
-        found[f"dead_{i}"] = float(np.mean(~np.any(slopes, axis=0)))
-    return found
+    for i, tally in tallies.items():
+        found[f"saturated_{i + 1}"] = tally.saturated / tally.counted
+        found[f"dead_{i + 1}"] = float(np.mean(~tally.alive))
+    return np.concatenate(outputs), found
+
+
+def units(layers: Sequence[Layer], parameters: Parameters, X: Array) -> dict[str, float]:
+    """The shares of saturated slopes and of dead units alone; see `survey`."""
+    return survey(layers, parameters, X)[1]

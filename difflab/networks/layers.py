@@ -20,6 +20,7 @@ import numpy as np
 
 from difflab.errors import ArgumentError, UnknownNameError
 from difflab.ir.special import leaky_relu, relu, sigmoid, softmax, softplus
+from difflab.networks.options import is_count, is_number
 
 Array = np.ndarray[Any, Any]
 Parameters = list[dict[str, Any]]
@@ -104,11 +105,14 @@ class Layer:
 
     def __post_init__(self) -> None:
         for name, count in (("inputs", self.inputs), ("units", self.units)):
-            if isinstance(count, bool) or not isinstance(count, int | np.integer) or count < 1:
+            if not is_count(count):
                 raise ArgumentError(f"a layer with {name}={count!r}", "give a whole number from 1")
             object.__setattr__(self, name, int(count))
         if self.activation not in ACTIVATIONS:
             raise UnknownNameError("activation", self.activation, ACTIVATIONS)
+        if not (is_number(self.alpha) and np.isfinite(self.alpha)):
+            raise ArgumentError(f"a layer with alpha={self.alpha!r}", "give a finite number")
+        object.__setattr__(self, "alpha", float(self.alpha))
         chosen = self.initialiser or ACTIVATIONS[self.activation].initialiser
         if chosen not in INITIALISERS:
             raise UnknownNameError("initialiser", chosen, INITIALISERS)

@@ -38,6 +38,8 @@ class Minibatches:
         The probability that a unit is left out.
     hidden
         The width of every hidden layer, where there is dropout.
+    input_dropout
+        The probability that an input is left out.
     """
 
     def __init__(
@@ -48,13 +50,16 @@ class Minibatches:
         seed: int,
         dropout: float = 0.0,
         hidden: Sequence[int] = (),
+        input_dropout: float = 0.0,
     ) -> None:
-        self.X, self.y, self.seed, self.dropout = X, y, seed, dropout
+        self.X, self.y, self.seed = X, y, seed
+        self.dropout, self.input_dropout = dropout, input_dropout
         self.size = min(size, len(X))
         self._x = np.empty((self.size, X.shape[1]), X.dtype)
         self._targets = np.empty((self.size, y.shape[1]), y.dtype)
         widths = hidden if dropout else ()
         self._masks = [np.empty((self.size, width), X.dtype) for width in widths]
+        self._kept = np.empty_like(self._x) if input_dropout else None
         self._order = functools.lru_cache(maxsize=2)(self._permutation)
 
     def epochs(self, number: int) -> int:
@@ -66,12 +71,13 @@ class Minibatches:
         rows = self._rows(number)
         np.take(self.X, rows, axis=0, out=self._x, mode="clip")
         np.take(self.y, rows, axis=0, out=self._targets, mode="clip")
-        if self._masks:
+        if self._masks or self._kept is not None:
             rng = stream(self.seed, "dropout", number)
             for mask in self._masks:
-                rng.random(out=mask, dtype=mask.dtype.type)
-                np.greater_equal(mask, self.dropout, out=mask)
-                mask /= 1.0 - self.dropout
+                _draw(rng, mask, self.dropout)
+            if self._kept is not None:
+                _draw(rng, self._kept, self.input_dropout)
+                self._x *= self._kept
         return [self._x, self._targets, *self._masks]
 
     def _rows(self, number: int) -> Array:
@@ -83,3 +89,10 @@ class Minibatches:
 
     def _permutation(self, epoch: int) -> Array:
         return stream(self.seed, "order", epoch).permutation(len(self.X))
+
+
+def _draw(rng: np.random.Generator, mask: Array, dropout: float) -> None:
+    """Fill a mask: 0 with that probability, else what keeps the mean."""
+    rng.random(out=mask, dtype=mask.dtype.type)
+    np.greater_equal(mask, dropout, out=mask)
+    mask /= 1.0 - dropout

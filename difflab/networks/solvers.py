@@ -17,15 +17,24 @@ the number of the step, so that it becomes part of the same program as the loss 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final
 
 import numpy as np
 
-from difflab.errors import ArgumentError
+from difflab.errors import ArgumentError, UnknownNameError
+from difflab.networks.options import is_number
 
 Memory = list[tuple[Any, ...]]
+
+SCHEDULES: Final[dict[str, Callable[[float], float]]] = {
+    "constant": lambda done: 1.0,
+    "linear": lambda done: 1.0 - done,
+    "cosine": lambda done: 0.5 + 0.5 * math.cos(math.pi * done),
+}
+"""The learning rate, as a share of the full one, by the share of the run that is done; the cosine
+is that of Loshchilov & Hutter 2017, without restarts."""
 
 
 @dataclass(frozen=True)
@@ -43,12 +52,18 @@ class Solver:
     dropout
         The probability with which a hidden unit is left out of an update; the others grow by
         1 / (1 - dropout) meanwhile (inverted dropout).
+    input_dropout
+        The same for the inputs.
+    schedule
+        How the learning rate falls over the run: "constant", or "linear" or "cosine" towards 0.
     """
 
     learning_rate: float = 0.1
     batch_size: int = 32
     epochs: int = 20
     dropout: float = 0.0
+    input_dropout: float = field(default=0.0, kw_only=True)
+    schedule: str = field(default="constant", kw_only=True)
 
     remembered: ClassVar[int] = 0
     """How many arrays the solver keeps for each array of parameters."""
@@ -56,7 +71,7 @@ class Solver:
     def __post_init__(self) -> None:
         for name, low, high in _RANGES:
             value = getattr(self, name, 0.5)
-            if isinstance(value, bool) or not (_is_number(value) and low <= value < high):
+            if not (is_number(value) and low <= value < high):
                 raise ArgumentError(
                     f"{type(self).__name__} with {name}={value!r}",
                     f"give a number from {low:g} up to, but not, {high:g}",
@@ -64,6 +79,17 @@ class Solver:
         for name in ("batch_size", "epochs"):
             if getattr(self, name) != int(getattr(self, name)):
                 raise ArgumentError(f"{name}={getattr(self, name)!r}", "give a whole number")
+        if self.schedule not in SCHEDULES:
+            raise UnknownNameError("schedule", self.schedule, SCHEDULES)
+
+    def rate(self, number: int, total: int) -> float:
+        """The learning rate of an update, of so many altogether; updates are numbered from 1.
+
+        >>> solver = MinibatchSGD(learning_rate=0.5, schedule="linear")
+        >>> [solver.rate(number, total=4) for number in (1, 2, 3, 4)]
+        [0.5, 0.375, 0.25, 0.125]
+        """
+        return self.learning_rate * SCHEDULES[self.schedule]((number - 1) / total)
 
     def memory(self, parameters: Sequence[Any]) -> Memory:
         """What is remembered before the first step: zeros."""
@@ -173,16 +199,13 @@ def _unbiasing(beta: float, number: Any) -> Any:
     return -np.expm1(number * math.log(beta)) if beta else 1.0
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float | np.integer | np.floating)
-
-
 _SMALLEST: Final = 5e-324
 _RANGES: Final = (
     ("learning_rate", _SMALLEST, math.inf),
     ("batch_size", 1, math.inf),
     ("epochs", 1, math.inf),
     ("dropout", 0.0, 1.0),
+    ("input_dropout", 0.0, 1.0),
     ("momentum", 0.0, 1.0),
     ("decay", 0.0, 1.0),
     ("beta1", 0.0, 1.0),

@@ -25,9 +25,10 @@ from difflab.errors import ArgumentError, DivergedError
 from difflab.ir.tree import flatten, unflatten
 from difflab.methods import Method
 from difflab.networks.examples import read_inputs, read_targets
-from difflab.networks.figures import accuracy, r2, units
+from difflab.networks.figures import accuracy, r2, survey
 from difflab.networks.layers import Array, Parameters, pre_activations
 from difflab.networks.minibatches import Minibatches
+from difflab.networks.options import is_count
 from difflab.networks.state import State
 from difflab.networks.storage import plain
 from difflab.networks.streams import stream
@@ -56,7 +57,7 @@ class Settings:
     def __post_init__(self) -> None:
         for name in ("early_stopping", "updates", "every"):
             value = getattr(self, name)
-            if value is not None and not (isinstance(value, int | np.integer) and value >= 1):
+            if value is not None and not is_count(value):
                 raise ArgumentError(f"{name}={value!r}", "give a whole number from 1, or None")
         if self.early_stopping is not None and self.validation is None:
             raise ArgumentError(
@@ -117,7 +118,7 @@ def read_examples(network: Network, X: Any, y: Any, settings: Settings) -> Examp
         return Examples(rows, wanted, *read(*validation))
     remedy = "give a share between 0 and 1, or a tuple (X, y)"
     if not isinstance(validation, float | np.floating):
-        raise ArgumentError(f"validation is a {type(validation).__name__}", remedy)
+        raise ArgumentError(f"validation of type {type(validation).__name__}", remedy)
     count = round(float(validation) * len(rows)) if math.isfinite(validation) else 0
     if not 0 < count < len(rows):
         raise ArgumentError(
@@ -137,6 +138,8 @@ class Training:
         start = network.parameters if settings.warm_start else network.initial(settings.seed)
         arrays, self.structure = flatten(start)
         self.state = State(arrays, solver.memory(arrays), arrays)
+        size = min(solver.batch_size, len(examples.X))
+        self.total = settings.updates or math.ceil(solver.epochs * len(examples.X) / size)
         self.agreed: dict[str, Any] = {}
         if settings.checkpoint is not None:
             self.agreed = self._settings_that_matter(start)
@@ -144,10 +147,14 @@ class Training:
                 self.state.restore(settings.checkpoint, self.agreed)
         hidden = [layer.units for layer in network.layers[:-1]]
         self.batches = Minibatches(
-            examples.X, examples.y, solver.batch_size, settings.seed, solver.dropout, hidden
+            examples.X,
+            examples.y,
+            solver.batch_size,
+            settings.seed,
+            solver.dropout,
+            hidden,
+            solver.input_dropout,
         )
-        epochs = math.ceil(solver.epochs * len(examples.X) / self.batches.size)
-        self.total = settings.updates or epochs
         begun = time.perf_counter()
         self.update = Update(network, settings.method, start, self.batches.take(1))
         whole = time.perf_counter() - begun
@@ -186,7 +193,10 @@ class Training:
         state, number = self.state, self.state.update + 1
         begun = time.perf_counter()
         batch = self.batches.take(number)
-        loss, norms, arrays, memory = self.update(state.parameters, batch, state.memory, number)
+        rate = self.network.solver.rate(number, self.total)
+        loss, norms, arrays, memory = self.update(
+            state.parameters, batch, state.memory, number, rate
+        )
         if not (math.isfinite(loss) and all(map(math.isfinite, norms))):
             raise self._diverged(number, loss, norms, batch)
         state.parameters, state.memory, state.update, state.norms = arrays, memory, number, norms
@@ -208,7 +218,9 @@ class Training:
             self.state.save(self.settings.checkpoint, self.agreed)
 
     def _settings_that_matter(self, start: Parameters) -> dict[str, Any]:
-        """What must be the same for a checkpoint to be gone on from; the length may differ."""
+        """What must be the same for a checkpoint to be gone on from; the length may differ where
+        the learning rate is constant.
+        """
         network, settings = self.network, self.settings
         solver = replace(network.solver, epochs=1)
         found = {
@@ -218,6 +230,7 @@ class Training:
             "seed": settings.seed,
             "early_stopping": settings.early_stopping,
             "every": settings.every,
+            "updates": None if solver.schedule == "constant" else self.total,
             "data": self.examples.digest(),
             "initial parameters": digest(flatten(start)[0]),
         }
@@ -241,18 +254,19 @@ class Training:
         state, net, data = self.state, self.network, self.examples
         parameters = self.tree(state.parameters)
         name, score = ("accuracy", accuracy) if net.classifies else ("r2", r2)
+        outputs, shares = survey(net.layers, parameters, data.X)
         row: dict[str, float] = {
             "update": state.update,
             "epoch": self.batches.epochs(state.update),
             "loss": math.fsum(state.losses) / len(state.losses),
-            name: score(net.forward(parameters, data.X), data.y),
+            name: score(outputs, data.y),
         }
         if len(data.held_X):
             logits = pre_activations(net.layers, parameters, data.held_X)[-1]
             row["validation_loss"] = float(net.loss.mean(logits, data.held_y, net.last))
             row[f"validation_{name}"] = score(net.last.activate(logits), data.held_y)
         row |= {f"gradient_norm_{i}": norm for i, norm in enumerate(state.norms, 1)}
-        row |= units(net.layers, parameters, data.X)
+        row |= shares
         row["seconds"] = state.seconds
         return row
 

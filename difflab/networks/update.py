@@ -56,7 +56,7 @@ class Update:
         arrays = flatten(parameters)[0]
         self.arrays, self.layers = len(arrays), len(parameters)
         self.remembered = solver.remembered
-        self.rate = solver.learning_rate
+        self.full_rate = solver.learning_rate
         objective = value_and_gradient(network.objective, method=method)
         prepared = objective.prepare(parameters, x, targets, masks)
         if prepared.expected:
@@ -74,14 +74,20 @@ class Update:
             self.run = _one_program(self.derivation.graph, solver, point, memory, scalar)
 
     def __call__(
-        self, arrays: Sequence[Array], batch: Sequence[Array], memory: Memory, number: int
+        self,
+        arrays: Sequence[Array],
+        batch: Sequence[Array],
+        memory: Memory,
+        number: int,
+        rate: float | None = None,
     ) -> tuple[float, list[float], list[Array], Memory]:
         """The loss and each layer's gradient norm before the update, parameters and memory after.
 
-        Updates are numbered from 1.
+        Updates are numbered from 1; the rate is the solver's learning rate where none is given.
         """
         kept = [array for own in memory for array in own]
-        found = self.run(*arrays, *batch, *kept, self.rate, float(number))
+        rate = self.full_rate if rate is None else rate
+        found = self.run(*arrays, *batch, *kept, rate, float(number))
         norms, moved = 1 + self.layers, 1 + self.layers + self.arrays
         rest = iter(found[moved:])
         after = [tuple([next(rest) for _ in range(self.remembered)]) for _ in range(self.arrays)]

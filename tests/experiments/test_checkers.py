@@ -38,6 +38,7 @@ from difflab.errors import DifflabError  # noqa: E402
 from difflab.ir.primitives import TABLE  # noqa: E402
 from difflab.ir.trace import trace  # noqa: E402
 from difflab.lab.experiment import preset  # noqa: E402
+from difflab.lab.verdicts import findings_of  # noqa: E402
 
 
 def f(x: Any, y: Any) -> Any:
@@ -308,24 +309,34 @@ def rows(checker: str, answers: str, error: str | None, **columns: Any) -> pd.Da
     )
 
 
-def verdicts(*parts: pd.DataFrame) -> list[str]:
-    return [finding.verdict for finding in checkers.findings(pd.concat(parts))]
+def verdicts(*parts: pd.DataFrame) -> dict[str, str]:
+    found = findings_of(checkers.EXPERIMENT, pd.concat(parts))
+    return {finding.claim.id: finding.verdict for finding in found}
+
+
+TRACED, BLIND, SELDOM = (
+    "no_wrong_answer_if_traced", "no_wrong_answer_if_opaque", "seldom_undecided"
+)  # fmt: skip
 
 
 def test_one_miss_or_false_alarm_refutes_that_there_is_none() -> None:
     good = rows(OWN, "a" * 20, None)
-    assert verdicts(good, rows(OWN, "r" * 20, "sign"))[0] == "confirmed"
-    assert verdicts(good, rows(OWN, "r" * 20 + "a", "sign"))[0] == "refuted"
-    assert verdicts(rows(OWN, "a" * 20 + "r", None), rows(OWN, "r" * 20, "sign"))[0] == "refuted"
-    assert verdicts(good)[0] == "inconclusive"
+    assert verdicts(good, rows(OWN, "r" * 20, "sign"))[TRACED] == "confirmed"
+    assert verdicts(good, rows(OWN, "r" * 20 + "a", "sign"))[TRACED] == "refuted"
+    alarm = rows(OWN, "a" * 20 + "r", None)
+    assert verdicts(alarm, rows(OWN, "r" * 20, "sign"))[TRACED] == "refuted"
+    assert verdicts(good)[TRACED] == "inconclusive"
 
 
 def test_an_opaque_function_may_be_undecided_but_not_wrong() -> None:
     good = rows(OPAQUE, "a" * 95 + "u" * 2, None)
-    assert verdicts(good, rows(OPAQUE, "r" * 20, "sign"))[1] == "confirmed"
-    assert verdicts(good, rows(OPAQUE, "r" * 20 + "a", "sign"))[1] == "refuted"
-    assert verdicts(rows(OPAQUE, "a" * 50 + "u" * 50, None))[1] == "refuted"
-    assert verdicts(good, rows(OPAQUE, "u" * 50, None, kind="hard"))[1] == "confirmed"
+    found = verdicts(good, rows(OPAQUE, "r" * 20, "sign"))
+    assert (found[BLIND], found[SELDOM]) == ("confirmed", "confirmed")
+    found = verdicts(good, rows(OPAQUE, "r" * 20 + "a", "sign"))
+    assert (found[BLIND], found[SELDOM]) == ("refuted", "confirmed")
+    found = verdicts(rows(OPAQUE, "a" * 50 + "u" * 50, None))
+    assert (found[BLIND], found[SELDOM]) == ("confirmed", "refuted")
+    assert verdicts(good, rows(OPAQUE, "u" * 50, None, kind="hard"))[SELDOM] == "confirmed"
 
 
 def test_a_checker_of_values_is_not_asked_for_what_values_do_not_show() -> None:

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from difflab.accuracy.truth import truth
+from difflab.lab.claims import Evidence, claims
 from difflab.lab.experiment import load, preset
 
 EXPERIMENT = load(Path(__file__).parents[2] / "experiments" / "cost.py")
@@ -20,6 +21,11 @@ COST: Any = sys.modules[EXPERIMENT.measure.__module__]
 PAGE: Any = sys.modules["_cost_page"]
 PROGRAMS: Any = sys.modules["_cost_programs"]
 GROWTH: Any = sys.modules["_growth"]
+CLAIMS = claims(EXPERIMENT.file.parent)
+
+
+def verdict(evidence: Evidence) -> str:
+    return CLAIMS[evidence.claim].judge(evidence).verdict
 
 
 @cache
@@ -65,9 +71,25 @@ def test_the_evaluations_of_differences_and_complex_steps() -> None:
 def test_another_growth_is_refuted() -> None:
     own = counted()
     squared = own.assign(relative=own["relative"] ** 2)
-    assert COST.grows(own, ["forward"], 1.0, "").verdict == "confirmed"
-    assert COST.grows(squared, ["forward"], 1.0, "").verdict == "refuted"
-    assert COST.grows(own, ["forward"], 0.0, "").verdict == "refuted"
+    in_proportion, constant = "forward_grows_with_inputs", "reverse_does_not_grow"
+    assert verdict(COST.grows(own, in_proportion, ["forward"], 1.0)) == "confirmed"
+    assert verdict(COST.grows(squared, in_proportion, ["forward"], 1.0)) == "refuted"
+    assert verdict(COST.grows(own, constant, ["forward"], 0.0)) == "refuted"
+
+
+@pytest.mark.parametrize("function", ["Helmholtz", "Rosenbrock", "network"])
+def test_one_reverse_pass_gives_all_and_one_forward_pass_one(function: str) -> None:
+    case = {"part": "passes", "function": function, "size": 4}
+    rows = pd.DataFrame([case | row for row in EXPERIMENT.measure(case, None)])
+    own = rows.set_index("method")
+    n = own.loc["reverse", "inputs"]
+    assert own.loc["reverse", ["passes", "numbers", "right"]].to_list() == [1, n, n]
+    assert own.loc["forward", ["passes", "numbers", "right"]].to_list() == [n, 1, n]
+    assert (own["relative"] < 5).all()
+    several = pd.concat([rows] * 5)
+    assert {verdict(item) for item in COST.passes_needed(several)} == {"confirmed"}
+    wrong = several.assign(right=several["right"] - (np.arange(10) < 2))
+    assert {verdict(item) for item in COST.passes_needed(wrong)} == {"refuted"}
 
 
 def test_modes_break_even_near_as_many_inputs_as_outputs() -> None:
@@ -84,7 +106,7 @@ def test_the_bound_of_a_cheap_gradient_holds_for_all_but_single_primitives() -> 
     assert len(rows) > 50
     over = PAGE.over_bound(rows)
     assert over["function_operations"].max() <= 3
-    assert COST.cheap_everywhere(rows).verdict == ("refuted" if len(over) else "confirmed")
+    assert verdict(COST.cheap_everywhere(rows)) == ("refuted" if len(over) else "confirmed")
 
 
 def test_a_long_gradient_repeats_as_its_point_does() -> None:
@@ -104,15 +126,15 @@ def test_a_gradient_that_is_wrong_is_not_timed(monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize(
-    ("high", "verdict"), [(2.5, "confirmed"), (5.5, "inconclusive"), (None, "refuted")]
+    ("high", "expected"), [(2.5, "confirmed"), (5.5, "inconclusive"), (None, "refuted")]
 )
-def test_a_noisy_time_is_no_refutation(high: float | None, verdict: str) -> None:
+def test_a_noisy_time_is_no_refutation(high: float | None, expected: str) -> None:
     ratio = {"ratio": 2.0, "ratio_low": 1.5, "ratio_high": high}
     if high is None:
         ratio = {"ratio": 6.0, "ratio_low": 5.5, "ratio_high": 6.5}
     row = {"part": "time", "method": "reverse", "function": "network", "inputs": 9, "seconds": 1.0}
     rows = pd.DataFrame([row | ratio | {"rounds": 9, "noise": 0.1}])
-    assert COST.cheap_in_time(rows).verdict == verdict
+    assert verdict(COST.cheap_in_time(rows)) == expected
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from difflab.lab.experiment import VERDICTS, discover, load, preset
+from difflab.lab.claims import VERDICTS, claims
+from difflab.lab.experiment import discover, preset
 from difflab.lab.runner import Options, run
+from difflab.lab.verdicts import NOT_JUDGED
 
 FOLDER = Path(__file__).parents[2] / "experiments"
 EXPERIMENTS = discover(FOLDER)
@@ -24,8 +26,11 @@ def test_an_experiment_runs_from_measuring_to_its_page(name: str, tmp_path: Path
     folder = tmp_path / name
     summary = json.loads((folder / "summary.json").read_bytes())
     assert summary["failed"] == 0
-    assert summary["findings"], "an experiment judges at least one claim"
-    assert {finding["verdict"] for finding in summary["findings"]} <= set(VERDICTS)
+    own = {claim.id for claim in claims(FOLDER).values() if claim.experiment == name}
+    assert {finding["id"] for finding in summary["findings"]} == own
+    verdicts = {finding["verdict"] for finding in summary["findings"]} - {NOT_JUDGED}
+    assert verdicts, "an experiment judges at least one claim"
+    assert verdicts <= set(VERDICTS)
     page = (folder / "index.html").read_text()
     assert EXPERIMENTS[name].question in page
     assert (folder / "README.md").is_file()
@@ -112,19 +117,3 @@ def test_a_limit_of_differences_needs_no_rule_and_knows_where_there_is_none() ->
     assert (reverse["truncation_ulps"] < 1e-15).all()
     forward = rows["tanh"][rows["tanh"]["method"] == "forward_difference"]
     assert (forward["truncation_ulps"] > 1e6).all()
-
-
-# A first network ----------------------------------------------------------------------------------
-
-
-def test_equal_seeds_give_equal_training_and_other_seeds_do_not() -> None:
-    case = {"part": "training", "activation": "ReLU", "loss": "cross-entropy", "rate": 0.3,
-            "epochs": 2, "seed": 0}  # fmt: skip
-    experiment = load(FOLDER / "first_network.py")
-    first, again, other = (
-        list(experiment.measure(chosen, None)) for chosen in (case, case, case | {"seed": 1})
-    )
-    assert first == again
-    assert first != other
-    assert first[-1]["error"] < 0.2
-    assert first[-1]["train_loss"] < first[0]["train_loss"]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,16 +16,18 @@ from difflab.lab.runner import main
 
 
 class Project:
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, name: str = "toy") -> None:
         self.root = root
         self.folder = root / "experiments"
         self.folder.mkdir()
         (root / "pyproject.toml").touch()
-        self.file = self.folder / "toy.py"
-        self.file.write_text(Path(__file__).with_name("toy.py").read_text())
-        self.store = root / ".difflab" / "store" / "toy"
+        here = Path(__file__)
+        (self.folder / "claims.toml").write_text(here.with_name("toy_claims.toml").read_text())
+        self.file = self.folder / f"{name}.py"
+        self.file.write_text(here.with_name(f"{name}.py").read_text())
+        self.store = root / ".difflab" / "store" / name
         self.reports = root / ".difflab" / "smoke"
-        self.report = self.reports / "toy"
+        self.report = self.reports / name
 
     @property
     def experiment(self) -> Experiment:
@@ -41,6 +45,25 @@ class Project:
         return subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=self.root
         )
+
+    def started(self, condition: Callable[[], object], *arguments: str) -> subprocess.Popen[str]:
+        """The toy's run in a process of its own, once the condition holds."""
+        process = self.start(*arguments)
+        deadline = time.monotonic() + 30
+        while not condition():
+            if process.poll() is not None or time.monotonic() > deadline:
+                process.kill()
+                raise AssertionError(process.communicate())
+            time.sleep(0.02)
+        return process
+
+    def stored(self) -> dict[str, tuple[bytes, int]]:
+        """Content and time of each stored case."""
+        files = self.store.glob("*.json")
+        return {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
+
+    def rows(self) -> bytes:
+        return (self.report / "rows.csv").read_bytes()
 
     def switch(self, name: str, on: bool = True) -> None:
         path = self.folder / name
@@ -65,6 +88,12 @@ class Project:
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
     return Project(tmp_path)
+
+
+@pytest.fixture
+def climb(tmp_path: Path) -> Project:
+    """An experiment whose later cases follow from the first ones."""
+    return Project(tmp_path, "climb")
 
 
 @pytest.fixture(scope="module")

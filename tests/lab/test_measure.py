@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from difflab.errors import ArgumentError, DomainError, UnknownNameError
-from difflab.lab.experiment import Interval
 from difflab.lab.measure import (
     TIME_COLUMNS,
     bootstrap_interval,
@@ -17,36 +16,8 @@ from difflab.lab.measure import (
     one_blas_thread,
     one_core,
     provenance,
-    verdict_from_interval,
+    share_interval,
 )
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "expected"),
-    [
-        (5.0, 7.0, "confirmed"),
-        (8.0, 9.0, "confirmed"),
-        (1.1, 5.9, "weaker"),
-        (0.9, 5.0, "inconclusive"),
-        (0.9, 9.0, "inconclusive"),
-        (0.5, 0.9, "refuted"),
-        (1.0, 1.0, "refuted"),
-    ],
-)
-def test_verdicts_follow_from_the_interval(low, high, expected):
-    interval = Interval((low + high) / 2, low, high, 10)
-    assert verdict_from_interval(interval, above=1.0, claimed=6.0) == expected
-    mirrored = Interval(-interval.estimate, -high, -low, 10)
-    assert verdict_from_interval(mirrored, below=-1.0, claimed=-6.0) == expected
-    few = interval._replace(n=3)
-    assert verdict_from_interval(few, above=1.0, claimed=6.0) == "inconclusive"
-
-
-def test_verdicts_on_a_direction_alone():
-    assert verdict_from_interval(Interval(2, 1.1, 3, 9), above=1.0) == "confirmed"
-    assert verdict_from_interval(Interval(2, 1.1, 3, 9), below=1.0) == "refuted"
-    with pytest.raises(ArgumentError, match="exactly one bound"):
-        verdict_from_interval(Interval(2, 1, 3, 9))
 
 
 def test_the_bootstrap_covers_and_repeats():
@@ -67,6 +38,11 @@ def test_pairing():
     for bad in ([], [1.0, np.nan]):
         with pytest.raises(DomainError, match="no interval"):
             bootstrap_interval(bad)
+
+
+def test_a_share_of_nothing_has_no_interval():
+    assert share_interval([]) is None
+    assert share_interval(np.array([True, False]))[:1] == (0.5,)
 
 
 def test_interleaving_finds_a_real_difference_and_its_own_noise():

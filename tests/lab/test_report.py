@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html.parser
+import json
 import re
 import shutil
 from dataclasses import replace
@@ -11,8 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from difflab.errors import UnknownNameError
-from difflab.lab.experiment import Figure, Finding, Table
+from difflab.lab.blocks import Figure, Table
+from difflab.lab.claims import Evidence
 from difflab.lab.report import front_page, number, paragraphs, render
 
 
@@ -44,7 +45,10 @@ def test_pages_ask_nothing_of_a_network(done, page):
     assert all(found.alts)
     assert "url(" not in text and "@import" not in text
     for link in found.links:
-        assert link.startswith("#") or ((done.reports / page).parent / link).exists(), link
+        path, _, anchor = link.partition("#")
+        target = (done.reports / page).parent / path if path else done.reports / page
+        assert target.exists(), link
+        assert not anchor or f'id="{anchor}"' in target.read_text(), link
 
 
 def test_markdown_links_to_files_that_exist(done):
@@ -134,8 +138,71 @@ def test_experiments_without_results_have_a_page(project):
     project.switch("broken")
     project.run("--only", "method=shift", "--only", "steps=2")
     project.run("--only", "steps=2", "--only", "method=shift")
-    assert "No claim is judged here." in project.html()
+    assert project.html().count("Not judged in this run.") == 2
     assert "2 cases failed" in project.html()
+    assert '<details class="failed"><summary>method=shift' in project.html()  # red
+    (project.folder / "claims.toml").unlink()
+    render(project.experiment, project.report)
+    assert "No claim is judged here." in project.html()
+
+
+def test_the_verdict_box_says_all_that_the_verdict_follows_from(done):
+    for text in (done.html(), (done.report / "README.md").read_text()):
+        for part in (
+            "confirmed",
+            "descriptive only: the smoke preset, 2 seeds",
+            "Division leaves as much",
+            "1.0 times",
+            "1 [1, 1] times",
+            "The ratio is",
+            "Euclid halves lines.",
+            "Euclid, proposition 10",
+            "the whole interval lies above 0.9, n ≥ 2",
+            "not judged",
+            "Halving comes to an end",
+        ):
+            assert part in text, part
+
+
+def test_the_front_page_lists_every_claim_once(done):
+    for name in ("index.html", "README.md"):
+        text = (done.reports / name).read_text()
+        assert "3 claims:" in text and "2 not judged" in text
+        for sentence in ("Division leaves", "Halving comes", "Achilles never catches"):
+            assert text.count(sentence) == 1
+        assert "All verdicts are descriptive only" in text
+    assert 'href="toy/index.html#as_much"' in (done.reports / "index.html").read_text()
+
+
+def test_a_claim_that_is_not_listed_is_a_problem_of_the_page(project, capsys):
+    project.run()
+    stranger = replace(project.experiment, findings=lambda rows: [Evidence("as_mush", None, "")])
+    (problem,) = render(stranger, project.report)
+    assert "did you mean 'as_much'" in problem
+    assert "did you mean" in project.html()
+
+
+def test_changes_since_the_previous_run_are_shown(project):
+    project.run()
+    path = project.report / "provenance.json"
+    run = json.loads(path.read_bytes())
+    before = json.loads((project.report / "summary.json").read_bytes())["findings"]
+
+    def shown(findings):
+        previous = {"commit": "c0ffee", "measured": "yesterday", "findings": findings}
+        path.write_text(json.dumps({**run, "previous": previous}))
+        assert render(project.experiment, project.report) == []
+        for text in (project.html(), (project.report / "README.md").read_text()):
+            yield text[text.index("Change since the previous run") :]
+
+    for text in shown(before):
+        assert "No verdict changed" in text
+        assert "the run of yesterday, commit c0ffee" in text
+    for text in shown([{**before[0], "verdict": "refuted"}, before[1]]):
+        assert "refuted: 1 [1, 1] times" in text and "confirmed: 1 [1, 1] times" in text
+        assert "No verdict changed" not in text
+    for text in shown([{"claim": "of an older version", "interval": "1 [1, 1]"}]):
+        assert "No verdict changed" not in text and "c0ffee" not in text
 
 
 def test_text_and_numbers():
@@ -148,8 +215,3 @@ def test_text_and_numbers():
     assert [number(value) for value in (np.float32(0.5), np.bool(False), None, -1e-20)] == [
         *("0.5", "no", "–", "-1e-20"),
     ]
-
-
-def test_a_verdict_is_one_of_four():
-    with pytest.raises(UnknownNameError, match="did you mean 'confirmed'"):
-        Finding(claim="c", source="s", verdict="confirm", evidence="e", n=1)  # type: ignore[arg-type]

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import math
-import os
-import signal
-import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from difflab.errors import ArgumentError, DomainError, UnknownNameError
+from difflab.lab.backends import attempt
 from difflab.lab.experiment import case_generator, case_list, discover, preset
-from difflab.lab.records import Outcome, Store, describe_change, load_rows
-from difflab.lab.runner import Options, attempt, run_all
+from difflab.lab.options import Options
+from difflab.lab.records import describe_change, load_rows
+from difflab.lab.runner import run_all
 
 CASES = 9
 
@@ -61,19 +58,6 @@ def test_fresh_measures_all_again_and_gets_the_same_rows(project):
     assert (project.report / "rows.csv").read_bytes() == before
 
 
-def test_jobs_change_no_row_and_timed_cases_run_alone(project):
-    assert project.run("--jobs", "2") == 0
-    rows = (project.report / "rows.csv").read_bytes()
-    log = project.measured()
-    assert len(log) == CASES
-    assert [pid for pid, method, *_ in log if method == "clock"] == [os.getpid()]
-    assert all(pid != os.getpid() for pid, method, *_ in log if method != "clock")
-    assert log[-1][1] == "clock"
-    other = project.root / "other"
-    assert project.run("--fresh", "--output", str(other)) == 0
-    assert (other / "toy" / "rows.csv").read_bytes() == rows
-
-
 def test_a_failed_case_is_shown_not_stored_and_makes_the_exit_code_1(project, capsys):
     project.switch("broken")
     assert project.run() == 1
@@ -96,104 +80,12 @@ def test_a_failed_case_is_shown_not_stored_and_makes_the_exit_code_1(project, ca
     assert "8 rows added." in project.html()  # each failed case had a row
 
 
-DAMAGE = {
-    "torn": lambda text: text[: len(text) // 2],
-    "empty": lambda text: "",
-    "a list": lambda text: "[]",
-    "foreign": lambda text: text.replace('"experiment": "toy"', '"experiment": "other"'),
-    "another case": lambda text: text.replace('"seed": ', '"seed": 9'),
-    "no rows": lambda text: text.replace('"rows": [', '"rows": [[1], '),
-    "a reserved column": lambda text: text.replace('"left"', '"layers"'),
-}
-
-
-def test_damaged_files_are_reported_and_measured_again(project, capsys):
-    project.run()
-    before = (project.report / "rows.csv").read_bytes()
-    paths = sorted(project.store.glob("*.json"))[: len(DAMAGE)]
-    for path, damage in zip(paths, DAMAGE.values(), strict=True):
-        path.write_text(damage(path.read_text()))
-    project.measured()
-    assert project.run() == 0
-    assert len(project.measured()) == len(DAMAGE)
-    printed = capsys.readouterr().err
-    assert all(f"{path} is measured again" in printed for path in paths)
-    assert (project.report / "rows.csv").read_bytes() == before
-
-
 def test_another_version_uses_no_stored_case(project):
     project.run()
     project.measured()
     project.file.write_text(project.file.read_text().replace("version=1", "version=2"))
     assert project.run() == 0
     assert len(project.measured()) == CASES
-
-
-@pytest.mark.parametrize("jobs", ["1", "2"])
-def test_interrupt_stops_promptly_and_keeps_what_is_finished(project, jobs):
-    project.switch("slow")
-    process = project.start("--jobs", jobs)
-    _wait_for(lambda: list(project.store.glob("*.json")), process)
-    process.send_signal(signal.SIGINT)
-    start = time.monotonic()
-    _, errors = process.communicate(timeout=20)
-    assert time.monotonic() - start < 5
-    assert process.returncode == 130, errors
-    assert "python experiments/toy.py --preset smoke" in errors
-    assert "Traceback" not in errors
-    project.switch("slow", on=False)
-    kept = len(list(project.store.glob("*.json")))
-    project.measured()
-    assert project.run() == 0
-    assert len(project.measured()) == CASES - kept
-
-
-def test_a_killed_run_resumes(project):
-    project.switch("slow")
-    process = project.start()
-    _wait_for(lambda: list(project.store.glob("*.json")), process)
-    process.kill()
-    process.communicate()
-    project.switch("slow", on=False)
-    kept = len(list(project.store.glob("*.json")))
-    project.measured()
-    assert project.run() == 0
-    assert len(project.measured()) == CASES - kept < CASES
-
-
-def _wait_for(condition, process):
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert process.poll() is None and time.monotonic() < deadline, process.communicate()
-        time.sleep(0.02)
-
-
-def test_a_worker_that_dies_is_said_and_loses_nothing(project, capsys):
-    project.run("--only", "method=divide")
-    project.switch("dies")
-    assert project.run("--jobs", "2") == 1
-    assert "a worker process died" in capsys.readouterr().err
-    assert len(list(project.store.glob("*.json"))) == 4
-
-
-def test_a_full_disk_is_said_and_loses_nothing(project, capsys, monkeypatch):
-    replace, room = os.replace, [3]
-
-    def full(source: Path, target: Path) -> None:
-        room[0] -= 1
-        if room[0] < 0:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        replace(source, target)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "replace", full)
-        assert project.run() == 1
-    printed = capsys.readouterr().err
-    assert "No space left on device" in printed and "remedy: make room" in printed
-    assert len(list(project.store.iterdir())) == 3
-    project.measured()
-    assert project.run() == 0
-    assert len(project.measured()) == CASES - 3
 
 
 def test_only_measures_what_fits_and_the_page_says_how_many(project, capsys):
@@ -261,15 +153,6 @@ def test_cases_must_be_plain_json(done):
     experiment = replace(done.experiment, cases=lambda preset: [{"size": np.int64(3)}])
     with pytest.raises(ArgumentError, match="plain JSON"):
         case_list(experiment, preset("smoke"))
-
-
-def test_store_writes_no_half_file(project):
-    store = Store(project.store, project.experiment, warn=print)
-    outcome = Outcome({"steps": 1}, [{"left": math.nan}], 0.5, machine={"python": "3"})
-    store.save("key", outcome)
-    loaded = store.load("key", {"steps": 1})
-    assert loaded is not None and str(loaded) == str(outcome)
-    assert [path.name for path in project.store.iterdir()] == ["key.json"]
 
 
 def test_change_names_columns_and_sizes():

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from difflab.lab import (
     Code,
+    Evidence,
     Experiment,
     Figure,
-    Finding,
     Formula,
     Picture,
     Section,
@@ -19,7 +19,6 @@ from difflab.lab import (
     grid,
     looks,
     main,
-    verdict_from_interval,
 )
 
 HERE = Path(__file__).parent
@@ -36,6 +35,10 @@ def measure(case, rng):
         log.write(json.dumps([os.getpid(), case["method"], case["steps"], case["seed"]]) + "\n")
     if (HERE / "slow").exists():
         time.sleep(0.25)
+    if (HERE / "busy").exists() and case["method"] == "shift":
+        end = time.monotonic() + 60
+        while time.monotonic() < end:
+            pass
     if (HERE / "dies").exists() and case["method"] == "shift":
         os._exit(9)
     if (HERE / "broken").exists() and case["method"] == "shift" and case["steps"] == 2:
@@ -53,6 +56,9 @@ def tables(rows):
 def draw(figure):
     if (HERE / "no_figure").exists():
         raise ValueError("this figure cannot be drawn")
+    if (HERE / "slow_figure").exists():
+        (HERE / "drawing").touch()
+        time.sleep(60)
     axes = figure.subplots()
     axes.plot([1, 2], [0.5, 0.25], label="left", **looks(["left"])["left"])
     axes.legend()
@@ -74,20 +80,7 @@ def findings(rows):
     wide = rows.pivot_table(index=["seed", "steps"], columns="method", values="left")
     wide = wide[["divide", "shift"]].dropna()
     ratio = bootstrap_interval(wide["divide"], over=wide["shift"])
-    verdict = verdict_from_interval(ratio, above=0.9, least=2)
-    evidence = f"the ratio is {ratio}"
-    source = "Euclid, proposition 10"
-    return [
-        Finding(
-            claim="Division leaves as much",
-            source=source,
-            verdict=verdict,
-            evidence=evidence,
-            n=ratio.n,
-            interval=ratio,
-            reported="1.0",
-        )
-    ]
+    return [Evidence("as_much", ratio, f"the ratio is {ratio}")]
 
 
 EXPERIMENT = Experiment(

@@ -167,6 +167,8 @@ def test_float32_is_float32_inside():
         ({"activation": "rely"}, UnknownNameError, "did you mean 'relu'"),
         ({"method": "revers"}, UnknownNameError, "did you mean 'reverse'"),
         ({"hidden": (0,)}, ArgumentError, "units=0"),
+        ({"hidden": 5}, ArgumentError, r"hidden=5(?s:.*)such as \(200,\)"),
+        ({"schedule": "cosin"}, UnknownNameError, "did you mean 'cosine'"),
         ({"dropout": 1.0}, ArgumentError, "dropout=1.0"),
         ({"early_stopping": 0}, ArgumentError, "early_stopping=0"),
     ],

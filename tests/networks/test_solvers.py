@@ -5,8 +5,9 @@ import math
 import numpy as np
 import pytest
 
+from difflab.errors import UnknownNameError
 from difflab.networks import AdaGrad, Adam, MinibatchSGD, Momentum, Nesterov, RMSProp
-from difflab.networks.solvers import SOLVERS
+from difflab.networks.solvers import SCHEDULES, SOLVERS
 
 GRADIENTS = [0.5, -0.25, 2.0]
 RATE = 0.1
@@ -80,3 +81,24 @@ def test_adaptive_solvers_stand_still_without_a_gradient():
     for solver in (AdaGrad(), RMSProp(), Adam()):
         p = [np.ones(1)]
         assert solver.step(p, [np.zeros(1)], solver.memory(p), 0.1, 1)[0][0] == 1.0
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_schedules_begin_with_the_full_rate_and_never_reach_zero(schedule):
+    solver = Adam(learning_rate=0.3, schedule=schedule)
+    rates = [solver.rate(number, 50) for number in range(1, 51)]
+    assert rates[0] == 0.3 and min(rates) > 0.0
+    assert rates == sorted(rates, reverse=True)
+    assert (rates[-1] == 0.3) == (schedule == "constant") and (rates[-1] > 0.01) <= (
+        rates[1] == 0.3
+    )
+
+
+def test_the_cosine_is_half_way_in_the_middle_and_flat_at_both_ends():
+    rates = [Adam(learning_rate=1.0, schedule="cosine").rate(number, 100) for number in (11, 51)]
+    np.testing.assert_allclose(rates, [0.5 + 0.5 * math.cos(0.1 * math.pi), 0.5], rtol=1e-14)
+
+
+def test_an_unknown_schedule_is_named():
+    with pytest.raises(UnknownNameError, match="did you mean 'cosine'"):
+        Adam(schedule="cosin")

@@ -8,7 +8,8 @@ import pytest
 
 from difflab.ir.tree import flatten
 from difflab.networks import Adam, CrossEntropy, Momentum, Network, SquaredError, StorageError
-from difflab.networks.solvers import SOLVERS
+from difflab.networks.solvers import SCHEDULES, SOLVERS
+from difflab.networks.training import Training
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(14, 3))
@@ -159,6 +160,27 @@ def test_ten_updates_and_ten_more_are_twenty(tmp_path, solver):
     assert again[stable].equals(history[stable])
 
 
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("last", [1, 7, 17])
+def test_schedules_resume_where_they_were(tmp_path, monkeypatch, schedule, last):
+    chosen = Adam(batch_size=4, dropout=0.25, input_dropout=0.1, schedule=schedule)
+    path, whole, resumed = tmp_path / "checkpoint", network(chosen), network(chosen)
+    whole.fit(X, y, updates=20)
+    interrupt(monkeypatch, last)
+    with pytest.raises(KeyboardInterrupt):
+        network(chosen).fit(X, y, updates=20, checkpoint=path)
+    monkeypatch.undo()
+    resumed.fit(X, y, updates=20, checkpoint=path)
+    assert bits(resumed) == bits(whole)
+
+
+def test_a_schedule_is_bound_to_the_length_of_its_run(tmp_path):
+    path, chosen = tmp_path / "checkpoint", Adam(schedule="linear")
+    network(chosen).fit(X, y, updates=10, checkpoint=path)
+    with pytest.raises(StorageError, match="another training run; what differs: updates"):
+        network(chosen).fit(X, y, updates=20, checkpoint=path)
+
+
 def test_early_stopping_resumes_too(tmp_path):
     options = {"validation": (X[:6], 1 - y[:6]), "early_stopping": 3}
     path = tmp_path / "checkpoint"
@@ -177,20 +199,25 @@ def test_a_finished_run_is_not_run_again(tmp_path):
     assert net.fit(X, y, updates=6, checkpoint=path).equals(first) and bits(net) == before
 
 
-def test_an_interrupted_run_leaves_its_last_epoch(tmp_path, monkeypatch):
-    from difflab.networks.training import Training
-
-    path, step = tmp_path / "checkpoint", Training._step
+def interrupt(monkeypatch, last):
+    """Ctrl-C after an update."""
+    step = Training._step
 
     def interrupted(self):
-        if self.state.update == 9:
+        if self.state.update == last:
             raise KeyboardInterrupt
         step(self)
 
     monkeypatch.setattr(Training, "_step", interrupted)
+
+
+def test_an_interrupted_run_leaves_its_last_epoch(tmp_path, monkeypatch):
+    path = tmp_path / "checkpoint"
+    interrupt(monkeypatch, 9)
     with pytest.raises(KeyboardInterrupt):
         network().fit(X, y, updates=20, checkpoint=path)
-    monkeypatch.setattr(Training, "_step", step)
+    assert path.exists()
+    monkeypatch.undo()
     whole, resumed = network(), network()
     whole.fit(X, y, updates=20)
     resumed.fit(X, y, updates=20, checkpoint=path)

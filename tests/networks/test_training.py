@@ -1,10 +1,13 @@
 """The loop: one program an update, the same training by every method, and what stops it."""
 
+import re
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+import difflab
 from difflab import METHODS, Numerical
 from difflab.ir.tree import flatten
 from difflab.methods import Reverse
@@ -16,12 +19,13 @@ from difflab.networks import (
     Momentum,
     Network,
     SquaredError,
+    figures,
+    training,
 )
-from difflab.networks.figures import units
-from difflab.networks.layers import Layer, pre_activations
+from difflab.networks.figures import BLOCK, survey, units
+from difflab.networks.layers import ACTIVATIONS, Layer, pre_activations
 from difflab.networks.minibatches import Minibatches
-from difflab.networks.solvers import SOLVERS
-from difflab.networks.training import bar
+from difflab.networks.solvers import SCHEDULES, SOLVERS
 from difflab.networks.update import Update
 
 RNG = np.random.default_rng(0)
@@ -57,8 +61,6 @@ def batch_of(net: Network) -> list[np.ndarray]:
 
 @pytest.mark.parametrize("name", SOLVERS)
 def test_an_update_is_gradient_and_step(name):
-    import difflab
-
     net = network()
     net.solver = SOLVERS[name](batch_size=4)
     batch = batch_of(net)
@@ -193,6 +195,40 @@ def test_masks_multiply_the_hidden_layers():
     np.testing.assert_array_equal(nothing, np.broadcast_to(net.parameters[1]["b"], (14, 2)))
 
 
+def test_dropout_of_inputs_leaves_the_data_and_the_other_masks_alone():
+    rows = RNG.uniform(1.0, 2.0, size=(50, 400))
+    batches = Minibatches(rows, rows, 50, 0, 0.5, [30], input_dropout=0.25)
+    kept, targets, mask = batches.take(1)
+    shares = np.round(kept / targets, 12)  # the targets are the instances before
+    assert set(np.unique(shares)) == {0.0, np.round(1 / 0.75, 12)}
+    assert np.mean(shares == 0) == pytest.approx(0.25, abs=5 * np.sqrt(0.25 * 0.75 / rows.size))
+    assert rows.min() >= 1.0
+    assert np.array_equal(mask, Minibatches(rows, rows, 50, 0, 0.5, [30]).take(1)[2])
+
+
+def test_the_schedule_sets_the_rate_of_every_update():
+    net = network(learning_rate=0.3, schedule="linear")
+    net.solver = replace(net.solver, batch_size=14)
+    wanted = net.initial(0)
+    for rate in (0.3, 0.2, 0.1):
+        slopes = difflab.gradient(net.objective)(wanted, X, np.eye(2)[y])
+        wanted = [
+            {name: own[name] - rate * g[name] for name in own}
+            for own, g in zip(wanted, slopes, strict=True)
+        ]
+    found = trained(net, updates=3)
+    np.testing.assert_allclose(found, np.concatenate([a.ravel() for a in flatten(wanted)[0]]))
+
+
+def test_the_schedule_is_no_part_of_the_program():
+    """The rate is an input of it, so that all updates are one program."""
+    sources = set()
+    for schedule in SCHEDULES:
+        net = network(schedule=schedule)
+        sources.add(Update(net, Reverse(), net.parameters, batch_of(net)).run.source)
+    assert len(sources) == 1
+
+
 # -- the history -----------------------------------------------------------------------------------
 
 
@@ -229,6 +265,38 @@ def test_dead_and_saturated_units_are_counted():
     }
 
 
+@pytest.mark.parametrize("activation", ["relu", "sigmoid", "leaky_relu", "step", "softmax"])
+def test_figures_of_many_instances_are_those_of_one_pass(activation):
+    net = Network(3)
+    net.fc(6, activation=activation)
+    net.fc(2, activation="softmax")
+    many = RNG.normal(0.0, 3.0, size=(2 * BLOCK + 7, 3))
+    outputs, shares = survey(net.layers, net.parameters, many)
+    np.testing.assert_allclose(outputs, net.outputs(many), rtol=1e-13)
+    a, steepest = many @ net.parameters[0]["W"], ACTIVATIONS[activation].steepest
+    if steepest is None:
+        assert shares == {}
+        return
+    slopes = np.abs(difflab.derivative(net.layers[0].activate)(a))
+    assert shares == {
+        "saturated_1": np.mean(slopes <= 0.05 * steepest),
+        "dead_1": np.mean(np.all(slopes == 0, axis=0)),
+    }
+
+
+def test_a_row_looks_at_every_instance_once(monkeypatch):
+    seen = []
+
+    def counted(layers, parameters, x, masks=()):
+        seen.append(len(x))
+        return pre_activations(layers, parameters, x, masks)
+
+    monkeypatch.setattr(figures, "pre_activations", counted)
+    monkeypatch.setattr(training, "pre_activations", counted)
+    network().fit(X, y, every=2, updates=6)
+    assert sum(seen) == 3 * len(X)
+
+
 def test_early_stopping_keeps_the_best():
     net = network(epochs=200, learning_rate=2.0)
     wrong = (X[:6], 1 - y[:6])  # the better it learns, the worse it does here
@@ -254,12 +322,12 @@ def test_a_warm_start_goes_on_from_the_parameters():
     assert not np.any(net.parameters[0]["W"]) and not np.any(start[0]["W"])
 
 
-def test_the_bar_shows_where_it_is_wanted(capsys):
-    with bar(True, 0, 3) as advance:
-        advance()
-    with bar(None, 0, 3) as advance:  # no terminal
-        advance()
-    network().fit(X, y, updates=1, progress=False)
+def test_the_bar_shows_where_it_is_wanted(capsys, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")  # which rich takes for a terminal
+    for wanted, shown in ((True, True), (None, False), (False, False)):
+        network().fit(X, y, updates=3, progress=wanted)
+        out, err = capsys.readouterr()
+        assert not out and ("3/3" in re.sub(r"\x1b\[[0-9;]*m", "", err)) == shown
 
 
 # -- what stops it ---------------------------------------------------------------------------------

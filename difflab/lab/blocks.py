@@ -1,0 +1,78 @@
+"""The blocks that a page is made of: text, code, formulas, tables, figures, sections.
+
+What flows: an experiment's functions make blocks of its rows; the report gives them their look.
+
+Invariant: a block is plain data, and holds everything that its part of a page shows.
+
+>>> Section("The graph", ["`f = (x + y) z` has two operations.", Code("v1 = x + y")]).title
+'The graph'
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure as Canvas
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of results; the caption states n, the band and what to read off."""
+
+    title: str
+    caption: str
+    frame: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A plot: `draw` receives an empty Matplotlib figure of `size` inches, in the lab's style.
+
+    `name` becomes the file name, `alt` says in words what can be seen.
+    """
+
+    name: str
+    caption: str
+    alt: str
+    draw: Callable[[Canvas], object]
+    size: tuple[float, float] = (7.0, 4.2)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A ready-made SVG image, such as a computation graph."""
+
+    name: str
+    caption: str
+    alt: str
+    svg: str
+
+
+@dataclass(frozen=True)
+class Code:
+    """Preformatted text: a trace table, a program, a formula."""
+
+    text: str
+    caption: str = ""
+
+
+@dataclass(frozen=True)
+class Formula:
+    """A LaTeX formula, without dollar signs."""
+
+    latex: str
+
+
+Block: TypeAlias = str | Code | Formula | Table | Figure | Picture
+
+
+@dataclass(frozen=True)
+class Section:
+    """Free content under a heading. A string is text: paragraphs, ``- `` lists and `code`."""
+
+    title: str
+    blocks: Sequence[Block]

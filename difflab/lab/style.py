@@ -1,0 +1,100 @@
+"""The look of every figure: colours, line styles, markers, and how a drawing becomes an image.
+
+What flows: a figure's `draw`, or a formula -> Matplotlib in the lab's style -> SVG and PNG bytes.
+
+Invariant: equal drawings give equal bytes, and lines are told apart without colour.
+
+>>> list(looks(["forward"]))
+['forward']
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+from typing import Any
+
+from difflab.lab.blocks import Figure
+
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe-Ito
+LINES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (1, 3)))
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+
+
+def looks(names: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Colour, line style and marker for each name: told apart without colour, the same everywhere.
+
+    >>> looks(["forward", "reverse"])["reverse"]
+    {'color': '#D55E00', 'linestyle': '--', 'marker': 's'}
+    """
+    kinds = len(PALETTE)
+    return {
+        name: {
+            "color": PALETTE[place % kinds],
+            "linestyle": LINES[(place + place // kinds) % kinds],
+            "marker": MARKERS[(place + place // kinds) % kinds],
+        }
+        for place, name in enumerate(names)
+    }
+
+
+def _style() -> Any:
+    from cycler import cycler
+
+    return {
+        "axes.prop_cycle": cycler(color=PALETTE) + cycler(linestyle=LINES),
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.grid": True,
+        "axes.axisbelow": True,
+        "grid.color": "#dddddd",
+        "grid.linewidth": 0.6,
+        "font.family": "DejaVu Sans",
+        "font.size": 11,
+        "axes.titlesize": 12,
+        "legend.fontsize": 10,
+        "legend.frameon": False,
+        "lines.linewidth": 1.8,
+        "lines.markersize": 5,
+        "figure.facecolor": "white",
+        "savefig.facecolor": "white",
+        "figure.dpi": 100,
+        "svg.hashsalt": "difflab",
+        "svg.fonttype": "path",
+    }
+
+
+def images(figure: Figure) -> dict[str, bytes]:
+    """The figure as SVG and PNG bytes, equal whenever it is drawn equally."""
+    import matplotlib
+    from matplotlib.figure import Figure as Canvas
+
+    with matplotlib.rc_context(_style()):
+        canvas = Canvas(figsize=figure.size, layout="constrained")
+        figure.draw(canvas)
+        return {
+            "svg": _saved(canvas, format="svg", metadata={"Date": None, "Creator": None}),
+            "png": _saved(canvas, format="png", metadata={"Software": None}, dpi=130),
+        }
+
+
+def formula(latex: str) -> bytes | None:
+    """A formula as SVG, or None if Matplotlib's mathematical text does not know its commands."""
+    import matplotlib
+    from matplotlib.figure import Figure as Canvas
+
+    style = {**_style(), "mathtext.fontset": "cm"}
+    try:
+        with matplotlib.rc_context(style):
+            canvas = Canvas(figsize=(0.1, 0.1))
+            canvas.text(0, 0, f"${latex}$", fontsize=14)
+            options = {"bbox_inches": "tight", "pad_inches": 0.05, "transparent": True}
+            return _saved(canvas, format="svg", metadata={"Date": None, "Creator": None}, **options)
+    except ValueError:
+        return None
+
+
+def _saved(canvas: Any, **options: Any) -> bytes:
+    data = io.BytesIO()
+    canvas.savefig(data, **options)
+    return data.getvalue()

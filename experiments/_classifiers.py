@@ -1,0 +1,127 @@
+"""Classifiers on real data: what the experiments `losses` and `regularisation` share.
+
+What flows: a network trained by `_learning.train` -> its probabilities on the held-out instances ->
+the calibration error beside its last row -> paired comparisons -> drawings of intervals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from _learning import TRAINING, last_rows, train
+from matplotlib.axes import Axes
+
+from difflab.lab import Interval, Row, bootstrap_interval
+from difflab.networks import Network, load
+from difflab.networks.data import Part
+
+BINS = 15
+"""Of the expected calibration error, as in Guo et al. 2017."""
+TITLES = {"digits": "digits", "mnist1d": "MNIST-1D", "breast_cancer": "breast cancer"}
+
+
+def network(
+    data: str, hidden: Sequence[int], head: str, loss: Any, dtype: str = "float64"
+) -> Network:
+    """A network with ReLUs between a data set's features and its classes.
+
+    Of two classes, one unit stands for both.
+    """
+    known = load(data)
+    net = Network(inputs=known.X.shape[1], dtype=dtype)
+    for units in hidden:
+        net.fc(units, activation="relu")
+    net.fc(known.classes if known.classes > 2 else 1, activation=head)
+    net.loss = loss
+    return net
+
+
+def trained(net: Network, data: tuple[Part, Part], **options: Any) -> Iterator[Row]:
+    """The rows of `train`; the last one also has the calibration error `ece` on the held-out part.
+
+    It is NaN where the run diverged.
+    """
+    *rows, last = train(net, data, **options)
+    held = data[1]
+    missing = last["diverged"]
+    last["ece"] = np.nan if missing else calibration_error(probabilities(net, held.X), held.y)
+    yield from rows
+    yield last
+
+
+# Calibration --------------------------------------------------------------------------------------
+
+
+def probabilities(net: Network, X: np.ndarray) -> np.ndarray:
+    """A probability of every class, whatever the head; those of an instance sum to 1.
+
+    Outputs of sigmoids are divided by their sum; those of linear units are cut to [0, 1] first, and
+    where nothing is left all classes are equally likely.
+    """
+    found = net.outputs(X)
+    if net.last.units == 1:
+        found = np.hstack([1.0 - found, found])
+    if net.last.activation == "softmax":
+        return found
+    cut = np.clip(found, 0.0, 1.0)
+    cut[cut.sum(axis=1) == 0.0] = 1.0
+    return cut / cut.sum(axis=1, keepdims=True)
+
+
+def calibration_error(probability: np.ndarray, y: np.ndarray, bins: int = BINS) -> float:
+    """The expected calibration error: |accuracy - confidence|, averaged over the instances' bins.
+
+    Confidence is the probability of the predicted class; bins are equally wide.
+
+    >>> calibration_error(np.array([[0.9, 0.1], [0.9, 0.1]]), np.array([0, 1]))
+    0.4
+    """
+    confidence = probability.max(axis=1)
+    right = probability.argmax(axis=1) == y
+    place = np.minimum((confidence * bins).astype(int), bins - 1)
+    gaps = np.bincount(place, weights=right - confidence, minlength=bins)
+    return float(np.abs(gaps).sum() / len(y))
+
+
+# Reading off --------------------------------------------------------------------------------------
+
+
+def finals(rows: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    """The last row of every training run that did not diverge, with shares in percent:
+    `error` (test), `learned` (training error) and `ece`.
+    """
+    last = last_rows(rows[rows["part"] == TRAINING], names)
+    last = last[last["diverged"].ne(True)]
+    columns = {"error": "held_error", "learned": "train_error", "ece": "ece"}
+    return last.assign(**{name: (100 * last[column]).round(9) for name, column in columns.items()})
+
+
+def by_seed(own: pd.DataFrame, column: str) -> pd.Series:
+    """A column's mean over everything but the seed, where no seed lacks a part of it."""
+    groups = own.groupby("seed")[column]
+    return groups.mean()[groups.size() == groups.size().max()]
+
+
+def mean(values: pd.Series) -> str:
+    """The mean over the seeds with its interval, for a table."""
+    return str(bootstrap_interval(values, statistic=np.mean)) if len(values) else "no run"
+
+
+# Drawings -----------------------------------------------------------------------------------------
+
+
+def draw_differences(
+    axes: Axes, intervals: Mapping[str, Interval], looks: Mapping[str, Mapping[str, Any]]
+) -> None:
+    """A dot with its interval for each name, from top to bottom, and a line at 0."""
+    for place, (name, found) in enumerate(intervals.items()):
+        spread = [[found.estimate - found.low], [found.high - found.estimate]]
+        look = {key: looks[name][key] for key in ("color", "marker")}
+        axes.errorbar(found.estimate, place, xerr=spread, capsize=4, linestyle="none", **look)
+    axes.axvline(0, color="black", linewidth=1, linestyle="-")
+    axes.set_yticks(range(len(intervals)), list(intervals))
+    axes.set_ylim(len(intervals) - 0.5, -0.5)
+    axes.grid(axis="y", visible=False)

@@ -1,0 +1,210 @@
+"""The programs of the experiment `training_methods`: one update of a network by every method.
+
+What flows: sizes, activation, dtype and method -> the update that `Network.fit` compiles -> a loop
+over it, whose parameters can be looked at after every update, and its gradient alone.
+
+The invariant: parameters are those of `Network.fit` of the same seed and minibatches, bit by bit.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from _learning import TRAINING, examples, run_seed
+
+from difflab.accuracy.compare import errors
+from difflab.accuracy.truth import Enclosure, truth
+from difflab.interpretations.numbers import compiled
+from difflab.ir.tree import flatten, unflatten
+from difflab.lab import Case, Row
+from difflab.methods import METHODS
+from difflab.networks import MinibatchSGD, Network
+from difflab.networks.data import Part
+from difflab.networks.minibatches import Minibatches
+from difflab.networks.update import Update
+
+Array = np.ndarray
+Arrays = Sequence[Array]
+
+
+def network(sizes: Sequence[int], activation: str, dtype: str, batch: int, rate: float) -> Network:
+    """Fully connected layers, the last a softmax with cross-entropy, trained by plain SGD."""
+    net = Network(inputs=sizes[0], dtype=dtype)
+    for units in sizes[1:-1]:
+        net.fc(units, activation=activation)
+    net.fc(sizes[-1], activation="softmax")
+    net.solver = MinibatchSGD(learning_rate=rate, batch_size=batch)
+    return net
+
+
+def pooled(images: Array, inputs: int) -> Array:
+    """Images of 8 x 8 pixels as so many means over squares of pixels."""
+    side = round(inputs**0.5)
+    squares = images.reshape(-1, side, 8 // side, side, 8 // side)
+    return np.ascontiguousarray(squares.mean(axis=(2, 4)).reshape(-1, inputs))
+
+
+def digits(sizes: Sequence[int], part: str, seed: int) -> tuple[Part, Part]:
+    """The digits of as many classes as there are outputs, in as many pixels as inputs."""
+    found = []
+    for rows in examples("digits", part, seed):
+        kept = rows.y < sizes[-1]
+        found.append(Part(pooled(rows.X[kept], sizes[0]), rows.y[kept]))
+    return found[0], found[1]
+
+
+def named(sizes: object, activation: str = "") -> str:
+    """A network in words: the stored list of sizes, and the activation.
+
+    >>> named("[4,3,2]", "tanh")
+    '4-3-2 tanh'
+    """
+    return (
+        "-".join(part.strip() for part in str(sizes).strip("[]").split(","))
+        + f" {activation}".rstrip()
+    )
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A network, what it learns from, and where it starts."""
+
+    net: Network
+    learn: Part
+    held: Part
+    seed: int
+
+    @classmethod
+    def of(cls, case: Case) -> Problem:
+        """The problem of a case: every method gets the same."""
+        names = ("sizes", "activation", "dtype", "batch", "rate")
+        net = network(*(case[name] for name in names))
+        return cls(
+            net, *digits(case["sizes"], TRAINING, case["seed"]), run_seed(TRAINING, case["seed"])
+        )
+
+    @property
+    def start(self) -> list[Array]:
+        """The initial parameters."""
+        return flatten(self.net.initial(self.seed))[0]
+
+    def minibatches(self) -> Minibatches:
+        """The minibatches of `Network.fit`."""
+        dtype = self.net.dtype
+        targets = np.eye(self.net.last.units, dtype=dtype)[self.learn.y]
+        rows = np.ascontiguousarray(self.learn.X, dtype)
+        return Minibatches(rows, targets, self.net.solver.batch_size, self.seed)
+
+    def tree(self, arrays: Arrays) -> Any:
+        """Arrays as the network's parameters."""
+        return unflatten(flatten(self.net.parameters)[1], list(arrays))
+
+    def judged(self, arrays: Arrays) -> Row:
+        """How good parameters are, on what was learned from and on what was held out."""
+        loss = self.net.objective(self.tree(arrays), *self.learn)
+        found = self.net.forward(self.tree(arrays), self.held.X)
+        accuracy = np.mean(np.argmax(found, axis=1) == self.held.y)
+        return {"loss": float(loss), "accuracy": float(accuracy)}
+
+    def truth(self, arrays: Arrays, batch: Arrays) -> Enclosure:
+        """The exact gradient of a minibatch's loss, in balls."""
+        return truth(self.net.objective, self.tree(arrays), *batch, argnums=0)
+
+
+# Updates ------------------------------------------------------------------------------------------
+
+
+def update_of(net: Network, method: str) -> Update:
+    """The update of a network by a method; derived once for all seeds."""
+    sizes = (net.inputs, *(layer.units for layer in net.layers))
+    solver = net.solver
+    rest = (net.layers[0].activation, net.dtype.name, solver.batch_size, solver.learning_rate)
+    return _update(sizes, *rest, method)
+
+
+@functools.cache
+def _update(
+    sizes: tuple[int, ...], activation: str, dtype: str, batch: int, rate: float, method: str
+) -> Update:
+    net = network(sizes, activation, dtype, batch, rate)
+    like = [np.zeros((batch, width), net.dtype) for width in (sizes[0], sizes[-1])]
+    return Update(net, METHODS[method], net.parameters, like)
+
+
+@functools.cache
+def gradient_of(update: Update) -> Callable[..., list[Array]]:
+    """The gradient alone that an update follows: arrays and a minibatch in, gradients out."""
+    derivation = update.derivation
+    run = derivation.run if derivation.graph is None else compiled(derivation.graph)
+
+    def gradient(*given: Any) -> list[Array]:
+        return list(run(*given)[1:])
+
+    return gradient
+
+
+def path(problem: Problem, method: str, updates: int) -> Iterator[list[Array]]:
+    """The parameters before the first update, and after every one."""
+    arrays, batches = problem.start, problem.minibatches()
+    update, memory = update_of(problem.net, method), problem.net.solver.memory(arrays)
+    yield arrays
+    for number in range(1, updates + 1):
+        with np.errstate(all="ignore"):
+            _, _, arrays, memory = update(arrays, batches.take(number), memory, number)
+        yield arrays
+
+
+# Differences --------------------------------------------------------------------------------------
+
+
+def apart(arrays: Arrays, others: Arrays, start: Arrays) -> float:
+    """The largest difference of a parameter, relative to the farthest that one has gone.
+
+    >>> apart([np.array([1.0, 2.5])], [np.array([1.0, 2.0])], [np.array([1.0, 1.0])])
+    0.5
+    """
+    return _largest(arrays, others) / _largest(others, start)
+
+
+def _largest(left: Arrays, right: Arrays) -> float:
+    pairs = zip(left, right, strict=True)
+    return max(float(np.max(np.abs(p.astype(np.float64) - q))) for p, q in pairs)
+
+
+def ulps_apart(arrays: Arrays, others: Arrays) -> Array:
+    """The difference of each parameter in units in the last place of the other; where that is 0,
+    of the largest beside it.
+
+    >>> ulps_apart([np.array([1.0, 2.0 + 2**-50])], [np.array([1.0, 2.0])])
+    array([0., 2.])
+    """
+    found = []
+    for p, q in zip(arrays, others, strict=True):
+        size = np.where(q == 0.0, np.max(np.abs(q)), np.abs(q)).astype(q.dtype)
+        found.append((np.abs(p - q) / np.spacing(size)).ravel())
+    return np.concatenate(found).astype(np.float64)
+
+
+def angle(left: Arrays, right: Arrays) -> float:
+    """The angle between two gradients, in radians, without cancellation for small ones.
+
+    >>> angle([np.array([1.0, 0.0])], [np.array([1.0, 1e-12])])
+    1e-12
+    """
+    p, q = (
+        np.concatenate([np.ravel(x) for x in side]).astype(np.float64) for side in (left, right)
+    )
+    p, q = p / np.linalg.norm(p), q / np.linalg.norm(q)
+    return float(2.0 * np.arctan2(np.linalg.norm(p - q), np.linalg.norm(p + q)))
+
+
+def graded(gradient: Arrays, enclosure: Enclosure, where: str) -> Row:
+    """A gradient against the truth: its angle to it, and its error in ulps."""
+    found = errors(list(gradient), enclosure)
+    row = {name: found[name] for name in ("ulps_max", "ulps_median")}
+    row["angle"] = angle(gradient, flatten(enclosure.midpoint)[0])
+    return {f"{where}_{name}": value for name, value in row.items()}
