@@ -251,10 +251,12 @@ def joined(address: str) -> Iterator[int]:
 
 
 def _knock(address: str) -> None:
-    """Fail at once where nobody listens."""
+    """Fail soon where nobody listens, or somebody else: Dask's own client would wait for ever."""
     place = urlsplit(address)
     try:
-        socket.create_connection((place.hostname or "", place.port or 0), PATIENCE).close()
+        with socket.create_connection((place.hostname or "", place.port or 0), PATIENCE) as line:
+            if place.scheme == "tcp" and not line.recv(1):  # Dask speaks first
+                raise OSError("it hangs up")
     except (OSError, ValueError) as reason:
         raise _unreachable(address, reason) from None
 

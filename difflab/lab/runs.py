@@ -9,6 +9,7 @@ is repeated with the same comparison to what was there before.
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
 from pathlib import Path
@@ -105,7 +106,7 @@ def _compared(folder: Path, rows: str) -> dict[str, Any]:
         change = describe_change(before, rows)
     except FileNotFoundError:
         return {"change": "This is the first run.", "previous": {}}
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError, csv.Error):
         change = "The rows of the previous run cannot be read."
     summary = _known(folder / "summary.json")
     previous = {name: summary.get(name, "") for name in ("commit", "measured")}
