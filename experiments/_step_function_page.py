@@ -184,21 +184,18 @@ def draw_training(canvas: Canvas, own: pd.DataFrame) -> None:
 
 def draw_jumps(canvas: Canvas, rows: pd.DataFrame) -> None:
     left, right = canvas.subplots(1, 2)
-    styles = looks(["forward", "central"])
-    for kind, style in styles.items():
-        own = jumps(rows, kind)
-        own = own[own["crossed"] > 0]
-        if own.empty:
-            continue
-        left.plot(own["h"], own["share"], label=f"{kind} differences", markersize=4, **style)
-        right.plot(own["h"], own["median_size"], label=f"{kind} differences", markersize=4, **style)
-        middle = own[own["share"].between(*OBSERVED)]
-        if kind == "forward" and len(middle):
-            anchor = middle.iloc[len(middle) // 2]
-            left.plot(own["h"], (anchor["share"] * own["h"] / anchor["h"]).clip(upper=1.0), "--",
-                      color="black", linewidth=1, label="in proportion to h")  # fmt: skip
-            right.plot(own["h"], anchor["median_size"] * anchor["h"] / own["h"], "--",
-                       color="black", linewidth=1, label="in proportion to 1/h")  # fmt: skip
+    (style,) = looks(["forward"]).values()
+    own = jumps(rows)
+    own = own[own["crossed"] > 0]
+    left.plot(own["h"], own["share"], label="forward differences", markersize=4, **style)
+    right.plot(own["h"], own["median_size"], label="forward differences", markersize=4, **style)
+    middle = own[own["share"].between(*OBSERVED)]
+    if len(middle):
+        anchor = middle.iloc[len(middle) // 2]
+        left.plot(own["h"], (anchor["share"] * own["h"] / anchor["h"]).clip(upper=1.0), "--",
+                  color="black", linewidth=1, label="in proportion to h")  # fmt: skip
+        right.plot(own["h"], anchor["median_size"] * anchor["h"] / own["h"], "--",
+                   color="black", linewidth=1, label="in proportion to 1/h")  # fmt: skip
     left.set(xscale="log", yscale="log", xlabel="step h", ylabel="share of weights that jump")
     right.set(xscale="log", yscale="log", xlabel="step h",
               ylabel="size of a difference with a jump")  # fmt: skip

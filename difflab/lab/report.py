@@ -26,7 +26,7 @@ from difflab.lab.claims import VERDICTS, claims
 from difflab.lab.experiment import Experiment
 from difflab.lab.files import write
 from difflab.lab.records import ERROR, RESERVED, load_rows
-from difflab.lab.runs import load_run
+from difflab.lab.runs import known, load_run
 from difflab.lab.style import formula, images
 from difflab.lab.verdicts import NOT_JUDGED, Plain, changes, here, not_judged, plain_findings
 
@@ -331,7 +331,7 @@ def front_page(out: Path, experiments: Path | None = None) -> None:
     True
     """
     page = _Page(out)
-    summaries = [json.loads(path.read_bytes()) for path in out.glob("*/summary.json")]
+    summaries = [summary for path in out.glob("*/summary.json") if (summary := known(path))]
     summaries.sort(key=lambda summary: (summary["order"], summary["name"]))
     for summary in summaries:
         # A report that an older version rendered may hold findings of another form.

@@ -49,7 +49,7 @@ def main(experiment: Experiment, arguments: Sequence[str] | None = None) -> NoRe
     try:
         options = Options.of(parser.parse_args(arguments))
     except DifflabError as reason:
-        parser.error(reason.what)
+        parser.error(f"{reason.what}; {reason.remedy}")
     raise SystemExit(_run_each([experiment], options, _program(experiment)))
 
 

@@ -97,7 +97,7 @@ def load_run(folder: Path, experiment: Experiment) -> dict[str, Any]:
 def _compared(folder: Path, rows: str) -> dict[str, Any]:
     """What changed against the rows that are there, and what was found in those."""
     path = folder / "rows.csv"
-    old = _known(folder / "provenance.json")
+    old = known(folder / "provenance.json")
     try:
         before = path.read_text()
         if before == rows and {"change", "previous"} <= old.keys():
@@ -108,12 +108,17 @@ def _compared(folder: Path, rows: str) -> dict[str, Any]:
         return {"change": "This is the first run.", "previous": {}}
     except (OSError, ValueError, KeyError, TypeError, csv.Error):
         change = "The rows of the previous run cannot be read."
-    summary = _known(folder / "summary.json")
+    summary = known(folder / "summary.json")
     previous = {name: summary.get(name, "") for name in ("commit", "measured")}
     return {"change": change, "previous": {**previous, "findings": summary.get("findings", [])}}
 
 
-def _known(path: Path) -> dict[str, Any]:
+def known(path: Path) -> dict[str, Any]:
+    """The JSON object in a file, or an empty one if the file is missing or torn.
+
+    >>> known(Path("nowhere.json"))
+    {}
+    """
     try:
         return _json(path)
     except (OSError, ValueError):

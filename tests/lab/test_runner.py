@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -176,6 +179,39 @@ def test_run_all_finds_experiments_by_name(project, capsys, monkeypatch):
     (project.folder / "empty.py").write_text("")
     with pytest.raises(ArgumentError, match="does not define EXPERIMENT"):
         discover()
+
+
+def test_an_error_in_one_experiment_does_not_stop_the_next(project, capsys):
+    text = Path(__file__).with_name("climb.py").read_text()
+    (project.folder / "climb.py").write_text(text)
+    faults = {"alpine": "raise DomainError('no mountain', 'build one')", "bad": "return 1 / 0"}
+    head = "from difflab.errors import DomainError\n"
+    for name, fault in faults.items():
+        broken = text.replace('name="climb"', f'name="{name}", order=1')
+        broken = broken.replace("def cases(preset):\n", f"def cases(preset):\n    {fault}\n", 1)
+        (project.folder / f"{name}.py").write_text(head + broken)
+    for torn in ("gone", "alpine"):
+        (project.reports / torn).mkdir(parents=True)
+        (project.reports / torn / "summary.json").write_text("{")
+    assert run_all([], Options(preset=preset("smoke")), project.folder) == 1
+    printed = capsys.readouterr()
+    assert "alpine: error: no mountain\n  remedy: build one" in printed.err
+    assert "bad: error\nTraceback" in printed.err and "ZeroDivisionError" in printed.err
+    assert "toy: 9 cases" in printed.out and "climb: 8 cases" in printed.out
+    again = "to measure what is missing:\n  python -m difflab run --preset smoke\n"
+    assert again in printed.err
+
+
+def test_a_full_disk_stops_all(project, capsys, monkeypatch):
+    (project.folder / "climb.py").write_text(Path(__file__).with_name("climb.py").read_text())
+
+    def full(source: Path, target: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", full)
+        assert run_all([], Options(preset=preset("smoke")), project.folder) == 1
+    assert capsys.readouterr().err.count("No space left") == 1
 
 
 def test_unknown_presets_and_seeds_are_refused():
