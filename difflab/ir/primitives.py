@@ -81,7 +81,7 @@ def _logaddexp_ball(a: Any, b: Any) -> Any:
 
 
 def _converted_symbol(S: Any, x: Any, dtype: Any) -> Any:
-    truth = isinstance(x, S.logic.boolalg.Boolean)  # relations are, although not x.is_Boolean
+    truth = isinstance(x, S.logic.boolalg.Boolean) and not isinstance(x, S.Expr)  # not a symbol
     return S.Piecewise((1, x), (0, True)) if truth else x
 
 

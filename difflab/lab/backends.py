@@ -276,8 +276,36 @@ def _dask(distributed: Any, address: str) -> Iterator[int]:
         client = distributed.Client(address, timeout=PATIENCE, set_as_default=False)
     except (OSError, ValueError, TypeError) as reason:
         raise _unreachable(address, reason) from None
-    with client, joblib.parallel_config("dask", client=client, wait_for_workers_timeout=0):
+    with client, joblib.parallel_config(_dask_backend(client)):
+        with contextlib.suppress(TimeoutError):  # workers may be on their way
+            client.wait_for_workers(1, timeout=PATIENCE)
         yield sum(client.ncores().values())
+
+
+def _dask_backend(client: Any) -> Any:
+    """joblib's backend, which also hears of tasks that failed without a result.
+
+    joblib counts on a callback for every task, but its backend for Dask makes none for a task whose
+    worker died or could not unpack it: the run would wait for ever.
+    """
+    base = importlib.import_module("joblib._dask").DaskDistributedBackend
+
+    class Backend(base):  # type: ignore[misc, valid-type]
+        def submit(self, func: Any, callback: Any = None) -> Any:
+            def tell(future: Any) -> None:
+                if future.exception() is not None:
+                    callback(future.exception())
+
+            future = super().submit(func, callback)
+            future.add_done_callback(tell)
+            return future
+
+        def retrieve_result_callback(self, out: Any) -> Any:
+            if isinstance(out, BaseException):
+                raise out
+            return super().retrieve_result_callback(out)
+
+    return Backend(client=client, wait_for_workers_timeout=0)
 
 
 @contextlib.contextmanager

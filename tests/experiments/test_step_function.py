@@ -118,13 +118,16 @@ def test_gaps_follow_the_errors(error: float, wanted: str) -> None:
 @pytest.mark.parametrize(("exponent", "wanted"), [(1.0, "confirmed"), (2.0, "refuted")])
 def test_laws_of_jumps_are_fitted(exponent: float, wanted: str) -> None:
     steps = np.logspace(-6, -1, 81)
-    rows = pd.DataFrame(
-        {
-            "part": "stencil", "stencil": "forward", "h": steps, "weights": 10**6,
-            "crossed": np.minimum(10**6, 1e6 * (10 * steps) ** exponent).astype(int),
-            "nonzero": 1, "unexplained": 0.0, "median_size": 1.0 / steps**exponent,
-            "largest": 1.0,
-        }
-    )  # fmt: skip
+    seeds = [
+        pd.DataFrame(
+            {
+                "part": "jumps", "seed": seed, "h": steps, "weights": 10**6,
+                "crossed": np.minimum(10**6, 1e6 * (10 * steps) ** exponent).astype(int),
+                "median_size": 1.0 / steps**exponent,
+            }
+        )
+        for seed in range(5)
+    ]  # fmt: skip
+    rows = pd.concat(seeds, ignore_index=True)
     assert verdict(MODULE.jump_law(rows, "share", "jumps_in_proportion_to_h")) == wanted
     assert verdict(MODULE.jump_law(rows, "median_size", "jumps_are_as_one_over_h")) == wanted

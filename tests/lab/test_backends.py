@@ -45,6 +45,7 @@ def local_cluster(folder, workers):
         stderr=subprocess.DEVNULL,
         text=True,
         cwd=folder,
+        env={**os.environ, "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "0"},
     )
     yield process.stdout.readline().strip()
     process.communicate("", timeout=30)
@@ -134,7 +135,8 @@ def test_cluster_workers_with_other_files_are_said(dask, climb, capsys, monkeypa
         backends._loaded(climb.folder / "gone.py", "code")
 
 
-def test_a_cluster_without_workers_is_said(empty, climb, capsys):
+def test_a_cluster_without_workers_is_said(empty, climb, capsys, monkeypatch):
+    monkeypatch.setattr(backends, "PATIENCE", 0.5)
     assert climb.run("--cluster", empty) == 1
     assert f"the cluster at {empty} has no workers" in capsys.readouterr().err
 
@@ -186,6 +188,17 @@ def test_interrupt_stops_a_run_on_a_cluster(dask, project):
     project.measured()
     assert project.run() == 0
     assert len(project.measured()) == CASES - kept < CASES
+
+
+def test_a_cluster_worker_that_dies_is_said_and_loses_nothing(dask, project, capsys):
+    project.run("--only", "method=divide")
+    project.switch("dies")
+    assert project.run("--cluster", dask) == 1
+    printed = capsys.readouterr().err
+    assert "the cluster failed: KilledWorker" in printed and "remedy: see the log" in printed
+    assert len(project.stored()) == 4
+    project.switch("dies", on=False)
+    assert project.run("--cluster", dask) == 0
 
 
 # joblib's other backends --------------------------------------------------------------------------
