@@ -77,16 +77,18 @@ WRITTEN_OUT = 100_000
 
 
 def cases(preset: Preset) -> list[Case]:
-    seeds, few = preset.seeds, preset.choose(smoke=1, quick=2, full=4)
-    small, digits = SMALL | {"batch": few}, DIGITS | {"batch": 8}
-    long, short = preset.choose(smoke=(20, 20), quick=(50, 30), full=(200, 200))
+    seeds, few = preset.seeds, preset.choose(smoke=1, quick=1, full=4)
+    small, digits = (
+        SMALL | {"batch": few},
+        DIGITS | {"batch": preset.choose(smoke=2, quick=2, full=8)},
+    )
+    long, short = preset.choose(smoke=(20, 20), quick=(20, 20), full=(200, 200))
     both = preset.choose(smoke=["tanh"], quick=["tanh"], full=["tanh", "relu"])
     kinds = preset.choose(smoke=["float64"], quick=["float64"], full=["float64", "float32"])
     wide = preset.choose(smoke=["float64"], quick=["float64", "float32"], full=kinds)
-    nets = [small] if preset.name == "smoke" else [digits]
-    nets = preset.choose(smoke=nets, quick=nets, full=[small, digits, LARGE | {"batch": 32}])
-    budget = preset.choose(smoke=1e5, quick=1e7, full=1e8)
-    written_out = preset.choose(smoke=2_000, quick=10_000, full=WRITTEN_OUT)
+    nets = preset.choose(smoke=[small], quick=[digits], full=[small, digits, LARGE | {"batch": 32}])
+    budget = preset.choose(smoke=1e5, quick=1e6, full=1e8)
+    written_out = preset.choose(smoke=2_000, quick=2_000, full=WRITTEN_OUT)
     return [
         *[{"part": "path", **small, "updates": long, **rest}
           for rest in grid(activation=both, dtype=kinds, seed=seeds)],

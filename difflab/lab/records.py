@@ -201,7 +201,10 @@ def load_rows(folder: Path) -> pd.DataFrame:
     """
     try:
         rows, timings = (frame((folder / name).read_text()) for name in ("rows.csv", "timings.csv"))
-        return rows.merge(timings, on=list(KEYS), how="left")
+        keys = list(KEYS)
+        if not rows[keys].equals(timings[keys]):
+            raise ValueError("they do not hold the same rows")
+        return rows.merge(timings, on=keys)
     except FileNotFoundError:
         what = f"{folder} holds no rows"
         raise ArgumentError(what, "measure first: leave out --report") from None
@@ -218,6 +221,8 @@ def frame(text: str) -> pd.DataFrame:
     """
     import pandas as pd
 
+    if not text.endswith("\n"):
+        raise ValueError("it ends within a line")
     head, *rows = csv.reader(io.StringIO(text))
     columns = zip(*rows, strict=True) if rows else [()] * len(head)
     named = zip(head, columns, strict=True)

@@ -212,11 +212,18 @@ def torn(text: str) -> str:
     return text[: len(text) // 2]
 
 
+def shorter(text: str) -> str:
+    """Torn where no line shows it."""
+    return "".join(text.splitlines(keepends=True)[:-1])
+
+
 BROKEN = {
     "rows torn": ("rows.csv", torn, "rows.csv is not as the run wrote it"),
     "rows edited": ("rows.csv", lambda text: text.replace("nan", "0.0", 1), "not as the run wrote"),
     "no rows": ("rows.csv", None, "holds no rows"),
     "timings torn": ("timings.csv", torn, "timings.csv in"),
+    "timings short": ("timings.csv", shorter, "timings.csv in"),
+    "timings cut": ("timings.csv", lambda text: text[:-3], "ends within a line"),
     "timings foreign": ("timings.csv", lambda text: "a,b\n1,2\n", "timings.csv in"),
     "no timings": ("timings.csv", None, "holds no rows"),
     "record torn": ("provenance.json", torn, "provenance.json is not usable"),
