@@ -166,8 +166,9 @@ def _attempt_in_worker(
 ) -> tuple[str, Outcome]:
     import signal
 
-    with contextlib.suppress(ValueError):  # a worker that is a thread cannot, and need not
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    if os.getpid() != parent:
+        with contextlib.suppress(ValueError):  # a worker that is a thread cannot, and need not
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     if os.getppid() == parent:
         _end_with(parent)
     with _alone:  # threads of one worker share the linear algebra's settings and the imports
@@ -291,6 +292,10 @@ def _dask_backend(client: Any) -> Any:
     base = importlib.import_module("joblib._dask").DaskDistributedBackend
 
     class Backend(base):  # type: ignore[misc, valid-type]
+        def effective_n_jobs(self, n_jobs: int) -> int:
+            # Of one, joblib makes a loop in this process.
+            return max(2, super().effective_n_jobs(n_jobs))
+
         def submit(self, func: Any, callback: Any = None) -> Any:
             def tell(future: Any) -> None:
                 if future.exception() is not None:

@@ -6,6 +6,7 @@ import importlib.util
 import itertools
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -57,6 +58,11 @@ def dask(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def single(tmp_path_factory):
+    yield from local_cluster(tmp_path_factory.mktemp("single"), 1)
+
+
+@pytest.fixture(scope="module")
 def empty(tmp_path_factory):
     yield from local_cluster(tmp_path_factory.mktemp("empty"), 0)
 
@@ -97,6 +103,14 @@ def test_jobs_limit_the_workers_of_a_cluster(dask, climb):
     spans = sorted(json.loads(line) for line in lines)
     assert len(spans) == 8
     assert all(end <= start for (_, end), (start, _) in itertools.pairwise(spans))
+
+
+def test_the_cases_of_a_cluster_of_one_worker_are_not_measured_here(single, project):
+    project.run("--only", "method=clock")  # timed cases are
+    project.measured()
+    assert project.run("--cluster", single) == 0
+    assert os.getpid() not in {process for process, *_ in project.measured()}
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_a_failed_case_on_a_cluster_is_a_row(dask, project, capsys):
