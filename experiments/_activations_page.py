@@ -33,6 +33,7 @@ from difflab.lab import Figure, Interval, Table, bootstrap_interval, looks
 LOOKS = looks(ACTIVATIONS)
 CLAIMED = 6.0
 """How many times faster ReLUs are than tanh, after Krizhevsky et al. 2012."""
+TICKS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000]
 STARTS = {"uniform": "U(±1/√n)", "glorot": "Glorot", "he": "He", "normal": "N(0, 0.01²)"}
 ASKED = {"25": "25 % training error", "5": "5 % training error", "test": "validation error"}
 
@@ -53,7 +54,7 @@ def tables(rows: pd.DataFrame) -> list[Table]:
     whole = published_table(rows)
     return [
         speed_table(rows, ""),
-        speed_table(rows, SMALL),
+        *([speed_table(rows, SMALL)] if (rows["start"] == SMALL).any() else []),
         *([whole] if whole is not None else []),
         rates_chosen(rows),
     ]
@@ -154,8 +155,9 @@ def rates_chosen(rows: pd.DataFrame) -> Table:
         "Learning rates",
         f"Chosen for what stands above the column, by the mean of {tuning['seed'].nunique()} seeds"
         f" that are not used again: most runs that reach the training error, then the fewest"
-        f" updates; or the least validation error. Grids: {each} (four of"
-        f" them for small weights and for {TITLES[TABLE]}). {int(lying.sum())} of"
+        f" updates; or the least validation error. Grids: {each} (digits"
+        f" without the lowest, MNIST-1D without the highest; the four highest for small"
+        f" weights, four in the middle for {TITLES[TABLE]}). {int(lying.sum())} of"
         f" {len(lying)} choices lie at their grid's edge.",
         shown.astype(object).where(shown.notna(), ""),
     )
@@ -198,17 +200,23 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
             lambda canvas: draw_curves(canvas, rows, sets, depths),
             (3.6 * len(depths) + 0.4, 3.0 * len(sets) + 0.7),
         ),
-        Figure(
-            "units",
-            f"Saturated slopes (below a twentieth of the steepest) and dead units (slope 0 on every"
-            " training instance) by layer, after the last update at the rate tuned for 25 %, in"
-            f" the deepest networks ({depths[-1]} hidden layers): medians and quartiles of {n}"
-            " seeds. A ReLU's saturated slopes are its zeros.",
-            "Shares of saturated slopes and of dead units against the layer for four activations",
-            lambda canvas: draw_units(canvas, rows, sets, depths[-1]),
-            (max(width, 8.0), 3.0 * len(sets) + 0.7),
-        ),
+        *([units_figure(rows, sets)] if depths[-1] >= 8 else []),
     ]
+
+
+def units_figure(rows: pd.DataFrame, sets: list[str]) -> Figure:
+    last = speed_arm(runs(rows, "25"))
+    deepest, seeds = int(last["depth"].max()), last["seed"].nunique()
+    return Figure(
+        "units",
+        f"Saturated slopes (below a twentieth of the steepest) and dead units (slope 0 on every"
+        " training instance) by layer, after the last update at the rate tuned for 25 %, in"
+        f" the deepest networks ({deepest} hidden layers): medians and quartiles of {seeds}"
+        " seeds. A ReLU's saturated slopes are its zeros.",
+        "Shares of saturated slopes and of dead units against the layer for four activations",
+        lambda canvas: draw_units(canvas, rows, sets, deepest),
+        (10.0, 3.0 * len(sets) + 0.7),
+    )
 
 
 def budgets(rows: pd.DataFrame) -> pd.Series:
@@ -226,8 +234,14 @@ def draw_updates(canvas: Canvas, speed: pd.DataFrame, most: pd.Series) -> None:
                            most[data])  # fmt: skip
         panel.axhspan(1.15 * most[data], 2.2 * most[data], color="#eeeeee", zorder=0)
         panel.set(title=TITLES[data], yscale="log", xlabel="hidden layers",
-                  ylabel="updates to 25 % training error")  # fmt: skip
-        panel.set_ylim(top=2.2 * most[data])
+                  xlim=(-0.55, len(depths) - 0.4))  # fmt: skip
+        if data == sets[0]:
+            panel.set_ylabel("updates to 25 % training error")
+        low = panel.get_ylim()[0]
+        ticks = [tick for tick in TICKS if low < tick <= most[data]]
+        panel.set_yticks(ticks, [f"{tick:,}" for tick in ticks])
+        panel.minorticks_off()
+        panel.set_ylim(low, 2.2 * most[data])
         panel.set_xticks(range(len(depths)), [str(depth) for depth in depths])
         panel.grid(axis="x", visible=False)
     legend(canvas, panel)

@@ -7,7 +7,7 @@ counted and left out, never given a number.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -95,7 +95,7 @@ def scaled_errors(rows: pd.DataFrame) -> pd.DataFrame:
 def cells(table: pd.DataFrame, depths: Iterable[int] = ()) -> list[tuple[str, int]]:
     """Data sets and depths of a table by data set, activation and depth."""
     wanted = set(depths)
-    pairs = dict.fromkeys((data, depth) for data, _, depth in table)
+    pairs = sorted({(data, depth) for data, _, depth in table})
     return [pair for pair in pairs if not wanted or pair[1] in wanted]
 
 
@@ -112,34 +112,33 @@ def mean_ratio(
     table: pd.DataFrame, left: str, right: str, over: Iterable[tuple[str, int]]
 ) -> Interval | None:
     """The ratio by seed, the geometric mean over data sets and depths, at those which every seed
-    has; None where there are none.
+    has: a run that is censored must not change of what the mean is. None where there are none.
     """
-    logs = _complete(np.log(table), left, right, over)
-    if logs is None:
-        return None
-    return paired_ratio(np.exp(logs[0]), np.exp(logs[1]))
-
-
-def mean_difference(
-    table: pd.DataFrame, left: str, right: str, over: Iterable[tuple[str, int]]
-) -> Interval | None:
-    """The difference by seed, the mean over data sets and depths, at those which every seed has."""
-    means = _complete(table, left, right, over)
-    return None if means is None else paired_difference(*means)
-
-
-def _complete(
-    table: pd.DataFrame, left: str, right: str, over: Iterable[tuple[str, int]]
-) -> tuple[pd.Series, pd.Series] | None:
-    pairs = [
-        (table[data, left, depth], table[data, right, depth])
+    kept = [
+        (data, depth)
         for data, depth in over
         if table[[(data, left, depth), (data, right, depth)]].notna().all(axis=None)
     ]
-    if not pairs:
+    if not kept:
         return None
-    lefts, rights = zip(*pairs, strict=True)
-    return sum(lefts) / len(pairs), sum(rights) / len(pairs)
+    logs = np.log(table)
+    return paired_ratio(*[np.exp(mean_of(logs, name, kept)) for name in (left, right)])
+
+
+def mean_difference(
+    table: pd.DataFrame, left: str, right: str, over: Sequence[tuple[str, int]]
+) -> Interval | None:
+    """The difference by seed, the mean over data sets and depths, at the seeds that have all."""
+    if not over:
+        return None
+    lefts, rights = (mean_of(table, name, over) for name in (left, right))
+    both = (lefts - rights).dropna().index
+    return paired_difference(lefts[both], rights[both]) if len(both) else None
+
+
+def mean_of(table: pd.DataFrame, name: str, over: Sequence[tuple[str, int]]) -> pd.Series:
+    """An activation's mean by seed; NaN where one is missing."""
+    return table[[(data, name, depth) for data, depth in over]].mean(axis=1, skipna=False)
 
 
 def widening(table: pd.DataFrame, slow: str, deep: int) -> Interval | None:
