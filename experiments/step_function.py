@@ -86,10 +86,11 @@ def cases(preset: Preset) -> list[Case]:
     steps = preset.choose(smoke=STEPS[4:9], quick=STEPS, full=STEPS)
     draws = preset.choose(smoke=2, quick=5, full=50)
     few = preset.choose(smoke=preset.seeds[:1], quick=preset.seeds[:1], full=preset.seeds)
+    pair = preset.choose(smoke=1, quick=1, full=2)
     coarse = preset.choose(smoke=steps[::4], quick=steps[::4], full=steps[::2])
     return [
         *grid(part=["zeros"], sizes=[COARSE], batch=[BATCH], seed=few),
-        *grid(part=["zeros"], sizes=[TINY], batch=[preset.choose(smoke=1, quick=1, full=2)], seed=preset.seeds[:1]),
+        *grid(part=["zeros"], sizes=[TINY], batch=[pair], seed=preset.seeds[:1]),
         *grid(part=["stencil"], sizes=[WIDER], batch=[128], steps=[coarse], seed=few),
         *grid(part=["jumps"], sizes=[WIDER], batch=[128], steps=[steps], draws=[draws],
               seed=preset.seeds),

@@ -294,7 +294,7 @@ def _dask_backend(client: Any) -> Any:
     class Backend(base):  # type: ignore[misc, valid-type]
         def effective_n_jobs(self, n_jobs: int) -> int:
             # Of one, joblib makes a loop in this process.
-            return max(2, super().effective_n_jobs(n_jobs))
+            return max(2, int(super().effective_n_jobs(n_jobs)))
 
         def submit(self, func: Any, callback: Any = None) -> Any:
             def tell(future: Any) -> None:
