@@ -22,6 +22,7 @@ import sys
 import threading
 import time
 import traceback
+import warnings
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -129,6 +130,8 @@ def _parallel(
             batch_size=1,
             pre_dispatch=count if cluster and streams else "2*n_jobs",
         ) as workers:
+            # A worker that has rested for long, or grown, is replaced without loss.
+            warnings.filterwarnings("ignore", "A worker stopped while some jobs were given")
             for chunk in [tasks] if streams else _chunks(tasks, 2 * count):
                 yield from workers(chunk)
     except TerminatedWorkerError:
