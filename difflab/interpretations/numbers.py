@@ -142,13 +142,15 @@ def is_scalar(graph: Graph) -> bool:
     )
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Storage:
-    """The memory behind a value and all its views."""
+    """The memory behind some values: one that was computed, its views, and sums made in it."""
 
-    buffer: int | None
+    values: list[Expr]
+    buffer: int | None = None
     last_use: int = -1
-    users: int = 0
+    changed: int = -1
+    """The line of the last sum that was made in this memory."""
 
 
 @dataclass(slots=True)
@@ -170,6 +172,7 @@ class _Writer:
     used_by: dict[Expr, list[Expr]] = field(default_factory=lambda: defaultdict(list))
     in_place: dict[Expr, tuple[Expr, Expr]] = field(default_factory=dict)
     merged: set[Expr] = field(default_factory=set)
+    wanted: frozenset[Expr] = frozenset()
 
     def function(self) -> Callable[..., list[Any]]:
         """The compiled function."""
@@ -182,7 +185,8 @@ class _Writer:
         if self.scalar:
             self._scalar_lines(nodes)
         else:
-            self._plan(nodes, order, wanted)
+            self.wanted = frozenset(wanted)
+            self._plan(nodes, order)
             for x, name in list(self.names.items()):
                 if not x.shape:  # a Python float, or an array of shape ()
                     self.lines.append(f"{name} = {x.dtype}({name})")
@@ -218,45 +222,56 @@ class _Writer:
 
     # -- arrays ------------------------------------------------------------------------------------
 
-    def _plan(self, nodes: Sequence[Expr], order: dict[Expr, int], wanted: Sequence[Expr]) -> None:
+    def _plan(self, nodes: Sequence[Expr], order: dict[Expr, int]) -> None:
         """Which nodes share memory, and after which line it may be used again."""
         for node in nodes:
             for operand in node.operands:
                 self.used_by[operand].append(node)
             shared = self._viewed(node)
-            self.storage[node] = self.storage[shared] if shared is not None else _Storage(None)
+            self._keep_in(_Storage([]) if shared is None else self.storage[shared], [node])
             for operand in node.operands:
                 self.storage[operand].last_use = order[node]
-        for node in wanted:
+        for node in self.wanted:
             self.storage[node].last_use = len(nodes)
         for node in nodes:
-            self._plan_in_place_sum(node, order[node], set(wanted))
-        for memory in {id(memory): memory for memory in self.storage.values()}.values():
+            self._plan_in_place_sum(node, order)
+        for memory in set(self.storage.values()):
             self.expiring[memory.last_use].append(memory)
 
-    def _plan_in_place_sum(self, node: Expr, i: int, wanted: set[Expr]) -> None:
-        """x + place(y, index), where x is used for the last time, adds y into x's own memory."""
+    def _keep_in(self, memory: _Storage, values: list[Expr]) -> None:
+        for node in values:
+            self.storage[node] = memory
+        memory.values += values
+
+    def _plan_in_place_sum(self, node: Expr, order: dict[Expr, int]) -> None:
+        """x + place(y, index), where x is used for the last time, adds y into x's own memory.
+
+        Then y is read here, and no longer where it would have been placed: between the two no other
+        sum may have been made in its memory.
+        """
         if node.primitive.name != "add":
             return
         for target, placed in (node.operands, node.operands[::-1]):
-            memory = self.storage[target]
+            if placed.primitive.name != "place" or target is placed:
+                continue
+            memory, added = self.storage[target], self.storage[placed.operands[0]]
             if (
-                placed.primitive.name == "place"
-                and len(self.used_by[placed]) == 1
-                and placed not in wanted
+                len(self.used_by[placed]) == 1
+                and placed not in self.wanted
                 and target.operands
                 and target.shape == node.shape
-                and memory.last_use == i
+                and memory.last_use == order[node]
                 and self._viewed(target) is None
-                and target is not placed
                 and target not in self.merged
+                and added is not memory
+                and added.changed <= order[placed]
             ):
                 self.in_place[node] = (target, placed)
                 self.merged.add(placed)
-                added = self.storage[placed.operands[0]]
-                added.last_use = max(added.last_use, i)
+                added.last_use = max(added.last_use, order[node])
                 memory.last_use = self.storage[node].last_use
-                self.storage[node] = memory
+                memory.changed = order[node]
+                self._keep_in(memory, self.storage[node].values)
                 return
 
     @staticmethod
@@ -306,6 +321,8 @@ class _Writer:
     def _left_to_numpy(self, node: Expr) -> bool:
         """Whether NumPy's own broadcasting does the node's work wherever it is used."""
         users = self.used_by[node]
+        if node in self.wanted:
+            return False
         if node.primitive.name == "reshape":
             return bool(users) and _adds_leading_axes(node) and all(map(self._left_to_numpy, users))
         return (
