@@ -63,6 +63,28 @@ def test_where_others_lose_all_digits(
     assert truth(f, *at, argnums=argnum).ulps(found) <= 2.0
 
 
+@pytest.mark.parametrize("method", ["reverse", "forward"])
+def test_cbrt_has_its_slopes_everywhere(method: str) -> None:
+    slope = difflab.derivative(np.cbrt, method=method)
+    bend = difflab.derivative(slope, method=method)
+    with np.errstate(all="ignore"):
+        assert [slope(x) for x in (0.0, -0.0, np.inf, -np.inf)] == [np.inf, np.inf, 0.0, 0.0]
+        assert [bend(x) for x in (0.0, np.inf, -np.inf)] == [-np.inf, 0.0, 0.0]
+        assert np.isnan(slope(np.nan))
+        single = [slope(np.float32(x)) for x in (-8.0, 0.0, 1e-45, 8.0, 3e38)]
+    assert {np.asarray(x).dtype for x in single} == {np.dtype(np.float32)}
+    assert np.array_equal(single[:2], np.array([1 / 12, np.inf], np.float32))
+    assert np.isfinite(single[2:]).all() and np.all(np.array(single[2:]) > 0.0)
+
+
+@pytest.mark.parametrize("x", [-2.5, -0.2, 0.1, 0.2, 1.5])
+@pytest.mark.parametrize("f", [np.cbrt, np.exp2, np.tanh, difflab.sigmoid, difflab.softplus])
+def test_rules_that_choose_take_complex_steps(f: Any, x: float) -> None:
+    slope = difflab.derivative(f)
+    bend = difflab.derivative(slope, method="complex_step")(x)
+    assert bend == pytest.approx(difflab.derivative(slope)(x), rel=1e-13)
+
+
 def test_points_reach_every_exponent() -> None:
     for row in POINTWISE:
         if is_gradable(row) and len(row.domain) == 1:
