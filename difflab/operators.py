@@ -336,8 +336,13 @@ def vjp(f: Function, *args: Any) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]
     [3.0, 2.0]
     """
 
+    leaves, structure = flatten(args)
+    # The caller may change arrays, dicts and lists before pulling.
+    kept = [leaf.copy() if isinstance(leaf, np.ndarray) else leaf for leaf in leaves]
+    point = unflatten(structure, kept)
+
     def pull(cotangent: Any) -> tuple[Any, ...]:
-        return tuple(_once(f, _pull)(args, cotangent))
+        return tuple(_once(f, _pull)(point, cotangent))
 
     return _once(f, _value)(*args), pull
 

@@ -34,6 +34,7 @@ from difflab.ir.trace import (
 )
 from difflab.ir.tree import LEAF, Signature, Spec, Structure, flatten, leaf_count, unflatten
 from difflab.methods import Derivation, Forward, Method, Numerical, Reverse, method_of
+from difflab.methods.opaque import Called
 
 Function = Callable[..., Any]
 Argnums = int | Sequence[int]
@@ -218,14 +219,11 @@ class Operator:
         def run(*arrays: Any) -> list[Any]:
             trees: list[Structure] = []
             derivation.evaluations = -1  # the value itself is not counted
+            call = Called(self.f, signature)
 
             def flat(*points: Any) -> list[Any]:
                 derivation.evaluations += 1
-                rest = iter(points)
-                specs = signature.leaves
-                leaves = [next(rest) if isinstance(spec, Spec) else spec.value for spec in specs]
-                args, kwargs = unflatten(signature.structure, leaves)
-                values, tree = flatten(self.f(*args, **kwargs))
+                values, tree = flatten(call(points))
                 trees[:] = [tree]
                 return values
 

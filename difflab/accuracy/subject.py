@@ -21,8 +21,9 @@ import numpy as np
 from difflab.errors import ArgumentError, DomainError
 from difflab.ir.expr import Expr, Graph
 from difflab.ir.trace import parameter_names, trace_signature
-from difflab.ir.tree import LEAF, Spec, Structure, flatten, paths, read_arguments, unflatten
+from difflab.ir.tree import LEAF, Spec, Structure, flatten, paths, read_arguments
 from difflab.methods.automatic import derivative_blocks
+from difflab.methods.opaque import Called
 from difflab.prepare import Argnums, Operator
 
 Assemble = Callable[[Sequence[Any]], Any]
@@ -59,6 +60,8 @@ class Subject:
             raise ArgumentError(
                 "the argument is empty, so there is nothing to differentiate", "pass some numbers"
             )
+        self.call = Called(f, self.signature)
+        """The function as it is: arrays in, its result out."""
         every = self.signature.paths(parameter_names(f))
         leaves = zip(every, self.signature.leaves, strict=True)
         self.inputs = [name for name, spec in leaves if isinstance(spec, Spec)]
@@ -129,14 +132,11 @@ class Subject:
 
         return assemble
 
-    def arguments(self, arrays: Sequence[Any]) -> tuple[Any, ...]:
-        """The arguments of a call at another point."""
-        rest = iter(arrays)
-        leaves = [
-            next(rest) if isinstance(spec, Spec) else spec.value for spec in self.signature.leaves
-        ]
-        args, _ = unflatten(self.signature.structure, leaves)
-        return tuple(args)
+
+def name_of(f: Callable[..., Any]) -> str:
+    """What a function is called in texts."""
+    name = str(getattr(f, "__name__", "f"))
+    return "f" if name == "<lambda>" else name
 
 
 def _element(name: str, index: tuple[int, ...]) -> str:

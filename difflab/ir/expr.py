@@ -325,6 +325,8 @@ class Graph:
             values = evaluate(
                 self.outputs, dict(zip(self.inputs, map(np.asarray, arguments), strict=True))
             )
+            # An output may be an argument, a constant, or a view of one.
+            values = [x.copy() if isinstance(x, np.ndarray) else x for x in values]
         return unflatten(self.output_tree, values) if self.output_tree is not LEAF else values[0]
 
     def operation_count(self, by: str = "element") -> int:

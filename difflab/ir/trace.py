@@ -95,7 +95,7 @@ def _asked(x: Expr) -> Any:
         )
     guards = _stack.traces[-1].guards
     if x not in guards:
-        guards[x] = Guard(x, np.asarray(_value(x)))
+        guards[x] = Guard(x, np.array(_value(x)))  # it may be an argument, which may change
     return guards[x].value
 
 

@@ -286,12 +286,12 @@ class Numerical:
     ) -> list[Any]:
         """Values and blocks of any callable from arrays to a list of arrays."""
         arrays = [array[()] if np.ndim(array) == 0 else array for array in arrays]
-        values = [np.asarray(value) for value in f(*arrays)]
+        values = [np.array(value) for value in f(*arrays)]  # f may return the same arrays again
         columns = []
         for i in wrt:
             x = np.asarray(arrays[i])
             flat, directions = x.reshape(-1), np.eye(x.size, dtype=x.dtype)
-            evaluate = looped(f, arrays, i, x.shape)
+            evaluate = looped(f, arrays, i, values)
             if self.stencil == "complex":
                 found = _imaginary(evaluate, flat, directions)
             elif self.stencil == "richardson" and self.step is None:

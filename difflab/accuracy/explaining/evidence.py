@@ -64,7 +64,8 @@ class Evidence:
         wanted = [graph.inputs[i] for i in chosen if graph.inputs[i].differentiable]
         self.gradients = {x: cotangents[x] for x in wanted if x in cotangents}
         """The nodes that hold the derivatives, by input."""
-        self.floats: dict[Expr, Any] = dict(point_of(graph, arrays))
+        point = point_of(graph, arrays)
+        self.floats: dict[Expr, Any] = {x: np.array(value) for x, value in point.items()}
         self._evaluated = [*self.flows.nodes, *graph.outputs, *self._moving()]
         evaluate(self._evaluated, self.floats)
         self._errors: dict[Expr, Floats] = {}
