@@ -105,6 +105,20 @@ class DomainError(DifflabError, ValueError):
     """A value outside the domain, such as NaN."""
 
 
+class MatrixError(DifflabError, np.linalg.LinAlgError):
+    """A matrix that an operation does not take: singular, or not positive definite.
+
+    >>> import difflab
+    >>> try:
+    ...     difflab.gradient(lambda a: np.sum(np.linalg.inv(a)))(np.zeros((2, 2)))
+    ... except np.linalg.LinAlgError as error:
+    ...     print(error)
+    solve does not take this matrix: Singular matrix
+      at ...
+      remedy: choose a point where the matrix can be inverted, or add a multiple of the identity
+    """
+
+
 class BudgetError(DifflabError, RuntimeError):
     """A stated budget of seconds, operations or bits was exceeded."""
 

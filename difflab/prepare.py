@@ -32,7 +32,7 @@ from difflab.ir.trace import (
     record_guard,
     trace_signature,
 )
-from difflab.ir.tree import LEAF, Signature, Spec, Structure, flatten, leaf_count, unflatten
+from difflab.ir.tree import LEAF, Signature, Spec, Structure, leaf_count, unflatten
 from difflab.methods import Derivation, Forward, Method, Numerical, Reverse, method_of
 from difflab.methods.opaque import Called
 
@@ -122,7 +122,7 @@ class Operator:
         if engine not in ENGINES:
             raise UnknownNameError("engine", engine, ENGINES)
         self.f = f
-        self.argnums = argnums
+        self.argnums = _numbers(argnums)
         self.method = method if method is None else method_of(method)
         self.engine = engine
         self.__name__ = getattr(f, "__name__", "f")
@@ -223,7 +223,7 @@ class Operator:
 
             def flat(*points: Any) -> list[Any]:
                 derivation.evaluations += 1
-                values, tree = flatten(call(points))
+                values, tree = call.outputs(points)
                 trees[:] = [tree]
                 return values
 
@@ -319,8 +319,8 @@ class Operator:
         """The arguments to differentiate, as positions among the arrays."""
         positional = signature.structure.children[0].children
         names = signature.paths(parameter_names(self.f))
-        numbers = [self.argnums] if isinstance(self.argnums, int) else list(self.argnums)
-        found = []
+        numbers = (self.argnums,) if isinstance(self.argnums, int) else self.argnums
+        found: dict[int, Argument] = {}
         leaves_of = [leaf_count(child) for child in positional]
         for number in numbers:
             if not -len(positional) <= number < len(positional):
@@ -330,13 +330,23 @@ class Operator:
                     "pass the argument to differentiate by position",
                 )
             index = number % len(positional)
+            if index in found:
+                raise ArgumentError(
+                    f"argnums={self.argnums} names an argument twice", "name each argument once"
+                )
             start = sum(leaves_of[:index])
             leaves = range(start, start + leaves_of[index])
             for i in leaves:
                 _check_float(names[i], signature.leaves[i])
             before = sum(isinstance(spec, Spec) for spec in signature.leaves[:start])
-            found.append(Argument(positional[index], tuple(range(before, before + len(leaves)))))
-        return found
+            positions = tuple(range(before, before + len(leaves)))
+            found[index] = Argument(positional[index], positions)
+        if not any(part.positions for part in found.values()):
+            raise ArgumentError(
+                "the argument holds no numbers, so there is nothing to differentiate",
+                "pass some numbers, or choose another argument with argnums",
+            )
+        return list(found.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -345,6 +355,22 @@ class Argument:
 
     structure: Structure
     positions: tuple[int, ...]
+
+
+def _numbers(argnums: Any) -> int | tuple[int, ...]:
+    """The numbers of arguments, as plain integers."""
+    several = isinstance(argnums, (Sequence, np.ndarray)) and not isinstance(argnums, str)
+    numbers = tuple(argnums) if several else (argnums,)
+    if not numbers:
+        raise ArgumentError("argnums is empty", "name at least one argument, such as argnums=0")
+    for number in numbers:
+        if isinstance(number, bool) or not isinstance(number, (int, np.integer)):
+            raise ArgumentError(
+                f"argnums={argnums!r} does not say which arguments",
+                "give the position of an argument, such as 0, or a tuple of such positions",
+            )
+    plain = tuple(map(int, numbers))
+    return plain if several else plain[0]
 
 
 def _check_float(name: str, spec: Any) -> None:

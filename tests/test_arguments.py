@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 
 import difflab
+from difflab.errors import ArgumentError, ShapeError
 
 DIFFERENCES = ("forward_difference", "backward_difference", "central_difference", "richardson")
 
@@ -194,3 +196,103 @@ def test_a_list_that_a_function_changes() -> None:
     assert extra == [2.0]
     assert found.value == pytest.approx(3.0)
     assert "f changes its argument extra in place" in str(found)
+
+
+# -- arguments with nothing to differentiate, and argnums that name none ---------------------------
+
+OPERATORS = (
+    difflab.derivative, difflab.gradient, difflab.value_and_gradient, difflab.jacobian,
+    difflab.hessian,
+)  # fmt: skip
+JUDGES = (difflab.estimate, difflab.truth, difflab.compare, difflab.explain, difflab.check)
+
+
+def refused(call: Callable[[], object], *words: str, kind: type[Exception] = ArgumentError) -> None:
+    """It is refused, with the words and a remedy."""
+    with pytest.raises(kind) as caught:
+        call()
+    for word in (*words, "remedy: "):
+        assert word in str(caught.value)
+
+
+@pytest.mark.parametrize("method", difflab.METHODS)
+@pytest.mark.parametrize("operator", OPERATORS)
+def test_an_argument_without_numbers(operator: Any, method: str) -> None:
+    for f in (lambda x: 1.0, lambda x: float(np.array(1.0)), lambda x: x):
+        for empty in ([], {}, ((),), {"a": []}):
+            refused(lambda f=f, x=empty: operator(f, method=method)(x), "no numbers")
+    refused(lambda: operator(lambda: 1.0, method=method)(), "0 positional arguments")
+
+
+def test_an_empty_tree_beside_numbers() -> None:
+    found = difflab.gradient(lambda x, y: x * x, argnums=(0, 1))(3.0, {})
+    assert found == (6.0, {})
+
+
+@pytest.mark.parametrize("judge", JUDGES)
+def test_judges_of_an_argument_without_numbers(judge: Any) -> None:
+    for empty in ([], {}, ((),)):
+        refused(lambda x=empty: judge(lambda x: 1.0, x), "nothing to differentiate")
+        refused(lambda x=empty: judge(lambda x: 1.0, x, argnums=0), "nothing to differentiate")
+    refused(lambda: judge(lambda: 1.0), "")
+
+
+@pytest.mark.parametrize(
+    ("argnums", "words"),
+    [
+        ((), "argnums is empty"),
+        ("x", "argnums='x'"),
+        (0.5, "argnums=0.5"),
+        (True, "argnums=True"),
+        ((0, "x"), "which arguments"),
+        ((0, (1,)), "which arguments"),
+        ({0}, "which arguments"),
+        ((0, 0), "twice"),
+        ((1, -1), "twice"),
+        (2, "2 positional"),
+    ],
+)
+def test_argnums_that_name_no_arguments(argnums: Any, words: str) -> None:
+    def f(x: Any, y: Any) -> Any:
+        return x * y
+
+    for operator in OPERATORS:
+        refused(lambda o=operator: o(f, argnums=argnums)(2.0, 3.0), words)
+    for judge in JUDGES:
+        refused(lambda j=judge: j(f, 2.0, 3.0, argnums=argnums), words)
+
+
+@pytest.mark.parametrize("argnums", [[0, 1], range(2), np.arange(2), (np.int64(0), -1)])
+def test_argnums_may_be_any_sequence(argnums: Any) -> None:
+    found = difflab.gradient(lambda x, y: x * y, argnums=argnums)(2.0, 3.0)
+    assert found == (3.0, 2.0)
+    assert difflab.gradient(lambda x, y: x * y, argnums=np.int64(1))(2.0, 3.0) == 2.0
+
+
+def test_products_without_arguments() -> None:
+    assert difflab.vjp(lambda: 1.0)[1](1.0) == ()
+    refused(lambda: difflab.hvp(lambda: 1.0, (), ()), "argnums is empty")
+    refused(lambda: difflab.jvp(np.sin, 1.0, 1.0), "args is a float", "(arg,)")  # type: ignore[arg-type]
+    refused(lambda: difflab.jvp(np.sin, (1.0,), ("x",)), "tangents", kind=ShapeError)
+    refused(lambda: difflab.vjp(np.sin, 1.0)[1](None), "cotangents", kind=ShapeError)
+
+
+def test_what_is_no_method() -> None:
+    refused(lambda: difflab.gradient(np.sin, method=3), "not int", "reverse")  # type: ignore[arg-type]
+    refused(lambda: difflab.gradient(np.sin, method=np.sin), "not ufunc")
+
+
+@pytest.mark.parametrize("method", DIFFERENCES)
+def test_what_is_no_result(method: str) -> None:
+    def named(x: Any) -> Any:
+        return str(float(x))
+
+    def nothing(x: Any) -> Any:
+        return float(x) and None
+
+    refused(lambda: difflab.jacobian(named, method=method)(1.0), "returned a str")
+    refused(lambda: difflab.jacobian(nothing, method=method)(1.0), "returned a NoneType")
+    assert difflab.jacobian(lambda x: [float(x)][:0], method=method)(1.0) == []
+    for f, words in ((named, "str"), (nothing, "NoneType"), (lambda x: [], "no numbers")):
+        refused(lambda f=f: difflab.estimate(f, 1.0), words)
+        refused(lambda f=f: difflab.check(f, 1.0, gradient=np.cos), words)

@@ -149,8 +149,7 @@ class _Lines:
     def call(self, arrays: Sequence[Array]) -> Array:
         """All outputs at a point, in one vector; notes their tree, shapes and coarsest dtype."""
         self.evaluations += 1
-        leaves, self.tree = flatten(self.subject.call(arrays))
-        outputs = [np.asarray(leaf) for leaf in leaves]
+        outputs, self.tree = self.subject.outputs(arrays)
         self.shapes = [output.shape for output in outputs]
         if any(output.dtype == np.float32 for output in outputs):
             self.dtype = np.dtype(np.float32)

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from difflab.errors import ArgumentError, DomainError
-from difflab.ir.expr import Expr, Graph
+from difflab.ir.expr import Array, Expr, Graph
 from difflab.ir.trace import parameter_names, trace_signature
 from difflab.ir.tree import LEAF, Spec, Structure, flatten, paths, read_arguments
 from difflab.methods.automatic import derivative_blocks
@@ -55,6 +55,7 @@ class Subject:
                 )
         self.operator = Operator(f, self.argnums, None, "numpy")
         self.chosen = self.operator.chosen(self.signature)
+        self.argnums = self.operator.argnums
         self.wrt = [i for part in self.chosen for i in part.positions]
         if not any(np.size(self.arrays[i]) for i in self.wrt):
             raise ArgumentError(
@@ -69,9 +70,17 @@ class Subject:
 
     def traced(self, arrays: Sequence[Any] | None = None) -> Graph:
         """The graph of the function, at the point or at another one."""
-        return trace_signature(
+        graph = trace_signature(
             self.f, self.signature, self.arrays if arrays is None else list(arrays)
         )
+        _some(graph.outputs)
+        return graph
+
+    def outputs(self, arrays: Sequence[Any]) -> tuple[list[Array], Structure]:
+        """What the function returns when it is called: arrays, and their tree."""
+        found, tree = self.call.outputs(arrays)
+        _some(found)
+        return found, tree
 
     def blocks(self, graph: Graph) -> list[Expr]:
         """The derivative's blocks: for each output, for each chosen array (for each, once more)."""
@@ -131,6 +140,14 @@ class Subject:
             return outer([inner(list(blocks[k : k + width])) for k in starts])
 
         return assemble
+
+
+def _some(outputs: Sequence[Any]) -> None:
+    if not outputs:
+        raise ArgumentError(
+            "the function returned no numbers, so there is nothing to differentiate",
+            "return the value that is to be differentiated",
+        )
 
 
 def name_of(f: Callable[..., Any]) -> str:

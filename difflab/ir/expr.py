@@ -22,7 +22,7 @@ import threading
 import weakref
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from difflab.errors import InvariantError, Line, ShapeError, TraceError, users_line
+from difflab.errors import InvariantError, Line, MatrixError, ShapeError, TraceError, users_line
 from difflab.ir.protocols import TracedArray
 from difflab.ir.row import CONSTANT, INPUT, Primitive
 from difflab.ir.tree import LEAF, Signature, Structure, unflatten
@@ -234,6 +234,22 @@ def reachable(outputs: Iterable[Expr], stop: Mapping[Expr, Any] | None = None) -
     return sorted(seen, key=lambda node: node.age)
 
 
+_MATRICES = {
+    "cholesky": "choose a point where the matrix is positive definite",
+    "": "choose a point where the matrix can be inverted",
+}
+
+
+def computed(node: Expr, rule: Callable[..., Any], operands: Sequence[Any]) -> Any:
+    """A rule of a node's row applied to its operands' values."""
+    try:
+        return rule(*operands, **dict(node.params))
+    except np.linalg.LinAlgError as error:
+        name = node.primitive.name
+        remedy = f"{_MATRICES.get(name, _MATRICES[''])}, or add a multiple of the identity"
+        raise MatrixError(f"{name} does not take this matrix: {error}", remedy, node.line) from None
+
+
 def evaluate(outputs: Iterable[Expr], known: MutableMapping[Expr, Any]) -> list[Any]:
     """The values of nodes by running each primitive once; `known` holds the inputs' and gathers
     the rest.
@@ -243,7 +259,7 @@ def evaluate(outputs: Iterable[Expr], known: MutableMapping[Expr, Any]) -> list[
         for node in reachable([out for out in outputs if out not in known], known):
             if node not in known:
                 operands = [known[operand] for operand in node.operands]
-                known[node] = node.primitive.evaluate(*operands, **dict(node.params))
+                known[node] = computed(node, node.primitive.evaluate, operands)
     return [known[out] for out in outputs]
 
 

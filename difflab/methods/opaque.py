@@ -5,7 +5,7 @@ for one after the other. The invariants: results have the shapes of the stencil 
 `Numerical` treats both kinds of functions alike; and nothing that a function does to its arguments
 reaches the caller, or another call.
 
->>> evaluate = looped(lambda x: [np.sin(x)], [np.float64(0.0)], 0, [np.array(0.0)])
+>>> evaluate = looped(lambda x: [np.array(np.sin(x))], [np.float64(0.0)], 0, [np.array(0.0)])
 >>> (slopes,) = extrapolated_along_axes(evaluate, np.array([0.0]), [np.array(0.0)])
 >>> print(abs(slopes[0] - 1.0) < 1e-14)
 True
@@ -18,9 +18,10 @@ from typing import Any
 
 import numpy as np
 
+from difflab.errors import ArgumentError
 from difflab.ir.expr import Array
 from difflab.ir.trace import parameter_names
-from difflab.ir.tree import Signature, Spec, flatten, unflatten
+from difflab.ir.tree import Signature, Spec, Structure, flatten, unflatten
 from difflab.methods.extrapolation import along, in_the_reals
 
 Evaluate = Callable[[Any], list[Any]]
@@ -61,6 +62,21 @@ class Called:
                 self.changed[number] = names[number] if named else f"number {number + 1}"
         return result
 
+    def outputs(self, arrays: Sequence[Any]) -> tuple[list[Array], Structure]:
+        """Copies of the result's arrays (a function may return the same ones each time), and
+        their tree.
+        """
+        leaves, tree = flatten(self(arrays))
+        found = [np.array(leaf) for leaf in leaves]
+        for leaf, array in zip(leaves, found, strict=True):
+            if array.dtype.kind not in "fiubc":
+                raise ArgumentError(
+                    f"the function returned a {type(leaf).__name__}, which is not a number or an"
+                    " array",
+                    "return the value that is to be differentiated",
+                )
+        return found, tree
+
     def notes(self, name: str) -> tuple[str, ...]:
         """A sentence on what the function of that name does to its arguments, where it does."""
         if not self.changed:
@@ -93,7 +109,7 @@ def _alike(before: Any, after: Any) -> bool:
 
 
 def looped(
-    f: Callable[..., list[Any]], arrays: Sequence[Any], position: int, values: Sequence[Array]
+    f: Callable[..., list[Array]], arrays: Sequence[Any], position: int, values: Sequence[Array]
 ) -> Evaluate:
     """The outputs of a callable for several values of one argument, one after the other.
 
@@ -108,8 +124,7 @@ def looped(
             arguments = list(arrays)
             arguments[position] = point.reshape(shape)[()]
             try:
-                # Copied, because a function may return the same array each time.
-                found = [np.array(value) for value in f(*arguments)]
+                found = f(*arguments)
             except OUTSIDE:
                 found = [np.full(value.shape, np.nan) for value in values]
             if not np.iscomplexobj(point):
@@ -127,6 +142,8 @@ def extrapolated_along_axes(evaluate: Evaluate, x: Array, values: Sequence[Array
     """The derivative by every component of a flat x, stacked: one array (components, *output) an
     output; NaN where no step tells it.
     """
+    if not values:
+        return []
     floats = [value.dtype for value in values if value.dtype.kind == "f"]
     dtype = min([x.dtype, *floats], key=lambda kind: kind.itemsize)
     rows = []
