@@ -17,6 +17,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType
+from typing import Any
 
 import numpy as np
 
@@ -79,6 +80,18 @@ class DifflabError(Exception):
         if remedy:
             text += f"\n  remedy: {remedy}"
         super().__init__(text)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled as it stands, whatever its constructor takes, so that it survives the way back
+        from another process.
+        """
+        return _bare, (type(self), self.args), self.__dict__
+
+
+def _bare(kind: type[DifflabError], args: tuple[Any, ...]) -> DifflabError:
+    error = kind.__new__(kind)
+    error.args = args
+    return error
 
 
 class TraceError(DifflabError, TypeError):

@@ -132,6 +132,10 @@ class Operator:
     def __repr__(self) -> str:
         return f"<{type(self).__name__.lower()} of {getattr(self.f, '__name__', self.f)}>"
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Programs are not pickled or copied: they are made anew where they are needed."""
+        return {**self.__dict__, "programs": {}}
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         signature, arrays = read_arguments(args, kwargs)
         for array in arrays:

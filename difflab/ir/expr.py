@@ -377,6 +377,17 @@ class Graph:
                 raise InvariantError(f"{node!r} says {node.shape} {node.dtype}, its row {expected}")
         return self
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled as a table of nodes, operands first; copies have fresh inputs."""
+        place = {node: i for i, node in enumerate(self.nodes)}
+        rows = []
+        for node in self.nodes:
+            made_of = node.value if node.primitive is CONSTANT else dict(node.params)
+            rows.append((node.primitive, [place[x] for x in node.operands], made_of, node.line))
+        guards = [(place[guard.expr], guard.value) for guard in self.guards]
+        ends = [place[x] for x in self.inputs], [place[x] for x in self.outputs]
+        return _graph_of, (rows, *ends, guards, self.signature, self.output_tree)
+
     # Readings are above the IR; a graph knows them by name only, for the convenience of those who
     # hold one.
 
@@ -394,6 +405,35 @@ class Graph:
 
     def _repr_latex_(self) -> str:
         return f"$$\\displaystyle {self.latex()}$$"
+
+
+def _graph_of(
+    rows: Sequence[tuple[Primitive, Sequence[int], Any, Line | None]],
+    inputs: Sequence[int],
+    outputs: Sequence[int],
+    guards: Sequence[tuple[int, Array]],
+    signature: Signature | None,
+    output_tree: Structure,
+) -> Graph:
+    """The graph of a table of nodes."""
+    nodes: list[Expr] = []
+    for primitive, operands, made_of, line in rows:
+        with attributed_to(line):
+            if primitive is CONSTANT:
+                nodes.append(constant(made_of))
+            elif primitive is INPUT:
+                made_of.pop("serial")
+                nodes.append(placeholder(**made_of))
+            else:
+                known = tuple([nodes[i] for i in operands])
+                nodes.append(Expr(primitive, known, tuple(made_of.items())))
+    return Graph(
+        tuple([nodes[i] for i in inputs]),
+        tuple([nodes[i] for i in outputs]),
+        tuple([Guard(nodes[i], value) for i, value in guards]),
+        signature,
+        output_tree,
+    )
 
 
 def _reading(name: str) -> Any:

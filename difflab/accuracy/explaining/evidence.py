@@ -59,9 +59,9 @@ class Evidence:
     ) -> None:
         self.graph = graph
         self.flows: Passes = passes(graph, wrt)
-        chosen = range(len(graph.inputs)) if inputs is None else inputs
+        self.chosen = range(len(graph.inputs)) if inputs is None else inputs
         cotangents = self.flows.cotangents
-        wanted = [graph.inputs[i] for i in chosen if graph.inputs[i].differentiable]
+        wanted = [graph.inputs[i] for i in self.chosen if graph.inputs[i].differentiable]
         self.gradients = {x: cotangents[x] for x in wanted if x in cotangents}
         """The nodes that hold the derivatives, by input."""
         point = point_of(graph, arrays)
