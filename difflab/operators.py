@@ -27,7 +27,7 @@ from difflab.interpretations.tangents import pushforward, zeros
 from difflab.ir.build import lift, reshaped
 from difflab.ir.expr import Expr, Graph, substitute
 from difflab.ir.simplify import simplify
-from difflab.ir.trace import read_arguments, record_guard, trace_signature
+from difflab.ir.trace import need_function, read_arguments, record_guard, trace_signature
 from difflab.ir.tree import Signature, Spec, Structure, flatten, leaf_count, unflatten
 from difflab.methods import Derivation, Method, Reverse, method_of
 from difflab.prepare import Argnums, Argument, Finish, Function, Operator
@@ -234,6 +234,8 @@ def _once(f: Function, kind: Callable[..., Any]) -> Compiled:
     """The compiled form of `kind` applied to f, made once for each f that can be weakly
     referenced.
     """
+
+    need_function(f)
 
     def applied(*args: Any) -> Any:
         return kind(f, *args)

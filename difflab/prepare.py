@@ -27,6 +27,7 @@ from difflab.ir.protocols import TracedArray
 from difflab.ir.simplify import simplify
 from difflab.ir.trace import (
     in_progress,
+    need_function,
     parameter_names,
     read_arguments,
     record_guard,
@@ -114,11 +115,7 @@ class Operator:
     def __init__(
         self, f: Function, argnums: Argnums, method: str | Method | None, engine: str
     ) -> None:
-        if not callable(f):
-            raise ArgumentError(
-                f"a function is needed, not {type(f).__name__}",
-                "pass the function itself, not f(x)",
-            )
+        need_function(f)
         if engine not in ENGINES:
             raise UnknownNameError("engine", engine, ENGINES)
         self.f = f

@@ -282,6 +282,20 @@ def test_what_is_no_method() -> None:
     refused(lambda: difflab.gradient(np.sin, method=np.sin), "not ufunc")
 
 
+def test_what_is_no_function() -> None:
+    f: Any = 3.0
+    for call in (difflab.trace, *JUDGES, difflab.vjp):
+        refused(lambda call=call: call(f, 1.0), "a function is needed, not float")
+    refused(lambda: difflab.jvp(f, (1.0,), (1.0,)), "a function is needed")
+    for operator in OPERATORS:
+        refused(lambda operator=operator: operator(f), "a function is needed")
+
+
+@pytest.mark.parametrize("judge", JUDGES)
+def test_judges_of_no_outputs(judge: Any) -> None:
+    refused(lambda: judge(lambda x: [], 1.0), "no numbers")
+
+
 @pytest.mark.parametrize("method", DIFFERENCES)
 def test_what_is_no_result(method: str) -> None:
     def named(x: Any) -> Any:

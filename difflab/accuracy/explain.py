@@ -25,7 +25,7 @@ from difflab.accuracy.explaining.blame import Place, What, Where, guilty_place, 
 from difflab.accuracy.explaining.evidence import Evidence
 from difflab.accuracy.explaining.reasons import advice, headline, reason
 from difflab.accuracy.explaining.remedy import MOST_LOST, Remedy, find_remedy
-from difflab.accuracy.subject import name_of
+from difflab.accuracy.subject import name_of, need_outputs
 from difflab.errors import ArgumentError, BudgetError, DomainError, Line, UnsupportedError
 from difflab.interpretations.formulas import names_of, operation
 from difflab.interpretations.pictures import computation_graph, save_computation_graph
@@ -316,6 +316,7 @@ def explain(f: Callable[..., Any], *args: Any, argnums: Argnums | None = None) -
                 f"explain needs finite arguments, but got {bad}", "choose a point of finite numbers"
             )
     graph = trace_signature(f, signature, arrays)
+    need_outputs(graph.outputs)
     if argnums is None:
         positions = [i for i, x in enumerate(graph.inputs) if x.differentiable]
     else:

@@ -73,13 +73,13 @@ class Subject:
         graph = trace_signature(
             self.f, self.signature, self.arrays if arrays is None else list(arrays)
         )
-        _some(graph.outputs)
+        need_outputs(graph.outputs)
         return graph
 
     def outputs(self, arrays: Sequence[Any]) -> tuple[list[Array], Structure]:
         """What the function returns when it is called: arrays, and their tree."""
         found, tree = self.call.outputs(arrays)
-        _some(found)
+        need_outputs(found)
         return found, tree
 
     def blocks(self, graph: Graph) -> list[Expr]:
@@ -142,7 +142,8 @@ class Subject:
         return assemble
 
 
-def _some(outputs: Sequence[Any]) -> None:
+def need_outputs(outputs: Sequence[Any]) -> None:
+    """Raise where a function returned no arrays at all."""
     if not outputs:
         raise ArgumentError(
             "the function returned no numbers, so there is nothing to differentiate",

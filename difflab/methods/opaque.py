@@ -58,8 +58,7 @@ class Called:
         for number, (before, after) in enumerate(zip(given, args, strict=True)):
             if number not in self.changed and not _alike(before, after):
                 names = parameter_names(self.f)
-                named = number < len(names)
-                self.changed[number] = names[number] if named else f"number {number + 1}"
+                self.changed[number] = names[number] if number < len(names) else str(number)
         return result
 
     def outputs(self, arrays: Sequence[Any]) -> tuple[list[Array], Structure]:
