@@ -360,7 +360,8 @@ class Argument:
 
 def _numbers(argnums: Any) -> int | tuple[int, ...]:
     """The numbers of arguments, as plain integers."""
-    several = isinstance(argnums, (Sequence, np.ndarray)) and not isinstance(argnums, str)
+    several = isinstance(argnums, Sequence) and not isinstance(argnums, str)
+    several = several or (isinstance(argnums, np.ndarray) and argnums.ndim > 0)
     numbers = tuple(argnums) if several else (argnums,)
     if not numbers:
         raise ArgumentError("argnums is empty", "name at least one argument, such as argnums=0")

@@ -188,8 +188,8 @@ def test_estimate_says_so() -> None:
 def test_a_list_that_a_function_changes() -> None:
     def f(x: Any, extra: Any) -> float:
         extra.append(1.0)
-        extra[0] = 3.0
-        return float(x) * extra[0]
+        extra[0] = np.array([3.0, 4.0])
+        return float(x) * float(extra[0][0])
 
     extra = [2.0]
     found = difflab.estimate(f, 1.0, extra)
@@ -247,6 +247,7 @@ def test_judges_of_an_argument_without_numbers(judge: Any) -> None:
         ((0, "x"), "which arguments"),
         ((0, (1,)), "which arguments"),
         ({0}, "which arguments"),
+        (np.array(0.0), "which arguments"),
         ((0, 0), "twice"),
         ((1, -1), "twice"),
         (2, "2 positional"),

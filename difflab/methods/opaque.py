@@ -99,12 +99,17 @@ class Called:
 
 
 def _alike(before: Any, after: Any) -> bool:
-    """Whether two trees hold the same arrays; other leaves cannot be changed, only replaced."""
+    """Whether two trees hold the same leaves."""
     (old, structure), (new, other) = flatten(before), flatten(after)
-    return structure == other and all(
-        np.array_equal(x, y, equal_nan=True) if isinstance(x, np.ndarray) else x is y or x == y
-        for x, y in zip(old, new, strict=True)
-    )
+    return structure == other and all(map(_same, old, new))
+
+
+def _same(before: Any, after: Any) -> bool:
+    if before is after:
+        return True
+    x, y = np.asarray(before), np.asarray(after)
+    alike = x.dtype.kind == y.dtype.kind
+    return alike and np.array_equal(x, y, equal_nan=x.dtype.kind in "fc")
 
 
 def looped(
