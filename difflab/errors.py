@@ -17,6 +17,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType
+from typing import Any
 
 import numpy as np
 
@@ -80,6 +81,18 @@ class DifflabError(Exception):
             text += f"\n  remedy: {remedy}"
         super().__init__(text)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled as it stands, whatever its constructor takes, so that it survives the way back
+        from another process.
+        """
+        return _bare, (type(self), self.args), self.__dict__
+
+
+def _bare(kind: type[DifflabError], args: tuple[Any, ...]) -> DifflabError:
+    error = kind.__new__(kind)
+    error.args = args
+    return error
+
 
 class TraceError(DifflabError, TypeError):
     """The function does something that cannot be traced."""
@@ -103,6 +116,20 @@ class OutOfBoundsError(DifflabError, IndexError):
 
 class DomainError(DifflabError, ValueError):
     """A value outside the domain, such as NaN."""
+
+
+class MatrixError(DifflabError, np.linalg.LinAlgError):
+    """A matrix that an operation does not take: singular, or not positive definite.
+
+    >>> import difflab
+    >>> try:
+    ...     difflab.gradient(lambda a: np.sum(np.linalg.inv(a)))(np.zeros((2, 2)))
+    ... except np.linalg.LinAlgError as error:
+    ...     print(error)
+    solve does not take this matrix: Singular matrix
+      at ...
+      remedy: choose a point where the matrix can be inverted, or add a multiple of the identity
+    """
 
 
 class BudgetError(DifflabError, RuntimeError):

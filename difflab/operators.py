@@ -20,14 +20,14 @@ from typing import Any
 
 import numpy as np
 
-from difflab.errors import ShapeError, UnsupportedError
+from difflab.errors import ArgumentError, ShapeError, UnsupportedError
 from difflab.interpretations.batches import batch
 from difflab.interpretations.cotangents import pullback
 from difflab.interpretations.tangents import pushforward, zeros
 from difflab.ir.build import lift, reshaped
 from difflab.ir.expr import Expr, Graph, substitute
 from difflab.ir.simplify import simplify
-from difflab.ir.trace import read_arguments, record_guard, trace_signature
+from difflab.ir.trace import need_function, read_arguments, record_guard, trace_signature
 from difflab.ir.tree import Signature, Spec, Structure, flatten, leaf_count, unflatten
 from difflab.methods import Derivation, Method, Reverse, method_of
 from difflab.prepare import Argnums, Argument, Finish, Function, Operator
@@ -113,7 +113,7 @@ class Compiled(Operator):
     """The function itself, traced and compiled."""
 
     def __init__(self, f: Function, engine: str = "numpy") -> None:
-        super().__init__(f, (), None, engine)
+        super().__init__(f, 0, None, engine)
 
     def _derived(self, signature: Signature, graph: Graph) -> tuple[Derivation, Finish]:
         tree = graph.output_tree
@@ -235,6 +235,8 @@ def _once(f: Function, kind: Callable[..., Any]) -> Compiled:
     referenced.
     """
 
+    need_function(f)
+
     def applied(*args: Any) -> Any:
         return kind(f, *args)
 
@@ -269,7 +271,8 @@ def _aligned(kind: str, given: Any, like: Any, expected: Sequence[Expr]) -> list
         for leaf in leaves
         if isinstance(leaf, (Expr, np.ndarray, np.generic, float, int))
     ]
-    if structure != wanted and leaf_count(structure) != leaf_count(wanted):
+    matching = structure == wanted or leaf_count(structure) == leaf_count(wanted)
+    if not matching or len(nodes) != len(expected):
         raise ShapeError(
             f"the {kind}s form another tree than what they belong to", "give one for each array"
         )
@@ -308,6 +311,14 @@ def _pull(f: Function, args: tuple[Any, ...], cotangent: Any) -> Any:
     return unflatten(signature.structure.children[0], leaves)
 
 
+def _tuple(name: str, given: Any) -> tuple[Any, ...]:
+    if not isinstance(given, (tuple, list)):
+        raise ArgumentError(
+            f"{name} is a {type(given).__name__}, not a tuple", f"write ({name.rstrip('s')},)"
+        )
+    return tuple(given)
+
+
 def jvp(f: Function, args: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Any, Any]:
     """A value and its tangent: the Jacobian times a vector, by forward mode.
 
@@ -316,13 +327,20 @@ def jvp(f: Function, args: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[
     args, tangents
         Tuples of the arguments and of their tangents, of equal shapes.
 
+    Raises
+    ------
+    ArgumentError
+        If they are not tuples.
+    ShapeError
+        If the tangents do not fit the arguments.
+
     Examples
     --------
     >>> value, tangent = jvp(np.sin, (0.0,), (2.0,))
     >>> print(value, tangent)
     0.0 2.0
     """
-    return tuple(_once(f, _push)(tuple(args), tuple(tangents)))
+    return tuple(_once(f, _push)(_tuple("args", args), _tuple("tangents", tangents)))
 
 
 def vjp(f: Function, *args: Any) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
@@ -336,8 +354,13 @@ def vjp(f: Function, *args: Any) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]
     [3.0, 2.0]
     """
 
+    leaves, structure = flatten(args)
+    # The caller may change arrays, dicts and lists before pulling.
+    kept = [leaf.copy() if isinstance(leaf, np.ndarray) else leaf for leaf in leaves]
+    point = unflatten(structure, kept)
+
     def pull(cotangent: Any) -> tuple[Any, ...]:
-        return tuple(_once(f, _pull)(args, cotangent))
+        return tuple(_once(f, _pull)(point, cotangent))
 
     return _once(f, _value)(*args), pull
 
@@ -356,7 +379,7 @@ def hvp(f: Function, args: tuple[Any, ...], tangents: tuple[Any, ...]) -> Any:
     >>> hvp(lambda x: np.sum(x**3), (np.array([1.0, 2.0]),), (np.array([1.0, 1.0]),))
     array([ 6., 12.])
     """
-    return _once(f, _hessian_push)(tuple(args), tuple(tangents))
+    return _once(f, _hessian_push)(_tuple("args", args), _tuple("tangents", tangents))
 
 
 def _hessian_push(f: Function, args: tuple[Any, ...], tangents: tuple[Any, ...]) -> Any:

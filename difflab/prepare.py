@@ -27,13 +27,15 @@ from difflab.ir.protocols import TracedArray
 from difflab.ir.simplify import simplify
 from difflab.ir.trace import (
     in_progress,
+    need_function,
     parameter_names,
     read_arguments,
     record_guard,
     trace_signature,
 )
-from difflab.ir.tree import LEAF, Signature, Spec, Structure, flatten, leaf_count, unflatten
+from difflab.ir.tree import LEAF, Signature, Spec, Structure, leaf_count, unflatten
 from difflab.methods import Derivation, Forward, Method, Numerical, Reverse, method_of
+from difflab.methods.opaque import Called
 
 Function = Callable[..., Any]
 Argnums = int | Sequence[int]
@@ -113,15 +115,11 @@ class Operator:
     def __init__(
         self, f: Function, argnums: Argnums, method: str | Method | None, engine: str
     ) -> None:
-        if not callable(f):
-            raise ArgumentError(
-                f"a function is needed, not {type(f).__name__}",
-                "pass the function itself, not f(x)",
-            )
+        need_function(f)
         if engine not in ENGINES:
             raise UnknownNameError("engine", engine, ENGINES)
         self.f = f
-        self.argnums = argnums
+        self.argnums = _numbers(argnums)
         self.method = method if method is None else method_of(method)
         self.engine = engine
         self.__name__ = getattr(f, "__name__", "f")
@@ -130,6 +128,10 @@ class Operator:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__.lower()} of {getattr(self.f, '__name__', self.f)}>"
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Programs are not pickled or copied: they are made anew where they are needed."""
+        return {**self.__dict__, "programs": {}}
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         signature, arrays = read_arguments(args, kwargs)
@@ -218,14 +220,11 @@ class Operator:
         def run(*arrays: Any) -> list[Any]:
             trees: list[Structure] = []
             derivation.evaluations = -1  # the value itself is not counted
+            call = Called(self.f, signature)
 
             def flat(*points: Any) -> list[Any]:
                 derivation.evaluations += 1
-                rest = iter(points)
-                specs = signature.leaves
-                leaves = [next(rest) if isinstance(spec, Spec) else spec.value for spec in specs]
-                args, kwargs = unflatten(signature.structure, leaves)
-                values, tree = flatten(self.f(*args, **kwargs))
+                values, tree = call.outputs(points)
                 trees[:] = [tree]
                 return values
 
@@ -321,8 +320,8 @@ class Operator:
         """The arguments to differentiate, as positions among the arrays."""
         positional = signature.structure.children[0].children
         names = signature.paths(parameter_names(self.f))
-        numbers = [self.argnums] if isinstance(self.argnums, int) else list(self.argnums)
-        found = []
+        numbers = (self.argnums,) if isinstance(self.argnums, int) else self.argnums
+        found: dict[int, Argument] = {}
         leaves_of = [leaf_count(child) for child in positional]
         for number in numbers:
             if not -len(positional) <= number < len(positional):
@@ -332,13 +331,23 @@ class Operator:
                     "pass the argument to differentiate by position",
                 )
             index = number % len(positional)
+            if index in found:
+                raise ArgumentError(
+                    f"argnums={self.argnums} names an argument twice", "name each argument once"
+                )
             start = sum(leaves_of[:index])
             leaves = range(start, start + leaves_of[index])
             for i in leaves:
                 _check_float(names[i], signature.leaves[i])
             before = sum(isinstance(spec, Spec) for spec in signature.leaves[:start])
-            found.append(Argument(positional[index], tuple(range(before, before + len(leaves)))))
-        return found
+            positions = tuple(range(before, before + len(leaves)))
+            found[index] = Argument(positional[index], positions)
+        if not any(part.positions for part in found.values()):
+            raise ArgumentError(
+                "the argument holds no numbers, so there is nothing to differentiate",
+                "pass some numbers, or choose another argument with argnums",
+            )
+        return list(found.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -347,6 +356,23 @@ class Argument:
 
     structure: Structure
     positions: tuple[int, ...]
+
+
+def _numbers(argnums: Any) -> int | tuple[int, ...]:
+    """The numbers of arguments, as plain integers."""
+    several = isinstance(argnums, Sequence) and not isinstance(argnums, str)
+    several = several or (isinstance(argnums, np.ndarray) and argnums.ndim > 0)
+    numbers = tuple(argnums) if several else (argnums,)
+    if not numbers:
+        raise ArgumentError("argnums is empty", "name at least one argument, such as argnums=0")
+    for number in numbers:
+        if isinstance(number, bool) or not isinstance(number, (int, np.integer)):
+            raise ArgumentError(
+                f"argnums={argnums!r} does not say which arguments",
+                "give the position of an argument, such as 0, or a tuple of such positions",
+            )
+    plain = tuple(map(int, numbers))
+    return plain if several else plain[0]
 
 
 def _check_float(name: str, spec: Any) -> None:

@@ -30,6 +30,7 @@ from difflab.errors import (
     ArgumentError,
     BudgetError,
     DifflabError,
+    MatrixError,
     ShapeError,
     UnknownNameError,
 )
@@ -502,6 +503,44 @@ def test_complex_step_refuses_what_it_cannot_see() -> None:
         gradient(lambda x: np.sum(np.arctan2(x, 2.0)), method="complex_step")(X)
     with pytest.raises(difflab.errors.UnsupportedError, match="cannot be nested"):
         derivative(derivative(np.sin, method="complex_step"), method="reverse")(1.0)
+
+
+@pytest.mark.parametrize("method", [*METHODS])
+def test_matrices_that_are_not_taken(method: str) -> None:
+    singular, indefinite = np.ones((2, 2)), np.array([[1.0, 2.0], [2.0, 1.0]])
+    if method not in ("symbolic", "central_difference"):  # formulas and points beside it do
+        for f in (
+            lambda a: np.sum(np.linalg.inv(a)),
+            lambda a: np.sum(np.linalg.solve(a, np.ones(2))),
+        ):
+            error = refuse(lambda f=f: gradient(f, method=method)(singular), MatrixError, "solve")
+            assert isinstance(error, np.linalg.LinAlgError)
+            assert error.line is not None and "np.linalg" in error.line.text
+    if method not in ("symbolic", "complex_step"):
+        f = lambda a: np.sum(np.linalg.cholesky(a))
+        refuse(lambda: gradient(f, method=method)(indefinite), MatrixError, "positive definite")
+
+
+def test_a_matrix_that_the_derivative_alone_does_not_take() -> None:
+    singular = np.ones((2, 2))
+    refuse(lambda: gradient(np.linalg.det)(singular), MatrixError, "solve", "inverted")
+    refuse(lambda: trace(np.linalg.inv, np.eye(2))(singular), MatrixError, "solve")
+
+
+def test_a_guard_that_meets_a_singular_matrix() -> None:
+    def f(a: Any) -> Any:
+        return np.sum(a) if np.linalg.inv(a)[0, 0] > 0 else np.sum(a**2)  # here
+
+    g = gradient(f)
+    near(g(np.eye(2)), np.ones((2, 2)))
+    error = refuse(lambda: g(np.ones((2, 2))), MatrixError, "solve")
+    assert error.line is not None and error.line.text.endswith("# here")
+
+
+def test_a_singular_constant_is_the_users_own() -> None:
+    with pytest.raises(np.linalg.LinAlgError) as caught:
+        gradient(lambda x: x * np.linalg.inv(np.zeros((2, 2)))[0, 0])(1.0)
+    assert not isinstance(caught.value, DifflabError)
 
 
 def test_power_at_zero_and_below() -> None:

@@ -34,7 +34,7 @@ from difflab.accuracy.checking.judge import (
     judged_by_balls,
 )
 from difflab.accuracy.kinks import Kink, Nearest, nearest
-from difflab.accuracy.subject import Subject
+from difflab.accuracy.subject import Subject, name_of
 from difflab.errors import ArgumentError, DifflabError
 from difflab.ir.expr import Expr, Graph
 from difflab.ir.tree import Structure
@@ -76,6 +76,8 @@ class Check:
     """Where the function has no value at the point: the operation and the line."""
     reasons: dict[str, str] = field(default_factory=dict)
     modes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What the function and the gradient did to their arguments."""
 
     @property
     def ok(self) -> bool:
@@ -174,7 +176,7 @@ def check(
     if gradient is None:
         if graph is None:
             raise ArgumentError(
-                f"{_name(f)} cannot be traced, so difflab has no gradient of its own to check:"
+                f"{name_of(f)} cannot be traced, so difflab has no gradient of its own to check:"
                 f" {reason}",
                 "pass gradient=, a function that returns the derivative",
             )
@@ -233,7 +235,7 @@ def _judged(subject: Subject, function: _Function, candidate: Candidate) -> Chec
         shapes = subject.shapes(function.shapes)
         why = diagnosis(Evidence(components, shapes, subject, candidate, graph))
     return Check(
-        name=_name(subject.f),
+        name=name_of(subject.f),
         kind=_kind(subject, function.shapes),
         verdict=verdict,
         components=tuple(components),
@@ -242,6 +244,7 @@ def _judged(subject: Subject, function: _Function, candidate: Candidate) -> Chec
         nearest=near,
         undefined=undefined,
         reasons=reasons,
+        notes=(*subject.call.notes(name_of(subject.f)), *candidate.notes),
     )
 
 
@@ -283,7 +286,9 @@ def _affordable_modes(subject: Subject, graph: Graph) -> tuple[str, ...]:
 def _misfitting(subject: Subject, function: _Function, misfit: Misfit) -> Check:
     """A gradient of another shape is wrong, whatever its numbers are."""
     why = f"{misfit}{': it is transposed' if misfit.transposed else ''}"
-    return Check(_name(subject.f), _kind(subject, function.shapes), "wrong", (), why)
+    name = name_of(subject.f)
+    notes = subject.call.notes(name)
+    return Check(name, _kind(subject, function.shapes), "wrong", (), why, notes=notes)
 
 
 def _first_argument(subject: Subject) -> int | None:
@@ -311,11 +316,6 @@ def _place(node: Expr | None) -> str:
 def _worst(components: Sequence[Component]) -> Verdict:
     ranks = [VERDICTS.index(c.verdict) for c in components]
     return VERDICTS[max(ranks, default=0)]
-
-
-def _name(f: Callable[..., Any]) -> str:
-    name = getattr(f, "__name__", "f")
-    return "f" if name == "<lambda>" else name
 
 
 def _kind(subject: Subject, shapes: Sequence[tuple[int, ...]]) -> str:

@@ -23,14 +23,13 @@ from typing import Any
 import numpy as np
 
 from difflab.accuracy.kinks import Kink
-from difflab.accuracy.subject import Subject
+from difflab.accuracy.subject import Subject, name_of
 from difflab.errors import DomainError
 from difflab.ir.expr import Array
 from difflab.ir.tree import Structure, flatten
 from difflab.methods.extrapolation import LineEstimate, along
+from difflab.methods.opaque import OUTSIDE
 from difflab.prepare import Argnums
-
-OUTSIDE = (ArithmeticError, ValueError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +47,8 @@ class Estimate:
     evaluations: int
     """Calls of the function."""
     names: tuple[str, ...] = field(repr=False)
+    notes: tuple[str, ...] = ()
+    """What the function did to its arguments."""
 
     def __str__(self) -> str:
         values, errors = (
@@ -61,6 +62,7 @@ class Estimate:
         ]
         rows += [str(kink) for kink in self.kinks]
         rows += [f"{name}: only one side lies in the domain" for name in self.one_sided]
+        rows += [f"note: {note}" for note in self.notes]
         return "\n".join([*rows, f"{self.evaluations} evaluations"])
 
 
@@ -147,9 +149,7 @@ class _Lines:
     def call(self, arrays: Sequence[Array]) -> Array:
         """All outputs at a point, in one vector; notes their tree, shapes and coarsest dtype."""
         self.evaluations += 1
-        value = self.subject.f(*self.subject.arguments([array[()] for array in arrays]))
-        leaves, self.tree = flatten(value)
-        outputs = [np.asarray(leaf) for leaf in leaves]
+        outputs, self.tree = self.subject.outputs(arrays)
         self.shapes = [output.shape for output in outputs]
         if any(output.dtype == np.float32 for output in outputs):
             self.dtype = np.dtype(np.float32)
@@ -221,7 +221,13 @@ class _Lines:
                 kinks.append(Kink(name, left, right, None, jump))
         names = subject.names(self.tree, self.shapes)
         return Estimate(
-            value, error, tuple(kinks), tuple(one_sided), self.evaluations, tuple(names)
+            value,
+            error,
+            tuple(kinks),
+            tuple(one_sided),
+            self.evaluations,
+            tuple(names),
+            subject.call.notes(name_of(subject.f)),
         )
 
     def _blocks(self, whole: Array) -> Iterator[Array]:

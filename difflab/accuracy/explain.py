@@ -25,12 +25,13 @@ from difflab.accuracy.explaining.blame import Place, What, Where, guilty_place, 
 from difflab.accuracy.explaining.evidence import Evidence
 from difflab.accuracy.explaining.reasons import advice, headline, reason
 from difflab.accuracy.explaining.remedy import MOST_LOST, Remedy, find_remedy
+from difflab.accuracy.subject import name_of, need_outputs
 from difflab.errors import ArgumentError, BudgetError, DomainError, Line, UnsupportedError
 from difflab.interpretations.formulas import names_of, operation
 from difflab.interpretations.pictures import computation_graph, save_computation_graph
 from difflab.interpretations.stepping import Mark, page
 from difflab.interpretations.traces import print_table, rows_of
-from difflab.ir.expr import Expr
+from difflab.ir.expr import Expr, Graph
 from difflab.ir.trace import trace_signature
 from difflab.ir.tree import read_arguments
 from difflab.prepare import Argnums, Operator
@@ -100,6 +101,12 @@ class Explanation:
     name: str
     evidence: Evidence = field(repr=False)
     guilty: Guilty | None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled as the program and the point; what follows from them is computed again."""
+        evidence, graph = self.evidence, self.evidence.graph
+        arrays = [evidence.floats[x] for x in graph.inputs]
+        return _explained, (self.name, graph, arrays, evidence.chosen)
 
     @property
     def table(self) -> pd.DataFrame:
@@ -309,6 +316,7 @@ def explain(f: Callable[..., Any], *args: Any, argnums: Argnums | None = None) -
                 f"explain needs finite arguments, but got {bad}", "choose a point of finite numbers"
             )
     graph = trace_signature(f, signature, arrays)
+    need_outputs(graph.outputs)
     if argnums is None:
         positions = [i for i, x in enumerate(graph.inputs) if x.differentiable]
     else:
@@ -318,9 +326,14 @@ def explain(f: Callable[..., Any], *args: Any, argnums: Argnums | None = None) -
         raise ArgumentError(
             "no argument holds floats, so there is nothing to differentiate", "pass 2.0, not 2"
         )
+    return _explained(name_of(f), graph, arrays, positions)
+
+
+def _explained(
+    name: str, graph: Graph, arrays: Sequence[Any], positions: Sequence[int]
+) -> Explanation:
     evidence = Evidence(graph, arrays, wrt=positions[0], inputs=positions)
     place = guilty_place(evidence)
-    name = getattr(f, "__name__", "f").replace("<lambda>", "f")
     return Explanation(name, evidence, None if place is None else _guilty(place))
 
 

@@ -19,10 +19,11 @@ from typing import Any
 import numpy as np
 
 from difflab.errors import ArgumentError, DomainError
-from difflab.ir.expr import Expr, Graph
+from difflab.ir.expr import Array, Expr, Graph
 from difflab.ir.trace import parameter_names, trace_signature
-from difflab.ir.tree import LEAF, Spec, Structure, flatten, paths, read_arguments, unflatten
+from difflab.ir.tree import LEAF, Spec, Structure, flatten, paths, read_arguments
 from difflab.methods.automatic import derivative_blocks
+from difflab.methods.opaque import Called
 from difflab.prepare import Argnums, Operator
 
 Assemble = Callable[[Sequence[Any]], Any]
@@ -54,11 +55,14 @@ class Subject:
                 )
         self.operator = Operator(f, self.argnums, None, "numpy")
         self.chosen = self.operator.chosen(self.signature)
+        self.argnums = self.operator.argnums
         self.wrt = [i for part in self.chosen for i in part.positions]
         if not any(np.size(self.arrays[i]) for i in self.wrt):
             raise ArgumentError(
                 "the argument is empty, so there is nothing to differentiate", "pass some numbers"
             )
+        self.call = Called(f, self.signature)
+        """The function as it is: arrays in, its result out."""
         every = self.signature.paths(parameter_names(f))
         leaves = zip(every, self.signature.leaves, strict=True)
         self.inputs = [name for name, spec in leaves if isinstance(spec, Spec)]
@@ -66,9 +70,17 @@ class Subject:
 
     def traced(self, arrays: Sequence[Any] | None = None) -> Graph:
         """The graph of the function, at the point or at another one."""
-        return trace_signature(
+        graph = trace_signature(
             self.f, self.signature, self.arrays if arrays is None else list(arrays)
         )
+        need_outputs(graph.outputs)
+        return graph
+
+    def outputs(self, arrays: Sequence[Any]) -> tuple[list[Array], Structure]:
+        """What the function returns when it is called: arrays, and their tree."""
+        found, tree = self.call.outputs(arrays)
+        need_outputs(found)
+        return found, tree
 
     def blocks(self, graph: Graph) -> list[Expr]:
         """The derivative's blocks: for each output, for each chosen array (for each, once more)."""
@@ -129,14 +141,20 @@ class Subject:
 
         return assemble
 
-    def arguments(self, arrays: Sequence[Any]) -> tuple[Any, ...]:
-        """The arguments of a call at another point."""
-        rest = iter(arrays)
-        leaves = [
-            next(rest) if isinstance(spec, Spec) else spec.value for spec in self.signature.leaves
-        ]
-        args, _ = unflatten(self.signature.structure, leaves)
-        return tuple(args)
+
+def need_outputs(outputs: Sequence[Any]) -> None:
+    """Raise where a function returned no arrays at all."""
+    if not outputs:
+        raise ArgumentError(
+            "the function returned no numbers, so there is nothing to differentiate",
+            "return the value that is to be differentiated",
+        )
+
+
+def name_of(f: Callable[..., Any]) -> str:
+    """What a function is called in texts."""
+    name = str(getattr(f, "__name__", "f"))
+    return "f" if name == "<lambda>" else name
 
 
 def _element(name: str, index: tuple[int, ...]) -> str:

@@ -21,7 +21,7 @@ from difflab.errors import ArgumentError
 from difflab.interpretations.balls import enclose_nodes, exact, is_sharp, ulps_of
 from difflab.ir.build import lift
 from difflab.ir.expr import Array, Expr, Graph, attributed_to, constant, evaluate
-from difflab.ir.tree import flatten
+from difflab.ir.tree import Structure, flatten, unflatten
 from difflab.prepare import Argnums
 
 __all__ = ["Enclosure", "Kink", "sharpened", "suspects", "truth", "with_safe_branches"]
@@ -37,23 +37,24 @@ class Enclosure:
     balls: list[Array]
     dtypes: list[np.dtype[Any]]
     bits: int
-    assemble: Callable[[list[Any]], Any] = field(repr=False)
+    structure: Structure = field(repr=False)
+    """The tree of the blocks."""
     kinks: tuple[Kink, ...] = ()
 
     @property
     def midpoint(self) -> Any:
         """The derivative, correctly rounded."""
         pairs = zip(self.balls, self.dtypes, strict=True)
-        return self.assemble([_map(float, block).astype(dtype)[()] for block, dtype in pairs])
+        blocks = [_map(float, block).astype(dtype)[()] for block, dtype in pairs]
+        return unflatten(self.structure, blocks)
 
     @property
     def radius(self) -> Any:
         """How far the exact derivative can be from the centre of its ball (before rounding to a
         float).
         """
-        return self.assemble(
-            [_map(lambda ball: float(ball.rad()), block)[()] for block in self.balls]
-        )
+        blocks = [_map(lambda ball: float(ball.rad()), block)[()] for block in self.balls]
+        return unflatten(self.structure, blocks)
 
     @property
     def sharp(self) -> bool:
@@ -90,7 +91,7 @@ class Enclosure:
                 ulps_of(c, ball, dtype) for c, ball in zip(array.flat, block.flat, strict=True)
             ]
             found.append(np.array(distances, np.float64).reshape(block.shape)[()])
-        return self.assemble(found)
+        return unflatten(self.structure, found)
 
 
 def _map(function: Callable[[Any], float], block: Array) -> Array:
@@ -148,7 +149,8 @@ def enclosed(subject: Subject, graph: Graph) -> Enclosure:
     found = suspects(graph, subject.arrays)
     kinks = sides(subject, safe, found).kinks if found else ()
     assemble = subject.assembler(graph.output_tree, len(graph.outputs))
-    return Enclosure(balls, [block.dtype for block in blocks], bits, assemble, kinks)
+    _, structure = flatten(assemble(blocks))
+    return Enclosure(balls, [block.dtype for block in blocks], bits, structure, kinks)
 
 
 def sharpened(

@@ -15,6 +15,7 @@ as exact, lies in its ball. Casts between float32 and float64 are the identity o
 
 from __future__ import annotations
 
+import copyreg
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
@@ -41,6 +42,26 @@ def precision(bits: int) -> Iterator[None]:
         yield
     finally:
         ctx.prec = before
+
+
+def _parts(ball: arb) -> tuple[Any, tuple[Any, Any]]:
+    """A ball as its centre, exactly, and its radius, which may be rounded up, for pickling."""
+    return _ball, (_number(ball.mid()), _number(ball.rad()))
+
+
+def _number(centre: arb) -> tuple[int, int] | str:
+    """A mantissa and an exponent; the name of what is not finite."""
+    if centre.is_finite():
+        mantissa, exponent = centre.man_exp()
+        return int(mantissa), int(exponent)
+    return "nan" if centre.is_nan() else "inf" if centre > 0 else "-inf"
+
+
+def _ball(centre: Any, radius: Any) -> arb:
+    return arb(centre, radius)
+
+
+copyreg.pickle(arb, _parts)
 
 
 def exact(value: Any) -> Array:

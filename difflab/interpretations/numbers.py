@@ -32,7 +32,7 @@ from typing import Any
 
 import numpy as np
 
-from difflab.ir.expr import Array, Expr, Graph
+from difflab.ir.expr import Array, Expr, Graph, evaluate
 from difflab.ir.operations import scatter
 from difflab.ir.primitives import TABLE
 from difflab.ir.row import CONSTANT, INPUT, Primitive
@@ -115,14 +115,18 @@ class Program:
     on_arrays: Program | None = None
 
     def __call__(self, *arrays: Any) -> list[Any]:
-        if not self.scalar:
-            return self.run(*arrays)
         try:
             return self.run(*arrays)
-        except (ArithmeticError, ValueError, TypeError):
-            if self.on_arrays is None:
-                self.on_arrays = compiled(self.graph, scalars=False)
-            return self.on_arrays(*arrays)
+        except (ArithmeticError, ValueError, TypeError) as error:
+            if self.scalar:
+                if self.on_arrays is None:
+                    self.on_arrays = compiled(self.graph, scalars=False)
+                return self.on_arrays(*arrays)
+            if isinstance(error, np.linalg.LinAlgError):
+                # Node by node it fails as well, but the error names the operation and its line.
+                known = dict(zip(self.graph.inputs, map(np.asarray, arrays), strict=True))
+                evaluate(self.graph.nodes, known)
+            raise
 
 
 def compiled(graph: Graph, scalars: bool = True) -> Program:

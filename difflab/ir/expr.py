@@ -22,7 +22,7 @@ import threading
 import weakref
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from difflab.errors import InvariantError, Line, ShapeError, TraceError, users_line
+from difflab.errors import InvariantError, Line, MatrixError, ShapeError, TraceError, users_line
 from difflab.ir.protocols import TracedArray
 from difflab.ir.row import CONSTANT, INPUT, Primitive
 from difflab.ir.tree import LEAF, Signature, Structure, unflatten
@@ -234,6 +234,22 @@ def reachable(outputs: Iterable[Expr], stop: Mapping[Expr, Any] | None = None) -
     return sorted(seen, key=lambda node: node.age)
 
 
+_MATRICES = {
+    "cholesky": "choose a point where the matrix is positive definite",
+    "": "choose a point where the matrix can be inverted",
+}
+
+
+def computed(node: Expr, rule: Callable[..., Any], operands: Sequence[Any]) -> Any:
+    """A rule of a node's row applied to its operands' values."""
+    try:
+        return rule(*operands, **dict(node.params))
+    except np.linalg.LinAlgError as error:
+        name = node.primitive.name
+        remedy = f"{_MATRICES.get(name, _MATRICES[''])}, or add a multiple of the identity"
+        raise MatrixError(f"{name} does not take this matrix: {error}", remedy, node.line) from None
+
+
 def evaluate(outputs: Iterable[Expr], known: MutableMapping[Expr, Any]) -> list[Any]:
     """The values of nodes by running each primitive once; `known` holds the inputs' and gathers
     the rest.
@@ -243,7 +259,7 @@ def evaluate(outputs: Iterable[Expr], known: MutableMapping[Expr, Any]) -> list[
         for node in reachable([out for out in outputs if out not in known], known):
             if node not in known:
                 operands = [known[operand] for operand in node.operands]
-                known[node] = node.primitive.evaluate(*operands, **dict(node.params))
+                known[node] = computed(node, node.primitive.evaluate, operands)
     return [known[out] for out in outputs]
 
 
@@ -325,6 +341,8 @@ class Graph:
             values = evaluate(
                 self.outputs, dict(zip(self.inputs, map(np.asarray, arguments), strict=True))
             )
+            # An output may be an argument, a constant, or a view of one.
+            values = [x.copy() if isinstance(x, np.ndarray) else x for x in values]
         return unflatten(self.output_tree, values) if self.output_tree is not LEAF else values[0]
 
     def operation_count(self, by: str = "element") -> int:
@@ -359,6 +377,17 @@ class Graph:
                 raise InvariantError(f"{node!r} says {node.shape} {node.dtype}, its row {expected}")
         return self
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled as a table of nodes, operands first; copies have fresh inputs."""
+        place = {node: i for i, node in enumerate(self.nodes)}
+        rows = []
+        for node in self.nodes:
+            made_of = node.value if node.primitive is CONSTANT else dict(node.params)
+            rows.append((node.primitive, [place[x] for x in node.operands], made_of, node.line))
+        guards = [(place[guard.expr], guard.value) for guard in self.guards]
+        ends = [place[x] for x in self.inputs], [place[x] for x in self.outputs]
+        return _graph_of, (rows, *ends, guards, self.signature, self.output_tree)
+
     # Readings are above the IR; a graph knows them by name only, for the convenience of those who
     # hold one.
 
@@ -376,6 +405,35 @@ class Graph:
 
     def _repr_latex_(self) -> str:
         return f"$$\\displaystyle {self.latex()}$$"
+
+
+def _graph_of(
+    rows: Sequence[tuple[Primitive, Sequence[int], Any, Line | None]],
+    inputs: Sequence[int],
+    outputs: Sequence[int],
+    guards: Sequence[tuple[int, Array]],
+    signature: Signature | None,
+    output_tree: Structure,
+) -> Graph:
+    """The graph of a table of nodes."""
+    nodes: list[Expr] = []
+    for primitive, operands, made_of, line in rows:
+        with attributed_to(line):
+            if primitive is CONSTANT:
+                nodes.append(constant(made_of))
+            elif primitive is INPUT:
+                made_of.pop("serial")
+                nodes.append(placeholder(**made_of))
+            else:
+                known = tuple([nodes[i] for i in operands])
+                nodes.append(Expr(primitive, known, tuple(made_of.items())))
+    return Graph(
+        tuple([nodes[i] for i in inputs]),
+        tuple([nodes[i] for i in outputs]),
+        tuple([Guard(nodes[i], value) for i, value in guards]),
+        signature,
+        output_tree,
+    )
 
 
 def _reading(name: str) -> Any:

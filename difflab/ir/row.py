@@ -133,8 +133,9 @@ class Primitive:
     def __repr__(self) -> str:
         return f"<primitive {self.name}>"
 
-    def __deepcopy__(self, memo: Any) -> Primitive:
-        return self
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled and copied by name: there is one row of a name."""
+        return _row_named, (self.name,)
 
     def need(self, reading: str) -> Any:
         """The cell of that name, or `UnsupportedError` with its reason."""
@@ -351,6 +352,12 @@ CONSTANT: Final = _leaf(
     lambda *, value: (value.array.shape, value.array.dtype),
     lambda *, value: value.array,
 )
+
+
+def _row_named(name: str) -> Primitive:
+    from difflab.ir.primitives import TABLE  # which uses this module
+
+    return {row.name: row for row in (INPUT, CONSTANT)}.get(name) or TABLE[name]
 
 
 class Lacking:

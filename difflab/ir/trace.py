@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 import difflab.ir.numpy_functions  # noqa: F401 (registers how NumPy's functions are spelt)
-from difflab.errors import DifflabError, TraceError
+from difflab.errors import ArgumentError, DifflabError, TraceError
 from difflab.ir.build import lift
 from difflab.ir.expr import Expr, Graph, Guard, attributed_to, evaluate, placeholder, reachable
 from difflab.ir.protocols import SPELLINGS, TracedArray
@@ -35,6 +35,7 @@ from difflab.ir.tree import Signature, Spec, Structure, flatten, read_arguments,
 __all__ = [
     "Trace",
     "in_progress",
+    "need_function",
     "parameter_names",
     "read_arguments",
     "record_guard",
@@ -95,7 +96,7 @@ def _asked(x: Expr) -> Any:
         )
     guards = _stack.traces[-1].guards
     if x not in guards:
-        guards[x] = Guard(x, np.asarray(_value(x)))
+        guards[x] = Guard(x, np.array(_value(x)))  # it may be an argument, which may change
     return guards[x].value
 
 
@@ -120,6 +121,14 @@ def parameter_names(f: Callable[..., Any]) -> tuple[str, ...]:
     except (TypeError, ValueError):
         return ()
     return tuple([p.name for p in kinds if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)])
+
+
+def need_function(f: Any) -> None:
+    """Raise `ArgumentError` for what cannot be called."""
+    if not callable(f):
+        raise ArgumentError(
+            f"a function is needed, not {type(f).__name__}", "pass the function itself, not f(x)"
+        )
 
 
 def trace(f: Callable[..., Any], *args: Any, **kwargs: Any) -> Graph:
@@ -158,6 +167,7 @@ def trace(f: Callable[..., Any], *args: Any, **kwargs: Any) -> Graph:
 
 def trace_signature(f: Callable[..., Any], signature: Signature, point: Sequence[Any]) -> Graph:
     """The graph of f for arguments of that signature, at that point."""
+    need_function(f)
     names = signature.paths(parameter_names(f))
     inputs: list[Expr] = []
     leaves: list[Any] = []

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
-from difflab.errors import UnknownNameError
+from difflab.errors import ArgumentError, UnknownNameError
 from difflab.methods.automatic import Forward, Reverse
 from difflab.methods.derivation import Derivation, Method
 from difflab.methods.numerical import Numerical
@@ -63,4 +63,10 @@ METHODS: Final[Mapping[str, Method]] = _Methods(
 
 def method_of(method: str | Method) -> Method:
     """A method by its name, or the object itself."""
-    return METHODS[method] if isinstance(method, str) else method
+    found = METHODS[method] if isinstance(method, str) else method
+    if not callable(getattr(found, "derive", None)):
+        raise ArgumentError(
+            f"a method is a name or an object such as Numerical(), not {type(method).__name__}",
+            f"choose one of {', '.join(METHODS)}",
+        )
+    return found

@@ -104,6 +104,17 @@ def along(
         return reading.estimate()
 
 
+def in_the_reals(values: Array) -> Array:
+    """Values with NaN where they are complex, as a power of a negative Python float is.
+
+    >>> in_the_reals(np.array([1.0, 1j]))
+    array([ 1., nan])
+    """
+    if not np.iscomplexobj(values):
+        return values
+    return np.where(values.imag == 0.0, values.real, np.nan)
+
+
 class _Samples:
     """Values of phi on both sides of 0, by level."""
 
@@ -128,9 +139,7 @@ class _Samples:
             found = np.asarray(self.phi(t))
         except (ArithmeticError, ValueError):
             return np.full(self.shape, np.nan)
-        if np.iscomplexobj(found):  # as a power of a negative number is
-            found = np.where(found.imag == 0.0, found.real, np.nan)
-        found = found.astype(np.float64)
+        found = in_the_reals(found).astype(np.float64)
         return np.where(np.isfinite(found), found, np.nan)
 
     def step(self, level: int) -> float:

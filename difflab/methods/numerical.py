@@ -27,7 +27,7 @@ import numpy as np
 
 from difflab.errors import ArgumentError, UnknownNameError, UnsupportedError
 from difflab.interpretations.batches import batch
-from difflab.ir.expr import Expr, Graph, reachable, substitute
+from difflab.ir.expr import Expr, Graph, computed, reachable, substitute
 from difflab.ir.row import CONSTANT
 from difflab.ir.simplify import simplify
 from difflab.ir.tree import LEAF, Structure
@@ -284,14 +284,14 @@ class Numerical:
     def opaque(
         self, f: Callable[..., list[Any]], arrays: Sequence[Any], wrt: Sequence[int]
     ) -> list[Any]:
-        """Values and blocks of any callable from arrays to a list of arrays."""
+        """Values and blocks of any callable from arrays to a list of new arrays."""
         arrays = [array[()] if np.ndim(array) == 0 else array for array in arrays]
         values = [np.asarray(value) for value in f(*arrays)]
         columns = []
         for i in wrt:
             x = np.asarray(arrays[i])
             flat, directions = x.reshape(-1), np.eye(x.size, dtype=x.dtype)
-            evaluate = looped(f, arrays, i, x.shape)
+            evaluate = looped(f, arrays, i, values)
             if self.stencil == "complex":
                 found = _imaginary(evaluate, flat, directions)
             elif self.stencil == "richardson" and self.step is None:
@@ -433,5 +433,5 @@ def _run_complex(outputs: Sequence[Expr], known: dict[Expr, Any]) -> list[Any]:
                     if node.primitive is CONSTANT
                     else node.primitive.need("complex")
                 )
-                known[node] = rule(*operands, **dict(node.params))
+                known[node] = computed(node, rule, operands)
     return [np.asarray(known[out]) + 0j for out in outputs]

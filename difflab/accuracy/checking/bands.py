@@ -34,6 +34,7 @@ from difflab.accuracy.estimate import Estimate, estimate
 from difflab.accuracy.subject import Subject
 from difflab.ir.expr import Array
 from difflab.ir.tree import Structure, flatten
+from difflab.methods.opaque import OUTSIDE
 
 NARROW = 8.0
 """A narrow band keeps half the digits, a third of them for order 2, up to this factor."""
@@ -59,8 +60,7 @@ class Called:
 
 def called(subject: Subject) -> Called:
     """Call a function at the point."""
-    values, tree = flatten(subject.f(*subject.arguments(subject.arrays)))
-    arrays = [np.asarray(value) for value in values]
+    arrays, tree = subject.outputs(subject.arrays)
     floats = [array for array in arrays if array.dtype.kind == "f"]
     unit = unit_of(*floats) if floats else 2.0**-53
     return Called(tree, [array.shape for array in arrays], largest_of(arrays), unit)
@@ -110,7 +110,7 @@ def _still(subject: Subject, radius: float) -> Array:
                 moved = np.array(x)
                 moved[index] += side * max(1.0, abs(float(x[index])))
                 arrays = [moved[()] if k == i else array for k, array in enumerate(subject.arrays)]
-                ends.append(_outputs(subject, arrays))
+                ends.append(_outputs(subject, arrays, before))
             for k, out in enumerate(before):
                 still[k].append((ends[0][k] == out) & (ends[1][k] == out))
         for k, out in enumerate(before):
@@ -118,10 +118,13 @@ def _still(subject: Subject, radius: float) -> Array:
     return flattened([block for row in columns for block in row]).astype(bool)
 
 
-def _outputs(subject: Subject, arrays: Sequence[Any]) -> list[Array]:
-    with np.errstate(all="ignore"):
-        values, _ = flatten(subject.f(*subject.arguments(arrays)))
-    return [np.asarray(value) for value in values]
+def _outputs(subject: Subject, arrays: Sequence[Any], like: Sequence[Array] = ()) -> list[Array]:
+    """What a function returns; NaN, shaped like other outputs, outside its domain."""
+    try:
+        with np.errstate(all="ignore"):
+            return subject.outputs(arrays)[0]
+    except OUTSIDE:
+        return [np.full(out.shape, np.nan) for out in like]
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,9 +25,10 @@ from difflab.ir.build import lift
 from difflab.ir.expr import Array, Expr, Graph
 from difflab.ir.trace import trace_signature
 from difflab.ir.tree import flatten, unflatten
+from difflab.methods.opaque import Called
 
 
-class Misfit(Exception):
+class Misfit(ValueError):
     """The answer cannot be the derivative: its shape or structure is another one."""
 
     def __init__(self, what: str, transposed: bool = False) -> None:
@@ -41,7 +42,7 @@ class Candidate:
 
     `values` are its blocks as returned; `finer` those at the same point in float64, where the point
     is in float32 and the gradient follows; `graph` and `blocks` its trace, or None and the `reason`
-    why there is none.
+    why there is none; `notes` say what it did to its arguments.
     """
 
     call: Callable[..., list[Array]]
@@ -50,6 +51,7 @@ class Candidate:
     graph: Graph | None
     blocks: list[Expr]
     reason: str
+    notes: tuple[str, ...] = ()
 
 
 def read(
@@ -68,15 +70,18 @@ def read(
             "pass the function itself, not gradient(x)",
         )
 
+    answer = Called(gradient, subject.signature)
+
     def call(*arrays: Any) -> list[Array]:
         with np.errstate(all="ignore"):
-            result = gradient(*subject.arguments([_copied(array) for array in arrays]))
+            result = answer(arrays)
         return [_as_floats(leaf) for leaf in conformed(result, shapes)]
 
     values = call(*subject.arrays)
     finer = _in_double(call, subject) if _is_single(subject.arrays) else None
     graph, blocks, reason = _traced(gradient, subject, shapes)
-    return Candidate(call, values, finer, graph, blocks, reason)
+    notes = answer.notes("the gradient")
+    return Candidate(call, values, finer, graph, blocks, reason, notes)
 
 
 def _traced(
@@ -111,12 +116,8 @@ def _in_double(call: Callable[..., list[Array]], subject: Subject) -> list[Array
     return values if all(value.dtype == np.float64 for value in values) else None
 
 
-def _copied(array: Any) -> Any:
-    return array.copy() if isinstance(array, np.ndarray) else array
-
-
 def _as_floats(leaf: Any) -> Array:
-    array = np.asarray(leaf)
+    array = np.array(leaf)  # a gradient may return the same array each time
     if array.dtype.kind == "f" and array.dtype.itemsize in (4, 8):
         return array
     if array.dtype.kind in "fiub":

@@ -252,7 +252,7 @@ def _stale(e: Evidence) -> str:
 def _true_at(subject: Subject, arrays: Sequence[Any], traceable: bool = True) -> Array:
     """The derivative at another point."""
     if not traceable:
-        args = subject.arguments(arrays)
+        args, _ = subject.call.arguments(arrays)
         found = estimate(subject.f, *args, argnums=subject.argnums, order=subject.order)
         return flattened(flatten(found.value)[0])
     graph = subject.traced(arrays)

@@ -180,6 +180,8 @@ def _notes(check: Check) -> Iterator[str]:
                 "so formula and rounding cannot be told apart"
             )  # fmt: skip
             yield f"  note: the {what} cannot be traced ({reason}), {how}."
+    for note in check.notes:
+        yield f"  note: {note}."
     near = check.nearest
     if near is not None and near.distance < NEAR * near.size:
         yield f"  note: {near}; differences with larger steps would cross it."

@@ -59,12 +59,13 @@ class Evidence:
     ) -> None:
         self.graph = graph
         self.flows: Passes = passes(graph, wrt)
-        chosen = range(len(graph.inputs)) if inputs is None else inputs
+        self.chosen = range(len(graph.inputs)) if inputs is None else inputs
         cotangents = self.flows.cotangents
-        wanted = [graph.inputs[i] for i in chosen if graph.inputs[i].differentiable]
+        wanted = [graph.inputs[i] for i in self.chosen if graph.inputs[i].differentiable]
         self.gradients = {x: cotangents[x] for x in wanted if x in cotangents}
         """The nodes that hold the derivatives, by input."""
-        self.floats: dict[Expr, Any] = dict(point_of(graph, arrays))
+        point = point_of(graph, arrays)
+        self.floats: dict[Expr, Any] = {x: np.array(value) for x, value in point.items()}
         self._evaluated = [*self.flows.nodes, *graph.outputs, *self._moving()]
         evaluate(self._evaluated, self.floats)
         self._errors: dict[Expr, Floats] = {}
