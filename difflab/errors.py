@@ -13,8 +13,9 @@ from __future__ import annotations
 import difflib
 import linecache
 import sys
+import threading
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import CodeType
 from typing import Any
@@ -94,11 +95,38 @@ def _bare(kind: type[DifflabError], args: tuple[Any, ...]) -> DifflabError:
     return error
 
 
-class TraceError(DifflabError, TypeError):
+@dataclass(slots=True)
+class Events:
+    """What happened while a function was traced that its caller must know of."""
+
+    refused: list[DifflabError] = field(default_factory=list)
+    """Refusals, which the function may have swallowed."""
+    changed: list[Line] = field(default_factory=list)
+    """Lines where a traced array was changed in place."""
+
+
+class _Happening(threading.local):
+    events: Events | None = None
+
+
+happening = _Happening()
+"""Where the trace in progress, in this thread, gathers its events."""
+
+
+class Refusal(DifflabError):
+    """What NumPy would do and difflab does not: never to be taken for NumPy's own errors."""
+
+    def __init__(self, what: str, remedy: str = "", line: Line | None = None) -> None:
+        super().__init__(what, remedy, line)
+        if happening.events is not None:
+            happening.events.refused.append(self)
+
+
+class TraceError(Refusal, TypeError):
     """The function does something that cannot be traced."""
 
 
-class UnsupportedError(DifflabError, NotImplementedError):
+class UnsupportedError(Refusal, NotImplementedError):
     """A NumPy function, or a reading of a primitive, that difflab does not have."""
 
 

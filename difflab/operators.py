@@ -16,6 +16,7 @@ from __future__ import annotations
 import functools
 import weakref
 from collections.abc import Callable, Sequence
+from types import MethodType
 from typing import Any
 
 import numpy as np
@@ -25,10 +26,20 @@ from difflab.interpretations.batches import batch
 from difflab.interpretations.cotangents import pullback
 from difflab.interpretations.tangents import pushforward, zeros
 from difflab.ir.build import lift, reshaped
+from difflab.ir.called import Called, need_function
+from difflab.ir.captures import Watch
 from difflab.ir.expr import Expr, Graph, substitute
 from difflab.ir.simplify import simplify
-from difflab.ir.trace import need_function, read_arguments, record_guard, trace_signature
-from difflab.ir.tree import Signature, Spec, Structure, flatten, leaf_count, unflatten
+from difflab.ir.trace import record_guard, trace_signature, trace_watched
+from difflab.ir.tree import (
+    Signature,
+    Spec,
+    Structure,
+    flatten,
+    leaf_count,
+    read_arguments,
+    unflatten,
+)
 from difflab.methods import Derivation, Method, Reverse, method_of
 from difflab.prepare import Argnums, Argument, Finish, Function, Operator
 
@@ -85,7 +96,8 @@ class Derivative(Operator):
         """Derive at a scalar, then compute for every element at once."""
         leaves = [s._replace(shape=()) if isinstance(s, Spec) else s for s in signature.leaves]
         single = signature._replace(leaves=tuple(leaves))
-        scalar = trace_signature(self.f, single, [np.ones((), y.dtype) for y in graph.inputs])
+        ones = [np.ones((), y.dtype) for y in graph.inputs]
+        scalar = trace_signature(self.f, single, ones, held=False)
         derivation, _ = super()._derived(single, scalar)
         if derivation.graph is None:
             raise UnsupportedError(
@@ -227,29 +239,41 @@ def hessian(
     return Jacobian(Gradient(f, argnums, inner, engine), argnums, first.again(), engine)
 
 
-_compiled_once: weakref.WeakKeyDictionary[Any, dict[Any, Compiled]] = weakref.WeakKeyDictionary()
+class Product(Compiled):
+    """A product with the Jacobian of a function, compiled; what is held and watched is f."""
+
+    def __init__(self, kind: Callable[..., Any], of: Callable[[], Function]) -> None:
+        super().__init__(lambda *args: kind(of(), *args))
+        self.of = of
+        self.takes_args = kind is not _value
+
+    def _recorded(self, signature: Signature, arrays: list[Any]) -> tuple[Graph, Watch]:
+        args, _ = Called(self.f, signature).arguments(arrays)
+        inner = args[0] if self.takes_args else args
+        watch = trace_watched(self.of(), *read_arguments(tuple(inner), {}))[1]
+        return trace_signature(self.f, signature, arrays, held=False), watch
 
 
-def _once(f: Function, kind: Callable[..., Any]) -> Compiled:
-    """The compiled form of `kind` applied to f, made once for each f that can be weakly
-    referenced.
-    """
+_products: dict[int, tuple[Callable[[], Any], dict[Any, Product]]] = {}
 
+
+def _once(f: Function, kind: Callable[..., Any]) -> Product:
+    """The product of that kind with f, made once for each f that can be weakly referenced."""
     need_function(f)
-
-    def applied(*args: Any) -> Any:
-        return kind(f, *args)
-
-    functools.update_wrapper(applied, kind)
+    if isinstance(f, MethodType):  # another object each time
+        return Product(kind, lambda: f)
     try:
-        known = _compiled_once.setdefault(f, {})
+        known = _products.get(id(f))
+        if known is None:
+            # The product must not keep f alive through the table.
+            gone = functools.partial(_products.pop, id(f), None)
+            known = _products[id(f)] = (weakref.ref(f, lambda _: gone()), {})
     except TypeError:
-        return Compiled(applied)
-    if kind not in known:
-        # The compiled form must not keep f alive through the table that is keyed by f.
-        reference = weakref.ref(f)
-        known[kind] = Compiled(lambda *args: kind(reference(), *args))
-    return known[kind]
+        return Product(kind, lambda: f)
+    reference, kinds = known
+    if kind not in kinds:
+        kinds[kind] = Product(kind, reference)
+    return kinds[kind]
 
 
 def _traced(f: Function, args: tuple[Any, ...]) -> tuple[Graph, dict[Expr, Expr], Signature]:
@@ -356,7 +380,10 @@ def vjp(f: Function, *args: Any) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]
 
     leaves, structure = flatten(args)
     # The caller may change arrays, dicts and lists before pulling.
-    kept = [leaf.copy() if isinstance(leaf, np.ndarray) else leaf for leaf in leaves]
+    kept = [
+        leaf if isinstance(leaf, Expr) or not isinstance(leaf, np.ndarray) else leaf.copy()
+        for leaf in leaves
+    ]
     point = unflatten(structure, kept)
 
     def pull(cotangent: Any) -> tuple[Any, ...]:

@@ -3,7 +3,7 @@
 What flows: arguments are read into a signature and arrays; the function is traced for that
 signature, a method derives a graph, the engine compiles it, and the program is kept for later
 calls. The invariants: a program whose guards turn out differently at a later call, or whose
-function has captured other objects since, is not used, and the function is traced again; on traced
+function reads something else by now, is not used, and the function is traced again; on traced
 values an operator builds nodes, so that operators nest to any order.
 """
 
@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextvars
 import functools
 import math
-import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,29 +21,38 @@ import numpy as np
 from difflab.errors import ArgumentError, TraceError, UnknownNameError, UnsupportedError
 from difflab.interpretations.numbers import Program, compiled
 from difflab.ir.build import lift
-from difflab.ir.expr import Graph, substitute
-from difflab.ir.protocols import TracedArray
+from difflab.ir.called import Called, need_function, parameter_names
+from difflab.ir.captures import Watch
+from difflab.ir.expr import Expr, Graph, substitute
+from difflab.ir.held import moved
 from difflab.ir.simplify import simplify
 from difflab.ir.trace import (
     in_progress,
-    need_function,
-    parameter_names,
-    read_arguments,
     record_guard,
+    retrace,
     trace_signature,
+    trace_watched,
 )
-from difflab.ir.tree import LEAF, Signature, Spec, Structure, leaf_count, unflatten
+from difflab.ir.tree import (
+    LEAF,
+    Signature,
+    Spec,
+    Structure,
+    leaf_count,
+    read_arguments,
+    unflatten,
+)
 from difflab.methods import Derivation, Forward, Method, Numerical, Reverse, method_of
-from difflab.methods.opaque import Called
+from difflab.methods.opaque import need_alike_on_complex
 
 Function = Callable[..., Any]
 Argnums = int | Sequence[int]
 Finish = Callable[[list[Any]], Any]
 ENGINES = ("numpy",)
-FEW = 64
-"""Entries up to which captured lists and dicts are watched."""
 VARIANTS = 64
-"""How many programs of one signature (ways through the guards) are kept."""
+"""How many programs of one signature (ways through the guards, states of what f reads) are kept."""
+SIGNATURES = 64
+"""For how many signatures programs are kept."""
 
 
 # Programs run in copies of this context, where NumPy is silent about overflow and the like: the
@@ -55,14 +63,17 @@ _silent.run(np.seterr, all="ignore")
 
 @dataclass(slots=True)
 class Prepared:
-    """A derived and compiled function for one signature and one way through its guards."""
+    """A derived and compiled function for one signature, one way through its guards, and one
+    state of what it reads: of that, `watch` tells, which is None for a function that is called.
+    """
 
     derivation: Derivation
     run: Callable[..., list[Any]]
     program: Program | None
     expected: list[Any]
     finish: Finish
-    captured: list[Any]
+    graph: Graph | None
+    watch: Watch | None
 
     def holds(self, outputs: list[Any]) -> bool:
         """Whether the guards have the values for which this was traced."""
@@ -72,41 +83,19 @@ class Prepared:
                 return False
         return True
 
+    def is_of(self, f: Function, signature: Signature, arrays: list[Any]) -> bool:
+        """Whether f still has the graph, asked by tracing it, where it cannot be watched."""
+        assert self.graph is not None and self.watch is not None
+        again = retrace(self.graph, f, signature, arrays)
+        self.watch.put_back()
+        return again.is_same(self.graph)
+
 
 def _with_guards(run: Callable[..., list[Any]] | None, graph: Graph) -> Callable[..., list[Any]]:
     """What runs outside the IR, followed by the values of the graph's guards."""
     assert run is not None
     guards = compiled(simplify(graph.with_outputs([])))
     return lambda *arrays: [*run(*arrays), *guards(*arrays)]
-
-
-def captured_by(f: Function) -> list[Any]:
-    """The objects that a function reads besides its arguments, to notice when they are replaced.
-
-    That is its closure, the globals it names and the attributes of the object it is a method of;
-    of small lists and dicts among them, the entries as well.
-    """
-    if isinstance(f, Operator):
-        return captured_by(f.f)
-    code = getattr(f, "__code__", None)
-    if code is None:
-        return []
-    names = f.__globals__
-    found = [names[name] for name in code.co_names if name in names]
-    for cell in f.__closure__ or ():
-        try:
-            found.append(cell.cell_contents)
-        except ValueError:  # a cell that is not filled yet
-            found.append(None)
-    found += getattr(getattr(f, "__self__", None), "__dict__", {}).values()
-    for captured in tuple(found):
-        if type(captured) in (list, dict) and len(captured) <= FEW:
-            found += captured.values() if type(captured) is dict else captured
-    return found
-
-
-def _unchanged(now: list[Any], before: list[Any]) -> bool:
-    return len(now) == len(before) and all(map(operator.is_, now, before))
 
 
 class Operator:
@@ -126,6 +115,11 @@ class Operator:
         self.programs: dict[Signature, list[Prepared]] = {}
         functools.update_wrapper(self, f, assigned=("__doc__",), updated=())
 
+    @property
+    def __differentiates__(self) -> Function:
+        """What a watch looks at behind an operator."""
+        return self.f
+
     def __repr__(self) -> str:
         return f"<{type(self).__name__.lower()} of {getattr(self.f, '__name__', self.f)}>"
 
@@ -136,21 +130,48 @@ class Operator:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         signature, arrays = read_arguments(args, kwargs)
         for array in arrays:
-            if isinstance(array, TracedArray):
+            if type(array) is Expr:
                 return self._inlined(signature, arrays)
-        captured = captured_by(self.f)
-        for prepared in self.programs.get(signature, ()):
-            if not _unchanged(captured, prepared.captured):
-                continue
-            try:
-                outputs = _silent.copy().run(prepared.run, *arrays)
-            except (ArithmeticError, ValueError, np.linalg.LinAlgError):
-                if prepared.expected:
-                    continue  # the wrong way through the guards may fail
-                raise
-            if not prepared.expected or prepared.holds(outputs):
-                return prepared.finish(outputs)
+        kept = self.programs.get(signature, ())
+        watch, unchanged = None, True
+        for prepared in kept:
+            if prepared.watch is not watch:
+                watch = prepared.watch
+                unchanged = watch is None or watch.is_current(signature.roots)
+            if unchanged:
+                outputs = self._through(prepared, signature, arrays)
+                if outputs is not None:
+                    return prepared.finish(outputs)
+        if kept and self._renewed(kept, signature):
+            return self(*args, **kwargs)
         return self._first(signature, arrays)
+
+    def _through(
+        self, prepared: Prepared, signature: Signature, arrays: list[Any]
+    ) -> list[Any] | None:
+        """What a program computes; None where this is not the way through its guards."""
+        watch = prepared.watch
+        if watch is not None and watch.opaque and not prepared.is_of(self.f, signature, arrays):
+            return None
+        try:
+            outputs = _silent.copy().run(prepared.run, *arrays)
+        except (ArithmeticError, ValueError):
+            if prepared.expected:
+                return None  # the wrong way through the guards may fail
+            raise
+        return outputs if not prepared.expected or prepared.holds(outputs) else None
+
+    def _renewed(self, kept: list[Prepared], signature: Signature) -> bool:
+        """Whether some programs are right for what f reads now, although it was replaced.
+
+        Those that are not go if they keep large arrays alive; the others may come to use again.
+        """
+        watches = {id(one.watch): one.watch for one in kept if one.watch is not None}
+        stale = [watch for watch in watches.values() if not watch.is_current(signature.roots)]
+        renewed = [watch for watch in stale if watch.renewed(signature.roots)]
+        gone = {id(watch) for watch in stale if watch.heavy and watch not in renewed}
+        kept[:] = [one for one in kept if id(one.watch) not in gone]
+        return bool(renewed)
 
     def prepare(self, *args: Any, **kwargs: Any) -> Prepared:
         """Trace, derive and compile for these arguments, without running."""
@@ -165,24 +186,25 @@ class Operator:
         kept = self.programs.setdefault(signature, [])
         kept.insert(0, prepared)
         del kept[VARIANTS:]
+        while len(self.programs) > SIGNATURES:
+            self.programs.pop(next(iter(self.programs)), None)
         return prepared.finish(_silent.copy().run(prepared.run, *arrays))
 
     def _prepared(self, signature: Signature, arrays: list[Any]) -> Prepared:
-        captured = captured_by(self.f)
         try:
-            graph = trace_signature(self.f, signature, arrays)
+            graph, watch = self._recorded(signature, arrays)
         except (TraceError, UnsupportedError):
             if isinstance(self.method, Numerical):
-                return self._opaque(self.method, signature, captured)
+                return self._opaque(self.method, signature, arrays)
             raise
         if graph.guards and isinstance(self.method, Numerical) and not self.method.exact:
             # A step may cross a branch, where this graph would not be the function any more.
-            return self._opaque(self.method, signature, captured)
+            return self._opaque(self.method, signature, arrays)
         derivation, finish = self._derived(signature, graph)
         if derivation.graph is None:
             run = _with_guards(derivation.run, graph)
             expected = [guard.value for guard in graph.guards]
-            return Prepared(derivation, run, None, expected, finish, captured)
+            return Prepared(derivation, run, None, expected, finish, graph, watch)
         with derivation.timed("compile"):
             program = compiled(derivation.graph)
         run = (
@@ -191,7 +213,7 @@ class Operator:
             else self._with_repair(program, derivation.repair, graph)
         )
         expected = [guard.value for guard in derivation.graph.guards]
-        return Prepared(derivation, run, program, expected, finish, captured)
+        return Prepared(derivation, run, program, expected, finish, graph, watch)
 
     def _with_repair(
         self, program: Program, repair: Callable[[], Graph], graph: Graph
@@ -212,7 +234,7 @@ class Operator:
 
         return run
 
-    def _opaque(self, method: Numerical, signature: Signature, captured: list[Any]) -> Prepared:
+    def _opaque(self, method: Numerical, signature: Signature, arrays: list[Any]) -> Prepared:
         """Differences of a function that is called as it is, because it cannot be traced."""
         chosen = self.chosen(signature)
         wrt = [i for part in chosen for i in part.positions]
@@ -234,10 +256,14 @@ class Operator:
             finish = self.finisher(chosen, trees[0], count)
             return [finish(outputs if self.values else outputs[count:])]
 
+        if method.exact:
+            points = [point for point in (arrays, moved(signature, arrays)) if point is not None]
+            call = Called(self.f, signature)
+            need_alike_on_complex(lambda *a: call.outputs(a)[0], points, wrt)
         specs = [spec for spec in signature.leaves if isinstance(spec, Spec)]
         size = sum(math.prod(specs[i].shape) for i in wrt)
         derivation = Derivation(None, run, evaluations=method.points * size)
-        return Prepared(derivation, run, None, [], lambda outputs: outputs[0], captured)
+        return Prepared(derivation, run, None, [], lambda outputs: outputs[0], None, None)
 
     def _inlined(self, signature: Signature, arrays: list[Any]) -> Any:
         """On traced values: nodes instead of numbers."""
@@ -252,6 +278,10 @@ class Operator:
         for guard in derivation.graph.guards:
             record_guard(substitute([guard.expr], actual)[0], guard.value)
         return finish(substitute(derivation.graph.outputs, actual))
+
+    def _recorded(self, signature: Signature, arrays: list[Any]) -> tuple[Graph, Watch]:
+        """The graph of the function, held against it, and the watch over what it reads."""
+        return trace_watched(self.f, signature, arrays)
 
     # -- what the kinds of operators differ in ---------------------------------------------------
 

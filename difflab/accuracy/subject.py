@@ -19,11 +19,11 @@ from typing import Any
 import numpy as np
 
 from difflab.errors import ArgumentError, DomainError
+from difflab.ir.called import Called, parameter_names
 from difflab.ir.expr import Array, Expr, Graph
-from difflab.ir.trace import parameter_names, trace_signature
+from difflab.ir.trace import trace_signature
 from difflab.ir.tree import LEAF, Spec, Structure, flatten, paths, read_arguments
 from difflab.methods.automatic import derivative_blocks
-from difflab.methods.opaque import Called
 from difflab.prepare import Argnums, Operator
 
 Assemble = Callable[[Sequence[Any]], Any]

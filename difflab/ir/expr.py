@@ -20,7 +20,6 @@ import importlib
 import itertools
 import threading
 import weakref
-import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, replace
@@ -31,6 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from difflab.errors import InvariantError, Line, MatrixError, ShapeError, TraceError, users_line
+from difflab.ir.captures.contents import checksum
 from difflab.ir.protocols import TracedArray
 from difflab.ir.row import CONSTANT, INPUT, Primitive
 from difflab.ir.tree import LEAF, Signature, Structure, unflatten
@@ -118,6 +118,8 @@ class Expr(TracedArray):
     @property
     def value(self) -> Array:
         """What a constant holds."""
+        if self.primitive is not CONSTANT:
+            raise AttributeError(f"{self!r} is no constant")
         found: Array = dict(self.params)["value"].array
         return found
 
@@ -153,10 +155,6 @@ COPIED_BYTES = 8192
 """Constants up to this size are copied."""
 
 
-def _checksum(array: Array) -> int:
-    return zlib.crc32(np.ascontiguousarray(array).view(np.uint8).data)
-
-
 class Held:
     """The value of a constant: a copy that is equal by content where it is small, else a reference.
 
@@ -169,14 +167,15 @@ class Held:
 
     def __init__(self, array: Array) -> None:
         small = array.nbytes <= COPIED_BYTES
-        self.array = array.copy() if small and array.ndim else array
-        self._key = (array.dtype.char, array.shape, array.tobytes() if small else id(array))
-        self._checksum = None if small else _checksum(array)
+        self.array = array.copy() if small else array
+        self._checksum = None if small else checksum(array)
+        held = array.tobytes() if small else (id(array), self._checksum)
+        self._key = (array.dtype.char, array.shape, held)
 
     @property
     def intact(self) -> bool:
         """Whether the array is what it was when it was captured."""
-        return self._checksum is None or self._checksum == _checksum(self.array)
+        return self._checksum is None or self._checksum == checksum(self.array)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Held) and self._key == other._key
@@ -189,10 +188,14 @@ class Held:
 
 
 def placeholder(
-    shape: tuple[int, ...], dtype: np.dtype[Any], name: str, weak: bool = False
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    name: str,
+    weak: bool = False,
+    boxed: bool = False,
 ) -> Expr:
     """A fresh input; `weak` marks a Python float, which takes the dtype of what it meets (NEP
-    50).
+    50), `boxed` an array of shape ().
     """
     params = (
         ("serial", next(_age)),
@@ -200,6 +203,7 @@ def placeholder(
         ("dtype", dtype),
         ("name", name),
         ("weak", weak),
+        ("boxed", boxed),
     )
     return Expr(INPUT, (), params)
 
@@ -324,6 +328,19 @@ class Graph:
         own = set(self.inputs)
         return all(node in own for node in self.nodes if node.primitive is INPUT)
 
+    def is_same(self, other: Graph) -> bool:
+        """Whether two graphs with the same inputs compute the same, under the same guards."""
+        mine, others = ([*g.outputs, *[guard.expr for guard in g.guards]] for g in (self, other))
+        return (
+            len(mine) == len(others)
+            and all(map(_same, mine, others))
+            and self.output_tree == other.output_tree
+            and all(
+                np.array_equal(a.value, b.value)
+                for a, b in zip(self.guards, other.guards, strict=True)
+            )
+        )
+
     def with_outputs(self, outputs: Iterable[Expr], output_tree: Structure = LEAF) -> Graph:
         """The same inputs and guards with other outputs."""
         return replace(self, outputs=tuple(outputs), output_tree=output_tree)
@@ -397,6 +414,11 @@ class Graph:
     def latex(self) -> str:
         """The outputs as LaTeX."""
         return str(_reading("pictures").latex(self))
+
+    def rounding_error(self, arrays: Sequence[Any]) -> list[Any]:
+        """The running rounding errors of the outputs at a point: ``.bound`` and ``.typical``."""
+        found: list[Any] = _reading("rounding").rounding_error(self, arrays)
+        return found
 
     def to_sympy(self) -> list[sympy.Basic]:
         """The outputs as SymPy expressions (object arrays of them where an output is an array)."""

@@ -16,7 +16,14 @@ from typing import Any
 
 import numpy as np
 
-from difflab.errors import ArgumentError, DifflabError, TraceError, UnsupportedError, users_line
+from difflab.errors import (
+    ArgumentError,
+    DifflabError,
+    TraceError,
+    UnsupportedError,
+    happening,
+    users_line,
+)
 
 SPELLINGS: dict[Any, Callable[..., Any]] = {}
 """What each NumPy function means on nodes; filled by build.py and numpy_functions.py."""
@@ -124,8 +131,18 @@ def is_weak(value: Any) -> bool:
     return type(value) in (float, int, bool)
 
 
+def ended() -> TraceError:
+    """The error for a traced value that outlived its trace."""
+    return TraceError(
+        "a traced value was used after its function returned",
+        "do not keep values of a trace: return them, or compute them again with plain arrays",
+    )
+
+
 def _refuse_plain(kind: str) -> TraceError:
     """The error for turning a traced value into plain data; the user's line says how it was."""
+    if happening.events is None:
+        return ended()
     line = users_line()
     text = line.text if line else ""
     if _STORES.search(text):
@@ -181,6 +198,9 @@ def _in_place(ufunc: np.ufunc) -> Callable[[Any, Any], Any]:
                 "in-place assignment into an argument, or into a view of another array",
                 "make a new array: write x = x + y for x += y, or start from x.copy()",
             )
+        line = users_line()
+        if self.shape and line and happening.events is not None:
+            happening.events.changed.append(line)
         return operate(self, other)
 
     return change
@@ -196,8 +216,21 @@ class TracedArray:
     __slots__ = ()
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
+    weak: bool
     primitive: Any
     params: tuple[tuple[str, Any], ...]
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
+        """What user code is told that it holds; difflab itself asks `type`."""
+        if self.shape or self.boxed:
+            return np.ndarray
+        return float if self.weak else self.dtype.type
+
+    @property
+    def boxed(self) -> bool:
+        """Whether it is an argument that is an array of shape ()."""
+        return self.primitive.name == "input" and bool(dict(self.params)["boxed"])
 
     @property
     def ndim(self) -> int:
@@ -291,6 +324,13 @@ class TracedArray:
 
     def __float__(self) -> float:
         raise _refuse_plain("float")
+
+    def __format__(self, how: str) -> str:
+        if how:
+            raise TraceError(
+                "a traced value has no digits to be formatted", "format the result of a plain call"
+            )
+        return repr(self)
 
     def __complex__(self) -> complex:
         raise _refuse_plain("complex")

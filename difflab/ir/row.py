@@ -25,7 +25,7 @@ from typing import Any, Final, Literal, TypeVar
 import numpy as np
 
 from difflab.errors import InvariantError, UnsupportedError
-from difflab.ir.protocols import SPELLINGS
+from difflab.ir.protocols import SPELLINGS, TracedArray
 
 Kind = Literal["leaf", "pointwise", "reduction", "contraction", "movement", "factorisation"]
 Rule = Callable[..., Any]
@@ -370,7 +370,7 @@ class Lacking:
         self.__wrapped__ = evaluate
 
     def __call__(self, x: Any, *args: Any, **kwargs: Any) -> Any:
-        if hasattr(type(x), "__array_ufunc__") and not isinstance(x, (np.ndarray, np.generic)):
+        if isinstance(x, TracedArray):
             return SPELLINGS[self](x, *args, **kwargs)
         return self.evaluate(np.asarray(x), *args, **kwargs)
 

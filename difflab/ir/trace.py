@@ -1,10 +1,12 @@
 """Tracing: a plain NumPy function becomes a `Graph`.
 
-What flows: the function is called once with placeholders; NumPy's protocols gather the nodes. The
+What flows: the function is called with placeholders; NumPy's protocols gather the nodes. The
 invariants: a value that Python asks for (``if x > 0``, ``while``, a mask as an index) is evaluated
 at the current point and recorded as a guard, so that a graph is never used where it does not hold;
-and the function is called twice, because hash-consing makes purity an identity check: a pure
-function gives the very same nodes again.
+and the graph is the function. For that it is traced twice, because hash-consing makes purity an
+identity check (a pure function gives the very same nodes again), and called twice as it is, nearby
+and at the point, where its values must be the graph's. What it writes while it is traced is put
+back, and a refusal that it swallowed is raised.
 
 >>> import numpy as np
 >>> print(trace(lambda x: np.sum(np.sin(x) ** 2), np.ones(3)))
@@ -17,31 +19,23 @@ graph(x: float64[3])
 
 from __future__ import annotations
 
-import inspect
 import threading
 from collections.abc import Callable, Sequence
+from types import CodeType
 from typing import Any
 
 import numpy as np
 
 import difflab.ir.numpy_functions  # noqa: F401 (registers how NumPy's functions are spelt)
-from difflab.errors import ArgumentError, DifflabError, TraceError
+from difflab.errors import Events, Line, TraceError, happening
 from difflab.ir.build import lift
+from difflab.ir.called import Called, need_function, observed, parameter_names
+from difflab.ir.captures import Watch, is_library, runs_programs
 from difflab.ir.expr import Expr, Graph, Guard, attributed_to, evaluate, placeholder, reachable
-from difflab.ir.protocols import SPELLINGS, TracedArray
+from difflab.ir.held import hold, moved
+from difflab.ir.protocols import SPELLINGS, TracedArray, ended
 from difflab.ir.row import CONSTANT, INPUT
 from difflab.ir.tree import Signature, Spec, Structure, flatten, read_arguments, unflatten
-
-__all__ = [
-    "Trace",
-    "in_progress",
-    "need_function",
-    "parameter_names",
-    "read_arguments",
-    "record_guard",
-    "trace",
-    "trace_signature",
-]
 
 
 class _Stack(threading.local):
@@ -61,13 +55,17 @@ class Trace:
         self.bound = dict(zip(inputs, point, strict=True))
         self.known: dict[Expr, Any] = {}
         self.guards: dict[Expr, Guard] = {}
+        self.events = Events()
 
     def __enter__(self) -> Trace:
+        self.around = happening.events
+        happening.events = self.events
         _stack.traces.append(self)
         return self
 
     def __exit__(self, *_: object) -> None:
         _stack.traces.pop()
+        happening.events = self.around
 
 
 def _value(x: Expr) -> Any:
@@ -80,9 +78,7 @@ def _value(x: Expr) -> Any:
                 inner = isinstance(bound, Expr)
                 known[node] = evaluate([bound], known)[0] if inner else np.asarray(bound)
     if any(node.primitive is INPUT and node not in known for node in reachable([x], known)):
-        raise TraceError(
-            "a traced value was used after its function returned", "do not keep values of a trace"
-        )
+        raise ended()
     return evaluate([x], known)[0]
 
 
@@ -91,9 +87,7 @@ def _asked(x: Expr) -> Any:
     if x.primitive is CONSTANT:
         return x.value
     if not _stack.traces:
-        raise TraceError(
-            "a traced value was used after its function returned", "do not keep values of a trace"
-        )
+        raise ended()
     guards = _stack.traces[-1].guards
     if x not in guards:
         guards[x] = Guard(x, np.array(_value(x)))  # it may be an argument, which may change
@@ -112,23 +106,6 @@ def record_guard(x: Expr, value: Any) -> None:
 
 
 SPELLINGS[TracedArray.__bool__] = _asked
-
-
-def parameter_names(f: Callable[..., Any]) -> tuple[str, ...]:
-    """The names of a function's positional parameters, as far as they can be known."""
-    try:
-        kinds = inspect.signature(f).parameters.values()
-    except (TypeError, ValueError):
-        return ()
-    return tuple([p.name for p in kinds if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)])
-
-
-def need_function(f: Any) -> None:
-    """Raise `ArgumentError` for what cannot be called."""
-    if not callable(f):
-        raise ArgumentError(
-            f"a function is needed, not {type(f).__name__}", "pass the function itself, not f(x)"
-        )
 
 
 def trace(f: Callable[..., Any], *args: Any, **kwargs: Any) -> Graph:
@@ -165,44 +142,118 @@ def trace(f: Callable[..., Any], *args: Any, **kwargs: Any) -> Graph:
     return trace_signature(f, signature, point)
 
 
-def trace_signature(f: Callable[..., Any], signature: Signature, point: Sequence[Any]) -> Graph:
-    """The graph of f for arguments of that signature, at that point."""
+def trace_signature(
+    f: Callable[..., Any], signature: Signature, point: Sequence[Any], held: bool = True
+) -> Graph:
+    """The graph of f for arguments of that signature, at that point; `held` against f itself."""
+    return trace_watched(f, signature, point, held)[0]
+
+
+def trace_watched(
+    f: Callable[..., Any], signature: Signature, point: Sequence[Any], held: bool = True
+) -> tuple[Graph, Watch]:
+    """The graph of f, and the watch over what f read besides its arguments.
+
+    Within another trace the function is called once, unheld: the one around it is held.
+    """
     need_function(f)
     names = signature.paths(parameter_names(f))
-    inputs: list[Expr] = []
-    leaves: list[Any] = []
-    for name, spec in zip(names, signature.leaves, strict=True):
-        if isinstance(spec, Spec):
-            inputs.append(placeholder(spec.shape, spec.dtype, name, spec.weak))
-            leaves.append(inputs[-1])
-        else:
-            leaves.append(spec.value)
-    args, kwargs = unflatten(signature.structure, leaves)
-    with attributed_to(None):
-        first, tree, guards = _run(f, args, kwargs, inputs, point)
-        if _stack.traces:  # the function around this one is called twice
-            return Graph(tuple(inputs), tuple(first), tuple(guards), signature, tree)
-        second, _, again = _run(f, args, kwargs, inputs, point)
-    differing = _difference(
-        [*first, *[g.expr for g in guards]], [*second, *[g.expr for g in again]]
+    specs = zip(names, signature.leaves, strict=True)
+    inputs = tuple(
+        placeholder(spec.shape, spec.dtype, name, spec.weak, spec.boxed)
+        for name, spec in specs
+        if isinstance(spec, Spec)
     )
-    if differing is not None:
-        raise TraceError(
-            "the function is not pure: called twice at the same point it computed different things",
-            "draw random numbers, read clocks and count outside, and pass the results as arguments",
-            differing.line,
-        )
-    return Graph(tuple(inputs), tuple(first), tuple(guards), signature, tree)
+    roots = (f, *signature.roots)
+    if _stack.traces or not held:
+        return _run(f, signature, inputs, point)[0], Watch(roots, None)
+    called = Called(f, signature)
+    ran: set[CodeType] = set()
+    elsewhere = moved(signature, point)
+    there, known = _called(called, elsewhere, ran)
+    watch = Watch(roots, _users(ran) if known else None)
+    try:
+        graph, changed = _run(f, signature, inputs, point)
+        watch.put_back()
+        again, _ = _run(f, signature, inputs, point)
+    finally:
+        watch.put_back()
+    _need_pure(graph, again)
+    before = len(ran)
+    here, _ = _called(called, point, ran, at_the_point=True)
+    written = {guard.path for guard in watch.written_since()}
+    if written or len(ran) > before:
+        watch = Watch(roots, _users(ran) if known else None, written)
+    for at, result in ((point, here), (elsewhere, there)):
+        if at is not None and result is not None:
+            hold(graph, at, *flatten(result[0]), changed)
+    return graph, watch
+
+
+def retrace(graph: Graph, f: Callable[..., Any], signature: Signature, point: Any) -> Graph:
+    """The graph of f once more, with the inputs of an earlier one: the same has the same nodes."""
+    return _run(f, signature, graph.inputs, point)[0]
+
+
+def _called(
+    called: Called, point: Sequence[Any] | None, ran: set[CodeType], at_the_point: bool = False
+) -> tuple[tuple[Any] | None, bool]:
+    """The result of a plain call, if it has one, and whether `ran` gathers the codes that ran.
+
+    Nearby the function may be outside its domain. At the point it may fail where arrays and
+    programs have an answer of their own: a division of plain floats by zero, a singular matrix.
+    """
+    if point is None:
+        return None, True
+
+    def call() -> tuple[Any] | None:
+        try:
+            with np.errstate(all="ignore"):
+                return (called(point),)
+        except (ArithmeticError, np.linalg.LinAlgError):
+            return None
+        except Exception:
+            if at_the_point:
+                raise
+            return None
+
+    return observed(call, ran)
+
+
+def _users(ran: set[CodeType]) -> frozenset[CodeType] | None:
+    """The codes of the user's; None, for all there are, where an operator may have answered from a
+    program, without running the code behind it.
+    """
+    if any(runs_programs(code) for code in ran):
+        return None
+    return frozenset(code for code in ran if not is_library(code))
 
 
 def _run(
-    f: Callable[..., Any], args: Any, kwargs: Any, inputs: Sequence[Expr], point: Sequence[Any]
-) -> tuple[list[Expr], Structure, list[Guard]]:
-    with Trace(inputs, point) as current:
+    f: Callable[..., Any], signature: Signature, inputs: Sequence[Expr], point: Sequence[Any]
+) -> tuple[Graph, list[Line]]:
+    """One call with placeholders, and the lines where a traced array was changed in place."""
+    rest = iter(inputs)
+    leaves = [next(rest) if isinstance(spec, Spec) else spec.value for spec in signature.leaves]
+    args, kwargs = unflatten(signature.structure, leaves)
+    with attributed_to(None), Trace(inputs, point) as current:
         try:
             result = f(*args, **kwargs)
-        except ValueError as error:  # NumPy wraps what float(x) raises inside y[0] = x
-            raise error.__cause__ if isinstance(error.__cause__, DifflabError) else error from None
+        except Exception as error:
+            # NumPy and user code may raise another error for one of ours.
+            if current.events.refused and error is not current.events.refused[0]:
+                raise current.events.refused[0] from None
+            raise
+        if current.events.refused:
+            raise current.events.refused[0]
+        outputs, tree = _outputs(result)
+        guards = tuple(current.guards.values())
+        graph = Graph(tuple(inputs), tuple(outputs), guards, signature, tree)
+        _need_own(graph)
+    return graph, current.events.changed
+
+
+def _outputs(result: Any) -> tuple[list[Expr], Structure]:
     leaves, tree = flatten(result)
     outputs: list[Expr] = []
     for leaf in leaves:
@@ -219,7 +270,26 @@ def _run(
                 "make a new array for each use, for example with x.copy()",
                 node.line,
             )
-    return outputs, tree, list(current.guards.values())
+    return outputs, tree
+
+
+def _need_own(graph: Graph) -> None:
+    """Raise where a graph depends on an input of a trace that has ended."""
+    present = {x for one in _stack.traces for x in one.bound}
+    for node in graph.nodes:
+        if node.primitive is INPUT and node not in present:
+            raise ended()
+
+
+def _need_pure(first: Graph, second: Graph) -> None:
+    nodes = [[*graph.outputs, *[g.expr for g in graph.guards]] for graph in (first, second)]
+    differing = _difference(*nodes)
+    if differing is not None:
+        raise TraceError(
+            "the function is not pure: called twice at the same point it computed different things",
+            "draw random numbers, read clocks and count outside, and pass the results as arguments",
+            differing.line,
+        )
 
 
 def _difference(first: Sequence[Expr], second: Sequence[Expr]) -> Expr | None:

@@ -15,6 +15,7 @@ the keys sort, else as they stand.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from enum import Enum
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -101,11 +102,15 @@ def paths(structure: Structure) -> list[str]:
 
 
 class Spec(NamedTuple):
-    """What a compiled program depends on in an array argument; `weak` marks a Python float."""
+    """What a compiled program depends on in an array argument.
+
+    Of those of shape () `weak` marks a Python float, `boxed` an array; else it is a NumPy scalar.
+    """
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     weak: bool = False
+    boxed: bool = False
 
 
 class Static(NamedTuple):
@@ -115,11 +120,34 @@ class Static(NamedTuple):
     value: Any
 
 
+class Object:
+    """An argument that is an object: what it holds may change, so that it counts by its kind, and
+    a watch looks at what the function reads of it.
+    """
+
+    __slots__ = ("kind", "value")
+
+    def __init__(self, value: Any) -> None:
+        self.kind = type(value)
+        self.value = value
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is Object and other.kind is self.kind
+
+    def __hash__(self) -> int:
+        return hash(self.kind)
+
+
 class Signature(NamedTuple):
     """All that a traced program depends on besides the values of its arrays."""
 
     structure: Structure
-    leaves: tuple[Spec | Static, ...]
+    leaves: tuple[Spec | Static | Object, ...]
+
+    @property
+    def roots(self) -> tuple[Any, ...]:
+        """The objects among the arguments."""
+        return tuple([leaf.value for leaf in self.leaves if type(leaf) is Object])
 
     def paths(self, names: Sequence[str] = ()) -> list[str]:
         """The name of every leaf: parameter name and indices, such as ``params['W'][0]``."""
@@ -137,6 +165,9 @@ class Signature(NamedTuple):
 
 _F8, _F4, _I8, _B1 = (np.dtype(kind) for kind in ("float64", "float32", "int64", "bool"))
 _PYTHON_FLOAT = Spec((), _F8, True)
+_CONSTANTS = frozenset((int, bool, str, bytes, complex, type(None), range, type(...)))
+SIGNATURES = 1024
+"""How many signatures of single arrays are kept."""
 _traceable = frozenset((_F8, _F4, _I8, _B1))
 _positional: dict[int, Structure] = {}
 # The commonest calls, for speed.
@@ -161,12 +192,12 @@ def read_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Signa
             structure = _positional[count] = flatten((args, kwargs))[1]
     else:
         leaves, structure = flatten((args, kwargs))
-    specs: list[Spec | Static] = []
+    specs: list[Spec | Static | Object] = []
     arrays: list[Any] = []
     for leaf in leaves:
         kind = type(leaf)
         if kind is np.ndarray and leaf.dtype in _traceable:
-            specs.append(Spec(leaf.shape, leaf.dtype))
+            specs.append(Spec(leaf.shape, leaf.dtype, False, not leaf.shape))
             arrays.append(leaf)
         elif kind is float:
             specs.append(_PYTHON_FLOAT)
@@ -176,7 +207,8 @@ def read_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Signa
             arrays.append(leaf)
         elif isinstance(leaf, (np.ndarray, np.generic)):
             array = _admitted(leaf)
-            specs.append(Spec(array.shape, array.dtype))
+            boxed = isinstance(leaf, np.ndarray) and not leaf.shape
+            specs.append(Spec(array.shape, array.dtype, False, boxed))
             arrays.append(array)
         else:
             try:
@@ -186,9 +218,12 @@ def read_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Signa
                     f"an argument of type {kind.__name__} is neither an array nor hashable",
                     "pass arrays, numbers, strings, or dicts, lists and tuples of them",
                 ) from None
-            specs.append(Static(kind, leaf))
+            constant = kind in _CONSTANTS or isinstance(leaf, (Enum, np.dtype))
+            specs.append(Static(kind, leaf) if constant else Object(leaf))
     signature = Signature(structure, tuple(specs))
     if len(args) == 1 and structure is _positional.get(1):
+        if len(_single) >= SIGNATURES:
+            _single.clear()
         _single[args[0].shape, args[0].dtype] = signature
     return signature, arrays
 

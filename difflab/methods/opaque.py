@@ -1,9 +1,8 @@
 """Functions that can only be called: their values at many points, and their derivatives.
 
 What flows: points come in a batch, as they do for a traceable function, and the function is called
-for one after the other. The invariants: results have the shapes of the stencil text's, so that
-`Numerical` treats both kinds of functions alike; and nothing that a function does to its arguments
-reaches the caller, or another call.
+for one after the other. The invariant: results have the shapes of the stencil text's, so that
+`Numerical` treats both kinds of functions alike.
 
 >>> evaluate = looped(lambda x: [np.array(np.sin(x))], [np.float64(0.0)], 0, [np.array(0.0)])
 >>> (slopes,) = extrapolated_along_axes(evaluate, np.array([0.0]), [np.array(0.0)])
@@ -13,103 +12,21 @@ True
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from difflab.errors import ArgumentError
+from difflab.errors import UnsupportedError
 from difflab.ir.expr import Array
-from difflab.ir.trace import parameter_names
-from difflab.ir.tree import Signature, Spec, Structure, flatten, unflatten
+from difflab.ir.held import NO_BOUND
 from difflab.methods.extrapolation import along, in_the_reals
 
 Evaluate = Callable[[Any], list[Any]]
+_OTHER_METHOD = "use another method, such as method='richardson'"
 OUTSIDE = (ArithmeticError, ValueError)
 """What a function raises outside its domain."""
-
-
-class Called:
-    """A function that is called as it is, with arguments of a signature, on copies of their arrays.
-
-    Python floats are passed as such. The arguments that the function was seen to change in place
-    are remembered.
-
-    >>> from difflab.ir.tree import read_arguments
-    >>> def lowest(x):
-    ...     x.sort()
-    ...     return x[0]
-    >>> x = np.array([2.0, 1.0])
-    >>> call = Called(lowest, read_arguments((x,), {})[0])
-    >>> print(call([x]), x, call.notes("lowest"))
-    1.0 [2. 1.] ('lowest changes its argument x in place; it was called on copies',)
-    """
-
-    def __init__(self, f: Callable[..., Any], signature: Signature) -> None:
-        self.f = f
-        self.signature = signature
-        self.changed: dict[int, str] = {}
-
-    def __call__(self, arrays: Sequence[Any]) -> Any:
-        """The result at these arrays, in the signature's order; it shares no memory with them."""
-        given, _ = self.arguments(arrays)
-        args, kwargs = self.arguments(arrays)
-        result = self.f(*args, **kwargs)
-        for number, (before, after) in enumerate(zip(given, args, strict=True)):
-            if number not in self.changed and not _alike(before, after):
-                names = parameter_names(self.f)
-                self.changed[number] = names[number] if number < len(names) else str(number)
-        return result
-
-    def outputs(self, arrays: Sequence[Any]) -> tuple[list[Array], Structure]:
-        """Copies of the result's arrays (a function may return the same ones each time), and
-        their tree.
-        """
-        leaves, tree = flatten(self(arrays))
-        found = [np.array(leaf) for leaf in leaves]
-        for leaf, array in zip(leaves, found, strict=True):
-            if array.dtype.kind not in "fiubc":
-                raise ArgumentError(
-                    f"the function returned a {type(leaf).__name__}, which is not a number or an"
-                    " array",
-                    "return the value that is to be differentiated",
-                )
-        return found, tree
-
-    def notes(self, name: str) -> tuple[str, ...]:
-        """A sentence on what the function of that name does to its arguments, where it does."""
-        if not self.changed:
-            return ()
-        what = " and ".join(self.changed[number] for number in sorted(self.changed))
-        arguments = "arguments" if len(self.changed) > 1 else "argument"
-        return (f"{name} changes its {arguments} {what} in place; it was called on copies",)
-
-    def arguments(self, arrays: Sequence[Any]) -> tuple[list[Any], dict[str, Any]]:
-        """Fresh arguments, positional and by name."""
-        rest = iter(arrays)
-        leaves = []
-        for spec in self.signature.leaves:
-            if not isinstance(spec, Spec):
-                leaves.append(spec.value)
-                continue
-            copy = np.array(next(rest))
-            leaves.append(copy.item() if spec.weak else copy[()])
-        args, kwargs = unflatten(self.signature.structure, leaves)
-        return list(args), kwargs
-
-
-def _alike(before: Any, after: Any) -> bool:
-    """Whether two trees hold the same leaves."""
-    (old, structure), (new, other) = flatten(before), flatten(after)
-    return structure == other and all(map(_same, old, new))
-
-
-def _same(before: Any, after: Any) -> bool:
-    if before is after:
-        return True
-    x, y = np.asarray(before), np.asarray(after)
-    alike = x.dtype.kind == y.dtype.kind
-    return alike and np.array_equal(x, y, equal_nan=x.dtype.kind in "fc")
 
 
 def looped(
@@ -140,6 +57,33 @@ def looped(
         return [np.stack(output) for output in zip(*results, strict=True)]
 
     return evaluate
+
+
+def need_alike_on_complex(
+    f: Callable[..., list[Array]], points: Sequence[Sequence[Any]], wrt: Sequence[int]
+) -> None:
+    """Raise `UnsupportedError` where a function does something else on complex arguments than on
+    real ones, so that a complex step would tell the derivative of another function.
+    """
+    for arrays in points:
+        stepped = [a + 1e-100j if i in wrt else a for i, a in enumerate(arrays)]
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", np.exceptions.ComplexWarning)
+                pairs = [*zip(f(*stepped), f(*arrays), strict=True)]
+        except OUTSIDE:
+            continue
+        except (TypeError, np.exceptions.ComplexWarning) as error:
+            raise UnsupportedError(
+                f"the function does not take complex numbers: {error}", _OTHER_METHOD
+            ) from None
+        for found, value in pairs:
+            size = NO_BOUND * np.max(np.abs(value[np.isfinite(value)]), initial=0.0)
+            if np.any(np.abs(found.real - value) > size):
+                raise UnsupportedError(
+                    "on complex numbers the function computes something else than on real ones",
+                    _OTHER_METHOD,
+                )
 
 
 def extrapolated_along_axes(evaluate: Evaluate, x: Array, values: Sequence[Array]) -> list[Array]:

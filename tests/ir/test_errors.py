@@ -193,10 +193,22 @@ def test_what_is_returned(f: Any, name: str) -> None:
 
 
 def test_use_after_return() -> None:
+    def f(x: Any) -> Any:
+        raise KeyError(x)
+
+    with pytest.raises(KeyError) as caught:
+        trace(f, X)
+    for use in (lambda x: bool(x[0] > 0), lambda x: float(x[0]), np.asarray):
+        with pytest.raises(DifflabError, match="after its function returned"):
+            use(caught.value.args[0])
+    with pytest.raises(DifflabError, match="after its function returned"):
+        trace(lambda x: x + caught.value.args[0], X)
+
+
+def test_what_a_trace_leaves_behind_is_plain() -> None:
     kept: list[Any] = []
     trace(lambda x: kept.append(x) or x, X)
-    with pytest.raises(DifflabError, match="after its function returned"):
-        bool(kept[0][0] > 0)
+    assert [type(x) for x in kept] == [np.ndarray, np.ndarray]
 
 
 def test_nothing_is_both_spelled_and_refused() -> None:

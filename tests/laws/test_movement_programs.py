@@ -140,7 +140,7 @@ class Program:
 def applied(what: str, operands: list[Any]) -> Any:
     """The value of a step; a lone dual number stays an array."""
     value = ONE[what](*operands) if what in ONE else TWO[what](*operands)
-    return np.asarray(value) if isinstance(value, (Dual, np.generic)) else value
+    return np.asarray(value) if type(value) in (Dual, np.float64) else value
 
 
 def random_program(seed: int, longest: int = 16) -> Program:

@@ -22,10 +22,10 @@ import numpy as np
 from difflab.accuracy.subject import Subject
 from difflab.errors import ArgumentError, DifflabError
 from difflab.ir.build import lift
+from difflab.ir.called import Called
 from difflab.ir.expr import Array, Expr, Graph
 from difflab.ir.trace import trace_signature
 from difflab.ir.tree import flatten, unflatten
-from difflab.methods.opaque import Called
 
 
 class Misfit(ValueError):

@@ -1,0 +1,139 @@
+"""A function called as it is: what it returns, what it changes, and which code runs.
+
+What flows: arrays in the order of a signature come in, the function is called with arguments made
+of copies, in the types that the caller passed, and its result comes out. The invariant: nothing
+that a function does to its arguments reaches the caller, or another call.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import types
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from difflab.errors import ArgumentError
+from difflab.ir.expr import Array
+from difflab.ir.tree import Signature, Spec, Structure, flatten, unflatten
+
+
+def parameter_names(f: Callable[..., Any]) -> tuple[str, ...]:
+    """The names of a function's positional parameters, as far as they can be known."""
+    try:
+        kinds = inspect.signature(f).parameters.values()
+    except (TypeError, ValueError):
+        return ()
+    return tuple([p.name for p in kinds if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)])
+
+
+def need_function(f: Any) -> None:
+    """Raise `ArgumentError` for what cannot be called."""
+    if not callable(f):
+        raise ArgumentError(
+            f"a function is needed, not {type(f).__name__}", "pass the function itself, not f(x)"
+        )
+
+
+class Called:
+    """A function that is called as it is, with arguments of a signature, on copies of their arrays.
+
+    Python floats are passed as such. The arguments that the function was seen to change in place
+    are remembered.
+
+    >>> from difflab.ir.tree import read_arguments
+    >>> def lowest(x):
+    ...     x.sort()
+    ...     return x[0]
+    >>> x = np.array([2.0, 1.0])
+    >>> call = Called(lowest, read_arguments((x,), {})[0])
+    >>> print(call([x]), x, call.notes("lowest"))
+    1.0 [2. 1.] ('lowest changes its argument x in place; it was called on copies',)
+    """
+
+    def __init__(self, f: Callable[..., Any], signature: Signature) -> None:
+        self.f = f
+        self.signature = signature
+        self.changed: dict[int, str] = {}
+
+    def __call__(self, arrays: Sequence[Any]) -> Any:
+        """The result at these arrays, in the signature's order; it shares no memory with them."""
+        given, _ = self.arguments(arrays)
+        args, kwargs = self.arguments(arrays)
+        result = self.f(*args, **kwargs)
+        for number, (before, after) in enumerate(zip(given, args, strict=True)):
+            if number not in self.changed and not _alike(before, after):
+                names = parameter_names(self.f)
+                self.changed[number] = names[number] if number < len(names) else str(number)
+        return result
+
+    def outputs(self, arrays: Sequence[Any]) -> tuple[list[Array], Structure]:
+        """Copies of the result's arrays (a function may return the same ones each time), and
+        their tree.
+        """
+        leaves, tree = flatten(self(arrays))
+        found = [np.array(leaf) for leaf in leaves]
+        for leaf, array in zip(leaves, found, strict=True):
+            if array.dtype.kind not in "fiubc":
+                raise ArgumentError(
+                    f"the function returned a {type(leaf).__name__}, which is not a number or an"
+                    " array",
+                    "return the value that is to be differentiated",
+                )
+        return found, tree
+
+    def notes(self, name: str) -> tuple[str, ...]:
+        """A sentence on what the function of that name does to its arguments, where it does."""
+        if not self.changed:
+            return ()
+        what = " and ".join(self.changed[number] for number in sorted(self.changed))
+        arguments = "arguments" if len(self.changed) > 1 else "argument"
+        return (f"{name} changes its {arguments} {what} in place; it was called on copies",)
+
+    def arguments(self, arrays: Sequence[Any]) -> tuple[list[Any], dict[str, Any]]:
+        """Fresh arguments, positional and by name."""
+        rest = iter(arrays)
+        leaves = []
+        for spec in self.signature.leaves:
+            if not isinstance(spec, Spec):
+                leaves.append(spec.value)
+                continue
+            copy = np.array(next(rest))
+            leaves.append(copy.item() if spec.weak else copy if spec.boxed else copy[()])
+        args, kwargs = unflatten(self.signature.structure, leaves)
+        return list(args), kwargs
+
+
+def _alike(before: Any, after: Any) -> bool:
+    """Whether two trees hold the same leaves."""
+    (old, structure), (new, other) = flatten(before), flatten(after)
+    return structure == other and all(map(_same, old, new))
+
+
+def _same(before: Any, after: Any) -> bool:
+    if before is after:
+        return True
+    x, y = np.asarray(before), np.asarray(after)
+    alike = x.dtype.kind == y.dtype.kind
+    return alike and np.array_equal(x, y, equal_nan=x.dtype.kind in "fc")
+
+
+def observed(call: Callable[[], Any], ran: set[types.CodeType]) -> tuple[Any, bool]:
+    """What a call returns, and whether the codes that ran could be gathered in `ran`.
+
+    They cannot where somebody else's profiler is at work.
+    """
+    if sys.getprofile() is not None:
+        return call(), False
+
+    def note(frame: types.FrameType, event: str, _: Any) -> None:
+        if event == "call":
+            ran.add(frame.f_code)
+
+    sys.setprofile(note)
+    try:
+        return call(), True
+    finally:
+        sys.setprofile(None)

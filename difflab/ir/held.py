@@ -1,0 +1,126 @@
+"""The graph held against the function: what a plain call returns is what the graph gives.
+
+What flows: a graph, a point and what a plain call returned there go in; nothing comes out, or a
+`TraceError` that says by how much they differ. The invariant: they may differ by rounding alone,
+by no more than the running bound of the graph's own program and as much again, for the same program
+in NumPy's order.
+
+At a point where the two agree by chance (x**2 and x at 1, anything times zero at 0) the value tells
+nothing; so the function is called at a second point nearby as well, each element moved by another
+step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from difflab.errors import Line, TraceError, UnsupportedError
+from difflab.ir.build import lift, node
+from difflab.ir.expr import Expr, Graph, evaluate
+from difflab.ir.tree import Signature, Spec, Structure
+
+STEP: Final = 2.0**-20
+"""How far the second point is, relative to elements above 1."""
+GOLDEN: Final = 0.6180339887498949
+WORST: Final = 3
+"""So many elements of an output are held against their own bounds: those that differ most."""
+NO_BOUND: Final = 2.0**-24
+"""What may differ, relatively, where an operation's rounding is not known."""
+
+
+def moved(signature: Signature, point: Sequence[Any]) -> list[Any] | None:
+    """A point nearby, every float moved by a step of its own; None where there is no float."""
+    found: list[Any] = []
+    any_float = False
+    specs = [spec for spec in signature.leaves if isinstance(spec, Spec)]
+    for k, (spec, array) in enumerate(zip(specs, point, strict=True)):
+        if spec.dtype.kind != "f":
+            found.append(array)
+            continue
+        x = np.asarray(array, spec.dtype)
+        any_float = any_float or x.size > 0
+        weights = 0.5 + (GOLDEN * (np.arange(x.size) + k + 1)) % 1.0
+        with np.errstate(all="ignore"):
+            step = STEP * weights.reshape(x.shape) * np.maximum(np.abs(x), 1.0)
+            further = (x + step).astype(spec.dtype)
+        found.append(float(further) if spec.weak else further)
+    return found if any_float else None
+
+
+def hold(
+    graph: Graph,
+    point: Sequence[Any],
+    leaves: Sequence[Any],
+    tree: Structure,
+    changed: Sequence[Line],
+) -> None:
+    """Raise `TraceError` where the graph does not give what the function returned at a point.
+
+    `changed` are the lines where a traced array was changed in place, which may be the reason.
+    Where the graph's guards turn out differently it is not the function's graph, and says nothing.
+    """
+    known: dict[Expr, Any] = dict(zip(graph.inputs, map(np.asarray, point), strict=True))
+    wanted = [*graph.outputs, *[guard.expr for guard in graph.guards]]
+    values = evaluate(wanted, known)
+    for guard, value in zip(graph.guards, values[len(graph.outputs) :], strict=True):
+        if not np.array_equal(value, guard.value):
+            return
+    if tree != graph.output_tree:
+        raise _other(changed, "it returns another structure")
+    for out, value, leaf in zip(graph.outputs, values[: len(leaves)], leaves, strict=True):
+        called = np.asarray(leaf)
+        if called.dtype.kind == "c":
+            continue  # where Python's floats turn complex, arrays give NaN
+        if called.shape != np.shape(value):
+            raise _other(changed, f"shape {np.shape(value)} for {called.shape}", out.line)
+        same = (called == value) | ((called != called) & (value != value))
+        if not np.all(same):
+            _hold_elements(graph, point, out, np.asarray(value), called, same, changed)
+
+
+def _hold_elements(
+    graph: Graph,
+    point: Sequence[Any],
+    out: Expr,
+    value: Any,
+    called: Any,
+    same: Any,
+    changed: Sequence[Line],
+) -> None:
+    """The elements of an output that differ most, each against its own bound."""
+    with np.errstate(all="ignore"):
+        off = np.where(same, 0.0, np.abs(value.astype(np.float64) - called.astype(np.float64)))
+        relative = np.nan_to_num(off / np.abs(called.astype(np.float64)), nan=np.inf)
+    for i in np.argsort(-relative, axis=None)[:WORST]:
+        distance = off.flat[i]
+        if distance == 0.0:
+            break
+        flat: Any = node("reshape", out, shape=(out.size,))
+        try:
+            (error,) = graph.with_outputs([lift(flat[int(i)])]).rounding_error(point)
+            bound = 2.0 * float(error.bound)
+        except UnsupportedError:
+            bound = NO_BOUND * float(np.abs(called.flat[i]))
+        if not (distance <= bound or np.isinf(bound)):
+            found, expected = value.flat[i], called.flat[i]
+            raise _other(changed, f"{found:.6g} where a plain call gives {expected:.6g}", out.line)
+
+
+def _other(changed: Sequence[Line], how: str, line: Line | None = None) -> TraceError:
+    """The error for a graph of another function."""
+    what = f"traced, the function computes something else than called: {how}"
+    if changed:
+        return TraceError(
+            f"{what}; an array that has two names may have been changed in place",
+            "make a new array there: write y = y + 1 for y += 1",
+            changed[0],
+        )
+    return TraceError(
+        what,
+        "it may ask for the type of a value (isinstance(x, np.ndarray) is answered), or"
+        " read what it stored at an earlier call",
+        line,
+    )
