@@ -136,8 +136,10 @@ def _exp2_partial(x: Any) -> Any:
 def _sech2_ball(x: Any) -> Any:
     """By the exponential of a negative number, which has no range; of a wide ball by its ends."""
     size = abs(x)
-    if size.rad() < 0.01 or not size.is_finite():
+    if size.rad() < 0.01 or size.is_nan():
         return _sech2_at(size)
+    if not size.is_finite():
+        return type(x)(0.5, 0.5)
     return _sech2_at(size.abs_lower()).union(_sech2_at(size.abs_upper()))
 
 
