@@ -85,10 +85,10 @@ def _plain_cosh(x: float) -> float:
 
 
 def _plain_sech2(x: float) -> float:
-    exponent = -2.0 * abs(x)
-    if exponent < FAINT[8]:
-        return math.exp(exponent + 64.0) * FOUR_AT_64
-    small = math.exp(exponent)
+    size = abs(x)
+    if size > FAINT[8]:
+        return math.exp(64.0 - 2.0 * size) * FOUR_AT_64
+    small = math.exp(-2.0 * size)
     return 4.0 * small / (1.0 + small * (2.0 + small))
 
 

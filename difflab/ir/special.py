@@ -15,8 +15,8 @@ from difflab.ir.row import Lacking
 
 _erf = np.frompyfunc(math.erf, 1, 1)
 
-FAINT: Final = {8: -706.0, 4: -85.0}
-"""Where exp may be a denormal number, by the size of a float in bytes."""
+FAINT: Final = {8: 353.0, 4: 42.5}
+"""From where on exp(-2x) may be a denormal number, by the size of a float in bytes."""
 FOUR_AT_64: Final = 4.0 * math.exp(-64.0)
 
 
@@ -48,17 +48,18 @@ def sech2(x: Any, out: Any = None) -> Any:
     >>> float(sech2(0.0)), float(sech2(-20.0)), float(sech2(1000.0))
     (1.0, 1.699341702116...e-17, 0.0)
     """
-    s = _room(x)
-    with np.errstate(over="ignore"):  # 2|x|, whose exponential is 0
-        np.multiply(np.abs(x, s), -2.0, s)
-    faint = s < FAINT[s.itemsize]
-    exponents = s[faint] if faint.any() else None
-    np.exp(s, s)
+    s = np.abs(x, _room(x))
+    faint = s > FAINT[s.itemsize]
+    exponents = None
+    if np.count_nonzero(faint):
+        np.minimum(s, 400.0, out=s)  # where the result is 0, and 2|x| does not overflow
+        exponents = 64.0 - 2.0 * s[faint]
+    np.exp(np.multiply(s, -2.0, s), s)
     square = np.add(s, 2.0, _room(x) if out is None else out)
     np.add(np.multiply(square, s, square), 1.0, square)
     np.multiply(s, 4.0, s)
     if exponents is not None:
-        s[faint] = np.exp(exponents + 64.0) * FOUR_AT_64
+        s[faint] = np.exp(exponents) * FOUR_AT_64
     return np.divide(s, square, square if x.shape else None)
 
 
