@@ -36,6 +36,7 @@ from difflab.ir.expr import Array, Expr, Graph, evaluate
 from difflab.ir.operations import scatter
 from difflab.ir.primitives import TABLE
 from difflab.ir.row import CONSTANT, INPUT, Primitive
+from difflab.ir.special import FAINT, FOUR_AT_64
 
 _VIEWS = frozenset(("reshape", "transpose", "getitem", "expand"))
 
@@ -67,6 +68,11 @@ def _plain_cbrt(x: float) -> float:
     return y - (y - x / (y * y)) / 3.0 if y and math.isfinite(y) else y
 
 
+def _plain_cbrt_slope(x: float) -> float:
+    y = math.cbrt(x)
+    return 1.0 / (y * y + 2.0 * (x / y)) if math.isfinite(y) else 1.0 / (y * y)
+
+
 def _plain_sigmoid(x: float) -> float:
     small = math.exp(-abs(x))
     return (1.0 if x >= 0.0 else small) / (1.0 + small)
@@ -76,6 +82,14 @@ def _plain_cosh(x: float) -> float:
     """Within 1.1 ulps, where the C library's cosh may be off by 2."""
     grown = math.exp(abs(x))
     return 0.5 * grown + 0.5 / grown
+
+
+def _plain_sech2(x: float) -> float:
+    size = abs(x)
+    if size > FAINT[8]:
+        return math.exp(64.0 - 2.0 * size) * FOUR_AT_64
+    small = math.exp(-2.0 * size)
+    return 4.0 * small / (1.0 + small * (2.0 + small))
 
 
 def _plain_softplus(x: float) -> float:
@@ -90,7 +104,9 @@ _SCALARS: dict[str, Any] = {
     "trunc": _float(math.trunc),
     "rint": _float(round),
     "cbrt": _plain_cbrt,
+    "cbrt_slope": _plain_cbrt_slope,
     "sigmoid": _plain_sigmoid,
+    "sech2": _plain_sech2,
     "softplus": _plain_softplus,
     "float64": np.float64,
     "bool_": np.bool_,

@@ -35,7 +35,7 @@ from difflab.ir.row import (
     linear,
     multilinear,
 )
-from difflab.ir.special import erf, relu, sigmoid, softplus
+from difflab.ir.special import cbrt_slope, erf, relu, sech2, sigmoid, softplus
 from difflab.ir.structural import STRUCTURAL
 
 NOT_NUMBERS: Final = Unsupported("integers and truth values have no plain-float reading")
@@ -127,42 +127,30 @@ def _gaussian(x: Any) -> Any:
     return most + most * np.expm1(-(x - head) * (x + head))
 
 
-def _cbrt_partial(y: Any, x: Any) -> Any:
-    """1 / (3 y^2), as a third of 1/y^2 and two thirds of 1/(x/y).
-
-    A relative error e of y, for which libraries take up to 4 ulps, is -2e in the one and +e in the
-    other; six roundings are left, of 4 half-ulps in all. Where x is 0 or infinite, 1/y^2 alone says
-    the limit. The second derivative of y/x would be inf - inf near 0; this one has but one sign.
-    """
-    slope = 1.0 / y / y
-    inside = np.isfinite(slope + y)
-    ratio = np.where(inside, x, 1.0) / np.where(inside, y, 1.0)
-    return (slope + np.where(inside, 2.0 / ratio, 0.0)) / 9.0
-
-
 def _exp2_partial(x: Any) -> Any:
     """2^x log 2; where 2^x may overflow before this does, twice that of x - 1, which is exact."""
     one = np.heaviside(x - 100.3, 0.0)
     return np.exp2(x - one) * exactly(np.log, 2.0, x) * (1.0 + one)
 
 
-def _bell(x: Any) -> Any:
-    """The slope of sigmoid, an even function: s / (1 + s)^2 with s = exp(-x) or s = exp(x).
-
-    Of one exponential s, whose error counts (1 - s)/(1 + s) times, and of an expanded square, in
-    which no rounding error counts twice: 4 ulps in all if exp is within one. Both choices are the
-    same function, and 0, where balls often lie, is not where they meet. `np.copysign` chooses
-    because it is several times faster than `np.where`.
-    """
-    s = np.exp(np.copysign(1.0, 0.3 - x) * x)
-    return s / (1.0 + s * (2.0 + s))
+def _sech2_ball(x: Any) -> Any:
+    """By the exponential of a negative number, which has no range; of a wide ball by its ends."""
+    size = abs(x)
+    if size.rad() < 0.01 or size.is_nan():
+        return _sech2_at(size)
+    if not size.is_finite():
+        return type(x)(0.5, 0.5)
+    return _sech2_at(size.abs_lower()).union(_sech2_at(size.abs_upper()))
 
 
-def _tanh_partial(y: Any, x: Any) -> Any:
-    """1 - y^2 near 0, where y^2 is small and the second derivative keeps its digits; or else by
-    exp, because an error of cosh counts twice in 1/cosh^2, and libraries take 2 ulps for it.
-    """
-    return np.where(np.abs(x) < 0.35, 1.0 - np.square(y), 4.0 * _bell(2.0 * x))
+def _sech2_at(size: Any) -> Any:
+    s = (-2 * size).exp()
+    return 4 * s / (1 + s * (2 + s))
+
+
+def _sech2_complex(z: Any) -> Any:
+    s = np.exp(np.where(z.real < 0, 2.0 * z, -2.0 * z))
+    return 4.0 * s / (1.0 + s * (2.0 + s))
 
 
 def _lift(x: Any, y: Any) -> Any:
@@ -265,11 +253,17 @@ POINTWISE: Final[tuple[Primitive, ...]] = (
                 latex="{0}^{{{exponent}}}", precedence=OPERATOR + 3),
     elementwise(np.sqrt, partials=lambda y, x: 0.5 / y, sympy="sqrt", ball="sqrt",
                 scalar="sqrt({0})", domain=POSITIVE, latex=r"\sqrt{{{0}}}"),
-    elementwise(np.cbrt, partials=_cbrt_partial, scalar="cbrt({0})",
+    elementwise(np.cbrt, partials=lambda y, x: cbrt_slope(x), scalar="cbrt({0})",
                 domain=POSITIVE, sympy=lambda S, x: S.sign(x) * S.Abs(x) ** S.Rational(1, 3),
                 ball=lambda x: x.root(3) if x >= 0 else -(-x).root(3),
                 complex=lambda z: np.where(z.real < 0, -((-z) ** (1.0 / 3.0)), z ** (1.0 / 3.0)),
                 latex=r"\sqrt[3]{{{0}}}"),
+    elementwise(cbrt_slope, partials=lambda y, x: y / -1.5 / x, emit="cbrt_slope({0}, {out})",
+                scalar="cbrt_slope({0})", domain=POSITIVE,
+                sympy=lambda S, x: 1 / (3 * S.Abs(x) ** S.Rational(2, 3)),
+                ball=lambda x: 1 / (3 * abs(x).root(3) ** 2),
+                complex=lambda z: np.where(z.real < 0, -z, z) ** (-2.0 / 3.0) / 3.0,
+                latex=r"\frac{{1}}{{3 \sqrt[3]{{{0}}}^{{2}}}}"),
     # exponentials and logarithms
     elementwise(np.exp, partials=lambda y, x: y, sympy="exp", ball="exp", scalar="exp({0})",
                 latex="e^{{{0}}}"),
@@ -320,8 +314,11 @@ POINTWISE: Final[tuple[Primitive, ...]] = (
                 scalar="sinh({0})", latex=r"\sinh\left({0}\right)"),
     elementwise(np.cosh, partials=lambda y, x: np.sinh(x), sympy="cosh", ball="cosh",
                 scalar="cosh({0})", latex=r"\cosh\left({0}\right)"),
-    elementwise(np.tanh, partials=_tanh_partial, sympy="tanh",
-                ball="tanh", scalar="tanh({0})", latex=r"\tanh\left({0}\right)"),
+    elementwise(np.tanh, partials=lambda y, x: sech2(x), sympy="tanh", ball="tanh",
+                scalar="tanh({0})", latex=r"\tanh\left({0}\right)"),
+    elementwise(sech2, partials=lambda y, x: -2.0 * y * np.tanh(x), emit="sech2({0}, {out})",
+                sympy=lambda S, x: 1 / S.cosh(x) ** 2, ball=_sech2_ball, complex=_sech2_complex,
+                scalar="sech2({0})", latex=r"\operatorname{{sech}}^2\left({0}\right)"),
     elementwise(np.arcsinh, partials=lambda y, x: 1.0 / np.hypot(1.0, x), sympy="asinh",
                 ball="asinh", scalar="asinh({0})"),
     elementwise(np.arccosh, partials=lambda y, x: 1.0 / (np.sqrt(x - 1.0) * np.sqrt(x + 1.0)),
@@ -329,7 +326,7 @@ POINTWISE: Final[tuple[Primitive, ...]] = (
     elementwise(np.arctanh, partials=lambda y, x: 1.0 / ((1.0 - x) * (1.0 + x)), sympy="atanh",
                 ball="atanh", scalar="atanh({0})", domain=UNIT),
     # what networks use
-    elementwise(sigmoid, partials=lambda y, x: _bell(x),
+    elementwise(sigmoid, partials=lambda y, x: 0.25 * sech2(0.5 * x),
                 sympy=lambda S, x: 1 / (1 + S.exp(-x)), ball=lambda x: 1 / (1 + (-x).exp()),
                 complex=lambda z: 1 / (1 + np.exp(-z)), scalar="sigmoid({0})",
                 latex=r"\sigma\left({0}\right)"),

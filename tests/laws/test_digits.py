@@ -50,6 +50,8 @@ SPECIAL: list[tuple[str, Any, tuple[float, ...], int]] = [
     ("erf", difflab.erf, (26.5,), 0),
     ("power", lambda x, n: x**n, (1.0000001, 1e9), 1),
     ("softplus", difflab.softplus, (-700.0,), 0),
+    ("tanh, denormal", np.tanh, (-368.0,), 0),
+    ("sigmoid, denormal", difflab.sigmoid, (740.0,), 0),
 ]
 
 
@@ -75,6 +77,16 @@ def test_cbrt_has_its_slopes_everywhere(method: str) -> None:
     assert {np.asarray(x).dtype for x in single} == {np.dtype(np.float32)}
     assert np.array_equal(single[:2], np.array([1 / 12, np.inf], np.float32))
     assert np.isfinite(single[2:]).all() and np.all(np.array(single[2:]) > 0.0)
+
+
+@pytest.mark.parametrize("order", [2, 3, 4])
+@pytest.mark.parametrize("f", [np.tanh, difflab.sigmoid, difflab.softplus, np.cbrt])
+def test_higher_derivatives_keep_their_digits(f: Any, order: int) -> None:
+    for _ in range(order - 1):
+        f = difflab.derivative(f)
+    found = difflab.derivative(f)
+    for x in (1e-20, -1e-9, 1e-3, 0.1, 0.3, -0.5, 20.0, -40.0, -300.0, 353.0):
+        assert truth(f, x).ulps(found(x)) <= 8.0, x
 
 
 @pytest.mark.parametrize("x", [-2.5, -0.2, 0.1, 0.2, 1.5])

@@ -62,6 +62,7 @@ PLANTS = (
     Plant("swapped operands", "arctan2", partials(lambda r, y, x: (
         -y / (x * x + y * y), x / (x * x + y * y))), DERIVATIVES),
     Plant("wrong chain", "sigmoid", partials(lambda y, x: y * y), DERIVATIVES),
+    Plant("missing factor", "sech2", partials(lambda y, x: -y * np.tanh(x)), DERIVATIVES),
     Plant("lost sign of y", "power", partials(lambda y, x, n: (
         n * x ** (n - 1.0), -y * np.log(x))), DERIVATIVES),
     Plant("swapped factors", "multiply", {"derivative": Transposes((
@@ -80,6 +81,8 @@ PLANTS = (
           (laws.derivative, laws.proof, laws.second_derivative)),
     Plant("y + 1", "expm1", partials(lambda y, x: y + 1.0), (laws.digits_of_partials,),
           (laws.derivative, laws.proof)),
+    Plant("1/cosh^2 of tanh", "sech2", partials(lambda y, x: -2.0 * (y - 1.0 / np.cosh(x) ** 2 *
+          (1.0 - np.tanh(x)))), (laws.digits_of_partials,), (laws.derivative, laws.proof)),
     Plant("y * (1 - y)", "sigmoid", partials(lambda y, x: y * (1.0 - y)),
           (laws.digits_of_partials,), (laws.derivative, laws.proof)),
     Plant("sqrt(1 - x*x)", "arcsin", partials(lambda y, x: 1.0 / np.sqrt(1.0 - x * x)),
