@@ -36,7 +36,6 @@ from difflab.ir.expr import Array, Expr, Graph, evaluate
 from difflab.ir.operations import scatter
 from difflab.ir.primitives import TABLE
 from difflab.ir.row import CONSTANT, INPUT, Primitive
-from difflab.ir.special import FAINT, FOUR_AT_64
 
 _VIEWS = frozenset(("reshape", "transpose", "getitem", "expand"))
 
@@ -85,10 +84,7 @@ def _plain_cosh(x: float) -> float:
 
 
 def _plain_sech2(x: float) -> float:
-    size = abs(x)
-    if size > FAINT[8]:
-        return math.exp(64.0 - 2.0 * size) * FOUR_AT_64
-    small = math.exp(-2.0 * size)
+    small = math.exp(-2.0 * abs(x))
     return 4.0 * small / (1.0 + small * (2.0 + small))
 
 

@@ -105,8 +105,17 @@ def _hold_elements(
         except UnsupportedError:
             bound = NO_BOUND * float(np.abs(called.flat[i]))
         if not (distance <= bound or np.isinf(bound)):
-            found, expected = value.flat[i], called.flat[i]
-            raise _other(changed, f"{found:.6g} where a plain call gives {expected:.6g}", out.line)
+            found, expected = _told_apart(value.flat[i], called.flat[i])
+            raise _other(changed, f"{found} where a plain call gives {expected}", out.line)
+
+
+def _told_apart(*numbers: Any) -> list[str]:
+    """Two numbers with as many digits as tell them apart, and at least six."""
+    for digits in range(6, 18):
+        texts = [f"{float(number):.{digits}g}" for number in numbers]
+        if texts[0] != texts[1]:
+            break
+    return texts
 
 
 def _other(changed: Sequence[Line], how: str, line: Line | None = None) -> TraceError:

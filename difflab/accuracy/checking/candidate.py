@@ -24,6 +24,7 @@ from difflab.errors import ArgumentError, DifflabError
 from difflab.ir.build import lift
 from difflab.ir.called import Called
 from difflab.ir.expr import Array, Expr, Graph
+from difflab.ir.held import NO_BOUND
 from difflab.ir.trace import trace_signature
 from difflab.ir.tree import flatten, unflatten
 
@@ -62,7 +63,7 @@ def read(
     Raises
     ------
     Misfit
-        If what it returns cannot be read as such blocks.
+        If what it returns cannot be read as such blocks, or differs from call to call.
     """
     if not callable(gradient):
         raise ArgumentError(
@@ -80,8 +81,19 @@ def read(
     values = call(*subject.arrays)
     finer = _in_double(call, subject) if _is_single(subject.arrays) else None
     graph, blocks, reason = _traced(gradient, subject, shapes)
+    if not all(map(_alike, values, call(*subject.arrays))):
+        raise Misfit("called again at the same point, it returns something else")
     notes = answer.notes("the gradient")
     return Candidate(call, values, finer, graph, blocks, reason, notes)
+
+
+def _alike(first: Array, second: Array) -> bool:
+    """Whether two answers differ by no more than the order of additions may bring about."""
+    return np.allclose(first, second, rtol=NO_BOUND, atol=NO_BOUND * _size(first), equal_nan=True)
+
+
+def _size(block: Array) -> float:
+    return float(np.max(np.abs(block[np.isfinite(block)]), initial=0.0))
 
 
 def _traced(
