@@ -137,29 +137,22 @@ class Operator:
         for prepared in kept:
             if prepared.watch is not watch:
                 watch = prepared.watch
-                unchanged = watch is None or watch.is_current(signature.roots)
-            if unchanged:
-                outputs = self._through(prepared, signature, arrays)
-                if outputs is not None:
-                    return prepared.finish(outputs)
+                unchanged = watch is None or watch.is_current(signature)
+            if not unchanged:
+                continue
+            if watch and watch.opaque and not prepared.is_of(self.f, signature, arrays):
+                continue
+            try:
+                outputs = _silent.copy().run(prepared.run, *arrays)
+            except (ArithmeticError, ValueError):
+                if prepared.expected:
+                    continue  # the wrong way through the guards may fail
+                raise
+            if not prepared.expected or prepared.holds(outputs):
+                return prepared.finish(outputs)
         if kept and self._renewed(kept, signature):
             return self(*args, **kwargs)
         return self._first(signature, arrays)
-
-    def _through(
-        self, prepared: Prepared, signature: Signature, arrays: list[Any]
-    ) -> list[Any] | None:
-        """What a program computes; None where this is not the way through its guards."""
-        watch = prepared.watch
-        if watch is not None and watch.opaque and not prepared.is_of(self.f, signature, arrays):
-            return None
-        try:
-            outputs = _silent.copy().run(prepared.run, *arrays)
-        except (ArithmeticError, ValueError):
-            if prepared.expected:
-                return None  # the wrong way through the guards may fail
-            raise
-        return outputs if not prepared.expected or prepared.holds(outputs) else None
 
     def _renewed(self, kept: list[Prepared], signature: Signature) -> bool:
         """Whether some programs are right for what f reads now, although it was replaced.
@@ -167,8 +160,8 @@ class Operator:
         Those that are not go if they keep large arrays alive; the others may come to use again.
         """
         watches = {id(one.watch): one.watch for one in kept if one.watch is not None}
-        stale = [watch for watch in watches.values() if not watch.is_current(signature.roots)]
-        renewed = [watch for watch in stale if watch.renewed(signature.roots)]
+        stale = [watch for watch in watches.values() if not watch.is_current(signature)]
+        renewed = [watch for watch in stale if watch.renewed(signature)]
         gone = {id(watch) for watch in stale if watch.heavy and watch not in renewed}
         kept[:] = [one for one in kept if id(one.watch) not in gone]
         return bool(renewed)

@@ -32,6 +32,7 @@ from typing import Any
 
 import numpy as np
 
+from difflab.interpretations.plain_floats import SCALARS, public
 from difflab.ir.expr import Array, Expr, Graph, evaluate
 from difflab.ir.operations import scatter
 from difflab.ir.primitives import TABLE
@@ -40,12 +41,8 @@ from difflab.ir.row import CONSTANT, INPUT, Primitive
 _VIEWS = frozenset(("reshape", "transpose", "getitem", "expand"))
 
 
-def _public(module: Any) -> dict[str, Any]:
-    return {name: value for name, value in vars(module).items() if not name.startswith("_")}
-
-
 _ARRAYS: dict[str, Any] = {
-    **_public(np),
+    **public(np),
     **{row.evaluate.__name__: row.evaluate for row in TABLE.values()},
     "add_reduce": np.add.reduce,
     "maximum_reduce": np.maximum.reduce,
@@ -55,59 +52,6 @@ _ARRAYS: dict[str, Any] = {
     "scatter": scatter,
 }
 """The names in the source of a program on arrays."""
-
-
-def _float(function: Callable[[Any], Any]) -> Callable[[Any], float]:
-    return lambda x: float(function(x))
-
-
-def _plain_cbrt(x: float) -> float:
-    """math.cbrt may be 4 ulps off (glibc); a step of Newton's method leaves one."""
-    y = math.cbrt(x)
-    return y - (y - x / (y * y)) / 3.0 if y and math.isfinite(y) else y
-
-
-def _plain_cbrt_slope(x: float) -> float:
-    y = math.cbrt(x)
-    return 1.0 / (y * y + 2.0 * (x / y)) if math.isfinite(y) else 1.0 / (y * y)
-
-
-def _plain_sigmoid(x: float) -> float:
-    small = math.exp(-abs(x))
-    return (1.0 if x >= 0.0 else small) / (1.0 + small)
-
-
-def _plain_cosh(x: float) -> float:
-    """Within 1.1 ulps, where the C library's cosh may be off by 2."""
-    grown = math.exp(abs(x))
-    return 0.5 * grown + 0.5 / grown
-
-
-def _plain_sech2(x: float) -> float:
-    small = math.exp(-2.0 * abs(x))
-    return 4.0 * small / (1.0 + small * (2.0 + small))
-
-
-def _plain_softplus(x: float) -> float:
-    return max(x, 0.0) + math.log1p(math.exp(-abs(x)))
-
-
-_SCALARS: dict[str, Any] = {
-    **_public(math),
-    "cosh": _plain_cosh,
-    "floor": _float(math.floor),
-    "ceil": _float(math.ceil),
-    "trunc": _float(math.trunc),
-    "rint": _float(round),
-    "cbrt": _plain_cbrt,
-    "cbrt_slope": _plain_cbrt_slope,
-    "sigmoid": _plain_sigmoid,
-    "sech2": _plain_sech2,
-    "softplus": _plain_softplus,
-    "float64": np.float64,
-    "bool_": np.bool_,
-}
-"""The names in the source of a program on plain floats."""
 
 
 @dataclass(slots=True)
@@ -179,6 +123,7 @@ class _Writer:
     source: str = ""
     bytes: int = 0
     names: dict[Expr, str] = field(default_factory=dict)
+    boxed: dict[Expr, str] = field(default_factory=dict)
     bound: dict[str, Any] = field(default_factory=dict)
     lines: list[str] = field(default_factory=list)
     buffers: list[tuple[tuple[int, ...], np.dtype[Any]]] = field(default_factory=list)
@@ -380,8 +325,20 @@ class _Writer:
             self.buffers.append(kind)
         return f"b{memory.buffer}"
 
+    def _operand(self, x: Expr, user: Expr) -> str:
+        """The name of an operand; numbers are arrays of shape () to ufuncs, which saves a third of
+        a call on small arrays.
+        """
+        number = x.primitive is CONSTANT and not x.shape
+        if not (number and user.shape and user.primitive.kind == "pointwise"):
+            return self._name(x)
+        if x not in self.boxed:
+            name = self.boxed[x] = f"c{len(self.bound)}"
+            self.bound[name] = x.value
+        return self.boxed[x]
+
     def _array_source(self, node: Expr, out: str | None) -> str:
-        names = [self._name(x) for x in node.operands]
+        names = [self._operand(x, node) for x in node.operands]
         params = {name: repr(value) for name, value in node.params}
         if "index" in params:
             params["index"] = _index_source(dict(node.params)["index"])
@@ -431,7 +388,7 @@ class _Writer:
         body.append(f"return {results}")
         self.source = f"def program({parameters}):\n" + "".join(f"    {line}\n" for line in body)
         self.source = self.source.rstrip("\n")
-        namespace = {**(_SCALARS if self.scalar else _ARRAYS), **self.bound}
+        namespace = {**(SCALARS if self.scalar else _ARRAYS), **self.bound}
         self.bytes = sum(math.prod(shape) * dtype.itemsize for shape, dtype in self.buffers)
         if self.buffers:
             namespace["take"], namespace["give"] = _pool(self.buffers)

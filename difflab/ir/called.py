@@ -53,21 +53,44 @@ class Called:
     1.0 [2. 1.] ('lowest changes its argument x in place; it was called on copies',)
     """
 
-    def __init__(self, f: Callable[..., Any], signature: Signature) -> None:
+    def __init__(
+        self,
+        f: Callable[..., Any],
+        signature: Signature,
+        ran: set[types.CodeType] | None = None,
+    ) -> None:
         self.f = f
         self.signature = signature
+        self.ran = ran
+        """Where the codes that run are gathered; None: nowhere, or somebody else profiles."""
         self.changed: dict[int, str] = {}
 
     def __call__(self, arrays: Sequence[Any]) -> Any:
         """The result at these arrays, in the signature's order; it shares no memory with them."""
         given, _ = self.arguments(arrays)
         args, kwargs = self.arguments(arrays)
-        result = self.f(*args, **kwargs)
+        result = self._result(args, kwargs)
         for number, (before, after) in enumerate(zip(given, args, strict=True)):
             if number not in self.changed and not _alike(before, after):
                 names = parameter_names(self.f)
                 self.changed[number] = names[number] if number < len(names) else str(number)
         return result
+
+    def _result(self, args: list[Any], kwargs: dict[str, Any]) -> Any:
+        if self.ran is None or sys.getprofile() is not None:
+            self.ran = None
+            return self.f(*args, **kwargs)
+        gather = self.ran.add
+
+        def note(frame: types.FrameType, event: str, _: Any) -> None:
+            if event == "call":
+                gather(frame.f_code)
+
+        sys.setprofile(note)
+        try:
+            return self.f(*args, **kwargs)
+        finally:
+            sys.setprofile(None)
 
     def outputs(self, arrays: Sequence[Any]) -> tuple[list[Array], Structure]:
         """Copies of the result's arrays (a function may return the same ones each time), and
@@ -108,6 +131,8 @@ class Called:
 
 def _alike(before: Any, after: Any) -> bool:
     """Whether two trees hold the same leaves."""
+    if type(before) is type(after) is np.ndarray and before.shape == after.shape:
+        return before.dtype == after.dtype and before.tobytes() == after.tobytes()
     (old, structure), (new, other) = flatten(before), flatten(after)
     return structure == other and all(map(_same, old, new))
 
@@ -118,22 +143,3 @@ def _same(before: Any, after: Any) -> bool:
     x, y = np.asarray(before), np.asarray(after)
     alike = x.dtype.kind == y.dtype.kind
     return alike and np.array_equal(x, y, equal_nan=x.dtype.kind in "fc")
-
-
-def observed(call: Callable[[], Any], ran: set[types.CodeType]) -> tuple[Any, bool]:
-    """What a call returns, and whether the codes that ran could be gathered in `ran`.
-
-    They cannot where somebody else's profiler is at work.
-    """
-    if sys.getprofile() is not None:
-        return call(), False
-
-    def note(frame: types.FrameType, event: str, _: Any) -> None:
-        if event == "call":
-            ran.add(frame.f_code)
-
-    sys.setprofile(note)
-    try:
-        return call(), True
-    finally:
-        sys.setprofile(None)

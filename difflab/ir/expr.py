@@ -30,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from difflab.errors import InvariantError, Line, MatrixError, ShapeError, TraceError, users_line
-from difflab.ir.captures.contents import checksum
+from difflab.ir.captures.contents import Held
 from difflab.ir.protocols import TracedArray
 from difflab.ir.row import CONSTANT, INPUT, Primitive
 from difflab.ir.tree import LEAF, Signature, Structure, unflatten
@@ -149,42 +149,6 @@ def _is_weak(primitive: Primitive, operands: tuple[Expr, ...], params: Params) -
     weak = [operand for operand in operands if operand.weak]
     others = all(operand.weak or operand.primitive is CONSTANT for operand in operands)
     return bool(weak) and others and primitive.name in _ARITHMETIC
-
-
-COPIED_BYTES = 8192
-"""Constants up to this size are copied."""
-
-
-class Held:
-    """The value of a constant: a copy that is equal by content where it is small, else a reference.
-
-    A program may change its arrays after using them (``direction[i] = 1.0`` in a loop), so small
-    ones are copied. Large ones are data, which is not copied; their checksum tells at the end of
-    the trace whether the program changed them.
-    """
-
-    __slots__ = ("_checksum", "_key", "array")
-
-    def __init__(self, array: Array) -> None:
-        small = array.nbytes <= COPIED_BYTES
-        self.array = array.copy() if small else array
-        self._checksum = None if small else checksum(array)
-        held = array.tobytes() if small else (id(array), self._checksum)
-        self._key = (array.dtype.char, array.shape, held)
-
-    @property
-    def intact(self) -> bool:
-        """Whether the array is what it was when it was captured."""
-        return self._checksum is None or self._checksum == checksum(self.array)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Held) and self._key == other._key
-
-    def __hash__(self) -> int:
-        return hash(self._key)
-
-    def __repr__(self) -> str:
-        return repr(self.array)
 
 
 def placeholder(

@@ -29,7 +29,7 @@ import numpy as np
 import difflab.ir.numpy_functions  # noqa: F401 (registers how NumPy's functions are spelt)
 from difflab.errors import Events, Line, TraceError, happening
 from difflab.ir.build import lift
-from difflab.ir.called import Called, need_function, observed, parameter_names
+from difflab.ir.called import Called, need_function, parameter_names
 from difflab.ir.captures import Watch, is_library, runs_programs
 from difflab.ir.expr import Expr, Graph, Guard, attributed_to, evaluate, placeholder, reachable
 from difflab.ir.held import hold, moved
@@ -167,11 +167,10 @@ def trace_watched(
     roots = (f, *signature.roots)
     if _stack.traces or not held:
         return _run(f, signature, inputs, point)[0], Watch(roots, None)
-    called = Called(f, signature)
-    ran: set[CodeType] = set()
+    called = Called(f, signature, set())
     elsewhere = moved(signature, point)
-    there, known = _called(called, elsewhere, ran)
-    watch = Watch(roots, _users(ran) if known else None)
+    there = _called(called, elsewhere)
+    watch = Watch(roots, _users(called.ran))
     try:
         graph, changed = _run(f, signature, inputs, point)
         watch.put_back()
@@ -179,11 +178,10 @@ def trace_watched(
     finally:
         watch.put_back()
     _need_pure(graph, again)
-    before = len(ran)
-    here, _ = _called(called, point, ran, at_the_point=True)
+    here = _called(called, point, at_the_point=True)
     written = {guard.path for guard in watch.written_since()}
-    if written or len(ran) > before:
-        watch = Watch(roots, _users(ran) if known else None, written)
+    if written or _users(called.ran) != watch.ran:
+        watch = Watch(roots, _users(called.ran), written)
     for at, result in ((point, here), (elsewhere, there)):
         if at is not None and result is not None:
             hold(graph, at, *flatten(result[0]), changed)
@@ -196,35 +194,31 @@ def retrace(graph: Graph, f: Callable[..., Any], signature: Signature, point: An
 
 
 def _called(
-    called: Called, point: Sequence[Any] | None, ran: set[CodeType], at_the_point: bool = False
-) -> tuple[tuple[Any] | None, bool]:
-    """The result of a plain call, if it has one, and whether `ran` gathers the codes that ran.
+    called: Called, point: Sequence[Any] | None, at_the_point: bool = False
+) -> tuple[Any] | None:
+    """The result of a plain call, if it has one.
 
     Nearby the function may be outside its domain. At the point it may fail where arrays and
     programs have an answer of their own: a division of plain floats by zero, a singular matrix.
     """
     if point is None:
-        return None, True
-
-    def call() -> tuple[Any] | None:
-        try:
-            with np.errstate(all="ignore"):
-                return (called(point),)
-        except (ArithmeticError, np.linalg.LinAlgError):
-            return None
-        except Exception:
-            if at_the_point:
-                raise
-            return None
-
-    return observed(call, ran)
+        return None
+    try:
+        with np.errstate(all="ignore"):
+            return (called(point),)
+    except (ArithmeticError, np.linalg.LinAlgError):
+        return None
+    except Exception:
+        if at_the_point:
+            raise
+        return None
 
 
-def _users(ran: set[CodeType]) -> frozenset[CodeType] | None:
-    """The codes of the user's; None, for all there are, where an operator may have answered from a
-    program, without running the code behind it.
+def _users(ran: set[CodeType] | None) -> frozenset[CodeType] | None:
+    """The codes of the user's; None, for all there are, where it is not known what ran, or an
+    operator may have answered from a program, without running the code behind it.
     """
-    if any(runs_programs(code) for code in ran):
+    if ran is None or any(runs_programs(code) for code in ran):
         return None
     return frozenset(code for code in ran if not is_library(code))
 

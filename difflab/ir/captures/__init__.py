@@ -8,11 +8,11 @@ each call; and what the function itself writes, a counter for example, is not fo
 
 >>> settings = {"scale": 2.0}
 >>> watch = Watch((lambda x: settings["scale"] * x,), None)
->>> watch.holds()
+>>> watch.check()
 True
 >>> settings["scale"] = 3.0
->>> watch.holds(), watch.renewed(())
-(False, False)
+>>> watch.check()
+False
 """
 
 from __future__ import annotations
@@ -20,11 +20,14 @@ from __future__ import annotations
 import operator
 import types
 from collections.abc import Callable, Collection, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from difflab.ir.captures.guards import Guard, Path, compiled_check
 from difflab.ir.captures.names import facts, is_library, runs_programs
 from difflab.ir.captures.walk import Walk, nested
+
+if TYPE_CHECKING:
+    from difflab.ir.tree import Signature
 
 __all__ = ["Guard", "Path", "Watch", "is_library", "runs_programs"]
 
@@ -50,9 +53,11 @@ class Watch:
     """
 
     __slots__ = (
-        "_asked", "_check", "_held", "codes", "fingerprint", "guards", "heavy", "opaque", "ran",
-        "roots", "written",
+        "_held", "check", "codes", "fingerprint", "guards", "heavy", "opaque", "ran", "roots",
+        "written",
     )  # fmt: skip
+    check: Callable[[], bool]
+    """Whether all that was read is as it was; what cannot be watched is not asked."""
 
     def __init__(
         self,
@@ -67,34 +72,32 @@ class Watch:
         unmet = [code for code in ran or () if code not in self.codes]
         if unmet and not self.opaque:
             self.opaque = f"it calls {unmet[0].co_name} in a way that is not seen"
-        if not all(guard.holds() for guard in self.guards):
-            self.opaque = self.opaque or "what it reads is another object each time"
-        self._asked = False
-        self._check: Callable[[], bool] | None = None
+        self.check = _always if self.opaque else self._check_once
 
-    def is_current(self, objects: tuple[Any, ...]) -> bool:
+    def is_current(self, signature: Signature) -> bool:
         """Whether a call with these static objects reads what was read."""
-        if len(self.roots) > 1 and not all(map(operator.is_, objects, self.roots[1:])):
+        if len(self.roots) > 1 and not all(map(operator.is_, signature.roots, self.roots[1:])):
             return False
-        return bool(self.opaque) or self.holds()
+        return self.check()
 
-    def holds(self) -> bool:
-        """Whether all that was read is as it was."""
-        if self._check is not None:
-            return self._check()
-        if self._asked:  # the second time: it pays to compile
-            self._check = compiled_check(self.guards)
-            return self._check()
-        self._asked = True
+    def _check_once(self) -> bool:
+        """A loop the first time; a second time is worth compiling for."""
+        self.check = self._compile_check
         return all(guard.holds() for guard in self.guards)
 
-    def renewed(self, objects: tuple[Any, ...]) -> bool:
+    def _compile_check(self) -> bool:
+        self.check = compiled_check(self.guards)
+        return self.check()
+
+    def renewed(self, signature: Signature) -> bool:
         """Whether these static objects, and what is read now, make the same program; then they are
         watched.
         """
-        again = Watch((self.roots[0], *objects), self.ran, self.written)
+        again = Watch((self.roots[0], *signature.roots), self.ran, self.written)
         if again.opaque or again.fingerprint != self.fingerprint:
             return False
+        if not again.check():  # another object each time: a property of C code, say
+            again.opaque, again.check = "what it reads is another object each time", _always
         for name in self.__slots__:
             setattr(self, name, getattr(again, name))
         return True
@@ -107,6 +110,8 @@ class Watch:
         every = [facts(code) for code in (self.codes if self.ran is None else self.ran)]
         names = set[str]().union(*[one.stored for one in every])
         items = any(one.changes_items for one in every)
+        if not (names or items):
+            return []
         return [
             guard
             for guard in self.guards
@@ -117,3 +122,7 @@ class Watch:
         """Undo what f wrote."""
         for guard in self.written_since():
             guard.put_back()
+
+
+def _always() -> bool:
+    return True

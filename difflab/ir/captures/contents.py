@@ -90,3 +90,39 @@ def restore(array: Array, kept: Any) -> None:
             array[...] = np.frombuffer(kept, array.dtype).reshape(array.shape)
         elif isinstance(kept, _Copied):
             array[...] = kept.array
+
+
+COPIED: Final = 2**13
+"""Constants up to this size are copied."""
+
+
+class Held:
+    """The value of a constant: a copy that is equal by content where it is small, else a reference.
+
+    A program may change its arrays after using them (``direction[i] = 1.0`` in a loop), so small
+    ones are copied. Large ones are data, which is not copied; their checksum tells at the end of
+    the trace whether the program changed them.
+    """
+
+    __slots__ = ("_checksum", "_key", "array")
+
+    def __init__(self, array: Array) -> None:
+        small = array.nbytes <= COPIED
+        self.array = array.copy() if small else array
+        self._checksum = None if small else checksum(array)
+        held = array.tobytes() if small else (id(array), self._checksum)
+        self._key = (array.dtype.char, array.shape, held)
+
+    @property
+    def intact(self) -> bool:
+        """Whether the array is what it was when it was captured."""
+        return self._checksum is None or self._checksum == checksum(self.array)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Held) and self._key == other._key
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+    def __repr__(self) -> str:
+        return repr(self.array)

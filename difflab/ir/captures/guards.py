@@ -114,6 +114,8 @@ def is_empty(cell: types.CellType) -> bool:
 def _refill(g: Guard) -> None:
     if type(g.container) is list:
         g.container[:] = g.value
+    elif isinstance(g.container, dict):
+        _drop_new_keys(g)
     elif type(g.container) is collections.deque:
         g.container.clear()
         g.container.extend(g.value)

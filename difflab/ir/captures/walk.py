@@ -22,11 +22,11 @@ import types
 import weakref
 from collections.abc import Collection, Iterable, Iterator
 from contextvars import ContextVar
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from difflab.ir.captures.contents import is_frozen, kept_content
+from difflab.ir.captures.contents import COPIED, is_frozen, kept_content
 from difflab.ir.captures.guards import MISSING, Guard, Path, is_empty, pairs
 from difflab.ir.captures.names import (
     READS_WHOLE,
@@ -39,8 +39,6 @@ from difflab.ir.protocols import TracedArray
 
 MOST: Final = 1000
 """Guards beyond which tracing at each call is as cheap as asking them all."""
-HEAVY: Final = 8192
-"""Bytes of an array above which it is not to be kept alive for long."""
 
 # Whether a function that is reached is followed: if its code ran; in any case; and all it leads to.
 IF_IT_RAN, ITSELF, ALL = range(3)
@@ -81,6 +79,7 @@ _KNOWN_IN_C: Final = frozenset(
     (object, list, tuple, dict, set, frozenset, collections.deque, collections.OrderedDict,
      collections.defaultdict, types.SimpleNamespace, int, float, str, bytes, complex)
 )  # fmt: skip
+_CONTAINERS: Final = (list, tuple, dict, set, frozenset, collections.deque)
 _HEAP_TYPE: Final = 1 << 9
 
 
@@ -88,6 +87,17 @@ def _bits(value: Any) -> Any:
     """What tells an atom from another: -0.0 is not 0.0, and NaN is NaN."""
     kind = type(value)
     return value.hex() if kind is float else repr(value) if kind is complex else value
+
+
+class _Kind(NamedTuple):
+    """What a class says about its instances."""
+
+    of_user: bool
+    in_c: bool
+    """Whether they may hold what no attribute shows."""
+    provided: list[str]
+    """Attributes of the class that code names and an instance may shadow."""
+    slots: list[str]
 
 
 class Walk:
@@ -128,6 +138,7 @@ class Walk:
             self.heavy = False
             self.held: list[Any] = []
             self._seen: dict[int, int] = {}
+            self._kinds: dict[type, _Kind] = {}
             self._todo: list[tuple[Path, Any, int]] = []
             for k, root in enumerate(reversed(roots)):
                 self._todo.append(((len(roots) - 1 - k,), root, ITSELF))
@@ -173,7 +184,9 @@ class Walk:
 
     def _visit(self, path: Path, o: Any, kind: type, follow: int) -> None:
         on = ALL if follow == ALL else IF_IT_RAN
-        if isinstance(o, _LEAVES) and not _is_bound(o):
+        if kind in self._kinds:
+            self._object(path, o, kind, on)
+        elif isinstance(o, _LEAVES) and not _is_bound(o):
             self.fingerprint.append(Same(o))
         elif issubclass(kind, np.ndarray):
             self._array(path, o)
@@ -215,7 +228,7 @@ class Walk:
     def _array(self, path: Path, o: Any) -> None:
         path = (*path, "contents")
         self.fingerprint.append((type(o), o.dtype, o.shape))
-        self.heavy = self.heavy or o.nbytes > HEAVY
+        self.heavy = self.heavy or o.nbytes > COPIED
         if o.dtype.hasobject:
             self.opaque = "it reads an array of objects"
         elif is_frozen(o):
@@ -319,32 +332,42 @@ class Walk:
         elif issubclass(kind, dict):
             if self._guard("keys", o, None, [*o], inside):
                 self._entries(path, o, on)
-        elif issubclass(kind, (set, frozenset)) and all(type(v) in _ATOMS for v in o):
-            if self._guard("set", o, None, [*o], inside):
+        elif issubclass(kind, (set, frozenset)):
+            if not all(type(v) in _ATOMS for v in o):
+                self.opaque = "it reads a set of objects"
+            elif self._guard("set", o, None, [*o], inside):
                 self.fingerprint.append(pairs(o))
-        elif _keeps_state_in_c(kind):
+        known = self._kinds.get(kind)
+        if known is None:
+            known = self._kinds[kind] = self._kind(kind)
+        if known.in_c and not issubclass(kind, _CONTAINERS):
             self.opaque = f"it reads a {kind.__name__}, which cannot be watched"
             return
-        library = is_library_module(kind.__module__)
-        entries = getattr(o, "__dict__", None)
-        entries = entries if type(entries) is dict else None
-        if not library and kind.__module__ != "builtins":
+        entries = getattr(o, "__dict__", None) if kind.__dictoffset__ else None
+        if known.of_user:
             self._guard("type", o, None, kind, (*path, "type"))
             self._todo.append(((*path, "class"), kind, on))
-            provided = {name for owner in _own_classes(kind) for name in vars(owner)}
-            for name in sorted(provided - entries.keys()) if entries is not None else ():
-                if (self.whole or name in self.attributes) and not name.startswith("__"):
-                    self._guard("absent", entries, name, None, (*path, name))
         if entries is not None:
-            self._attributes(path, entries, library, on)
-        for name in _slots(kind):
-            if library or self.whole or name in self.attributes:
-                value = getattr(o, name, MISSING)
-                self._place("attribute", o, name, value, (*path, name), on)
+            for name in known.provided:
+                if name not in entries:
+                    self._guard("absent", entries, name, None, (*path, name))
+            self._attributes(path, entries, not known.of_user, on)
+        for name in known.slots:
+            value = getattr(o, name, MISSING)
+            self._place("attribute", o, name, value, (*path, name), on)
+
+    def _kind(self, kind: type) -> _Kind:
+        own = _own_classes(kind)
+        every = self.whole or not own
+        slots = [name for name in _slots(kind) if every or name in self.attributes]
+        provided = sorted({name for owner in own for name in vars(owner) if name[:2] != "__"})
+        named = [name for name in provided if every or name in self.attributes]
+        return _Kind(bool(own), _keeps_state_in_c(kind), named, slots)
 
     def _attributes(self, path: Path, entries: dict[str, Any], every: bool, on: int) -> None:
         """The entries of an instance's dict that code names."""
-        self._guard("keys", entries, None, [*entries], (*path, "contents"))
+        kind = "keys" if every or self.whole else "length"
+        self._guard(kind, entries, None, [*entries], (*path, "contents"))
         for name, value in [*entries.items()]:
             if every or self.whole or name in self.attributes:
                 self._place("named", entries, name, value, (*path, name), on)
