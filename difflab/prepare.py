@@ -274,7 +274,9 @@ class Operator:
 
     def _recorded(self, signature: Signature, arrays: list[Any]) -> tuple[Graph, Watch]:
         """The graph of the function, held against it, and the watch over what it reads."""
-        return trace_watched(self.f, signature, arrays)
+        # SymPy takes an array's numbers as they are.
+        follows = self.method is None or self.method.name != "symbolic"
+        return trace_watched(self.f, signature, arrays, live=follows)
 
     # -- what the kinds of operators differ in ---------------------------------------------------
 

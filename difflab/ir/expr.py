@@ -185,6 +185,11 @@ def constant(value: Any, dtype: Any = None) -> Expr:
     return Expr(CONSTANT, (), (("value", Held(array)),))
 
 
+def live_constant(array: Array) -> Expr:
+    """A node that holds an array of floats by reference: what it holds when a program runs."""
+    return Expr(CONSTANT, (), (("value", Held(array, live=True)),))
+
+
 def reachable(outputs: Iterable[Expr], stop: Mapping[Expr, Any] | None = None) -> list[Expr]:
     """All nodes that the outputs depend on, operands first; the search ends at the nodes in
     `stop`.

@@ -65,7 +65,7 @@ _UFUNC_METHODS: dict[tuple[str, str], Callable[..., Any]] = {
     ("logical_or", "reduce"): np.any, ("add", "accumulate"): np.cumsum,
     ("multiply", "accumulate"): np.cumprod,
 }  # fmt: skip
-_ALIASES = frozenset(("input", "reshape", "transpose", "getitem", "expand"))
+_ALIASES = frozenset(("input", "constant", "reshape", "transpose", "getitem", "expand"))
 _STORES = re.compile(r"(?:^|;)\s*[\w.]+(\[.*\])+\s*([-+*/@%&|^]|//|\*\*)?=(?!=)")
 _MATH = re.compile(r"\bmath\.(\w+)\(")
 _MAKES_PLAIN = re.compile(r"\bnp\.(\w+)\(")

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from types import CodeType
 from typing import Any
 
@@ -30,8 +31,17 @@ import difflab.ir.numpy_functions  # noqa: F401 (registers how NumPy's functions
 from difflab.errors import Events, Line, TraceError, happening
 from difflab.ir.build import lift
 from difflab.ir.called import Called, need_function, parameter_names
-from difflab.ir.captures import Watch, is_library, runs_programs
-from difflab.ir.expr import Expr, Graph, Guard, attributed_to, evaluate, placeholder, reachable
+from difflab.ir.captures import Watch, is_library, runs_programs, with_arrays_replaced
+from difflab.ir.expr import (
+    Expr,
+    Graph,
+    Guard,
+    attributed_to,
+    evaluate,
+    live_constant,
+    placeholder,
+    reachable,
+)
 from difflab.ir.held import hold, moved
 from difflab.ir.protocols import SPELLINGS, TracedArray, ended
 from difflab.ir.row import CONSTANT, INPUT
@@ -145,27 +155,27 @@ def trace(f: Callable[..., Any], *args: Any, **kwargs: Any) -> Graph:
 def trace_signature(
     f: Callable[..., Any], signature: Signature, point: Sequence[Any], held: bool = True
 ) -> Graph:
-    """The graph of f for arguments of that signature, at that point; `held` against f itself."""
-    return trace_watched(f, signature, point, held)[0]
-
-
-def trace_watched(
-    f: Callable[..., Any], signature: Signature, point: Sequence[Any], held: bool = True
-) -> tuple[Graph, Watch]:
-    """The graph of f, and the watch over what f read besides its arguments.
+    """The graph of f for arguments of that signature, at that point; `held` against f itself.
 
     Within another trace the function is called once, unheld: the one around it is held.
     """
     need_function(f)
-    names = signature.paths(parameter_names(f))
-    specs = zip(names, signature.leaves, strict=True)
-    inputs = tuple(
-        placeholder(spec.shape, spec.dtype, name, spec.weak, spec.boxed)
-        for name, spec in specs
-        if isinstance(spec, Spec)
-    )
-    roots = (f, *signature.roots)
     if _stack.traces or not held:
+        return _run(f, signature, _inputs(f, signature), point)[0]
+    return trace_watched(f, signature, point)[0]
+
+
+def trace_watched(
+    f: Callable[..., Any], signature: Signature, point: Sequence[Any], live: bool = False
+) -> tuple[Graph, Watch]:
+    """The graph of f, held against it, and the watch over what f read besides its arguments.
+
+    `live` asks for a graph that follows large arrays by itself, where there is one.
+    """
+    need_function(f)
+    roots = (f, *signature.roots)
+    inputs = _inputs(f, signature)
+    if _stack.traces:
         return _run(f, signature, inputs, point)[0], Watch(roots, None)
     called = Called(f, signature, set())
     elsewhere = moved(signature, point)
@@ -182,10 +192,51 @@ def trace_watched(
     written = {guard.path for guard in watch.written_since()}
     if written or _users(called.ran) != watch.ran:
         watch = Watch(roots, _users(called.ran), written)
-    for at, result in ((point, here), (elsewhere, there)):
-        if at is not None and result is not None:
-            hold(graph, at, *flatten(result[0]), changed)
+
+    def hold_all(graph: Graph) -> None:
+        for at, result in ((point, here), (elsewhere, there)):
+            if at is not None and result is not None:
+                hold(graph, at, *flatten(result[0]), changed)
+
+    hold_all(graph)
+    if live and (arrays := watch.large_arrays()):
+        following = _following(watch, signature, inputs, point, arrays, hold_all)
+        if following is not None:
+            return following, Watch(roots, watch.ran, written, map(id, arrays))
     return graph, watch
+
+
+def _following(
+    watch: Watch,
+    signature: Signature,
+    inputs: Sequence[Expr],
+    point: Sequence[Any],
+    arrays: Sequence[Any],
+    hold_all: Callable[[Graph], None],
+) -> Graph | None:
+    """The graph of a copy of f in which arrays that f reads are traced, so that the graph follows
+    them; None where f does not take that.
+    """
+    nodes = {id(array): live_constant(array) for array in arrays}
+    copies = with_arrays_replaced(watch.roots, nodes, watch.read)
+    if copies is None:
+        return None
+    f, *objects = copies
+    try:
+        graph = _run(f, signature.with_roots(objects), inputs, point)[0]
+        hold_all(graph)
+    except Exception:  # whatever f does with a traced value where it had an array
+        return None
+    return replace(graph, signature=signature)
+
+
+def _inputs(f: Callable[..., Any], signature: Signature) -> tuple[Expr, ...]:
+    names = signature.paths(parameter_names(f))
+    return tuple(
+        placeholder(spec.shape, spec.dtype, name, spec.weak, spec.boxed)
+        for name, spec in zip(names, signature.leaves, strict=True)
+        if isinstance(spec, Spec)
+    )
 
 
 def retrace(graph: Graph, f: Callable[..., Any], signature: Signature, point: Any) -> Graph:

@@ -149,6 +149,12 @@ class Signature(NamedTuple):
         """The objects among the arguments."""
         return tuple([leaf.value for leaf in self.leaves if type(leaf) is Object])
 
+    def with_roots(self, objects: Sequence[Any]) -> Signature:
+        """The same with other objects in their place."""
+        rest = iter(objects)
+        leaves = [Object(next(rest)) if type(leaf) is Object else leaf for leaf in self.leaves]
+        return self._replace(leaves=tuple(leaves))
+
     def paths(self, names: Sequence[str] = ()) -> list[str]:
         """The name of every leaf: parameter name and indices, such as ``params['W'][0]``."""
         (_, _, (positional, keyword)) = self.structure

@@ -22,6 +22,11 @@ import types
 from collections.abc import Callable, Collection, Iterable
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from difflab.ir.captures.contents import COPIED
+from difflab.ir.captures.copies import with_arrays_replaced
 from difflab.ir.captures.guards import Guard, Path, compiled_check
 from difflab.ir.captures.names import facts, is_library, runs_programs
 from difflab.ir.captures.walk import Walk, nested
@@ -29,7 +34,7 @@ from difflab.ir.captures.walk import Walk, nested
 if TYPE_CHECKING:
     from difflab.ir.tree import Signature
 
-__all__ = ["Guard", "Path", "Watch", "is_library", "runs_programs"]
+__all__ = ["Guard", "Path", "Watch", "is_library", "runs_programs", "with_arrays_replaced"]
 
 
 class Watch:
@@ -43,9 +48,13 @@ class Watch:
         The codes that ran in a plain call, libraries apart; None: it is not known.
     written
         Places that f writes, and that are not watched.
+    live
+        The ids of arrays that the graph follows by itself, whatever they hold.
 
     Attributes
     ----------
+    read
+        All objects that were met.
     opaque
         Why something that is read cannot be watched; empty where everything can.
     heavy
@@ -53,8 +62,8 @@ class Watch:
     """
 
     __slots__ = (
-        "_held", "check", "codes", "fingerprint", "guards", "heavy", "opaque", "ran", "roots",
-        "written",
+        "check", "codes", "fingerprint", "guards", "heavy", "live", "opaque", "ran", "read",
+        "roots", "written",
     )  # fmt: skip
     check: Callable[[], bool]
     """Whether all that was read is as it was; what cannot be watched is not asked."""
@@ -64,15 +73,29 @@ class Watch:
         roots: tuple[Any, ...],
         ran: Collection[types.CodeType] | None,
         written: Iterable[Path] = (),
+        live: Iterable[int] = (),
     ) -> None:
-        self.roots, self.ran, self.written = roots, ran, frozenset(written)
-        walk = Walk(roots, ran, self.written)
-        self.guards, self.fingerprint, self._held = walk.guards, walk.fingerprint, walk.held
+        self.roots, self.ran = roots, ran
+        self.written, self.live = frozenset(written), frozenset(live)
+        walk = Walk(roots, ran, self.written, self.live)
+        self.guards, self.fingerprint, self.read = walk.guards, walk.fingerprint, walk.held
         self.codes, self.heavy, self.opaque = nested(walk.codes), walk.heavy, walk.opaque
         unmet = [code for code in ran or () if code not in self.codes]
         if unmet and not self.opaque:
             self.opaque = f"it calls {unmet[0].co_name} in a way that is not seen"
         self.check = _always if self.opaque else self._check_once
+
+    def large_arrays(self) -> list[NDArray[Any]]:
+        """The large arrays of floats whose contents are compared at each call."""
+        arrays = [guard.container for guard in self.guards if guard.kind == "content"]
+        return [
+            array
+            for array in arrays
+            if type(array) is np.ndarray
+            and array.nbytes > COPIED
+            and array.dtype in (np.float64, np.float32)
+            and not self.opaque
+        ]
 
     def is_current(self, signature: Signature) -> bool:
         """Whether a call with these static objects reads what was read."""
@@ -93,7 +116,7 @@ class Watch:
         """Whether these static objects, and what is read now, make the same program; then they are
         watched.
         """
-        again = Watch((self.roots[0], *signature.roots), self.ran, self.written)
+        again = Watch((self.roots[0], *signature.roots), self.ran, self.written, self.live)
         if again.opaque or again.fingerprint != self.fingerprint:
             return False
         if not again.check():  # another object each time: a property of C code, say

@@ -101,12 +101,17 @@ class Held:
 
     A program may change its arrays after using them (``direction[i] = 1.0`` in a loop), so small
     ones are copied. Large ones are data, which is not copied; their checksum tells at the end of
-    the trace whether the program changed them.
+    the trace whether the program changed them. A `live` one stands for whatever the array holds
+    when a program runs.
     """
 
     __slots__ = ("_checksum", "_key", "array")
 
-    def __init__(self, array: Array) -> None:
+    def __init__(self, array: Array, live: bool = False) -> None:
+        if live:
+            self.array, self._checksum = array, None
+            self._key: tuple[Any, ...] = ("live", id(array))
+            return
         small = array.nbytes <= COPIED
         self.array = array.copy() if small else array
         self._checksum = None if small else checksum(array)

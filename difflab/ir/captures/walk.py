@@ -122,8 +122,9 @@ class Walk:
         roots: tuple[Any, ...],
         ran: Collection[types.CodeType] | None,
         written: Collection[Path],
+        live: Collection[int],
     ) -> None:
-        self.ran, self.written = ran, written
+        self.ran, self.written, self.live = ran, written, live
         self.attributes: set[str] = set()
         self.whole = False
         for code in ran or ():
@@ -231,8 +232,9 @@ class Walk:
         self.heavy = self.heavy or o.nbytes > COPIED
         if o.dtype.hasobject:
             self.opaque = "it reads an array of objects"
-        elif is_frozen(o):
+        elif id(o) in self.live or is_frozen(o):
             self.fingerprint.append(Same(o))
+            self._guard("layout", o, o.dtype, o.shape, (*path, "layout"))
         elif path not in self.written:
             kept = kept_content(o)
             self.fingerprint.append(kept)
