@@ -389,3 +389,20 @@ def test_the_callers_arrays_are_copied():
     z[:] = 10.0
     assert value == 9.0
     assert pull(1.0)[0] == pytest.approx([3.0, 12.0])
+
+
+def test_dicts_keep_their_order():
+    def chain(p):
+        h = np.array(1.0)
+        for name in p:
+            h = h * h * p[name]
+        return h
+
+    for names in (("W10", "W2"), ("W2", "W10")):
+        p = {name: np.array(float(name[1:])) for name in names}
+        first, last = (p[name] for name in names)
+        value, slopes = difflab.value_and_gradient(chain)(p)
+        assert [*slopes] == [*names]
+        assert value == chain(p) == first**2 * last
+        assert [slopes[name] for name in names] == [2 * first * last, first**2]
+        assert difflab.jvp(chain, (p,), ({"W2": 1.0, "W10": 0.0},))[1] == slopes["W2"]

@@ -37,6 +37,7 @@ from difflab.ir.expr import (
     Graph,
     Guard,
     attributed_to,
+    constant,
     evaluate,
     live_constant,
     placeholder,
@@ -188,6 +189,7 @@ def trace_watched(
     finally:
         watch.put_back()
     _need_pure(graph, again)
+    _need_no_memory(graph, [guard.value for guard in watch.writable() if guard.is_named])
     here = _called(called, point, at_the_point=True)
     written = {guard.path for guard in watch.written_since()}
     if written or _users(called.ran) != watch.ran:
@@ -335,6 +337,27 @@ def _need_pure(first: Graph, second: Graph) -> None:
             "draw random numbers, read clocks and count outside, and pass the results as arguments",
             differing.line,
         )
+
+
+def _need_no_memory(graph: Graph, stored: Sequence[Any]) -> None:
+    """Raise where the function went the way on which an argument is what it stored before: there
+    it gives back an earlier result, which has no derivative.
+    """
+    values = [value for value in stored if isinstance(value, (np.ndarray, float))]
+    told = {
+        constant(value)
+        for value in values
+        if np.asarray(value).dtype.kind == "f" and not np.all(np.mod(value, 2.0**-10) == 0.0)
+    }
+    for guard in graph.guards if told else ():
+        nodes = reachable([guard.expr])
+        asks = any(node.primitive is INPUT for node in nodes)
+        if asks and np.all(guard.value) and not told.isdisjoint(nodes):
+            raise TraceError(
+                "the function gives back what it stored at an earlier call",
+                "hand over the function without its memory of earlier calls",
+                guard.expr.line,
+            )
 
 
 def _difference(first: Sequence[Expr], second: Sequence[Expr]) -> Expr | None:

@@ -2,8 +2,9 @@
 
 What flows: a *tree* of dicts, lists and tuples (named tuples too) goes in, its leaves come out in a
 fixed order together with a hashable `Structure`. The invariant: ``unflatten(*flatten(tree)) ==
-tree``. Whatever is not a dict, list or tuple is a leaf; dicts are read in sorted key order where
-the keys sort, else as they stand.
+tree``, dicts in the order in which they stand. Whatever is not a dict, list or tuple is a leaf; the
+leaves of dicts come in sorted key order where the keys sort, so that trees that differ in it alone
+have the same leaves.
 
 >>> leaves, structure = flatten({"W": [1.0, 2.0], "b": (3.0,)})
 >>> leaves
@@ -27,11 +28,15 @@ _CONTAINERS = (dict, list, tuple)
 
 
 class Structure(NamedTuple):
-    """The shape of a tree without its leaves; `container` is None for a leaf."""
+    """The shape of a tree without its leaves; `container` is None for a leaf.
+
+    `order` is the order in which a dict stands, where it is not that of its `keys`.
+    """
 
     container: type | None
     keys: tuple[Any, ...]
     children: tuple[Structure, ...]
+    order: tuple[Any, ...] = ()
 
 
 LEAF: Final = Structure(None, (), ())
@@ -49,8 +54,9 @@ def _collect(tree: Any, leaves: list[Any]) -> Structure:
         leaves.append(tree)
         return LEAF
     if isinstance(tree, dict):
-        keys = _keys(tree)
-        return Structure(type(tree), keys, tuple([_collect(tree[key], leaves) for key in keys]))
+        keys, order = _keys(tree), tuple(tree)
+        children = tuple([_collect(tree[key], leaves) for key in keys])
+        return Structure(type(tree), keys, children, () if order == keys else order)
     return Structure(type(tree), (), tuple([_collect(child, leaves) for child in tree]))
 
 
@@ -69,6 +75,8 @@ def _build(structure: Structure, leaves: Iterator[Any]) -> Any:
     children = [_build(child, leaves) for child in structure.children]
     if issubclass(container, dict):
         built = dict(zip(structure.keys, children, strict=True))
+        if structure.order:
+            built = {key: built[key] for key in structure.order}
         return built if container is dict else make(built)
     if hasattr(container, "_fields"):
         return make(*children)
@@ -157,7 +165,7 @@ class Signature(NamedTuple):
 
     def paths(self, names: Sequence[str] = ()) -> list[str]:
         """The name of every leaf: parameter name and indices, such as ``params['W'][0]``."""
-        (_, _, (positional, keyword)) = self.structure
+        positional, keyword = self.structure.children
         numbered = [*names, *(f"argument {i}" for i in range(len(names), len(positional.children)))]
         found = [
             name + rest

@@ -327,6 +327,20 @@ def test_memo_of_the_last_point():
         near(g(w), 2 * np.cos(w))
 
 
+def test_a_memory_of_points_nearby_is_refused():
+    class Nearby(LastPoint):
+        def __call__(self, w):
+            if self.x is not None and np.allclose(self.x, w):
+                return self.v
+            self.x, self.v = w.copy(), self.k * S(w)
+            return self.v
+
+    f, w = Nearby(), POINTS["point"]
+    f(w)
+    with pytest.raises(DifflabError, match=r"what it stored at an earlier call"):
+        gradient(f)(w)
+
+
 def test_nothing_traced_is_left_behind():
     o, log, table = Base(), [], {}
 
@@ -353,6 +367,35 @@ def test_nothing_traced_is_left_behind():
 
 
 # -- memory and threads --------------------------------------------------------------------------
+
+
+FOLLOWED = {  # what the program itself computes again from a large array
+    "direct": lambda C, w: np.mean(C * np.sin(w[0])) + S(w),
+    "sqrt": lambda C, w: np.mean(np.sqrt(C)) * S(w),
+    "entry": lambda C, w: C[0] * S(w),
+    "view": lambda C, w: np.mean(C[::2]) * S(w),
+    "branch": lambda C, w: (np.mean(C) if C.sum() > 0 else 0.0) * S(w),
+}
+
+
+@pytest.mark.parametrize("name", FOLLOWED)
+def test_large_arrays_are_followed(name):
+    """They may change without another trace, nor is their content compared."""
+    C, entered = np.ones(2000), [0]
+    use = FOLLOWED[name]
+
+    def f(w):
+        entered[0] += 1
+        return use(C, w)
+
+    g, w = gradient(f), POINTS["point"]
+    g(w)
+    first = entered[0]
+    for _ in range(3):
+        C *= 4
+        found = g(w)
+        assert entered[0] == first, "entered again"
+        near(found, differences(functools.partial(use, C), w))
 
 
 def test_replaced_arrays_are_freed():

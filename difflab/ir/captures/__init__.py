@@ -125,21 +125,21 @@ class Watch:
             setattr(self, name, getattr(again, name))
         return True
 
-    def written_since(self) -> list[Guard]:
-        """The places that f wrote: those that differ by now, and that its code can set.
-
-        The second condition keeps what another thread wrote meanwhile from being taken for f's.
-        """
+    def writable(self) -> list[Guard]:
+        """The places that f's code can set."""
         every = [facts(code) for code in (self.codes if self.ran is None else self.ran)]
         names = set[str]().union(*[one.stored for one in every])
         items = any(one.changes_items for one in every)
         if not (names or items):
             return []
-        return [
-            guard
-            for guard in self.guards
-            if not guard.holds() and (guard.key in names if guard.is_named else items or names)
-        ]
+        return [g for g in self.guards if (g.key in names if g.is_named else items or names)]
+
+    def written_since(self) -> list[Guard]:
+        """The places that f wrote: those that differ by now, and that its code can set.
+
+        The second condition keeps what another thread wrote meanwhile from being taken for f's.
+        """
+        return [guard for guard in self.writable() if not guard.holds()]
 
     def put_back(self) -> None:
         """Undo what f wrote."""

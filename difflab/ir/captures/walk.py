@@ -65,7 +65,7 @@ _LEAVES: Final = (
     np.ufunc, np.dtype, type(np.sum), types.BuiltinFunctionType, types.MethodDescriptorType,
     types.WrapperDescriptorType, types.MethodWrapperType, types.ClassMethodDescriptorType,
     types.GetSetDescriptorType, types.MemberDescriptorType, types.CodeType, enum.Enum, slice,
-    TracedArray, type(threading.Lock()), type(threading.RLock()),
+    TracedArray, type(Guard.kind), type(threading.Lock()), type(threading.RLock()),
 )  # fmt: skip
 """Objects that do not change."""
 _VALUES: Final = frozenset(
@@ -79,6 +79,7 @@ _KNOWN_IN_C: Final = frozenset(
     (object, list, tuple, dict, set, frozenset, collections.deque, collections.OrderedDict,
      collections.defaultdict, types.SimpleNamespace, int, float, str, bytes, complex)
 )  # fmt: skip
+_PYTHON: Final = (types.FunctionType, types.MemberDescriptorType, classmethod, property)
 _CONTAINERS: Final = (list, tuple, dict, set, frozenset, collections.deque)
 _HEAP_TYPE: Final = 1 << 9
 
@@ -305,19 +306,25 @@ class Walk:
             self._guard("attribute", owner, "__bases__", owner.__bases__, (id(owner), "bases"))
             for name in sorted(vars(owner)):
                 entry = vars(owner)[name]
-                if name not in found and self._counts(name, entry):
-                    found.add(name)
+                if not self._counts(name, entry):
+                    continue
+                if name not in found:
                     for one in above:
                         self._guard("not in class", one, name, None, (id(one), name))
+                if name not in found or self._may_run(entry):  # by super()
                     self._place("class", owner, name, entry, (id(owner), name))
+                found.add(name)
             above.append(owner)
 
     def _counts(self, name: str, entry: Any) -> bool:
         """Whether an attribute of a class may be read."""
         if not name.startswith("__"):
             return self.whole or name in self.attributes
-        ran = self.ran is None or getattr(entry, "__code__", None) in self.ran
-        return name in self.attributes or (ran and type(entry) is types.FunctionType)
+        return name in self.attributes or self._may_run(entry)
+
+    def _may_run(self, entry: Any) -> bool:
+        code = getattr(getattr(entry, "__func__", entry), "__code__", None)
+        return code is not None and (self.ran is None or code in self.ran)
 
     def _object(self, path: Path, o: Any, kind: type, on: int) -> None:
         """Containers with all their entries, and instances with what code names of them."""
@@ -417,9 +424,7 @@ def _is_written_in_c(cls: type) -> bool:
     if not cls.__flags__ & _HEAP_TYPE or type(cls).__name__.startswith("pybind11"):
         return True
     entries = vars(cls).values()
-    in_python = any(
-        isinstance(entry, (types.FunctionType, types.MemberDescriptorType)) for entry in entries
-    )
+    in_python = any(isinstance(entry, _PYTHON) for entry in entries)
     return is_library_module(cls.__module__) and not (cls.__dictoffset__ or in_python)
 
 
