@@ -51,6 +51,8 @@ Finish = Callable[[list[Any]], Any]
 ENGINES = ("numpy",)
 VARIANTS = 64
 """How many programs of one signature (ways through the guards, states of what f reads) are kept."""
+HEAVY = 8
+"""How many of them are kept that keep large arrays alive."""
 SIGNATURES = 64
 """For how many signatures programs are kept."""
 
@@ -160,11 +162,15 @@ class Operator:
         Those that are not go if they keep large arrays alive; the others may come to use again.
         """
         watches = {id(one.watch): one.watch for one in kept if one.watch is not None}
-        stale = [watch for watch in watches.values() if not watch.is_current(signature)]
-        renewed = [watch for watch in stale if watch.renewed(signature)]
-        gone = {id(watch) for watch in stale if watch.heavy and watch not in renewed}
-        kept[:] = [one for one in kept if id(one.watch) not in gone]
-        return bool(renewed)
+        stale = {k: w for k, w in watches.items() if not w.is_current(signature)}
+        renewed = {k: watch.renewed(signature) for k, watch in stale.items()}
+        for one in [*kept]:
+            key = id(one.watch)
+            if renewed.get(key) is not None:
+                one.watch = renewed[key]
+            elif key in stale and stale[key].heavy and stale[key].is_over(signature):
+                kept.remove(one)
+        return any(renewed.values())
 
     def prepare(self, *args: Any, **kwargs: Any) -> Prepared:
         """Trace, derive and compile for these arguments, without running."""
@@ -179,6 +185,9 @@ class Operator:
         kept = self.programs.setdefault(signature, [])
         kept.insert(0, prepared)
         del kept[VARIANTS:]
+        heavy = [one for one in kept if one.watch is not None and one.watch.heavy]
+        for one in heavy[HEAVY:]:
+            kept.remove(one)
         while len(self.programs) > SIGNATURES:
             self.programs.pop(next(iter(self.programs)), None)
         return prepared.finish(_silent.copy().run(prepared.run, *arrays))

@@ -97,11 +97,13 @@ class Watch:
             and not self.opaque
         ]
 
+    def is_over(self, signature: Signature) -> bool:
+        """Whether the static objects of a call are those that were walked."""
+        return len(self.roots) == 1 or all(map(operator.is_, signature.roots, self.roots[1:]))
+
     def is_current(self, signature: Signature) -> bool:
         """Whether a call with these static objects reads what was read."""
-        if len(self.roots) > 1 and not all(map(operator.is_, signature.roots, self.roots[1:])):
-            return False
-        return self.check()
+        return self.is_over(signature) and self.check()
 
     def _check_once(self) -> bool:
         """A loop the first time; a second time is worth compiling for."""
@@ -112,18 +114,14 @@ class Watch:
         self.check = compiled_check(self.guards)
         return self.check()
 
-    def renewed(self, signature: Signature) -> bool:
-        """Whether these static objects, and what is read now, make the same program; then they are
-        watched.
-        """
+    def renewed(self, signature: Signature) -> Watch | None:
+        """The watch over these static objects, and what is read now, if the program is the same."""
         again = Watch((self.roots[0], *signature.roots), self.ran, self.written, self.live)
         if again.opaque or again.fingerprint != self.fingerprint:
-            return False
+            return None
         if not again.check():  # another object each time: a property of C code, say
             again.opaque, again.check = "what it reads is another object each time", _always
-        for name in self.__slots__:
-            setattr(self, name, getattr(again, name))
-        return True
+        return again
 
     def writable(self) -> list[Guard]:
         """The places that f's code can set."""
