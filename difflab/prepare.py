@@ -63,7 +63,7 @@ _silent = contextvars.copy_context()
 _silent.run(np.seterr, all="ignore")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Prepared:
     """A derived and compiled function for one signature, one way through its guards, and one
     state of what it reads: of that, `watch` tells, which is None for a function that is called.

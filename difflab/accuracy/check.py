@@ -231,7 +231,9 @@ def _judged(subject: Subject, function: _Function, candidate: Candidate) -> Chec
         reasons["function"] = function.reason
     verdict = _worst(components)
     why = ""
-    if verdict == "wrong":
+    if verdict != "wrong" and not candidate.repeats:
+        verdict, why = "wrong", "called again at the same point, it returns something else"
+    elif verdict == "wrong":
         shapes = subject.shapes(function.shapes)
         why = diagnosis(Evidence(components, shapes, subject, candidate, graph))
     return Check(
