@@ -115,6 +115,7 @@ class Operator:
         self.engine = engine
         self.__name__ = getattr(f, "__name__", "f")
         self.programs: dict[Signature, list[Prepared]] = {}
+        self._latest: tuple[Signature | None, list[Prepared]] = None, []
         functools.update_wrapper(self, f, assigned=("__doc__",), updated=())
 
     @property
@@ -127,14 +128,17 @@ class Operator:
 
     def __getstate__(self) -> dict[str, Any]:
         """Programs are not pickled or copied: they are made anew where they are needed."""
-        return {**self.__dict__, "programs": {}}
+        return {**self.__dict__, "programs": {}, "_latest": (None, [])}
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         signature, arrays = read_arguments(args, kwargs)
         for array in arrays:
             if type(array) is Expr:
                 return self._inlined(signature, arrays)
-        kept = self.programs.get(signature, ())
+        latest, kept = self._latest
+        if latest is not signature:  # a signature's hash costs as much as a small program
+            kept = self.programs.get(signature, [])
+            self._latest = signature, kept
         watch, unchanged = None, True
         for prepared in kept:
             if prepared.watch is not watch:
@@ -183,6 +187,7 @@ class Operator:
             return self._inlined(signature, arrays)  # f closes over a value of the trace around it
         prepared = self._prepared(signature, arrays)
         kept = self.programs.setdefault(signature, [])
+        self._latest = signature, kept
         kept.insert(0, prepared)
         del kept[VARIANTS:]
         heavy = [one for one in kept if one.watch is not None and one.watch.heavy]

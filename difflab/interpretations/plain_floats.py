@@ -12,6 +12,8 @@ from typing import Any, Final
 
 import numpy as np
 
+from difflab.ir.special import plain_sech2
+
 
 def public(module: Any) -> dict[str, Any]:
     """The public names of a module."""
@@ -44,11 +46,6 @@ def _plain_cosh(x: float) -> float:
     return 0.5 * grown + 0.5 / grown
 
 
-def _plain_sech2(x: float) -> float:
-    small = math.exp(-2.0 * abs(x))
-    return 4.0 * small / (1.0 + small * (2.0 + small))
-
-
 def _plain_softplus(x: float) -> float:
     return max(x, 0.0) + math.log1p(math.exp(-abs(x)))
 
@@ -63,7 +60,7 @@ SCALARS: Final[dict[str, Any]] = {
     "cbrt": _plain_cbrt,
     "cbrt_slope": _plain_cbrt_slope,
     "sigmoid": _plain_sigmoid,
-    "sech2": _plain_sech2,
+    "sech2": plain_sech2,
     "softplus": _plain_softplus,
     "float64": np.float64,
     "bool_": np.bool_,

@@ -28,8 +28,8 @@ from numpy.typing import NDArray
 from difflab.ir.captures.contents import COPIED
 from difflab.ir.captures.copies import with_arrays_replaced
 from difflab.ir.captures.guards import Guard, Path, compiled_check
-from difflab.ir.captures.names import facts, is_library, runs_programs
-from difflab.ir.captures.walk import Walk, nested
+from difflab.ir.captures.names import facts, is_library, nested, runs_programs
+from difflab.ir.captures.walk import Walk
 
 if TYPE_CHECKING:
     from difflab.ir.tree import Signature

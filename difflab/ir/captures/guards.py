@@ -80,7 +80,7 @@ _ASK: Final[dict[str, Callable[[Guard], Any]]] = {
     "type": lambda g: type(g.container) is g.value,
     "reference": lambda g: g.container() is g.value,
     "set": lambda g: pairs(g.container) == pairs(g.value),
-    "layout": lambda g: g.container.shape == g.value and g.container.dtype is g.key,
+    "shape": lambda g: g.container.shape == g.value,
     "content": lambda g: content(g.container) == g.value,
 }
 """What each kind of guard asks."""
@@ -97,7 +97,7 @@ _SOURCE: Final = {
     "attribute": "getattr({a}, {k}, MISSING) is {v}",
     "type": "type({a}) is {v}",
     "reference": "{a}() is {v}",
-    "layout": "{a}.shape == {v} and {a}.dtype is {k}",
+    "shape": "{a}.shape == {v}",
     "bytes": "{a}.tobytes() == {v}",
 }
 """The same as source, for the kinds that the compiled check asks itself."""

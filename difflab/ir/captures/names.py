@@ -11,6 +11,7 @@ import functools
 import os
 import sys
 import types
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -100,6 +101,17 @@ def facts(code: types.CodeType) -> Facts:
     return Facts(
         frozenset(scope), frozenset(attributes), frozenset(stored), items, frozenset(imported)
     )
+
+
+def nested(codes: Iterable[types.CodeType]) -> set[types.CodeType]:
+    """Codes with those inside them."""
+    found: set[types.CodeType] = set()
+    todo = [*codes]
+    while todo:
+        code = todo.pop()
+        found.add(code)
+        todo += [c for c in code.co_consts if isinstance(c, types.CodeType) and c not in found]
+    return found
 
 
 def unseen(code: types.CodeType) -> str:

@@ -20,7 +20,7 @@ import sys
 import threading
 import types
 import weakref
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextvars import ContextVar
 from typing import Any, Final, NamedTuple
 
@@ -80,7 +80,6 @@ _KNOWN_IN_C: Final = frozenset(
      collections.defaultdict, types.SimpleNamespace, int, float, str, bytes, complex)
 )  # fmt: skip
 _PYTHON: Final = (types.FunctionType, types.MemberDescriptorType, classmethod, property)
-_CONTAINERS: Final = (list, tuple, dict, set, frozenset, collections.deque)
 _HEAP_TYPE: Final = 1 << 9
 
 
@@ -99,6 +98,8 @@ class _Kind(NamedTuple):
     provided: list[str]
     """Attributes of the class that code names and an instance may shadow."""
     slots: list[str]
+    contents: Callable[[Path, Any, int], None] | None
+    """How to read what a container holds."""
 
 
 class Walk:
@@ -235,11 +236,11 @@ class Walk:
             self.opaque = "it reads an array of objects"
         elif id(o) in self.live or is_frozen(o):
             self.fingerprint.append(Same(o))
-            self._guard("layout", o, o.dtype, o.shape, (*path, "layout"))
+            self._guard("shape", o, None, o.shape, (*path, "shape"))
         elif path not in self.written:
             kept = kept_content(o)
             self.fingerprint.append(kept)
-            self._guard("layout", o, o.dtype, o.shape, (*path, "layout"))
+            self._guard("shape", o, None, o.shape, (*path, "shape"))
             self._guard("content", o, None, kept, path)
 
     def _function(self, path: Path, f: types.FunctionType, follow: int) -> None:
@@ -329,27 +330,12 @@ class Walk:
     def _object(self, path: Path, o: Any, kind: type, on: int) -> None:
         """Containers with all their entries, and instances with what code names of them."""
         self.fingerprint.append(kind)
-        inside = (*path, "contents")
-        if issubclass(kind, (list, collections.deque)):
-            if self._guard("length", o, None, [*o], inside):
-                self.fingerprint.append(len(o))
-                for i, value in enumerate(o):
-                    self._place("item", o, i, value, (*path, i), on)
-        elif issubclass(kind, tuple):
-            self.fingerprint.append(len(o))
-            self._todo += [((*path, i), value, on) for i, value in enumerate(o)]
-        elif issubclass(kind, dict):
-            if self._guard("keys", o, None, [*o], inside):
-                self._entries(path, o, on)
-        elif issubclass(kind, (set, frozenset)):
-            if not all(type(v) in _ATOMS for v in o):
-                self.opaque = "it reads a set of objects"
-            elif self._guard("set", o, None, [*o], inside):
-                self.fingerprint.append(pairs(o))
         known = self._kinds.get(kind)
         if known is None:
             known = self._kinds[kind] = self._kind(kind)
-        if known.in_c and not issubclass(kind, _CONTAINERS):
+        if known.contents is not None:
+            known.contents(path, o, on)
+        elif known.in_c:
             self.opaque = f"it reads a {kind.__name__}, which cannot be watched"
             return
         entries = getattr(o, "__dict__", None) if kind.__dictoffset__ else None
@@ -371,7 +357,11 @@ class Walk:
         slots = [name for name in _slots(kind) if every or name in self.attributes]
         provided = sorted({name for owner in own for name in vars(owner) if name[:2] != "__"})
         named = [name for name in provided if every or name in self.attributes]
-        return _Kind(bool(own), _keeps_state_in_c(kind), named, slots)
+        contents = {list: self._list, collections.deque: self._list, tuple: self._tuple}
+        contents |= {dict: self._dict, set: self._set, frozenset: self._set}
+        base = next((one for one in kind.__mro__ if one in contents), None)
+        read = None if base is None else contents[base]
+        return _Kind(bool(own), _keeps_state_in_c(kind), named, slots, read)
 
     def _attributes(self, path: Path, entries: dict[str, Any], every: bool, on: int) -> None:
         """The entries of an instance's dict that code names."""
@@ -381,10 +371,29 @@ class Walk:
             if every or self.whole or name in self.attributes:
                 self._place("named", entries, name, value, (*path, name), on)
 
-    def _entries(self, path: Path, entries: dict[Any, Any], on: int) -> None:
-        """All entries of a dict."""
-        self.fingerprint.append(len(entries))
-        for key, value in [*entries.items()]:
+    # -- all that containers hold ----------------------------------------------------------------
+
+    def _list(self, path: Path, o: Any, on: int) -> None:
+        if self._guard("length", o, None, [*o], (*path, "contents")):
+            self.fingerprint.append(len(o))
+            for i, value in enumerate(o):
+                self._place("item", o, i, value, (*path, i), on)
+
+    def _tuple(self, path: Path, o: Any, on: int) -> None:
+        self.fingerprint.append(len(o))
+        self._todo += [((*path, i), value, on) for i, value in enumerate(o)]
+
+    def _set(self, path: Path, o: Any, on: int) -> None:
+        if not all(type(v) in _ATOMS for v in o):
+            self.opaque = "it reads a set of objects"
+        elif self._guard("set", o, None, [*o], (*path, "contents")):
+            self.fingerprint.append(pairs(o))
+
+    def _dict(self, path: Path, o: Any, on: int) -> None:
+        if not self._guard("keys", o, None, [*o], (*path, "contents")):
+            return
+        self.fingerprint.append(len(o))
+        for key, value in [*o.items()]:
             kind = type(key)
             if kind in _ATOMS:
                 self.fingerprint.append((kind, _bits(key)))
@@ -392,7 +401,7 @@ class Walk:
             else:
                 step = (kind, id(key))
                 self._todo.append(((*path, "key", id(key)), key, on))
-            self._place("item", entries, key, value, (*path, step), on)
+            self._place("item", o, key, value, (*path, step), on)
 
 
 def _is_bound(o: Any) -> bool:
@@ -433,14 +442,3 @@ def _slots(kind: type) -> Iterator[str]:
         for name, entry in vars(owner).items():
             if type(entry) is types.MemberDescriptorType:
                 yield name
-
-
-def nested(codes: Iterable[types.CodeType]) -> set[types.CodeType]:
-    """Codes with those inside them."""
-    found: set[types.CodeType] = set()
-    todo = [*codes]
-    while todo:
-        code = todo.pop()
-        found.add(code)
-        todo += [c for c in code.co_consts if isinstance(c, types.CodeType) and c not in found]
-    return found
