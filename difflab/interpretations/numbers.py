@@ -32,11 +32,11 @@ from typing import Any
 
 import numpy as np
 
-from difflab.interpretations.plain_floats import SCALARS, public
+from difflab.interpretations.plain_floats import SCALARS, is_scalar, public
 from difflab.ir.expr import Array, Expr, Graph, evaluate
 from difflab.ir.operations import scatter
 from difflab.ir.primitives import TABLE
-from difflab.ir.row import CONSTANT, INPUT, Primitive
+from difflab.ir.row import CONSTANT, Primitive
 
 _VIEWS = frozenset(("reshape", "transpose", "getitem", "expand"))
 
@@ -92,16 +92,6 @@ def compiled(graph: Graph, scalars: bool = True) -> Program:
     return Program(graph, writer.source, writer.bytes, run, writer.scalar)
 
 
-def is_scalar(graph: Graph) -> bool:
-    """Whether a graph can run on plain floats."""
-    return all(
-        not node.shape
-        and node.dtype.name in ("float64", "bool")
-        and (node.primitive in (INPUT, CONSTANT) or isinstance(node.primitive.scalar, str))
-        for node in graph.nodes
-    )
-
-
 @dataclass(slots=True, eq=False)
 class _Storage:
     """The memory behind some values: one that was computed, its views, and sums made in it."""
@@ -134,6 +124,7 @@ class _Writer:
     in_place: dict[Expr, tuple[Expr, Expr]] = field(default_factory=dict)
     merged: set[Expr] = field(default_factory=set)
     wanted: frozenset[Expr] = frozenset()
+    flat: set[Expr] = field(default_factory=set)
 
     def function(self) -> Callable[..., list[Any]]:
         """The compiled function."""
@@ -196,6 +187,8 @@ class _Writer:
             self.storage[node].last_use = len(nodes)
         for node in nodes:
             self._plan_in_place_sum(node, order)
+            if self._is_on_a_vector(node):
+                self.flat |= {node, node.operands[1], *self.used_by[node]}
         for memory in set(self.storage.values()):
             self.expiring[memory.last_use].append(memory)
 
@@ -235,6 +228,25 @@ class _Writer:
                 self._keep_in(memory, self.storage[node].values)
                 return
 
+    def _is_on_a_vector(self, node: Expr) -> bool:
+        """Whether it is a matrix times a vector that was made a column and is made a vector again:
+        `dot` takes the vector as it is, in two thirds of the time.
+        """
+        if node.primitive.name != "matmul" or node in self.wanted:
+            return False
+        matrix, column = node.operands
+        return (
+            matrix.ndim == column.ndim == 2
+            and column.primitive.name == "reshape"
+            and column.operands[0].shape == column.shape[:1]
+            and self.used_by[column] == [node]
+            and column not in self.wanted
+            and all(
+                user.primitive.name == "reshape" and user.shape == node.shape[:1]
+                for user in self.used_by[node]
+            )
+        )
+
     @staticmethod
     def _viewed(node: Expr) -> Expr | None:
         return node.operands[0] if node.primitive.name in _VIEWS else None
@@ -252,7 +264,7 @@ class _Writer:
             value = self.bound[self._name(node.operands[0])]
             self._bind(node, node.primitive.evaluate(value, **dict(node.params)))
             return
-        if self._left_to_numpy(node):
+        if self._left_to_numpy(node) or (node in self.flat and self._viewed(node) is not None):
             self.names[node] = self._name(node.operands[0])
             return
         if node in self.merged:
@@ -306,7 +318,7 @@ class _Writer:
         memory = self.storage[node]
         if memory.last_use >= len(self.storage) or not node.shape:
             return None
-        kind = (node.shape, node.dtype)
+        kind = (node.shape[:1] if node in self.flat else node.shape, node.dtype)
         if node.primitive.kind == "pointwise":
             for operand in node.operands:
                 other = self.storage[operand]
@@ -345,6 +357,8 @@ class _Writer:
         template = node.primitive.emit
         if node.primitive.name == "scatter_add" and any(map(_is_distinct, node.operands[1:])):
             template = template.replace("scatter_add", "scatter")
+        if node in self.flat:
+            template = template.replace("matmul", "dot")
         source = template.format(
             *names, operands=", ".join(names), rest=", ".join(names[1:]), out=out, **params
         )

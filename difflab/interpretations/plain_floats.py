@@ -12,6 +12,8 @@ from typing import Any, Final
 
 import numpy as np
 
+from difflab.ir.expr import Graph
+from difflab.ir.row import CONSTANT, INPUT
 from difflab.ir.special import plain_sech2
 
 
@@ -66,3 +68,13 @@ SCALARS: Final[dict[str, Any]] = {
     "bool_": np.bool_,
 }
 """The names in the source of a program on plain floats."""
+
+
+def is_scalar(graph: Graph) -> bool:
+    """Whether a graph can run on plain floats."""
+    return all(
+        not node.shape
+        and node.dtype.name in ("float64", "bool")
+        and (node.primitive in (INPUT, CONSTANT) or isinstance(node.primitive.scalar, str))
+        for node in graph.nodes
+    )

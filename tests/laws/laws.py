@@ -32,7 +32,8 @@ from difflab.errors import UnsupportedError
 from difflab.interpretations.balls import enclose_nodes, exact, precision
 from difflab.interpretations.batches import batch
 from difflab.interpretations.cotangents import pullback
-from difflab.interpretations.numbers import compiled, is_scalar
+from difflab.interpretations.numbers import compiled
+from difflab.interpretations.plain_floats import is_scalar
 from difflab.interpretations.symbols import to_sympy
 from difflab.interpretations.tangents import pushforward, zeros
 from difflab.ir.expr import Expr, Graph, constant, evaluate, placeholder
