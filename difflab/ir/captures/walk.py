@@ -170,7 +170,7 @@ class Walk:
 
     def _guard(self, kind: str, container: Any, key: Any, value: Any, path: Path) -> bool:
         """Watch a place, unless f itself writes there."""
-        if path in self.written:
+        if self.written and path in self.written:
             return False
         self.guards.append(Guard(kind, container, key, value, path))
         return True
@@ -180,8 +180,12 @@ class Walk:
     ) -> None:
         """Watch a place, and walk on to what it holds."""
         if self._guard(kind, container, key, value, path):
+            kind = type(value)
             self.fingerprint.append(key if type(key) is str else None)
-            self._todo.append((path, value, follow))
+            if kind in _ATOMS:
+                self.fingerprint.append((kind, _bits(value)))
+            else:
+                self._todo.append((path, value, follow))
 
     # -- kinds of objects ------------------------------------------------------------------------
 
