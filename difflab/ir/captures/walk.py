@@ -180,10 +180,9 @@ class Walk:
     ) -> None:
         """Watch a place, and walk on to what it holds."""
         if self._guard(kind, container, key, value, path):
-            kind = type(value)
             self.fingerprint.append(key if type(key) is str else None)
-            if kind in _ATOMS:
-                self.fingerprint.append((kind, _bits(value)))
+            if type(value) in _ATOMS:
+                self.fingerprint.append((type(value), _bits(value)))
             else:
                 self._todo.append((path, value, follow))
 
