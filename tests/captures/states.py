@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 
-from difflab import gradient
+from difflab import derivative, gradient
 
 K: Any = 2.0
 COUNT = 0
@@ -164,6 +164,26 @@ OBJECTS = {
     "instance": Base, "slots": Slots, "dataclass": Data, "namespace": lambda: Box(k=2.0),
     "falling back": Fallback, "numpy scalar": lambda: Box(k=np.float64(2.0)),
 }  # fmt: skip
+
+
+class Metres(float):
+    """A number of a class of its own."""
+
+
+def product(x, y):
+    return x * y
+
+
+def frozen(C):
+    C.setflags(write=False)
+    return C
+
+
+def thawed(C):
+    C.setflags(write=True)
+    C *= 3
+
+
 MORE = {
     "vars": (Base, lambda s, w: vars(s)["k"] * S(w), put("k")),
     "__dict__": (Base, lambda s, w: s.__dict__["k"] * S(w), put("k")),
@@ -301,6 +321,10 @@ MORE = {
     "array.array": (lambda: array.array("d", [2.0]), lambda s, w: s[0] * S(w), entry(0)),
     "bytearray": (lambda: bytearray([2]), lambda s, w: s[0] * S(w), entry(0, 3)),
     "memoryview": (lambda: memoryview(np.ones(1)), lambda s, w: s[0] * S(w), entry(0)),
+    "made writeable": (lambda: frozen(np.ones(2)), lambda s, w: S(s * w), thawed),
+    "float subclass": (lambda: Box(k=Metres(2.0)), lambda s, w: s.k * S(w), put("k", Metres(3.0))),
+    "operator": (lambda: Box(g=derivative(product)), lambda s, w: s.g(2.0, 5.0) * S(w),
+                 put("g", derivative(product, argnums=1))),
     "read-only view": (lambda: (C := np.ones(2), frozen_view(C)), lambda s, w: S(s[1] * w),
                        lambda s: times(s[0])),
 }  # fmt: skip

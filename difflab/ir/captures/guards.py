@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
-from difflab.ir.captures.contents import content, restore
+from difflab.ir.captures.contents import content, is_frozen, restore
 
 Path = tuple[Any, ...]
 
@@ -81,6 +81,7 @@ _ASK: Final[dict[str, Callable[[Guard], Any]]] = {
     "reference": lambda g: g.container() is g.value,
     "set": lambda g: pairs(g.container) == pairs(g.value),
     "shape": lambda g: g.container.shape == g.value,
+    "frozen": lambda g: is_frozen(g.container),
     "content": lambda g: content(g.container) == g.value,
 }
 """What each kind of guard asks."""

@@ -14,18 +14,17 @@ import collections
 import enum
 import functools
 import gc
-import io
 import os
 import sys
 import threading
 import types
 import weakref
-from collections.abc import Callable, Collection, Iterator
-from contextvars import ContextVar
+from collections.abc import Callable, Collection
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from difflab.ir.captures.classes import keeps_state_in_c, own_classes, slots_of
 from difflab.ir.captures.contents import COPIED, is_frozen, kept_content
 from difflab.ir.captures.guards import MISSING, Guard, Path, is_empty, pairs
 from difflab.ir.captures.names import (
@@ -72,15 +71,7 @@ _VALUES: Final = frozenset(
     ("datetime", "decimal", "fractions", "operator", "pathlib", "re", "uuid", "zoneinfo", "typing")
 )
 """Modules whose objects do not change."""
-_UNSEEN: Final = (
-    types.GeneratorType, types.CoroutineType, threading.local, io.IOBase, ContextVar, memoryview,
-)  # fmt: skip
-_KNOWN_IN_C: Final = frozenset(
-    (object, list, tuple, dict, set, frozenset, collections.deque, collections.OrderedDict,
-     collections.defaultdict, types.SimpleNamespace, int, float, str, bytes, complex)
-)  # fmt: skip
-_PYTHON: Final = (types.FunctionType, types.MemberDescriptorType, classmethod, property)
-_HEAP_TYPE: Final = 1 << 9
+_VALUE_TYPES: Final = (int, float, complex, str, bytes)
 
 
 def _bits(value: Any) -> Any:
@@ -208,7 +199,7 @@ class Walk:
         elif kind is types.ModuleType:
             self._module(o)
         elif issubclass(kind, type):
-            self._class(o)
+            self._class(o, on)
         elif kind is functools.partial:
             parts = (o.func, o.args, o.keywords)
             self._todo += [((*path, k), part, follow) for k, part in enumerate(parts)]
@@ -224,7 +215,7 @@ class Walk:
         elif kind is object or kind.__module__.partition(".")[0] in _VALUES:
             self.fingerprint.append(Same(o))
         elif hasattr(kind, "__differentiates__"):  # an operator, which may answer without calling f
-            self.fingerprint.append(kind)
+            self.fingerprint.append(Same(o))
             self._todo.append(((*path, "f"), o.__differentiates__, ALL))
         elif is_library_module(kind.__module__) and kind.__module__.startswith("difflab"):
             self.fingerprint.append(Same(o))
@@ -237,14 +228,16 @@ class Walk:
         self.heavy = self.heavy or o.nbytes > COPIED
         if o.dtype.hasobject:
             self.opaque = "it reads an array of objects"
-        elif id(o) in self.live or is_frozen(o):
-            self.fingerprint.append(Same(o))
-            self._guard("shape", o, None, o.shape, (*path, "shape"))
         elif path not in self.written:
-            kept = kept_content(o)
-            self.fingerprint.append(kept)
             self._guard("shape", o, None, o.shape, (*path, "shape"))
-            self._guard("content", o, None, kept, path)
+            if id(o) in self.live or is_frozen(o):
+                self.fingerprint.append(Same(o))
+                if id(o) not in self.live:
+                    self._guard("frozen", o, None, None, (*path, "frozen"))
+            else:
+                kept = kept_content(o)
+                self.fingerprint.append(kept)
+                self._guard("content", o, None, kept, path)
 
     def _function(self, path: Path, f: types.FunctionType, follow: int) -> None:
         code = f.__code__
@@ -300,35 +293,33 @@ class Walk:
     def _environment(self) -> None:
         self._todo.append((("environment",), os.environ._data, IF_IT_RAN))  # type: ignore[attr-defined]
 
-    def _class(self, cls: type) -> None:
+    def _class(self, cls: type, on: int) -> None:
         """The attributes that code names, where they are found in the order of resolution."""
         self.fingerprint.append(Same(cls))
         above: list[type] = []
         found: set[str] = set()
-        for owner in _own_classes(cls):
+        for owner in own_classes(cls):
             self.fingerprint.append(Same(owner))
             self._guard("attribute", owner, "__bases__", owner.__bases__, (id(owner), "bases"))
             for name in sorted(vars(owner)):
                 entry = vars(owner)[name]
-                if not self._counts(name, entry):
+                may_run = self._may_run(entry, on)
+                if (
+                    not (may_run if name[:2] == "__" else self.whole)
+                    and name not in self.attributes
+                ):
                     continue
                 if name not in found:
                     for one in above:
                         self._guard("not in class", one, name, None, (id(one), name))
-                if name not in found or self._may_run(entry):  # by super()
-                    self._place("class", owner, name, entry, (id(owner), name))
+                if name not in found or may_run:  # by super()
+                    self._place("class", owner, name, entry, (id(owner), name), on)
                 found.add(name)
             above.append(owner)
 
-    def _counts(self, name: str, entry: Any) -> bool:
-        """Whether an attribute of a class may be read."""
-        if not name.startswith("__"):
-            return self.whole or name in self.attributes
-        return name in self.attributes or self._may_run(entry)
-
-    def _may_run(self, entry: Any) -> bool:
+    def _may_run(self, entry: Any, on: int) -> bool:
         code = getattr(getattr(entry, "__func__", entry), "__code__", None)
-        return code is not None and (self.ran is None or code in self.ran)
+        return code is not None and (on == ALL or self.ran is None or code in self.ran)
 
     def _object(self, path: Path, o: Any, kind: type, on: int) -> None:
         """Containers with all their entries, and instances with what code names of them."""
@@ -355,16 +346,18 @@ class Walk:
             self._place("attribute", o, name, value, (*path, name), on)
 
     def _kind(self, kind: type) -> _Kind:
-        own = _own_classes(kind)
+        own = own_classes(kind)
         every = self.whole or not own
-        slots = [name for name in _slots(kind) if every or name in self.attributes]
+        slots = [name for name in slots_of(kind) if every or name in self.attributes]
         provided = sorted({name for owner in own for name in vars(owner) if name[:2] != "__"})
         named = [name for name in provided if every or name in self.attributes]
+        contents: dict[type, Callable[[Path, Any, int], None]]
         contents = {list: self._list, collections.deque: self._list, tuple: self._tuple}
         contents |= {dict: self._dict, set: self._set, frozenset: self._set}
+        contents |= dict.fromkeys(_VALUE_TYPES, self._value)
         base = next((one for one in kind.__mro__ if one in contents), None)
         read = None if base is None else contents[base]
-        return _Kind(bool(own), _keeps_state_in_c(kind), named, slots, read)
+        return _Kind(bool(own), keeps_state_in_c(kind), named, slots, read)
 
     def _attributes(self, path: Path, entries: dict[str, Any], every: bool, on: int) -> None:
         """The entries of an instance's dict that code names."""
@@ -381,6 +374,10 @@ class Walk:
             self.fingerprint.append(len(o))
             for i, value in enumerate(o):
                 self._place("item", o, i, value, (*path, i), on)
+
+    def _value(self, path: Path, o: Any, on: int) -> None:
+        """What an instance of a subclass of float, say, is as a float."""
+        self.fingerprint += [base.__repr__(o) for base in _VALUE_TYPES if isinstance(o, base)]
 
     def _tuple(self, path: Path, o: Any, on: int) -> None:
         self.fingerprint.append(len(o))
@@ -411,37 +408,3 @@ def _is_bound(o: Any) -> bool:
     """Whether it is a built-in method of an object, such as ``d.get``."""
     own = (types.ModuleType, type, type(None))
     return type(o) is types.BuiltinFunctionType and not isinstance(o.__self__, own)
-
-
-def _own_classes(cls: type) -> list[type]:
-    """The classes of the user's in the order of resolution."""
-    return [
-        one
-        for one in cls.__mro__
-        if one.__module__ != "builtins" and not is_library_module(one.__module__)
-    ]
-
-
-def _keeps_state_in_c(kind: type) -> bool:
-    """Whether an object may hold what no attribute shows."""
-    if issubclass(kind, _UNSEEN):
-        return True
-    return any(one not in _KNOWN_IN_C and _is_written_in_c(one) for one in kind.__mro__)
-
-
-def _is_written_in_c(cls: type) -> bool:
-    """Whether a class is C code's, as far as can be told: C code seldom leaves a dict or slots."""
-    if issubclass(cls, BaseException):
-        return False
-    if not cls.__flags__ & _HEAP_TYPE or type(cls).__name__.startswith("pybind11"):
-        return True
-    entries = vars(cls).values()
-    in_python = any(isinstance(entry, _PYTHON) for entry in entries)
-    return is_library_module(cls.__module__) and not (cls.__dictoffset__ or in_python)
-
-
-def _slots(kind: type) -> Iterator[str]:
-    for owner in kind.__mro__:
-        for name, entry in vars(owner).items():
-            if type(entry) is types.MemberDescriptorType:
-                yield name
