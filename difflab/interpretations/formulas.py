@@ -34,7 +34,7 @@ import numpy as np
 
 from difflab.ir.expr import Expr, Graph, Guard
 from difflab.ir.row import ATOM, CONSTANT, INPUT, OPERATOR
-from difflab.ir.tree import LEAF, unflatten
+from difflab.ir.tree import LEAF, in_key_order, unflatten
 
 # -- text ------------------------------------------------------------------------------------------
 
@@ -134,7 +134,8 @@ def text(graph: Graph) -> str:
         lines.append(f"  guard {names[guard.expr]} == {literal(guard.value)}")
     results = [_Bare(names[out]) for out in graph.outputs]
     plain = graph.output_tree is LEAF and len(results) != 1
-    lines.append(f"  return {tuple(results) if plain else unflatten(graph.output_tree, results)}")
+    tree = in_key_order(graph.output_tree)
+    lines.append(f"  return {tuple(results) if plain else unflatten(tree, results)}")
     return "\n".join(lines)
 
 

@@ -88,6 +88,12 @@ def unflatten(structure: Structure, leaves: Sequence[Any]) -> Any:
     return leaves[0] if structure is LEAF else _build(structure, iter(leaves))
 
 
+def in_key_order(structure: Structure) -> Structure:
+    """The same, its dicts in the order of their keys."""
+    children = tuple(map(in_key_order, structure.children))
+    return structure._replace(children=children, order=())
+
+
 def leaf_count(structure: Structure) -> int:
     """How many leaves a tree of that structure has."""
     return 1 if structure.container is None else sum(map(leaf_count, structure.children))
