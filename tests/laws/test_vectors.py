@@ -20,8 +20,8 @@ from difflab.ir.primitives import POINTWISE
 from . import laws
 
 HIDDEN = "NPY_DISABLE_CPU_FEATURES"
-SAMPLES = 6000
-"""Every exponent, and some 1,800 where functions bend; test_digits.py takes 1,000 more."""
+SAMPLES = 4000
+"""Every exponent, and some where functions bend; test_digits.py takes more."""
 
 
 def wide_vectors() -> list[str]:
