@@ -202,7 +202,9 @@ def trace_watched(
 
     hold_all(graph)
     if live and (arrays := watch.large_arrays()):
+        state = Watch(roots, watch.ran)  # with what f writes, which the copy may write as well
         following = _following(watch, signature, inputs, point, arrays, hold_all)
+        state.put_back()
         if following is not None:
             return following, Watch(roots, watch.ran, written, map(id, arrays))
     return graph, watch

@@ -398,6 +398,19 @@ def test_large_arrays_are_followed(name):
         near(found, differences(functools.partial(use, C), w))
 
 
+def test_following_a_large_array_leaves_nothing_traced_behind():
+    C, o, log = np.ones(2000), Base(), []
+
+    def f(w):
+        log.append(np.sum(w))
+        o.h = np.tanh(w)
+        return np.mean(C) * S(w)
+
+    w = POINTS["point"]
+    near(gradient(f)(w), np.cos(w))
+    assert not [x for x in (*log, o.h) if isinstance(x, Expr)]
+
+
 def test_replaced_arrays_are_freed():
     o, kept = Box(C=np.ones(2)), []
     g = gradient(lambda w: np.mean(o.C * np.sin(w[0])))
