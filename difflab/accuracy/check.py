@@ -33,8 +33,11 @@ from difflab.accuracy.checking.judge import (
     enclose_both,
     judged_by_balls,
 )
+from difflab.accuracy.derivative import Derivative, derivative
 from difflab.accuracy.kinks import Kink, Nearest, nearest
+from difflab.accuracy.scene import Scene
 from difflab.accuracy.subject import Subject, name_of
+from difflab.accuracy.truth import kinks_of, named
 from difflab.errors import ArgumentError, DifflabError
 from difflab.ir.expr import Expr, Graph
 from difflab.ir.tree import Structure
@@ -172,16 +175,16 @@ def check(
     ...
     """
     subject = Subject(f, args, argnums, order)
-    graph, reason = _traced(subject)
+    seen, reason = _seen(subject)
     if gradient is None:
-        if graph is None:
+        if isinstance(seen, Called):
             raise ArgumentError(
                 f"{name_of(f)} cannot be traced, so difflab has no gradient of its own to check:"
                 f" {reason}",
                 "pass gradient=, a function that returns the derivative",
             )
-        return _own_modes(subject, graph)
-    function = _Function(graph, reason) if graph is not None else _Function(called(subject), reason)
+        return _own_modes(subject, seen)
+    function = _Function(seen, reason)
     try:
         candidate = read(gradient, subject, subject.shapes(function.shapes))
     except Misfit as misfit:
@@ -194,22 +197,22 @@ def check(
 
 @dataclass(frozen=True, slots=True)
 class _Function:
-    """The function as a graph, or as it was called, and why there is no graph."""
+    """The function's derivative, or what it returned when called, and why there is no other."""
 
-    seen: Graph | Called
+    seen: Derivative | Called
     reason: str = ""
 
     @property
     def tree(self) -> Structure:
         """The structure of what it returns."""
-        return self.seen.output_tree if isinstance(self.seen, Graph) else self.seen.tree
+        return self.seen.tree if isinstance(self.seen, Called) else self.seen.graph.output_tree
 
     @property
     def shapes(self) -> list[tuple[int, ...]]:
         """The shapes of what it returns."""
-        if isinstance(self.seen, Graph):
-            return [out.shape for out in self.seen.outputs]
-        return self.seen.shapes
+        if isinstance(self.seen, Called):
+            return self.seen.shapes
+        return [out.shape for out in self.seen.graph.outputs]
 
 
 def _judged(subject: Subject, function: _Function, candidate: Candidate) -> Check:
@@ -217,13 +220,13 @@ def _judged(subject: Subject, function: _Function, candidate: Candidate) -> Chec
     names = subject.names(function.tree, function.shapes)
     reasons = {"gradient": candidate.reason} if candidate.graph is None else {}
     near, undefined = None, ""
-    if isinstance(function.seen, Graph):
-        graph: Graph | None = function.seen
-        both = enclose_both(subject, function.seen, candidate)
-        components = judged_by_balls(subject, both, candidate, names)
-        kinks = both.sides.kinks if both.sides is not None else ()
-        near = nearest(subject, function.seen) if not kinks else None
-        undefined = _place(both.undefined)
+    if isinstance(function.seen, Derivative):
+        true = function.seen
+        graph: Graph | None = true.graph
+        components = judged_by_balls(subject, enclose_both(true, candidate), candidate, names)
+        kinks = kinks_of(named(true))
+        near = nearest(subject, true.graph) if not kinks else None
+        undefined = _place(true.without_value)
     else:
         graph = None
         components, found = judged_by_differences(subject, function.seen, candidate, names)
@@ -250,10 +253,10 @@ def _judged(subject: Subject, function: _Function, candidate: Candidate) -> Chec
     )
 
 
-def _own_modes(subject: Subject, graph: Graph) -> Check:
+def _own_modes(subject: Subject, true: Derivative) -> Check:
     """difflab's reverse and forward mode, each judged as if it had been given."""
-    function = _Function(graph)
-    modes = _affordable_modes(subject, graph)
+    function = _Function(true)
+    modes = _affordable_modes(subject, true.graph)
     checks = []
     for mode in modes:
         own: Any = Jacobian(subject.f, subject.argnums, mode, "numpy")
@@ -298,14 +301,18 @@ def _first_argument(subject: Subject) -> int | None:
     return None if isinstance(subject.argnums, int) else subject.argnums[0]
 
 
-def _traced(subject: Subject) -> tuple[Graph | None, str]:
-    """The graph, or why there is none; a fault of the function shows when it is called."""
+def _seen(subject: Subject) -> tuple[Derivative | Called, str]:
+    """The derivative; where the function, or the branch beside the point, cannot be traced, what it
+    returns, and why. A fault of the function shows when it is called.
+    """
     try:
-        return subject.traced(), ""
+        graph = subject.traced()
     except DifflabError as error:
-        return None, error.what
+        return called(subject), error.what
     except Exception as error:
-        return None, f"{type(error).__name__}: {error}".partition("\n")[0]
+        return called(subject), f"{type(error).__name__}: {error}".partition("\n")[0]
+    true = derivative(Scene(subject, graph))
+    return (called(subject), true.untraceable) if true.untraceable else (true, "")
 
 
 def _place(node: Expr | None) -> str:

@@ -1,33 +1,31 @@
-"""The oracle: a rigorous enclosure of the derivative, by ball arithmetic.
+"""The oracle: a rigorous enclosure of the derivative, by balls and germs.
 
-What flows: the derivative graph of f is read in balls, at a precision that doubles until every
-ball's ends round to the same float. The invariant: the exact derivative of the real function that
-f's operations describe, at the given floats taken as exact, lies in the enclosure. At a point where
-a branch is decided by equality (abs at 0, a tie of maximum, ``if x > 0`` at 0) the one-sided
-derivatives are enclosed as well, and where they differ it is a kink (kinks.py).
+What flows: a function at a point becomes a scene, the scene a derivative (derivative.py), and that
+an `Enclosure` in the shape that the operator would return. The invariant: the exact derivative of
+the real function that f's operations describe, at the given floats taken as exact, lies in the
+enclosure; where there is none, or it is not known, the enclosure is NaN and says why.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
-from difflab.accuracy.kinks import Kink, sides, suspects
+from difflab.accuracy.derivative import Derivative, derivative
+from difflab.accuracy.kinks import Kink
+from difflab.accuracy.partials import VERDICTS, Partial, Verdict
+from difflab.accuracy.scene import Scene
 from difflab.accuracy.subject import Subject
 from difflab.errors import ArgumentError
-from difflab.interpretations.balls import enclose_nodes, exact, is_sharp, ulps_of
-from difflab.ir.build import lift
-from difflab.ir.expr import Array, Expr, Graph, attributed_to, constant, evaluate
+from difflab.interpretations.balls import is_sharp, ulps_of
+from difflab.ir.expr import Array
 from difflab.ir.tree import Structure, flatten, unflatten
 from difflab.prepare import Argnums
 
-__all__ = ["Enclosure", "Kink", "sharpened", "suspects", "truth", "with_safe_branches"]
-
-FIRST_BITS: Final = 128
-LAST_BITS: Final = 4096
+__all__ = ["Enclosure", "Kink", "truth"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +37,35 @@ class Enclosure:
     bits: int
     structure: Structure = field(repr=False)
     """The tree of the blocks."""
-    kinks: tuple[Kink, ...] = ()
+    special: dict[str, Partial] = field(default_factory=dict)
+    """The components that meet a choice or a border of the domain, and what they are."""
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst component's: "smooth", "one-sided" (at the border of the domain), "infinite" (a
+        vertical tangent), "kink", "jump", "undefined" (no value) or "undecided".
+        """
+        ranks = [VERDICTS.index(partial.verdict) for partial in self.special.values()]
+        return VERDICTS[max(ranks, default=0)]
+
+    @property
+    def kinks(self) -> tuple[Kink, ...]:
+        """The components at which the derivative, or the value, jumps."""
+        return kinks_of(self.special)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What there is to say of components that are not smooth, a line each."""
+        told = {
+            f"{name}: {partial.verdict}" + (f" ({partial.reason})" if partial.reason else "")
+            for name, partial in self.special.items()
+            if not partial.exists and partial.verdict not in ("kink", "jump")
+        }
+        return tuple(sorted(told))
 
     @property
     def midpoint(self) -> Any:
-        """The derivative, correctly rounded."""
+        """The derivative, correctly rounded; NaN where there is none, or it is not known."""
         pairs = zip(self.balls, self.dtypes, strict=True)
         blocks = [_map(float, block).astype(dtype)[()] for block, dtype in pairs]
         return unflatten(self.structure, blocks)
@@ -118,7 +140,8 @@ def truth(
     Returns
     -------
     Enclosure
-        ``.midpoint`` (correctly rounded), ``.radius``, ``.ulps(candidate)``, ``.kinks``.
+        ``.midpoint`` (correctly rounded), ``.radius``, ``.ulps(candidate)``, ``.verdict``,
+        ``.kinks``; ``.midpoint`` is NaN where there is no derivative, or it cannot be told.
 
     Raises
     ------
@@ -133,106 +156,44 @@ def truth(
     1.6993417021166355e-17
     >>> print(truth(np.abs, 0.0).kinks[0])
     kink in x at ...: -1.0 from the left, 1.0 from the right
+    >>> print(truth(lambda x: np.abs(x) * np.sign(x), 0.0).midpoint)
+    1.0
+    >>> truth(np.log, -1.0).verdict
+    'undefined'
     >>> truth(lambda x: x[0] ** 2 * x[1], np.array([3.0, 5.0]), order=2).midpoint
     array([[10.,  6.],
            [ 6.,  0.]])
     """
     subject = Subject(f, args, argnums, order)
-    return enclosed(subject, subject.traced())
+    return enclosed(derivative(Scene(subject, subject.traced())))
 
 
-def enclosed(subject: Subject, graph: Graph) -> Enclosure:
-    """The enclosure for a function that has been traced."""
-    safe = with_safe_branches(graph, subject.arrays)
-    blocks = subject.blocks(safe)
-    balls, bits = sharpened(safe, blocks, subject.arrays)
-    found = suspects(graph, subject.arrays)
-    kinks = sides(subject, safe, found).kinks if found else ()
-    assemble = subject.assembler(graph.output_tree, len(graph.outputs))
-    _, structure = flatten(assemble(blocks))
-    return Enclosure(balls, [block.dtype for block in blocks], bits, structure, kinks)
+def enclosed(found: Derivative) -> Enclosure:
+    """A derivative in the shape that the operator would return."""
+    graph = found.graph
+    assemble = found.subject.assembler(graph.output_tree, len(graph.outputs))
+    _, structure = flatten(assemble(found.blocks))
+    dtypes = [block.dtype for block in found.blocks]
+    return Enclosure(found.balls, dtypes, found.bits, structure, named(found))
 
 
-def sharpened(
-    graph: Graph, blocks: Sequence[Expr], arrays: Sequence[Any]
-) -> tuple[list[Array], int]:
-    """Balls of the blocks at the first precision that makes all of them sharp, or at the last."""
-    bits = FIRST_BITS
-    while True:
-        known = dict(zip(graph.inputs, map(exact, arrays), strict=True))
-        enclose_nodes(blocks, known, bits)
-        found = [known[block] for block in blocks]
-        done = all(
-            is_sharp(ball, block.dtype)
-            for block, array in zip(blocks, found, strict=True)
-            for ball in array.flat
-        )
-        if done or bits >= LAST_BITS:
-            return found, bits
-        bits *= 2
+def named(found: Derivative) -> dict[str, Partial]:
+    """What is special about a derivative, by the names of its components."""
+    if not found.special:
+        return {}
+    graph, subject = found.graph, found.subject
+    names = iter(subject.names(graph.output_tree, [out.shape for out in graph.outputs]))
+    places = (
+        (k, index) for k, block in enumerate(found.blocks) for index in np.ndindex(block.shape)
+    )
+    special = ((name, found.special.get(at)) for name, at in zip(names, places, strict=True))
+    return {name: partial for name, partial in special if partial is not None}
 
 
-def with_safe_branches(graph: Graph, arrays: Sequence[Any]) -> Graph:
-    """The graph with operands inside the domain where a branch that is not taken leaves it.
-
-    ``np.where(x > 0, np.sqrt(x), 0.0)`` is 0 for negative x, and so is its slope, although the
-    rules multiply the 0 that comes back to the root by a slope that does not exist. Elements that
-    are undefined without making an output undefined have no influence: they get other operands.
-    """
-    point = dict(zip(graph.inputs, map(np.asarray, arrays), strict=True))
-    floats: dict[Expr, Any] = dict(point)
-    evaluate(graph.outputs, floats)
-    if all(np.all(np.isfinite(floats[x])) for x in floats if x.differentiable):
-        return graph
-    known = {x: exact(array) for x, array in point.items()}
-    enclose_nodes(graph.outputs, known, FIRST_BITS)
-    if not all(np.all(_defined(known[out])) for out in graph.outputs):
-        return graph
-    new: dict[Expr, Expr] = {}
-    for node in sorted(known, key=lambda node: node.age):
-        operands = [new.get(x, x) for x in node.operands]
-        if node.primitive.kind == "pointwise" and node.differentiable:
-            inside = np.ones(node.shape, bool)
-            for x in node.operands:
-                inside = inside & _defined(known[x])
-            undefined = inside & ~_defined(known[node])
-            if np.any(undefined):
-                with attributed_to(node.line):
-                    operands = [_guarded(node, k, x, undefined) for k, x in enumerate(operands)]
-        if any(x is not y for x, y in zip(operands, node.operands, strict=True)):
-            with attributed_to(node.line):
-                new[node] = Expr(node.primitive, tuple(operands), node.params)
-    return graph.with_outputs([new.get(out, out) for out in graph.outputs], graph.output_tree)
-
-
-def first_undefined(graph: Graph, arrays: Sequence[Any]) -> Expr | None:
-    """The first operation that has no value, where the outputs have none for that reason."""
-    floats: dict[Expr, Any] = dict(zip(graph.inputs, map(np.asarray, arrays), strict=True))
-    if all(np.all(np.isfinite(value)) for value in evaluate(graph.outputs, floats)):
-        return None
-    known = dict(zip(graph.inputs, map(exact, arrays), strict=True))
-    enclose_nodes(graph.outputs, known, FIRST_BITS)
-    if all(np.all(_defined(known[out])) for out in graph.outputs):
-        return None
-    nodes = sorted(known, key=lambda node: node.age)
-    return next(node for node in nodes if not np.all(_defined(known[node])))
-
-
-def _defined(array: Array) -> Array:
-    """Where balls are numbers; what is no ball always is."""
-    if array.dtype != object:
-        return np.ones(array.shape, bool)
-    finite = [not hasattr(ball, "is_finite") or bool(ball.is_finite()) for ball in array.flat]
-    return np.array(finite, bool).reshape(array.shape)
-
-
-def _guarded(node: Expr, position: int, x: Expr, undefined: Array) -> Expr:
-    """An operand with a number inside the row's domain at the undefined elements."""
-    if not x.differentiable:
-        return x
-    domain = node.primitive.domain[position]
-    finite = [end for end in (domain.low, domain.high) if np.isfinite(end)]
-    inside = {0: 1.0, 1: finite[0] + 1.0 if finite else 1.0, 2: 0.5 * sum(finite)}[len(finite)]
-    value = np.full(undefined.shape, inside, x.dtype)
-    guarded: Any = np.where(undefined, constant(value), x)
-    return lift(guarded)
+def kinks_of(special: dict[str, Partial]) -> tuple[Kink, ...]:
+    """The kinks and jumps among named components."""
+    return tuple(
+        Kink(name, p.left, p.right, p.line, p.verdict == "jump", p.reason)
+        for name, p in special.items()
+        if p.verdict in ("kink", "jump")
+    )

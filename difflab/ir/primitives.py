@@ -133,6 +133,10 @@ def _exp2_partial(x: Any) -> Any:
     return np.exp2(x - one) * exactly(np.log, 2.0, x) * (1.0 + one)
 
 
+def _cbrt_ball(x: Any) -> Any:
+    return x if x.is_zero() else x.root(3) if x > 0 else -(-x).root(3)
+
+
 def _sech2_ball(x: Any) -> Any:
     """By the exponential of a negative number, which has no range; of a wide ball by its ends."""
     size = abs(x)
@@ -183,15 +187,13 @@ def _constant_power_partial(y: Any, x: Any, exponent: float) -> Any:
     return partial * np.exp(lost * np.log(np.where(x > 0.0, x, 1.0))) if lost else partial
 
 
-def _comparison(
-    ufunc: np.ufunc, sign: str, latex: str, sympy: Any, yes: Any, no: Any, kinked: bool
-) -> Primitive:
+def _comparison(ufunc: np.ufunc, sign: str, latex: str, sympy: Any, yes: Any, no: Any) -> Primitive:
     return elementwise(
         ufunc, partials=lambda y, a, b: (0.0, 0.0), sympy=sympy,
         ball=lambda a, b: tri(yes(a, b), no(a, b)),
         complex=lambda a, b: ufunc(np.real(a), np.real(b)),
         scalar=f"({{0}} {sign} {{1}})", dtype="bool",
-        kink=(lambda a, b: a - b) if kinked else None,
+        kink=lambda a, b: 1.0 * a - b,  # also of truth values
         text=f"{{0}} {sign} {{1}}", latex=f"{{0}} {latex} {{1}}", precedence=5,
     )  # fmt: skip
 
@@ -255,7 +257,7 @@ POINTWISE: Final[tuple[Primitive, ...]] = (
                 scalar="sqrt({0})", domain=POSITIVE, latex=r"\sqrt{{{0}}}"),
     elementwise(np.cbrt, partials=lambda y, x: cbrt_slope(x), scalar="cbrt({0})",
                 domain=POSITIVE, sympy=lambda S, x: S.sign(x) * S.Abs(x) ** S.Rational(1, 3),
-                ball=lambda x: x.root(3) if x >= 0 else -(-x).root(3),
+                ball=_cbrt_ball,
                 complex=lambda z: np.where(z.real < 0, -((-z) ** (1.0 / 3.0)), z ** (1.0 / 3.0)),
                 latex=r"\sqrt[3]{{{0}}}"),
     elementwise(cbrt_slope, partials=lambda y, x: y / -1.5 / x, emit="cbrt_slope({0}, {out})",
@@ -396,13 +398,14 @@ POINTWISE: Final[tuple[Primitive, ...]] = (
            transpose=lambda ct, x, dtype: (ct.astype(x.dtype) if x.dtype.kind == "f" else None,),
            sympy=_converted_symbol,
            ball=lambda x, dtype: x, complex=lambda z, dtype: z, scalar=NOT_NUMBERS,
+           kink=lambda x, dtype=float: x - np.rint(x) if np.dtype(dtype) == int else 1.0,
            emit="{0}.astype({dtype})", text="{dtype}({0})", latex="{0}"),
-    _comparison(np.greater, ">", ">", "Gt", operator.gt, operator.le, True),
-    _comparison(np.greater_equal, ">=", r"\ge", "Ge", operator.ge, operator.lt, True),
-    _comparison(np.less, "<", "<", "Lt", operator.lt, operator.ge, True),
-    _comparison(np.less_equal, "<=", r"\le", "Le", operator.le, operator.gt, True),
-    _comparison(np.equal, "==", "=", "Eq", operator.eq, operator.ne, False),
-    _comparison(np.not_equal, "!=", r"\ne", "Ne", operator.ne, operator.eq, False),
+    _comparison(np.greater, ">", ">", "Gt", operator.gt, operator.le),
+    _comparison(np.greater_equal, ">=", r"\ge", "Ge", operator.ge, operator.lt),
+    _comparison(np.less, "<", "<", "Lt", operator.lt, operator.ge),
+    _comparison(np.less_equal, "<=", r"\le", "Le", operator.le, operator.gt),
+    _comparison(np.equal, "==", "=", "Eq", operator.eq, operator.ne),
+    _comparison(np.not_equal, "!=", r"\ne", "Ne", operator.ne, operator.eq),
     _logic(np.logical_and, "And", tri_and, r"\left({0} \wedge {1}\right)"),
     _logic(np.logical_or, "Or", tri_or, r"\left({0} \vee {1}\right)"),
     _logic(np.logical_xor, "Xor", lambda a, b: None if a is None or b is None else bool(a != b),

@@ -48,6 +48,9 @@ from difflab.ir.protocols import SPELLINGS, TracedArray, ended
 from difflab.ir.row import CONSTANT, INPUT
 from difflab.ir.tree import Signature, Spec, Structure, flatten, read_arguments, unflatten
 
+Decide = Callable[[Expr, Any], Any]
+"""What Python gets for a node when it asks, given the value at the point."""
+
 
 class _Stack(threading.local):
     def __init__(self) -> None:
@@ -62,7 +65,10 @@ class Trace:
     guards so far.
     """
 
-    def __init__(self, inputs: Sequence[Expr], point: Sequence[Any]) -> None:
+    def __init__(
+        self, inputs: Sequence[Expr], point: Sequence[Any], decide: Decide | None = None
+    ) -> None:
+        self.decide = decide
         self.bound = dict(zip(inputs, point, strict=True))
         self.known: dict[Expr, Any] = {}
         self.guards: dict[Expr, Guard] = {}
@@ -99,10 +105,12 @@ def _asked(x: Expr) -> Any:
         return x.value
     if not _stack.traces:
         raise ended()
-    guards = _stack.traces[-1].guards
-    if x not in guards:
-        guards[x] = Guard(x, np.array(_value(x)))  # it may be an argument, which may change
-    return guards[x].value
+    trace_ = _stack.traces[-1]
+    if x not in trace_.guards:
+        value = np.array(_value(x))  # it may be an argument, which may change
+        value = trace_.decide(x, value) if trace_.decide else value
+        trace_.guards[x] = Guard(x, value)
+    return trace_.guards[x].value
 
 
 def in_progress() -> bool:
@@ -243,9 +251,18 @@ def _inputs(f: Callable[..., Any], signature: Signature) -> tuple[Expr, ...]:
     )
 
 
-def retrace(graph: Graph, f: Callable[..., Any], signature: Signature, point: Any) -> Graph:
-    """The graph of f once more, with the inputs of an earlier one: the same has the same nodes."""
-    return _run(f, signature, graph.inputs, point)[0]
+def retrace(
+    graph: Graph,
+    f: Callable[..., Any],
+    signature: Signature,
+    point: Any,
+    decide: Decide | None = None,
+) -> Graph:
+    """The graph of f once more, with the inputs of an earlier one: the same has the same nodes.
+
+    `decide` answers instead where Python asks for a value: it gets the node and its value here.
+    """
+    return _run(f, signature, graph.inputs, point, decide)[0]
 
 
 def _called(
@@ -279,13 +296,17 @@ def _users(ran: set[CodeType] | None) -> frozenset[CodeType] | None:
 
 
 def _run(
-    f: Callable[..., Any], signature: Signature, inputs: Sequence[Expr], point: Sequence[Any]
+    f: Callable[..., Any],
+    signature: Signature,
+    inputs: Sequence[Expr],
+    point: Sequence[Any],
+    decide: Decide | None = None,
 ) -> tuple[Graph, list[Line]]:
     """One call with placeholders, and the lines where a traced array was changed in place."""
     rest = iter(inputs)
     leaves = [next(rest) if isinstance(spec, Spec) else spec.value for spec in signature.leaves]
     args, kwargs = unflatten(signature.structure, leaves)
-    with attributed_to(None), Trace(inputs, point) as current:
+    with attributed_to(None), Trace(inputs, point, decide) as current:
         try:
             result = f(*args, **kwargs)
         except Exception as error:

@@ -26,9 +26,9 @@ from typing import Any, Final, Literal
 import numpy as np
 
 from difflab.accuracy.checking.candidate import Candidate
-from difflab.accuracy.kinks import Sides, differ, sides, suspects
+from difflab.accuracy.derivative import Derivative
+from difflab.accuracy.partials import Partial
 from difflab.accuracy.subject import Subject
-from difflab.accuracy.truth import first_undefined, sharpened, with_safe_branches
 from difflab.interpretations.balls import (
     as_rounded,
     distance,
@@ -39,7 +39,7 @@ from difflab.interpretations.balls import (
     overlap,
     ulps_of,
 )
-from difflab.ir.expr import Array, Expr, Graph, evaluate, reachable, substitute
+from difflab.ir.expr import Array, Expr, evaluate, reachable, substitute
 from difflab.ir.row import CONSTANT
 
 Verdict = Literal["correct", "rounding", "kink", "undecided", "wrong"]
@@ -82,6 +82,8 @@ class Component:
     left: float = np.nan
     right: float = np.nan
     jump: bool = False
+    reason: str = ""
+    """Why there is no derivative, or it cannot be told."""
     residual: float = 0.0
     """Formula less derivative; what was returned less derivative where there is no formula."""
 
@@ -94,19 +96,13 @@ class Component:
 
 @dataclass(frozen=True)
 class Enclosed:
-    """Function and derivative in balls, with the candidate's formula beside them if it has one."""
+    """The derivative, with the candidate's formula in balls beside it if it has one."""
 
-    subject: Subject
-    graph: Graph
-    blocks: list[Expr]
-    balls: list[Array]
+    true: Derivative
     given: list[Expr]
     """The blocks of the candidate's trace; none where it is opaque."""
     formula: list[Array]
     bits: int
-    sides: Sides | None
-    undefined: Expr | None
-    """The first operation whose value does not exist, where the function has none."""
 
     @cached_property
     def explained(self) -> list[Array]:
@@ -119,16 +115,17 @@ class Enclosed:
         return self._with_rounded_constants(shared=True)
 
     def _with_rounded_constants(self, shared: bool) -> list[Array]:
-        known = dict(zip(self.graph.inputs, map(exact, self.subject.arrays), strict=True))
-        mine, theirs = (set(reachable(part)) for part in (self.blocks, self.given))
+        graph, blocks = self.true.graph, self.true.blocks
+        known = dict(zip(graph.inputs, map(exact, self.true.subject.arrays), strict=True))
+        mine, theirs = (set(reachable(part)) for part in (blocks, self.given))
         bounds = {x for node in mine | theirs if _decides(node) for x in node.operands}
         for node in (mine | theirs) - bounds:
             if node.primitive is CONSTANT and (shared or not (node in mine and node in theirs)):
                 known[node] = as_rounded(node.value)
-        enclose_nodes([*self.blocks, *self.given], known, self.bits)
+        enclose_nodes([*blocks, *self.given], known, self.bits)
         return [
             np.array(list(map(overlap, known[left].flat, known[right].flat))).reshape(left.shape)
-            for left, right in zip(self.given, self.blocks, strict=True)
+            for left, right in zip(self.given, blocks, strict=True)
         ]
 
 
@@ -137,21 +134,14 @@ def _decides(node: Expr) -> bool:
     return node.dtype.kind == "b" or node.primitive.kink is not None
 
 
-def enclose_both(subject: Subject, graph: Graph, candidate: Candidate) -> Enclosed:
-    """The balls of both, sharp enough to tell two formulas apart."""
-    safe = with_safe_branches(graph, subject.arrays)
-    blocks = subject.blocks(safe)
-    given: list[Expr] = []
-    if candidate.graph is not None:
-        inputs = zip(candidate.graph.inputs, safe.inputs, strict=True)
-        given = substitute(candidate.blocks, dict(inputs))
-    found, bits = sharpened(safe, [*blocks, *given], subject.arrays)
-    balls, formula = found[: len(blocks)], found[len(blocks) :]
-    bent = suspects(graph, subject.arrays)
-    endless = not all(np.all(np.isfinite(midpoints(block))) for block in balls)
-    seen = sides(subject, safe, bent) if bent or endless else None
-    outside = first_undefined(safe, subject.arrays)
-    return Enclosed(subject, safe, blocks, balls, given, formula, bits, seen, outside)
+def enclose_both(true: Derivative, candidate: Candidate) -> Enclosed:
+    """The derivative and the candidate's formula, sharp enough to be told apart."""
+    if candidate.graph is None:
+        return Enclosed(true, [], [], true.bits)
+    inputs = zip(candidate.graph.inputs, true.graph.inputs, strict=True)
+    given = substitute(candidate.blocks, dict(inputs))
+    formula, bits = true.scene.sharpened(given)
+    return Enclosed(true, given, formula, max(bits, true.bits))
 
 
 def unit_of(*arrays: Any) -> float:
@@ -164,26 +154,21 @@ def judged_by_balls(
     subject: Subject, both: Enclosed, candidate: Candidate, names: Sequence[str]
 ) -> list[Component]:
     """Every component against the enclosure."""
-    largest = largest_of([midpoints(block) for block in both.balls])
-    scene = _Scene(subject, both, candidate, largest or 1.0)
-    found: list[Component] = []
-    for k, block in enumerate(both.balls):
-        for index in np.ndindex(block.shape):
-            found.append(scene.component(names[len(found)], k, index))
-    if both.undefined is not None:
-        return [replace(c, verdict="undecided", expected=np.nan) for c in found]
-    doubtful = [i for i, c in enumerate(found) if c.verdict == "undecided" and not c.jump]
+    largest = largest_of([midpoints(block) for block in both.true.balls])
+    bench = _Bench(subject, both, candidate, largest or 1.0)
+    places = [(k, at) for k, block in enumerate(both.true.balls) for at in np.ndindex(block.shape)]
+    found = [bench.component(name, *place) for name, place in zip(names, places, strict=True)]
+    doubtful = [i for i, c in enumerate(found) if c.verdict == "undecided" and not c.reason]
     if doubtful and not both.given:
         good = _good_elsewhere(subject, candidate)
         for i in doubtful:
-            c = found[i]
-            if good[i] and np.isfinite(c.expected):
-                found[i] = replace(c, verdict="rounding")
+            if good[i]:
+                found[i] = replace(found[i], verdict="rounding")
     return found
 
 
 @dataclass(frozen=True)
-class _Scene:
+class _Bench:
     """What the components of one judgement have in common."""
 
     subject: Subject
@@ -193,38 +178,46 @@ class _Scene:
 
     def component(self, name: str, k: int, index: tuple[int, ...]) -> Component:
         """One component of one block."""
-        ball = self.both.balls[k][index]
+        true = self.both.true.at(k, index)
+        ball = true.ball
         expected = float(ball)
         given = self.candidate.values[k][index]
-        seen = self.both.sides
-        left, right = (np.nan, np.nan)
-        if seen is not None:
-            left, right = (float(side[k][index]) for side in (seen.left, seen.right))
-        jump = seen is not None and any(kink.jump and kink.component in name for kink in seen.kinks)
-        bent = jump or differ(left, right)
-        dtypes = self.candidate.values[k].dtype, self.both.blocks[k].dtype
+        dtypes = self.candidate.values[k].dtype, self.both.true.blocks[k].dtype
         coarse = min(dtypes, key=lambda dtype: dtype.itemsize)
         relative = relative_error(float(given), expected, self.largest)
         known: dict[str, Any] = {
-            "name": name, "given": float(given), "expected": expected, "left": left,
-            "right": right, "jump": jump, "relative_error": relative,
-            "ulps": ulps_of(float(given), ball, coarse),
+            "name": name, "given": float(given), "expected": expected, "left": true.left,
+            "right": true.right, "jump": true.verdict == "jump", "relative_error": relative,
+            "ulps": ulps_of(float(given), ball, coarse), "reason": true.reason,
         }  # fmt: skip
         if not np.isfinite(expected):
-            return _without_derivative(known)
+            return _without_derivative(true, known)
         formula_error, explained, residual = self._formula(k, index, ball)
         known |= {"formula_error": formula_error, "residual": residual}
-        if bent:
-            component = Component(verdict="kink", **known)
-            return component if component.between or jump else replace(component, verdict="wrong")
         if self.both.given and np.isfinite(formula_error):
             if not explained:
                 return Component(verdict="wrong", **known)
             if formula_error > max(SLIGHT, CONSTANTS * unit_of(self.candidate.values[k])):
                 return Component(verdict="undecided", **known)
-            lost = not relative <= np.sqrt(2.0 * unit_of(self.candidate.values[k]))
-            return Component(verdict="rounding" if lost else "correct", **known)
+            if not relative <= np.sqrt(2.0 * unit_of(self.candidate.values[k])):
+                verdict: Verdict = "rounding" if self._is_rounding(k, index) else "wrong"
+                return Component(verdict=verdict, **known)
+            return Component(verdict="correct", **known)
         return Component(verdict=self._by_value(k, index, expected, residual), **known)
+
+    def _is_rounding(self, k: int, index: tuple[int, ...]) -> bool:
+        """Whether the roundings of the traced program explain what was returned when called."""
+        given, formula = self.candidate.values[k][index], self.both.formula[k][index]
+        off = abs(float(given) - float(formula))
+        return not np.isfinite(off) or off <= 2.0 * float(self.roundings[k][index])
+
+    @cached_property
+    def roundings(self) -> list[Array]:
+        """The running bounds of the candidate's program; infinite where it overflows."""
+        assert self.candidate.graph is not None
+        graph = self.candidate.graph.with_outputs(self.candidate.blocks)
+        errors = graph.rounding_error(self.subject.arrays)
+        return [np.nan_to_num(np.asarray(error.bound), nan=np.inf) for error in errors]
 
     def _formula(self, k: int, index: tuple[int, ...], ball: Any) -> tuple[float, bool, float]:
         """The relative error of the formula, whether constants explain it, and the residual."""
@@ -271,7 +264,7 @@ class _Scene:
     @cached_property
     def reach(self) -> float:
         """The size of what a program for the derivative is likely to compute with."""
-        graph = self.both.graph
+        graph = self.both.true.graph
         inputs = zip(graph.inputs, map(np.asarray, self.subject.arrays), strict=True)
         return max(1.0, self.largest, largest_of(evaluate(graph.outputs, dict(inputs))))
 
@@ -313,14 +306,16 @@ def relative_error(given: float, expected: float, largest: float) -> float:
     return abs(given - expected) / (abs(expected) if expected else largest)
 
 
-def _without_derivative(known: dict[str, Any]) -> Component:
-    """Where the derivative is no number: sides that differ are a kink, else nothing is known."""
+def _without_derivative(true: Partial, known: dict[str, Any]) -> Component:
+    """Where the derivative is no number."""
+    if true.verdict in ("undefined", "undecided"):
+        outside = true.hull is not None and not true.hull.contains(known["given"])
+        far = outside and np.isfinite(known["given"])
+        return Component(verdict="wrong" if far else "undecided", **known)
     component = Component(verdict="kink", **known)
-    if np.isfinite([known["left"], known["right"]]).all():
-        tenable = component.between or np.isnan(component.given)
-        return component if tenable else replace(component, verdict="wrong")
-    infinite = np.isinf([known["left"], known["right"]]).any()
-    return component if infinite else replace(component, verdict="undecided")
+    told = true.verdict == "kink" and not true.reason
+    told = told and bool(np.isfinite([true.left, true.right, component.given]).all())
+    return replace(component, verdict="wrong") if told and not component.between else component
 
 
 def _good_elsewhere(subject: Subject, candidate: Candidate) -> list[bool]:

@@ -1,0 +1,215 @@
+"""What the two sides of a point say of one component of a derivative.
+
+What flows: the germ of an output on each side, and its value between them, become a `Partial`: the
+derivative where both slopes agree with each other and the value with both limits, else the verdict
+that says what there is instead. The invariant: two numbers are apart only where their balls are, by
+more than floats can tell; what is neither apart nor sharp is undecided.
+
+>>> t, value = Germ.parameter(), Ball(0)
+>>> found = decided(value, [seen(-t, -1), seen(t, 1)], np.dtype(float))
+>>> found.verdict, found.left, found.right
+('smooth', 1.0, 1.0)
+>>> decided(value, [seen(t, -1), seen(t, 1)], np.dtype(float)).verdict
+'kink'
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import numpy as np
+
+from difflab.errors import Line
+from difflab.interpretations.balls import is_sharp
+from difflab.interpretations.germs import (
+    NO_VALUE,
+    NOT_TOLD,
+    Ball,
+    Exponent,
+    Germ,
+    germ,
+    rank,
+    sign_of,
+)
+
+Verdict = Literal["smooth", "one-sided", "infinite", "kink", "jump", "undefined", "undecided"]
+VERDICTS: Final[tuple[Verdict, ...]] = (
+    "smooth", "one-sided", "infinite", "kink", "jump", "undefined", "undecided",
+)  # fmt: skip
+"""From the best to the worst."""
+
+MEETS: Final = 2.0**-50
+"""Two sides that differ by less than this, relatively, meet as far as floats can tell."""
+OSCILLATES: Final = "beside the point the slope may oscillate without settling"
+UNSETTLED: Final = "beside the point the function does not settle"
+NO_SLOPE: Final = "the first derivative jumps"
+
+
+@dataclass(frozen=True, slots=True)
+class Partial:
+    """What one component of a derivative is, where it reaches a suspect."""
+
+    verdict: Verdict
+    ball: Ball
+    """The derivative; NaN where there is none, or it is not known."""
+    left: float = math.nan
+    right: float = math.nan
+    """The slopes from either side; the values, at a jump."""
+    reason: str = ""
+    line: Line | None = None
+    hull: Ball | None = None
+    """Where the derivative lies if there is one, where that is not known."""
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is a finite derivative, from both sides."""
+        return self.verdict == "smooth"
+
+
+def undecided(reason: str, line: Line | None = None) -> Partial:
+    """Nothing is known, and why."""
+    return Partial("undecided", Ball("nan"), reason=reason, line=line)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a germ says of the function on one side: its limit, and its slope to that side."""
+
+    limit: Ball | None = None
+    """What the value tends to; None where that is infinity."""
+    slope: Ball | None = None
+    steep: int = 0
+    """The sign of a slope that is infinite."""
+    reason: str = ""
+    line: Line | None = None
+
+    @property
+    def outside(self) -> bool:
+        """Whether the function has no value on that side."""
+        return self.reason == NO_VALUE
+
+    @property
+    def number(self) -> float:
+        """The slope as a float, or infinity; NaN where there is none."""
+        if self.slope is not None:
+            return float(self.slope)
+        return math.copysign(math.inf, self.steep) if self.steep else math.nan
+
+    def contradicts(self, value: Ball, slope: Ball) -> bool:
+        """Whether the function certainly goes on another way than from a value with a slope."""
+        if self.reason:
+            return False
+        if self.limit is None or self.slope is None:
+            return True
+        return _apart(self.limit, value) or _apart(self.slope, slope)
+
+
+def seen(g: Germ, side: int) -> Seen:
+    """What a germ in t says, where the point moves by t, or by -t to the left."""
+    if g.bad:
+        return Seen(reason=g.bad, line=g.line)
+    ranked = sorted(g.terms, key=rank)
+    head = ranked[0] if ranked else (0, 0)
+    if head[0] < 0 or (head[0] == 0 and head[1] > 0):
+        return Seen() if sign_of(g.terms[head]) else Seen(reason=NOT_TOLD)
+    if g.order is not None and g.order <= 0:
+        return Seen(reason=UNSETTLED)
+    limit = g.terms.get((0, 0), Ball(0))
+    steep = next(filter(_is_steep, ranked), None)
+    if steep is not None:
+        sign = sign_of(g.terms[steep])
+        return Seen(limit, steep=side * sign) if sign else Seen(reason=NOT_TOLD)
+    if g.order is not None and g.order <= 1:
+        return Seen(limit, reason=OSCILLATES)
+    return Seen(limit, side * g.terms.get((1, 0), Ball(0)))
+
+
+def decided(value: Any, sides: Sequence[Seen], dtype: np.dtype[Any]) -> Partial:
+    """The verdict on a component, by what is seen to its left and right and the value between."""
+    nothing = Ball("nan")
+    if isinstance(value, Germ):
+        return undecided(value.bad, value.line)
+    if not value.is_finite():
+        return Partial("undefined", nothing, reason=NO_VALUE)
+    for side in sides:
+        if side.reason and not side.outside:
+            return undecided(side.reason, side.line)
+    inside = [side for side in sides if not side.outside]
+    if not inside:
+        return Partial("undefined", nothing, reason="the point is isolated in the domain")
+    if any(side.limit is None or _apart(side.limit, value) for side in inside):
+        low, high = (math.nan if side.limit is None else float(side.limit) for side in sides)
+        return Partial("jump", nothing, low, high)
+    left, right = (side.number for side in sides)
+    if len(inside) == 1:
+        (only,) = inside
+        ball = Ball(only.number) if only.slope is None else only.slope
+        return Partial("one-sided", ball, left, right, "the domain ends here")
+    first, second = (side.slope for side in sides)
+    if first is None or second is None:
+        if left == right:
+            return Partial("infinite", Ball(left), left, right)
+        return Partial("kink", nothing, left, right)
+    if _apart(first, second):
+        return Partial("kink", nothing, left, right)
+    hull = first.union(second)
+    if is_sharp(hull, dtype) or not first.overlaps(second):
+        return Partial("smooth", hull, left, right)
+    low, high = float(hull.lower()), float(hull.upper())
+    reason = f"if there is a derivative, it lies between {low:.6g} and {high:.6g}"
+    return Partial("undecided", nothing, reason=reason, hull=hull)
+
+
+def slope_beside(sides: Sequence[Germ], side: int) -> Seen:
+    """What is seen of a first derivative to one side of the point, by germs of level 2: there, both
+    of their own sides must agree on it.
+    """
+    slopes, outside = [], None
+    for g, sign in zip(sides, (-1, 1), strict=True):
+        if g.bad:
+            outside = Seen(reason=g.bad, line=g.line)
+            if not outside.outside:
+                return outside
+        elif any(map(_is_steep, g.terms)):
+            return Seen(reason=NO_SLOPE)
+        elif g.order is not None and g.order <= 1:
+            return Seen(reason=NOT_TOLD)
+        else:
+            slopes.append(germ(g.terms.get((1, 0), Ball(0))) * sign)
+    if not slopes:
+        return outside or Seen(reason=NO_VALUE)
+    left, right = slopes[0], slopes[-1]
+    gap = right - left
+    if gap.sign and not _is_negligible(gap, right):
+        return Seen(reason=NO_SLOPE)
+    return seen(left.union(right), side)
+
+
+def decided_twice(value: Ball, sides: Sequence[Seen], dtype: np.dtype[Any]) -> Partial:
+    """The verdict on a second derivative, by the first one at the point and beside it."""
+    found = decided(value, sides, dtype)
+    if found.verdict == "jump" or any(side.reason == NO_SLOPE for side in sides):
+        low, high = (math.nan if side.limit is None else float(side.limit) for side in sides)
+        return Partial("kink", Ball("nan"), low, high, NO_SLOPE)
+    return found
+
+
+def _is_steep(exponent: Exponent) -> bool:
+    """Whether a term's slope is infinite, or its value is."""
+    a, logs = exponent
+    return exponent != (0, 0) and (a < 1 or (a == 1 and logs > 0))
+
+
+def _apart(a: Ball, b: Ball) -> bool:
+    """Whether two numbers certainly differ by more than floats can tell."""
+    size = abs(a).union(abs(b)).abs_upper()
+    return bool(abs(a - b) > MEETS * size)
+
+
+def _is_negligible(gap: Germ, slope: Germ) -> bool:
+    """Whether two slopes differ by no more than floats can tell."""
+    c, d = gap.terms.get(gap.leading), slope.terms.get(gap.leading)
+    return isinstance(c, Ball) and isinstance(d, Ball) and bool(abs(c) <= MEETS * abs(d))

@@ -1,0 +1,225 @@
+"""The scene: a function at a point, looked at once, from which every judgement is read.
+
+What flows: the graph's balls at the point, by one ladder of precision; the *suspects*, which are
+the elements at which an operation may not be analytic (a choice that is tied, a border of a
+domain); and the components of the arguments that reach a suspect. The invariant: where no suspect
+is reached, the function is analytic at the point, and the rules' derivative in balls is the
+derivative. A suspect too many costs time alone.
+
+>>> from difflab.accuracy.subject import Subject
+>>> def scene_of(f, x):
+...     subject = Subject(f, (x,))
+...     return Scene(subject, subject.traced())
+>>> scene_of(lambda x: np.abs(x) + np.sqrt(x), np.array([0.0, 1.0])).reached[0].tolist()
+[True, False]
+>>> len(scene_of(np.tanh, 0.0).suspects)
+0
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from typing import Any, Final
+
+import numpy as np
+
+from difflab.accuracy.subject import Subject
+from difflab.interpretations.balls import enclose_nodes, exact, is_sharp
+from difflab.interpretations.germs import Germ
+from difflab.interpretations.sides import centres, stays_narrow, widths, with_unknowns
+from difflab.ir.expr import Array, Expr, Graph, evaluate, reachable
+from difflab.ir.row import CONSTANT, Transpose, Transposes
+
+LADDER: Final = ((128, 4), (256, 6), (1024, 6), (4096, 8))
+"""Bits of the balls and terms of the germs, each tried where the ones before leave a question."""
+MARGIN: Final = 2.0**-40
+"""A condition that is less than this, relative to what it compares, may be zero."""
+
+
+class Scene:
+    """A function at a point."""
+
+    def __init__(self, subject: Subject, graph: Graph) -> None:
+        self.subject = subject
+        self.graph = graph
+        self._enclosed: dict[int, dict[Expr, Array]] = {}
+        self._known: dict[int, dict[Expr, Array]] = {}
+
+    def enclosed(self, nodes: Iterable[Expr], bits: int) -> dict[Expr, Array]:
+        """The function's nodes, and others made of them, in balls; NaN where those are too wide."""
+        if bits not in self._enclosed:
+            known = dict(zip(self.graph.inputs, map(exact, self.subject.arrays), strict=True))
+            enclose_nodes(self.graph.nodes, known, bits)
+            self._enclosed[bits] = known
+        known = dict(self._enclosed[bits])
+        enclose_nodes(nodes, known, bits)
+        return known
+
+    @cached_property
+    def bits(self) -> int:
+        """The first precision at which every output has a value, or certainly none."""
+        for bits, _ in LADDER:
+            known = self.balls(bits)
+            if not any(isinstance(x, Germ) for out in self.graph.outputs for x in known[out].flat):
+                break
+        return bits
+
+    def balls(self, bits: int) -> dict[Expr, Array]:
+        """Every node in balls; an unknown germ where a ball is too wide to have a value."""
+        if bits not in self._known:
+            self._known[bits] = with_unknowns(self.enclosed((), bits))
+        return self._known[bits]
+
+    def sharpened(self, nodes: Sequence[Expr]) -> tuple[list[Array], int]:
+        """Nodes in balls at the first precision that makes all of them sharp, or at the last."""
+        for bits, _ in LADDER:
+            known = self.enclosed(nodes, bits)
+            found = [known[node] for node in nodes]
+            pairs = zip(nodes, found, strict=True)
+            if all(is_sharp(ball, node.dtype) for node, array in pairs for ball in array.flat):
+                break
+        return found, bits
+
+    def first_without_value(self, output: Expr) -> Expr | None:
+        """The first operation that an output depends on and that has no value."""
+        known = self.balls(self.bits)
+        nodes = (node for node in reachable([output]) if known[node].dtype == object)
+        return next((node for node in nodes if np.any(np.isnan(centres(known[node])))), None)
+
+    @cached_property
+    def floats(self) -> dict[Expr, Any]:
+        """Every node in floats."""
+        known = dict(zip(self.graph.inputs, map(np.asarray, self.subject.arrays), strict=True))
+        evaluate(self.graph.nodes, known)
+        return known
+
+    @cached_property
+    def suspects(self) -> dict[Expr, Array]:
+        """The nodes that may not be analytic at the point, with the elements (of the result, or of
+        the operand where a whole row chooses) at which they may not be.
+        """
+        known, found = self.balls(self.bits), {}
+        for node in self.graph.operations:
+            where = _suspicious(node, known)
+            if where is not None and np.any(where):
+                found[node] = where
+        return found
+
+    @cached_property
+    def reached(self) -> list[Array]:
+        """For each array of the arguments, the components that a suspect depends on."""
+        return reaching(self.graph, self.suspects, self.floats)
+
+
+def _suspicious(node: Expr, known: Mapping[Expr, Array]) -> Array | None:
+    """Where a node may not be analytic, or None where it certainly is."""
+    row, params = node.primitive, dict(node.params)
+    operands = [known[x] for x in node.operands]
+    if row.kink is not None:
+        values = [centres(x) for x in operands]
+        if _is_choice(node):
+            return _tied(values[0], widths(operands[0]), params)
+        with np.errstate(all="ignore"):
+            gap = np.abs(np.asarray(row.kink(*values, **params), np.float64))
+            size = np.maximum.reduce(np.broadcast_arrays(*[np.abs(v) for v in values]))
+            width = np.maximum.reduce(np.broadcast_arrays(*[widths(x) for x in operands]))
+        return np.asarray(~(gap > MARGIN * size + width))
+    if row.kind == "factorisation":
+        return None if _is_regular(node, known) else np.ones(node.shape, bool)
+    if row.kind != "pointwise" or node.dtype.kind != "f":
+        return None
+    near = np.zeros(node.shape, bool)
+    moving = [x.primitive is not CONSTANT for x in node.operands]
+    for x, domain in zip(operands, row.domain, strict=False):
+        if x.dtype == object and (np.isfinite(domain.low) or np.isfinite(domain.high)):
+            value = centres(x)
+            with np.errstate(all="ignore"):
+                margin = MARGIN * np.maximum(np.abs(value), _finite_end(domain)) + widths(x)
+                inside = (value - domain.low > margin) & (domain.high - value > margin)
+            near = np.array(near | ~inside)
+    for index in map(tuple, np.argwhere(near)):
+        values = [np.broadcast_to(x, node.shape)[index] for x in operands]
+        near[index] = not stays_narrow(row, values, moving, params)
+    return near
+
+
+def _finite_end(domain: Any) -> float:
+    ends = [abs(end) for end in (domain.low, domain.high) if np.isfinite(end)]
+    return max(ends, default=0.0)
+
+
+def _is_regular(node: Expr, known: Mapping[Expr, Array]) -> bool:
+    """Whether a factorisation has a finite result, and so has a regular matrix (det always)."""
+    if node.primitive.ball == "det":
+        return True
+    array = known[node]
+    return bool(np.all(np.isfinite(centres(array))) and np.all(widths(array) < 0.5))
+
+
+def _tied(value: Array, width: Array, params: Mapping[str, Any]) -> Array:
+    """The elements of rows among which a choice is made that another element comes near."""
+    axes = params.get("axes", (params.get("axis"),))
+    last = np.moveaxis(value, axes, range(-len(axes), 0))
+    shape = last.shape
+    rows = last.reshape(-1, int(np.prod(shape[value.ndim - len(axes) :], dtype=int)))
+    slack = np.moveaxis(width, axes, range(-len(axes), 0)).reshape(rows.shape)
+    order = np.argsort(rows, -1)
+    ranked = np.take_along_axis(rows, order, -1)
+    room = MARGIN * np.abs(ranked) + np.take_along_axis(slack, order, -1)
+    close = ~(np.diff(ranked, axis=-1) > room[:, 1:] + room[:, :-1])
+    near = np.zeros(rows.shape, bool)
+    near[:, 1:] |= close
+    near[:, :-1] |= close
+    found = np.zeros(rows.shape, bool)
+    np.put_along_axis(found, order, near, -1)
+    return np.moveaxis(found.reshape(shape), range(-len(axes), 0), axes)
+
+
+def reaching(graph: Graph, marked: Mapping[Expr, Array], floats: Mapping[Expr, Any]) -> list[Array]:
+    """The elements of the inputs on which marked elements depend, whatever the numbers are."""
+    masks: dict[Expr, Array] = {}
+
+    def mark(x: Expr, mask: Any) -> None:
+        mask = np.asarray(mask, bool)
+        if mask.shape != x.shape:  # a scalar constant beside an array
+            mask = np.any(mask)
+        masks[x] = masks[x] | mask if x in masks else np.broadcast_to(mask, x.shape)
+
+    for node in reversed(graph.nodes):
+        own, mask = marked.get(node), masks.get(node)
+        if own is not None and _is_choice(node):
+            mark(node.operands[0], own)
+        elif own is not None:
+            mask = own if mask is None else mask | own
+        if mask is None or not np.any(mask):
+            continue
+        rule = node.primitive.derivative
+        if node.primitive.kind == "pointwise":
+            for x in node.operands:
+                mark(x, mask)
+        elif isinstance(rule, (Transpose, Transposes)):
+            for x, ct in zip(node.operands, _transposed(node, rule, mask, floats), strict=True):
+                mark(x, np.any(mask) if ct is None else ct != 0.0)
+        else:
+            for x in node.operands:
+                mark(x, True)
+    return [masks.get(x, np.zeros(x.shape, bool)) for x in graph.inputs]
+
+
+def _is_choice(node: Expr) -> bool:
+    """Whether the mask of a suspect is over its operand."""
+    return node.primitive.kind == "reduction" and node.primitive.kink is not None
+
+
+def _transposed(
+    node: Expr, rule: Transpose | Transposes, mask: Array, floats: Mapping[Expr, Any]
+) -> list[Any]:
+    """A structural row's adjoint on a mask, with ones for what it multiplies."""
+    operands = [
+        np.ones(x.shape) if x.differentiable else np.asarray(floats[x]) for x in node.operands
+    ]
+    ct, params = mask.astype(np.float64), dict(node.params)
+    if isinstance(rule, Transpose):
+        return list(rule.rule(ct, *operands, **params))
+    return [rule.rules[i](ct, *operands, **params) for i in range(len(operands))]

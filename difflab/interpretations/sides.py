@@ -1,0 +1,491 @@
+"""What flows along the edges is a germ: the value of a node just to one side of a point.
+
+The scene is the same graph in balls at the point; what does not move is taken from there, node by
+node and element by element. A row's ball cell reads germs as it reads balls; the few rows that
+choose among whole arrays, or factorise matrices, are read here. The invariant: every choice is
+decided by the germs, or the result is unknown; nothing that is not known counts as a number.
+
+>>> import numpy as np
+>>> from difflab.ir.trace import trace
+>>> from difflab.interpretations.balls import enclose_nodes, exact
+>>> graph = trace(lambda x: np.abs(x) * np.sign(x), 0.0)
+>>> scene = {graph.inputs[0]: exact(0.0)}
+>>> enclose_nodes(graph.outputs, scene, 128)
+>>> moved = {graph.inputs[0]: np.array(Germ.parameter(sign=-1), object)}
+>>> read_side(graph.outputs, moved, scene)[graph.outputs[0]].item()
+-1 t
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+from flint import arb
+
+import difflab.interpretations.germ_functions  # noqa: F401 (registers them)
+from difflab.interpretations.balls import exact
+from difflab.interpretations.germs import NO_VALUE, NOT_TOLD, Germ, germ
+from difflab.ir.expr import Array, Expr, reachable
+from difflab.ir.row import CONSTANT, INPUT, ITSELF, Primitive
+
+ORDER: Final = "which element is selected beside the point cannot be told"
+CORNERS: Final = 3
+"""The most inexact operands of which all ends are tried."""
+
+
+def read_side(
+    outputs: Iterable[Expr], moved: Mapping[Expr, Array], scene: Mapping[Expr, Array]
+) -> dict[Expr, Array]:
+    """The germs of the outputs, and of all that they depend on, with some inputs moved."""
+    known: dict[Expr, Array] = dict(moved)
+    for node in reachable(outputs):
+        if node in known:
+            continue
+        if node.primitive is INPUT or node.primitive is CONSTANT:
+            known[node] = scene[node] if node in scene else exact(node.value)
+            continue
+        operands = [known[x] for x in node.operands]
+        if node in scene and all(
+            a is scene.get(x) for a, x in zip(operands, node.operands, strict=True)
+        ):
+            known[node] = scene[node]
+            continue
+        before = None
+        if node in scene and all(x in scene for x in node.operands):
+            before = [scene[x] for x in node.operands], scene[node]
+        known[node] = _signed(_read(node, operands, before), node)
+    return known
+
+
+def _signed(found: Array, node: Expr) -> Array:
+    """Bad germs, with the line where they first were."""
+    if found.dtype == object:
+        for x in found.flat:
+            if isinstance(x, Germ) and x.bad and x.line is None:
+                x.line = node.line
+    return found
+
+
+Before = tuple[list[Array], Array]
+
+
+def _read(node: Expr, operands: list[Array], before: Before | None) -> Array:
+    row, params = node.primitive, dict(node.params)
+    if all(x.dtype != object for x in operands):
+        return np.asarray(row.evaluate(*operands, **params))
+    rule = row.need("ball")
+    if rule == ITSELF:
+        rule = row.evaluate
+    if row.kind == "pointwise":
+        return _each(node, rule, operands, params, before)
+    special = WHOLE.get(row.name)
+    try:
+        found = special(*operands, **params) if special else rule(*operands, **params)
+    except _Open as error:
+        return _filled(node, error.reason)
+    return _numbers(np.asarray(found), node)
+
+
+class _Open(Exception):
+    """Nothing is known of a result, and why."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+
+
+def _filled(node: Expr, reason: str) -> Array:
+    found = np.empty(node.shape, object)
+    for index in np.ndindex(node.shape):
+        found[index] = Germ.unknown(reason) if node.dtype.kind == "f" else None
+    return found
+
+
+def _numbers(found: Array, node: Expr) -> Array:
+    """Floats as balls: zeros that a rule filled in."""
+    if node.dtype.kind != "f":
+        plain = found.dtype == object and not any(x is None for x in found.flat)
+        return found.astype(node.dtype) if plain else found
+    if found.dtype != object:
+        return exact(found.astype(float))
+    for index, x in np.ndenumerate(found):
+        if not isinstance(x, (arb, Germ)):
+            found[index] = arb(float(x))
+    return found
+
+
+# -- element by element ----------------------------------------------------------------------------
+
+
+def _each(
+    node: Expr,
+    rule: str | Callable[..., Any],
+    operands: list[Array],
+    params: dict[str, Any],
+    before: Before | None,
+) -> Array:
+    """A pointwise row, at the elements whose operands have moved."""
+    shape = np.broadcast_shapes(*[x.shape for x in operands])
+    found = np.empty(shape, object)
+    columns = [np.broadcast_to(x, shape) for x in operands]
+    old = [np.broadcast_to(x, shape) for x in before[0]] if before else []
+    for index in np.ndindex(shape):
+        values = [column[index] for column in columns]
+        if before and all(map(_is_same, values, [column[index] for column in old])):
+            found[index] = before[1][index]
+        else:
+            found[index] = _applied(node, rule, values, params)
+    return _numbers(found, node) if node.dtype.kind != "f" else found
+
+
+def _is_same(a: Any, b: Any) -> bool:
+    return a is b or (not isinstance(a, (Germ, arb)) and not isinstance(b, (Germ, arb)) and a == b)
+
+
+def _applied(
+    node: Expr, rule: str | Callable[..., Any], values: list[Any], params: dict[str, Any]
+) -> Any:
+    row = node.primitive
+    chooses = any(v is None or isinstance(v, (bool, np.bool_)) for v in values)
+    values = [v if v is None or isinstance(v, (bool, np.bool_)) else germ(v) for v in values]
+    if not chooses:
+        bad = [v for v in values if v.bad]
+        reasons = [v for v in bad if v.bad != NO_VALUE]
+        if reasons:
+            return None if node.dtype.kind != "f" else reasons[0]
+        if bad:  # NumPy compares NaN, and asks for it, too
+            if node.dtype.kind == "b":
+                floats = [np.nan if v.bad else 1.0 for v in values]
+                return bool(row.evaluate(*floats, **params))
+            return bad[0] if node.dtype.kind == "f" else None
+    first, *rest = values
+    value = getattr(first, rule)(*rest) if isinstance(rule, str) else rule(*values, **params)
+    if node.dtype.kind == "i":
+        return _integer(value)
+    if node.dtype.kind != "f":
+        return value
+    return Germ(arb(0.5, 0.5)) if value is None else germ(value)
+
+
+def _integer(value: Any) -> int | None:
+    """What a conversion to an integer gives, if it is one number."""
+    if isinstance(value, Germ):
+        value = value.constant if value.is_regular and set(value.terms) <= {(0, 0)} else None
+    if isinstance(value, arb):
+        whole = value.unique_fmpz()
+        return None if whole is None else int(whole)
+    return None if value is None else int(value)
+
+
+# -- whole arrays ----------------------------------------------------------------------------------
+
+
+def _size(x: Any) -> arb | None:
+    """The number that an element tends to, if there is one."""
+    x = germ(x)
+    return x.constant if x.is_regular else None
+
+
+def _candidates(row: Iterable[Any]) -> list[int]:
+    """The elements that may be the largest: those not certainly below another one at the point."""
+    sizes = [_size(x) for x in row]
+    tops = [size.lower() for size in sizes if size is not None]
+    top = functools.reduce(arb.max, tops) if tops else arb(0)
+    return [k for k, size in enumerate(sizes) if size is None or not size < top]
+
+
+def _largest(x: Array, axes: tuple[int, ...]) -> Array:
+    last = np.moveaxis(x, axes, range(-len(axes), 0))
+    rows = last.reshape(*last.shape[: x.ndim - len(axes)], -1)
+    found = np.empty(rows.shape[:-1], object)
+    for index in np.ndindex(found.shape):
+        kept = [germ(rows[index][k]) for k in _candidates(rows[index])]
+        found[index] = functools.reduce(lambda a, b: a.max(b), kept)
+    return found
+
+
+def _compare(x: Any, y: Any) -> int:
+    """The sign of x - y; NaN is sorted last."""
+    a, b = germ(x), germ(y)
+    if a.bad == NO_VALUE or b.bad == NO_VALUE:
+        return int(a.bad == NO_VALUE) - int(b.bad == NO_VALUE)
+    gap: Germ = a - b
+    if gap.sign is None:
+        raise _Open(ORDER)
+    return gap.sign
+
+
+def _index_of_largest(x: Array, axis: int) -> Array:
+    def first_largest(row: Array) -> int:
+        best, *others = _candidates(row)
+        for k in others:
+            if _compare(row[k], row[best]) > 0:
+                best = k
+        return best
+
+    return _along(first_largest, x, axis)
+
+
+def _sorted_by_germs(x: Array, axis: int, **_: Any) -> Array:
+    """Stable; an order that only an unstable sort would give is not known where elements tie."""
+    lines = np.moveaxis(x, axis, -1)
+    found = np.empty(lines.shape, np.int64)
+    for index in np.ndindex(lines.shape[:-1]):
+        row = lines[index]
+        key = functools.cmp_to_key(lambda i, j, row=row: _compare(row[i], row[j]))  # type: ignore[misc]
+        found[index] = sorted(range(len(row)), key=key)
+    return np.moveaxis(found, -1, axis)
+
+
+def _along(function: Callable[[Array], Any], x: Array, axis: int) -> Array:
+    lines = np.moveaxis(x, axis, -1)
+    found = np.empty(lines.shape[:-1], np.int64)
+    for index in np.ndindex(found.shape):
+        found[index] = function(lines[index])
+    return found
+
+
+def _indexed(rule: Callable[..., Any]) -> Callable[..., Any]:
+    """A row that addresses elements by indices, of which all must be known."""
+
+    def read(x: Array, *indices: Array, **params: Any) -> Any:
+        for index in indices:
+            if index.dtype == object and any(i is None for i in index.flat):
+                raise _Open(ORDER)
+        return rule(x, *[index.astype(np.int64) for index in indices], **params)
+
+    return read
+
+
+# -- matrices --------------------------------------------------------------------------------------
+
+
+def _matrices(rule: Callable[..., Any]) -> Callable[..., Any]:
+    """A matrix rule on every matrix of a stack."""
+
+    def read(*operands: Array, **_: Any) -> Array:
+        lead = operands[0].shape[:-2]
+        parts = {i: rule(*[x[i].copy() for x in operands]) for i in np.ndindex(lead)}
+        shape = np.shape(next(iter(parts.values()))) if parts else ()
+        found = np.empty(lead + shape, object)
+        for i, part in parts.items():
+            found[i] = part
+        return found
+
+    return read
+
+
+def _pivot(column: Iterable[Any]) -> int | None:
+    """The element to divide by: the one that vanishes most slowly; None where all are open."""
+    signed = [(k, germ(x)) for k, x in enumerate(column)]
+    best = [(x.valuation, k) for k, x in signed if x.sign in (1, -1)]
+    return int(min(best)[1]) if best else None
+
+
+def _eliminated(a: Array) -> tuple[Array, int] | None:
+    """The upper triangle by elimination, and the sign of its permutation; None where no pivot is
+    certain.
+    """
+    n, sign = len(a), 1
+    for k in range(n):
+        place = _pivot(a[k:, k])
+        if place is None:
+            return None
+        if place:
+            a[[k, k + place]] = a[[k + place, k]]
+            sign = -sign
+        for i in range(k + 1, n):
+            if germ(a[i, k]).sign == 0:
+                continue
+            a[i, k:] = a[i, k:] - a[k, k:] * (germ(a[i, k]) / germ(a[k, k]))
+    return a, sign
+
+
+def _det(a: Array) -> Any:
+    found = _eliminated(a.copy())
+    if found is None:
+        return _det_without_division(a)
+    upper, sign = found
+    return functools.reduce(lambda p, q: p * q, np.diagonal(upper), Germ(sign))
+
+
+def _det_without_division(a: Array) -> Any:
+    """By Berkowitz' algorithm, which is exact where no element is certain (Berkowitz 1984)."""
+    n = len(a)
+    vector = np.array([Germ(1), -germ(a[0, 0])] if n else [Germ(1)], object)
+    for k in range(1, n):
+        row, column, corner = a[k, :k], a[:k, k], germ(a[k, k])
+        first = [Germ(1), -corner]
+        power = column
+        for _ in range(k):
+            first.append(-germ(np.dot(row, power)))
+            power = a[:k, :k] @ power
+        toeplitz = np.array(
+            [[first[i - j] if i - j >= 0 else Germ(0) for j in range(k + 1)] for i in range(k + 2)],
+            object,
+        )
+        vector = toeplitz @ vector
+    return germ(vector[-1]) * (-1) ** n
+
+
+def _solve(a: Array, b: Array) -> Any:
+    n = len(a)
+    found = _eliminated(np.concatenate([a, b], 1))
+    if found is None:
+        singular = germ(_det_without_division(a)).is_zero()
+        return np.full(b.shape, Germ.unknown(NO_VALUE if singular else NOT_TOLD), object)
+    upper, _ = found
+    x = upper[:, n:]
+    for k in reversed(range(n)):
+        for j in range(k + 1, n):
+            x[k] = x[k] - x[j] * germ(upper[k, j])
+        x[k] = [germ(e) / germ(upper[k, k]) for e in x[k]]
+    return x
+
+
+def _cholesky(a: Array) -> Any:
+    lower = np.full(a.shape, Germ(0), object)
+    for i, j in zip(*np.tril_indices(len(a)), strict=True):
+        rest = germ(a[i, j] - sum((lower[i, k] * lower[j, k] for k in range(j)), Germ(0)))
+        if i == j and rest.is_zero():
+            return np.full(a.shape, Germ.unknown(NO_VALUE), object)
+        lower[i, j] = rest.sqrt() if i == j else rest / lower[j, j]
+    return lower
+
+
+def _row(name: str) -> Any:
+    from difflab.ir.primitives import TABLE
+
+    return TABLE[name].evaluate
+
+
+WHOLE: Final[dict[str, Callable[..., Any]]] = {
+    "max": _largest,
+    "argmax": _index_of_largest,
+    "argsort": _sorted_by_germs,
+    "gather": _indexed(_row("gather")),
+    "scatter_add": _indexed(_row("scatter_add")),
+    "det": _matrices(_det),
+    "log_abs_det": _matrices(lambda a: abs(germ(_det(a))).log()),
+    "sign_det": _matrices(lambda a: germ(_det(a)).sgn()),
+    "solve": _matrices(_solve),
+    "cholesky": _matrices(_cholesky),
+}
+"""Rows that are not read by their ball cell, by name."""
+
+
+# -- what has no value -----------------------------------------------------------------------------
+
+
+def with_unknowns(scene: Mapping[Expr, Array]) -> dict[Expr, Array]:
+    """A scene in which a ball that is NaN has no value for certain: where it is only too wide, an
+    unknown germ takes its place.
+    """
+    known = dict(scene)
+    for node in sorted(scene, key=lambda node: node.age):
+        array = known[node]
+        if array.dtype != object or not node.operands:
+            continue
+        if all(not isinstance(x, arb) or x.is_finite() for x in array.flat):
+            continue
+        operands = [known[x] for x in node.operands]
+        known[node] = np.array(array)
+        for index, x in np.ndenumerate(array):
+            if isinstance(x, arb) and not x.is_finite():
+                known[node][index] = _without_value(node, operands, index)
+    return known
+
+
+def _without_value(node: Expr, operands: list[Array], index: tuple[int, ...]) -> Any:
+    """An element that is not finite: without a value, infinite, or unknown."""
+    row, params = node.primitive, dict(node.params)
+    if row.kind != "pointwise":
+        elements = [x for a in operands if a.dtype == object for x in a.flat]
+        unknown = [x for x in elements if isinstance(x, Germ)]
+        if unknown:
+            return unknown[0]
+        outside = any(isinstance(x, arb) and not x.is_finite() for x in elements)
+        return arb("nan") if outside or row.kind == "factorisation" else _unknown(node)
+    values = [np.broadcast_to(a, node.shape)[index] for a in operands]
+    if any(v is None for v in values):
+        return _unknown(node)
+    unknown = [v for v in values if isinstance(v, Germ)]
+    if unknown:
+        chosen = row.need("ball")
+        if any(isinstance(v, (bool, np.bool_)) for v in values):
+            return chosen(*values, **params)
+        return unknown[0]
+    return arb("nan") if _is_certain(row, values, params) else _unknown(node)
+
+
+def _unknown(node: Expr) -> Germ:
+    found = Germ.unknown(NOT_TOLD)
+    found.line = node.line
+    return found
+
+
+def _is_certain(row: Primitive, values: Sequence[Any], params: Mapping[str, Any]) -> bool:
+    """Whether there is no value at all ends of the operands."""
+    rule = row.need("ball")
+    inexact = [v for v in values if isinstance(v, arb) and v.is_finite() and not v.is_exact()]
+    if len(inexact) > CORNERS:
+        return False
+    ends = [
+        (v.lower(), v.mid(), v.upper()) if any(v is w for w in inexact) else (v,) for v in values
+    ]
+    for corner in itertools.product(*ends):
+        first, *rest = corner
+        value = getattr(first, rule)(*rest) if isinstance(rule, str) else rule(*corner, **params)
+        if not isinstance(value, arb) or value.is_finite():
+            return False
+    return True
+
+
+# -- how near a ball is to the border of what a row is smooth on ----------------------------------
+
+ROOM: Final = (2.0**-40, 2.0**-1000)
+"""By how much an operand is widened, relatively and absolutely, to see whether a row minds."""
+NARROW: Final = (2.0**-20, 2.0**-400)
+
+
+def centres(array: Array) -> Array:
+    """The floats nearest to the centres of balls; NaN for what is open or unknown."""
+    if array.dtype != object:
+        return array.astype(np.float64)
+    numbers = [float(x) if isinstance(x, (arb, bool, int)) else np.nan for x in array.flat]
+    return np.array(numbers, np.float64).reshape(array.shape)
+
+
+def widths(array: Array) -> Array:
+    """The radii of balls; infinite for what is open or unknown."""
+    if array.dtype != object:
+        return np.zeros(array.shape)
+    radii = [
+        float(x.rad()) if isinstance(x, arb) else 0.0 if isinstance(x, (bool, int)) else np.inf
+        for x in array.flat
+    ]
+    return np.array(radii, np.float64).reshape(array.shape)
+
+
+def stays_narrow(
+    row: Primitive, values: Sequence[Any], widened: Sequence[bool], params: Mapping[str, Any]
+) -> bool:
+    """Whether a pointwise row's ball is finite and narrow where some operands are a little wider:
+    then the row has neither border, nor pole, nor cut there.
+    """
+    if not all(isinstance(v, arb) for v in values):
+        return False
+    relative, absolute = ROOM
+    first, *rest = [
+        v + arb(0, float(abs(v.mid())) * relative + absolute) if wide else v
+        for v, wide in zip(values, widened, strict=True)
+    ]
+    rule = row.need("ball")
+    found = getattr(first, rule)(*rest) if isinstance(rule, str) else rule(first, *rest, **params)
+    if not isinstance(found, arb) or not found.is_finite():
+        return False
+    relative, absolute = NARROW
+    return float(found.rad()) <= relative * float(abs(found.mid())) + absolute
