@@ -7,6 +7,7 @@ method that fails is a row that says why.
 
 from __future__ import annotations
 
+import html
 import math
 import statistics
 import time
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 SAMPLE_SECONDS = 2e-3
 ROUNDS = 5
+WITHOUT = {"kink": "kink", "jump": "jump", "undefined": "no value", "undecided": "undecided"}
+"""What a row says where there is no derivative to hold it against."""
 DIGITS = {8: 53 * math.log10(2.0), 4: 24 * math.log10(2.0)}
 """The decimal digits of a float, by its size in bytes."""
 
@@ -61,11 +64,9 @@ class Comparison:
         """Error in ulps, and time of a call, for each method."""
         from matplotlib.figure import Figure
 
-        rows = [row for row in self.rows if row["status"] in ("ok", "kink")]
+        rows = [row for row in self.rows if not math.isnan(row["ulps_max"])]
         if not rows:
-            raise ArgumentError(
-                "no method gave a result, so there is nothing to plot", "look at .table for why"
-            )
+            raise ArgumentError("there is no error of a method to plot", "look at .table for why")
         figure = Figure(figsize=(8.0, 0.9 + 0.42 * len(rows)), layout="constrained")
         left, right = figure.subplots(1, 2, sharey=True)
         names = [row["method"] for row in rows]
@@ -90,11 +91,12 @@ class Comparison:
             if table[column].dtype.kind == "f":
                 table[column] = [f"{value:.3g}" for value in table[column]]
         lines = [f"derivative of {self.name}; the truth is {self.enclosure.midpoint}"]
-        lines += [str(kink) for kink in self.enclosure.kinks]
+        lines += [*map(str, self.enclosure.kinks), *self.enclosure.notes]
         return "\n".join([*lines, table.to_string(index=False)])
 
     def _repr_html_(self) -> str:
-        kinks = "".join(f"<p>{kink}</p>" for kink in self.enclosure.kinks)
+        told = (*self.enclosure.kinks, *self.enclosure.notes)
+        kinks = "".join(f"<p>{html.escape(str(line))}</p>" for line in told)
         return kinks + str(
             self.table.to_html(index=False, float_format=lambda value: f"{value:.3g}")
         )
@@ -172,8 +174,8 @@ def _row(
         "seconds_compile": compiling,
         "seconds_run": _seconds(lambda: prepared.run(*arrays)),
     }
-    if enclosure.kinks:
-        row["status"] = "kink"
+    if enclosure.verdict in WITHOUT:
+        row["status"] = WITHOUT[enclosure.verdict]
     elif isinstance(method, Numerical) and not np.all(
         [np.all(np.isfinite(x)) for x in flatten(result)[0]]
     ):

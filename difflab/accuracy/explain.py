@@ -14,33 +14,37 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from difflab.accuracy.derivative import derivative
 from difflab.accuracy.explaining.blame import Place, What, Where, guilty_place, sensitivity
 from difflab.accuracy.explaining.evidence import Evidence
 from difflab.accuracy.explaining.reasons import advice, headline, reason
 from difflab.accuracy.explaining.remedy import MOST_LOST, Remedy, find_remedy
-from difflab.accuracy.subject import name_of, need_outputs
-from difflab.errors import ArgumentError, BudgetError, DomainError, Line, UnsupportedError
+from difflab.accuracy.partials import Partial
+from difflab.accuracy.scene import Scene
+from difflab.accuracy.subject import Subject, name_of
+from difflab.accuracy.truth import named
+from difflab.errors import ArgumentError, BudgetError, Line, UnsupportedError
 from difflab.interpretations.formulas import names_of, operation
 from difflab.interpretations.pictures import computation_graph, save_computation_graph
 from difflab.interpretations.stepping import Mark, page
 from difflab.interpretations.traces import print_table, rows_of
 from difflab.ir.expr import Expr, Graph
-from difflab.ir.trace import trace_signature
-from difflab.ir.tree import read_arguments
-from difflab.prepare import Argnums, Operator
+from difflab.prepare import Argnums
 
 if TYPE_CHECKING:
     import pandas as pd
 
 MOST_ROWS: Final = 60
 """Of longer tables the printed text leaves out the middle."""
+SHOWN: Final = 3
+"""Special components that are told one by one."""
 SUFFIXES: Final = (".svg", ".png", ".html")
 
 
@@ -101,12 +105,14 @@ class Explanation:
     name: str
     evidence: Evidence = field(repr=False)
     guilty: Guilty | None
+    special: dict[str, Partial] = field(default_factory=dict)
+    """The components that meet a choice or a border of the domain, and what they are."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled as the program and the point; what follows from them is computed again."""
         evidence, graph = self.evidence, self.evidence.graph
         arrays = [evidence.floats[x] for x in graph.inputs]
-        return _explained, (self.name, graph, arrays, evidence.chosen)
+        return _explained, (self.name, graph, arrays, evidence.chosen, self.special)
 
     @property
     def table(self) -> pd.DataFrame:
@@ -150,17 +156,40 @@ class Explanation:
     @property
     def verdict(self) -> str:
         """What is lost where, why, and what to write instead: a paragraph for a person."""
+        lines = list(self._at_special_components())
         if self.guilty is not None:
-            return f"{self.name} {self.guilty.headline}.\n{self.guilty}"
+            lines.append(f"{self.name} {self.guilty.headline}.\n{self.guilty}")
+            return "\n".join(lines)
         evidence, kept = self.evidence, []
         for results in (evidence.graph.outputs, tuple(evidence.gradients.values())):
             digits = min(map(evidence.digits, results), default=0.0)
             kept.append(f"right to {digits - evidence.worst(results):.1f} of {digits:.1f} digits")
-        if not evidence.gradients:
-            kept[1] = "0"
-        return (
-            f"{self.name} keeps its digits here: the value is {kept[0]}, the derivative {kept[1]}."
-        )
+        value, rules = kept[0], kept[1] if evidence.gradients else "0"
+        if lines:  # what the rules give is not the derivative, or not everywhere
+            return "\n".join([*lines, f"{self.name} keeps its digits here: the value is {value}."])
+        return f"{self.name} keeps its digits here: the value is {value}, the derivative {rules}."
+
+    def _at_special_components(self) -> Iterator[str]:
+        """Where there is no derivative, or the rules' convention is not it."""
+        for name, partial in list(self.special.items())[:SHOWN]:
+            place = f" at {partial.line}" if partial.line is not None else ""
+            why = f": {partial.reason}" if partial.reason else ""
+            match partial.verdict:
+                case "smooth":
+                    yield (
+                        f"A choice is made{place}, which the derivative by {name} does not mind: it"
+                        f" is {float(partial.ball):.6g} from both sides."
+                    )
+                case "kink" | "infinite" | "jump":
+                    what = "value" if partial.verdict == "jump" else "slope"
+                    yield (
+                        f"{self.name} has no derivative by {name} here{place}: its {what} is"
+                        f" {partial.left:.6g} from the left and {partial.right:.6g} from the right."
+                    )
+                case _:
+                    yield f"The derivative by {name} is {partial.verdict}{place}{why}."
+        if len(self.special) > SHOWN:
+            yield f"... and {len(self.special) - SHOWN} more components."
 
     def __str__(self) -> str:
         rows = []
@@ -308,33 +337,22 @@ def explain(f: Callable[..., Any], *args: Any, argnums: Argnums | None = None) -
     >>> print(explain(lambda x1, x2: np.log(x1) + x1 * x2 - np.sin(x2), 2.0, 5.0).guilty)
     None
     """
-    signature, arrays = read_arguments(args, {})
-    for array in arrays:
-        if not np.all(np.isfinite(array)):
-            bad = "NaN" if np.any(np.isnan(array)) else "infinity"
-            raise DomainError(
-                f"explain needs finite arguments, but got {bad}", "choose a point of finite numbers"
-            )
-    graph = trace_signature(f, signature, arrays)
-    need_outputs(graph.outputs)
-    if argnums is None:
-        positions = [i for i, x in enumerate(graph.inputs) if x.differentiable]
-    else:
-        chosen = Operator(f, argnums, None, "numpy").chosen(signature)
-        positions = [i for part in chosen for i in part.positions]
-    if not positions:
-        raise ArgumentError(
-            "no argument holds floats, so there is nothing to differentiate", "pass 2.0, not 2"
-        )
-    return _explained(name_of(f), graph, arrays, positions)
+    subject = Subject(f, args, argnums, may_be_empty=True)
+    graph = subject.traced()
+    special = named(derivative(Scene(subject, graph)))
+    return _explained(name_of(f), graph, subject.arrays, subject.wrt, special)
 
 
 def _explained(
-    name: str, graph: Graph, arrays: Sequence[Any], positions: Sequence[int]
+    name: str,
+    graph: Graph,
+    arrays: Sequence[Any],
+    positions: Sequence[int],
+    special: dict[str, Partial],
 ) -> Explanation:
     evidence = Evidence(graph, arrays, wrt=positions[0], inputs=positions)
     place = guilty_place(evidence)
-    return Explanation(name, evidence, None if place is None else _guilty(place))
+    return Explanation(name, evidence, None if place is None else _guilty(place), special)
 
 
 def _guilty(place: Place) -> Guilty:

@@ -38,6 +38,8 @@ class Subject:
         args: tuple[Any, ...],
         argnums: Argnums | None = None,
         order: int = 1,
+        *,
+        may_be_empty: bool = False,
     ) -> None:
         if order not in (1, 2):
             raise ArgumentError(f"derivatives of order {order} are not judged", "order is 1 or 2")
@@ -57,7 +59,7 @@ class Subject:
         self.chosen = self.operator.chosen(self.signature)
         self.argnums = self.operator.argnums
         self.wrt = [i for part in self.chosen for i in part.positions]
-        if not any(np.size(self.arrays[i]) for i in self.wrt):
+        if not may_be_empty and not any(np.size(self.arrays[i]) for i in self.wrt):
             raise ArgumentError(
                 "the argument is empty, so there is nothing to differentiate", "pass some numbers"
             )

@@ -82,7 +82,8 @@ class Germ:
         self, terms: Any, order: Any = None, rest: int = 0, level: int = 1, bad: str = ""
     ) -> None:
         if not isinstance(terms, dict):
-            terms = {(0, 0): arb(terms)} if terms else {}
+            ball = arb(terms)
+            terms = {} if ball.is_zero() else {(0, 0): ball}
         self.terms, self.order, self.rest, self.level, self.bad = terms, order, rest, level, bad
         self.line: Line | None = None
         """Where it went bad."""
@@ -511,7 +512,8 @@ def _made(terms: dict[Exponent, Any], order: Any, rest: int, level: int) -> Germ
     if not all(c.is_finite() for c in terms.values()):
         bad = [c for c in terms.values() if isinstance(c, Germ) and c.bad]
         return bad[0] if bad else Germ.unknown(NOT_TOLD)
-    return Germ(terms, order, rest, level)
+    endless = order is not None and abs(order) == ENDLESS
+    return Germ(terms, order, rest if endless else 0, level)
 
 
 def rank(exponent: Exponent) -> tuple[Any, int]:

@@ -60,7 +60,7 @@ def convert(x: Any, dtype: Any) -> Any:
 
 
 def _sign_ball(x: Any) -> Any:
-    return x.sgn()
+    return x if x.is_nan() else x.sgn()
 
 
 def _step_ball(x: Any, middle: Any) -> Any:
