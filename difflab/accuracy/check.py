@@ -225,7 +225,7 @@ def _judged(subject: Subject, function: _Function, candidate: Candidate) -> Chec
         graph: Graph | None = true.graph
         components = judged_by_balls(subject, enclose_both(true, candidate), candidate, names)
         kinks = kinks_of(named(true))
-        near = nearest(subject, true.graph) if not kinks else None
+        near = nearest(subject, true.graph) if not true.special else None
         undefined = _place(true.without_value)
     else:
         graph = None
@@ -238,7 +238,9 @@ def _judged(subject: Subject, function: _Function, candidate: Candidate) -> Chec
         verdict, why = "wrong", "called again at the same point, it returns something else"
     elif verdict == "wrong":
         shapes = subject.shapes(function.shapes)
-        why = diagnosis(Evidence(components, shapes, subject, candidate, graph))
+        if isinstance(function.seen, Derivative):
+            why = _convention(function.seen, components)
+        why = why or diagnosis(Evidence(components, shapes, subject, candidate, graph))
     return Check(
         name=name_of(subject.f),
         kind=_kind(subject, function.shapes),
@@ -250,6 +252,19 @@ def _judged(subject: Subject, function: _Function, candidate: Candidate) -> Chec
         undefined=undefined,
         reasons=reasons,
         notes=(*subject.call.notes(name_of(subject.f)), *candidate.notes),
+    )
+
+
+def _convention(true: Derivative, components: Sequence[Component]) -> str:
+    """Where what is wrong is a rule's convention at a choice."""
+    special = named(true)
+    wrong = [c.name for c in components if c.verdict == "wrong"]
+    if not wrong or not all(name in special and special[name].exists for name in wrong):
+        return ""
+    place = f" at {special[wrong[0]].line}" if special[wrong[0]].line else ""
+    return (
+        f"a choice{place} is tied at this point, where a rule takes a side or the middle; the"
+        " slopes of the function agree from both sides"
     )
 
 

@@ -165,7 +165,8 @@ def _row(
     phases = dict(derivation.seconds)
     compiling = phases.pop("compile", 0.0)
     _, arrays = read_arguments(args, {})
-    row |= errors(result, enclosure)
+    if enclosure.verdict not in WITHOUT:
+        row |= errors(result, enclosure)
     row |= {
         "evaluations": derivation.evaluations,
         "operations": derivation.graph.operation_count() if derivation.graph is not None else 0,

@@ -130,7 +130,7 @@ class _Order:
 
     def put(self, place: Place, partial: Partial) -> None:
         """Keep what is known of a component, with the line of a suspect if it has none."""
-        if partial.line is None and not partial.exists:
+        if partial.line is None:
             line = next((node.line for node in self.scene.suspects), None)
             partial = replace(partial, line=line)
         self.special[place] = partial

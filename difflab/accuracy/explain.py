@@ -177,8 +177,8 @@ class Explanation:
             match partial.verdict:
                 case "smooth":
                     yield (
-                        f"A choice is made{place}, which the derivative by {name} does not mind: it"
-                        f" is {float(partial.ball):.6g} from both sides."
+                        f"A choice is made{place}; the derivative by {name} does not mind: it is"
+                        f" {float(partial.ball):.6g} from both sides, whatever the rules give."
                     )
                 case "kink" | "infinite" | "jump":
                     what = "value" if partial.verdict == "jump" else "slope"

@@ -227,10 +227,12 @@ class _Bench:
             if high < SAME:
                 return 0.0, True, gap(own, ball)
             if np.isfinite(high):
-                explained = (
-                    low == 0.0
-                    or self.both.explained[k][index]
-                    or (high < SLIGHT and self.both.explained_with_shared[k][index])
+                explained = low == 0.0 or (
+                    (k, index) not in self.both.true.special  # else the rules do not count
+                    and (
+                        self.both.explained[k][index]
+                        or (high < SLIGHT and self.both.explained_with_shared[k][index])
+                    )
                 )
                 return high, bool(explained), gap(own, ball)
         value = self._finest(k)[index]

@@ -62,6 +62,8 @@ def _bend(check: Check, chosen: Sequence[Component], part: str) -> str:
     if any(math.isnan(c.left) != math.isnan(c.right) for c in chosen):
         where = f"the point is at the edge of the domain of {check.name}"
         return f"{where}, where its slope is infinite{part}."
+    if all(math.isinf(c.left) and c.left == c.right for c in chosen):
+        return f"the slope of {check.name} is infinite at this point{part}."
     return f"{check.name} has a kink at this point, so it has no derivative there{part}."
 
 
@@ -101,12 +103,17 @@ def _details(check: Check) -> Iterator[str]:
 def _line(c: Component) -> str:
     """One component in a line."""
     if c.verdict == "kink":
-        slopes = f"{_slope(c.left)} from the left, {_slope(c.right)} from the right"
         if c.jump:
-            return f"{c.name}: the value jumps ({slopes}); given {_number(c.given)}"
+            values = f"{_number(c.left)} from the left, {_number(c.right)} from the right"
+            return f"{c.name}: the value jumps ({values}); given {_number(c.given)}"
+        slopes = f"{_slope(c.left)} from the left, {_slope(c.right)} from the right"
+        if c.reason:
+            return f"{c.name}: {c.reason}; given {_number(c.given)}"
         between = "lies between them" if c.between else "does not lie between them"
         return f"{c.name}: {slopes}; the given {_number(c.given)} {between}"
     if c.verdict == "undecided":
+        if c.reason:
+            return f"{c.name}: given {_number(c.given)}; {c.reason}"
         if math.isnan(c.band) or math.isinf(c.band):
             return f"{c.name}: given {_number(c.given)}; differences of values say nothing here"
         if math.isfinite(c.expected) and c.band > 0.0:
@@ -160,6 +167,8 @@ def _remedy(check: Check, chosen: Sequence[Component]) -> str:
             "The error band of the differences is too wide. Remedy: write the function in plain"
             " NumPy, so that it can be traced, use float64, or choose another point."
         )
+    if any(c.reason for c in chosen):
+        return "Remedy: check the gradient at a point beside it."
     if any(not math.isfinite(c.expected) for c in chosen):
         return "Remedy: choose a point inside the domain."
     if any(c.formula_error > 0.0 for c in chosen):
