@@ -258,7 +258,7 @@ def _judged(subject: Subject, function: _Function, candidate: Candidate) -> Chec
 def _convention(true: Derivative, components: Sequence[Component]) -> str:
     """Where what is wrong is a rule's convention at a choice."""
     special = named(true)
-    wrong = [c.name for c in components if c.verdict == "wrong"]
+    wrong = [c.name for c in components if c.verdict == "wrong" and np.isfinite(c.given)]
     if not wrong or not all(name in special and special[name].exists for name in wrong):
         return ""
     place = f" at {special[wrong[0]].line}" if special[wrong[0]].line else ""

@@ -107,7 +107,7 @@ def _line(c: Component) -> str:
             values = f"{_number(c.left)} from the left, {_number(c.right)} from the right"
             return f"{c.name}: the value jumps ({values}); given {_number(c.given)}"
         slopes = f"{_slope(c.left)} from the left, {_slope(c.right)} from the right"
-        if c.reason:
+        if c.reason and math.isnan(c.left) == math.isnan(c.right):
             return f"{c.name}: {c.reason}; given {_number(c.given)}"
         between = "lies between them" if c.between else "does not lie between them"
         return f"{c.name}: {slopes}; the given {_number(c.given)} {between}"
