@@ -25,6 +25,7 @@ from difflab.errors import ArgumentError, UnsupportedError
 from difflab.ir.expr import Array, Expr, Graph, reachable
 from difflab.ir.primitives import POINTWISE
 from difflab.ir.row import CONSTANT, ITSELF
+from difflab.ir.special import spherical_bessel
 
 Symbols = list[Array]
 
@@ -91,6 +92,7 @@ def _read(node: Expr, known: Mapping[Expr, Array]) -> Array:
     if node.dtype.kind == "i" and all(x.dtype != object for x in operands):
         return np.asarray(row.evaluate(*operands, **params))
     rule = row.need("sympy")
+    rule = OWN.get(rule, rule) if isinstance(rule, str) else rule
     if rule == ITSELF:
         found = row.evaluate(*operands, **params)
     elif row.kind == "factorisation":
@@ -115,6 +117,30 @@ def _matrices(read: Callable[..., Any], operands: list[Array], node: Expr) -> Ar
     return found
 
 
+class SphericalBessel(sympy.jn):  # type: ignore[misc]
+    """SymPy's jn with a derivative that divides by no argument, and so holds at 0."""
+
+    _imp_ = staticmethod(lambda n, z: spherical_bessel(z, int(n)))  # what lambdify takes
+
+    @classmethod
+    def eval(cls, n: Any, z: Any) -> Any:
+        return sympy.Integer(n == 0) if z.is_zero else None
+
+    def fdiff(self, argindex: int = 2) -> Any:
+        n, z = self.args
+        before = n * SphericalBessel(n - 1, z) if n else 0
+        return (before - (n + 1) * SphericalBessel(n + 1, z)) / (2 * n + 1)
+
+    def _eval_evalf(self, prec: int) -> Any:
+        n, z = self.args
+        return (-1) ** n * self.func(n, -z)._eval_evalf(prec) if z < 0 else sympy.jn(n, z).n(prec)
+
+
+OWN: dict[str, Callable[..., Any]] = {
+    "spherical_bessel": lambda S, x, n: SphericalBessel(n, x),
+}
+"""Readings by functions that SymPy lacks."""
+
 MATRICES: dict[str, Callable[..., Any]] = {
     "solve": lambda a, b: a.LUsolve(b),
     "det": lambda a: a.det(),
@@ -127,7 +153,13 @@ MATRICES: dict[str, Callable[..., Any]] = {
 
 
 _FUNCTIONS: dict[Any, Callable[..., Any]] = {
-    **{getattr(sympy, r.sympy): r.numpy[0] for r in POINTWISE if isinstance(r.sympy, str)},
+    **{
+        getattr(sympy, row.sympy): row.numpy[0]
+        for row in POINTWISE
+        if isinstance(row.sympy, str) and row.sympy not in OWN
+    },
+    sympy.sinc: spherical_bessel,
+    **dict.fromkeys((SphericalBessel, sympy.jn), SphericalBessel._imp_),
     sympy.cot: lambda x: 1.0 / np.tan(x),
     sympy.sec: lambda x: 1.0 / np.cos(x),
     sympy.csc: lambda x: 1.0 / np.sin(x),

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from difflab.errors import UnsupportedError
+from difflab.ir import special
 from difflab.ir.build import as_dtype, broadcast, lift, pointwise, promoted, reshaped
 from difflab.ir.expr import Expr
 from difflab.ir.numpy_movement import NP, listed, no_options, ravel, same, spells
@@ -147,8 +148,12 @@ def logaddexp2(x1: Any, x2: Any) -> Any:
 
 @spells(np.sinc)
 def sinc(x: Any) -> Any:
-    y = math.pi * where(truth(x), floating(x), 1e-20)
-    return NP.sin(y) / y
+    return spherical_bessel(math.pi * floating(x))
+
+
+@spells(special.spherical_bessel)
+def spherical_bessel(x: Any, n: int = 0) -> Any:
+    return pointwise(TABLE["spherical_bessel"], x, n=n)
 
 
 @spells(np.angle)

@@ -109,6 +109,7 @@ NAMED: dict[str, Callable[[Rng], list[Sample]]] = {
 WITH_PARAMS: dict[str, tuple[dict[str, Any], ...]] = {
     "constant_power": ({"exponent": 3.0}, {"exponent": -1.5}, {"exponent": 0.1337}),
     "convert": ({"dtype": "float64"},),
+    "spherical_bessel": ({"n": 0}, {"n": 1}, {"n": 4}),
 }
 """Pointwise rows that need params."""
 
