@@ -102,7 +102,7 @@ def _read(node: Expr, known: Mapping[Expr, Array]) -> Array:
         return exact(node.value)
     operands = [known[x] for x in node.operands]
     params = dict(node.params)
-    if node.dtype.kind == "i" and all(x.dtype.kind != "f" for x in node.operands):
+    if node.dtype.kind == "i" and all(x.dtype != object for x in operands):
         return np.asarray(row.evaluate(*operands, **params))
     rule = row.need("ball")
     if rule == ITSELF:
@@ -112,8 +112,31 @@ def _read(node: Expr, known: Mapping[Expr, Array]) -> Array:
     if row.kind == "pointwise":
         found = _each(rule, operands, params)
     else:
+        if row.name in ("gather", "scatter_add"):
+            operands[1:] = map(_positions, operands[1:])
         found = np.asarray(rule(*operands, **params))
+    if node.dtype.kind == "i":
+        return _integers(found)
     return _numbers(found) if node.dtype.kind == "f" else found
+
+
+def _integers(found: Array) -> Array:
+    """Integers as such where all are certain; else as balls."""
+    if found.dtype != object:
+        return found
+    numbers = _numbers(found)
+    whole = [ball.unique_fmpz() for ball in numbers.flat]
+    if any(n is None for n in whole):
+        return numbers
+    return np.array([int(n) for n in whole], np.int64).reshape(found.shape)
+
+
+def _positions(found: Array) -> Array:
+    """Integers to index with: of a ball that holds several, the one at its centre."""
+    if found.dtype != object:
+        return found
+    centres = [int(ball.mid().floor().unique_fmpz() or 0) for ball in found.flat]
+    return np.array(centres, np.int64).reshape(found.shape)
 
 
 def _numbers(found: Array) -> Array:

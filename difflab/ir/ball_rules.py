@@ -42,11 +42,14 @@ def convert_ball(x: Any, dtype: Any) -> Any:
     """Casts between floats are the identity on real numbers; those to integers truncate."""
     if dtype not in ("int64", "bool") or not hasattr(x, "sgn"):
         return x
-    return abs(x).floor() * sign_ball(x) if dtype == "int64" else not_zero_ball(x)
+    if dtype == "bool":
+        return False if x.is_zero() else None if x.contains(0) else True
+    return trunc_ball(x)
 
 
-def not_zero_ball(x: Any) -> bool | None:
-    return False if x.is_zero() else None if x.contains(0) else True
+def trunc_ball(x: Any) -> Any:
+    """Toward zero; a ball inside (-1, 1) is no longer cut in two by its sign."""
+    return 0 * x if abs(x) < 1 else abs(x).floor() * sign_ball(x)
 
 
 def floor_of_quotient(a: Any, b: Any) -> Any:

@@ -211,17 +211,31 @@ def gap_at_top(x: Any, axes: Shape) -> Any:
 
 def index_of_largest(x: Any, axis: int) -> Any:
     """The position of the maximum along an axis."""
-    return np.argmax(_order_keys(x), axis)
+    return np.argmax(_ranks(x) if x.dtype == object else np.real(x), axis)
 
 
-def order(x: Any, axis: int) -> Any:
-    """The positions that would sort an array along an axis; stable."""
-    return np.argsort(_order_keys(x), axis, kind="stable")
+def order(x: Any, axis: int, kind: Any = None) -> Any:
+    """The positions that would sort an array along an axis, equal elements as NumPy's `kind` leaves
+    them.
+    """
+    if x.dtype != object:
+        return np.argsort(np.real(x), axis, kind=kind)
+    found = np.argsort(x.astype(np.float64), axis, kind=kind)
+    ranks = np.take_along_axis(_ranks(x), found, axis)
+    again = np.argsort(ranks, axis, kind="stable")  # where floats did not tell numbers apart
+    return np.take_along_axis(found, again, axis)
 
 
-def _order_keys(x: Any) -> Any:
-    """Numbers that compare as the elements do; balls and expressions compare by their midpoints."""
-    return np.asarray(x).astype(np.float64) if np.asarray(x).dtype == object else np.real(x)
+def _ranks(x: Any) -> Any:
+    """Integers that compare as the centres of balls do, exactly; NaN is largest."""
+    centres = [ball.mid() if hasattr(ball, "mid") else ball for ball in x.flat]
+    last = sum(1 for centre in centres if centre == centre)
+    ranks = np.full(len(centres), last)
+    rank, before = -1, None
+    for i in sorted((i for i, c in enumerate(centres) if c == c), key=centres.__getitem__):
+        rank, before = rank + (before is None or centres[i] != before), centres[i]
+        ranks[i] = rank
+    return ranks.reshape(x.shape)
 
 
 def every(x: Any, axes: Shape) -> Any:

@@ -236,12 +236,12 @@ STRUCTURAL: Final[tuple[Primitive, ...]] = (
     flat(
         order,
         kind="reduction",
-        infer=lambda x, axis: (x.shape, INT),
+        infer=lambda x, axis, kind: (x.shape, INT),
         name="argsort",
-        kink=lambda x, axis: np.diff(np.sort(x, axis), axis=axis),
+        kink=lambda x, axis, kind: np.diff(np.sort(x, axis), axis=axis),
         sympy=Unsupported("SymPy does not decide the order of expressions"),
         ball=ITSELF,
-        emit="order({0}, {axis})",
+        emit="order({0}, {axis}, {kind})",
         cost=lambda node, x: x.size,
     ),
     flat(

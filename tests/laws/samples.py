@@ -84,7 +84,11 @@ NAMED: dict[str, Callable[[Rng], list[Sample]]] = {
     "max": lambda r: [_of(r.normal(size=(2, 3, 2)), axes=(-3, -1))],
     "share_of_largest": lambda r: [_of(r.normal(size=(2, 3, 2)), axes=(-3, -1))],
     "argmax": lambda r: [_of(r.normal(size=(3, 4)), axis=-1)],
-    "argsort": lambda r: [_of(r.normal(size=(3, 4)), axis=-2)],
+    "argsort": lambda r: [
+        _of(r.normal(size=(3, 4)), axis=-2, kind=None),
+        _of(r.integers(0, 3, (2, 30)).astype(float), axis=-1, kind="stable"),
+        _of(r.integers(0, 3, (2, 30)).astype(float), axis=-1, kind=None),
+    ],
     "all": lambda r: [_of(_flags(r, (3, 2)), axes=(-2,))],
     "any": lambda r: [_of(_flags(r, (3, 2)), axes=(-2,))],
     "matmul": lambda r: [
