@@ -200,6 +200,14 @@ def _solve(a: Array, b: Array) -> Array:
         return np.full(b.shape, arb("nan"), object)
 
 
+def _adjugate(a: Array) -> Array:
+    found = np.empty(a.shape, object)
+    for i, j in np.ndindex(a.shape):
+        minor = _to_matrix(np.delete(np.delete(a, i, 0), j, 1))
+        found[j, i] = (-1) ** (i + j) * minor.det() if len(a) > 1 else arb(1)
+    return found
+
+
 def _cholesky(a: Array) -> Array:
     lower = np.full(a.shape, arb(0), object)
     for i, j in zip(*np.tril_indices(len(a)), strict=True):
@@ -211,6 +219,7 @@ def _cholesky(a: Array) -> Array:
 MATRICES: dict[str, Callable[..., Any]] = {
     "solve": _solve,
     "det": lambda a: _to_matrix(a).det(),
+    "adjugate": _adjugate,
     "log_abs_det": lambda a: abs(_to_matrix(a).det()).log(),
     "sign_det": lambda a: _to_matrix(a).det().sgn(),
     "cholesky": _cholesky,

@@ -335,6 +335,12 @@ def _det(y: Any, a: Any) -> Local:
     return _backward(np.abs(y) * _log_abs_det(np.zeros_like(y), a).size, a)
 
 
+def _adjugate(y: Any, a: Any) -> Local:
+    """As of the determinant, relative to the largest entry."""
+    n = a.shape[-1]
+    return Local(np.max(np.abs(y), (-2, -1), keepdims=True) + 0.0 * y, 2.0 * n * n, EVEN * n)
+
+
 def _cholesky(y: Any, a: Any) -> Local:
     """|L| lower(|L⁻¹| |L||L'| |L⁻¹|'), from dL = L lower(L⁻¹ dA L⁻¹')."""
     lower, inverse = np.abs(y), _inverse(y)
@@ -379,6 +385,7 @@ RULES: Final[dict[str, Callable[..., Local]]] = {
     "solve": _solve,
     "det": _det,
     "log_abs_det": _log_abs_det,
+    "adjugate": _adjugate,
     "cholesky": _cholesky,
     "softmax": _softmax,
     "log_softmax": _log_softmax,

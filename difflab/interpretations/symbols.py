@@ -209,6 +209,7 @@ NAMES = SimpleNamespace(**{**vars(sympy), **{own.__name__: own for own in OWN}})
 MATRICES: dict[str, Callable[..., Any]] = {
     "solve": lambda a, b: a.LUsolve(b),
     "det": lambda a: a.det(),
+    "adjugate": lambda a: a.adjugate(),
     "log_abs_det": lambda a: sympy.log(sympy.Abs(a.det())),
     "sign_det": lambda a: sympy.sign(a.det()),
     "cholesky": lambda a: a.cholesky(hermitian=False),

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from difflab.errors import ShapeError, UnsupportedError
+from difflab.ir import linear_algebra
 from difflab.ir.build import as_dtype, broadcast, lift, node, promoted, reshaped
 from difflab.ir.expr import Expr
 from difflab.ir.numpy_elementwise import floating, power
@@ -259,6 +260,11 @@ def tensorinv(a: Any, ind: int = 2) -> Any:
 @spells(np.linalg.det)
 def det(a: Any) -> Expr:
     return node("det", _square_matrix("det", a))
+
+
+@spells(linear_algebra.adjugate)
+def adjugate(a: Any) -> Expr:
+    return node("adjugate", lift(a))
 
 
 @spells(np.linalg.slogdet)

@@ -315,68 +315,6 @@ def matmul_cost(node: Any, a: Any, b: Any) -> int:
     return int(node.size) * max(2 * products - 1, 0)
 
 
-def swap(a: Any) -> Any:
-    """Matrices transposed."""
-    return np.swapaxes(a, -1, -2)
-
-
-def _lower(a: Any) -> Any:
-    return np.where(np.tri(a.shape[-1], dtype=bool), a, 0.0)
-
-
-def _half_lower(a: Any) -> Any:
-    """The lower triangle with its diagonal halved."""
-    n = a.shape[-1]
-    return a * (np.tri(n, dtype=a.dtype) - a.dtype.type(0.5) * np.eye(n, dtype=a.dtype))
-
-
-def solve_pushforward(y: Any, tangents: Any, a: Any, b: Any) -> Any:
-    ta, tb = tangents
-    right = tb if ta is None else (-ta @ y if tb is None else tb - ta @ y)
-    return np.linalg.solve(a, right)
-
-
-def solve_pullback(y: Any, ct: Any, a: Any, b: Any) -> Any:
-    adjoint = np.linalg.solve(swap(a), ct)
-    return -adjoint @ swap(y), adjoint
-
-
-def trace_of(a: Any) -> Any:
-    return np.sum(a * np.eye(a.shape[-1], dtype=a.dtype), (-2, -1))
-
-
-def matrix(y: Any) -> Any:
-    """Numbers as matrices of one element, to scale matrices with."""
-    return np.reshape(y, (*y.shape, 1, 1))
-
-
-def log_abs_det(a: Any) -> Any:
-    """log |det a|."""
-    return np.linalg.slogdet(a)[1]
-
-
-def sign_det(a: Any) -> Any:
-    """The sign of det a."""
-    return np.linalg.slogdet(a)[0]
-
-
-def cholesky_pushforward(y: Any, tangents: Any, a: Any) -> Any:
-    # NumPy reads the lower triangle of a alone, so only that part of the tangent counts.
-    lower = _lower(tangents[0])
-    symmetric = lower + swap(lower) - lower * np.eye(a.shape[-1], dtype=a.dtype)
-    inner = np.linalg.solve(y, swap(np.linalg.solve(y, symmetric)))
-    return y @ _half_lower(inner)
-
-
-def cholesky_pullback(y: Any, ct: Any, a: Any) -> Any:
-    # Murray (2016), Differentiation of the Cholesky decomposition, eq. 11, folded to the lower
-    # triangle.
-    inner = _half_lower(swap(y) @ ct)
-    middle = np.linalg.solve(swap(y), swap(np.linalg.solve(swap(y), swap(inner))))
-    both = middle + swap(middle)
-    return (_lower(both) - 0.5 * both * np.eye(a.shape[-1], dtype=a.dtype),)
-
-
 def number_per_matrix(a: Any) -> Typed:
     return a.shape[:-2], a.dtype
 
@@ -389,14 +327,31 @@ def cubic_cost(node: Any, a: Any, *rest: Any) -> int:
     return int(a.size) * int(a.shape[-1])
 
 
+def _others(y: Any, axis: int) -> Any:
+    """1 - y of a softmax y: where one share is above 1/2, the sum of the others, which keeps the
+    digits that 1 - y loses.
+    """
+    large = y > 0.5
+    others = np.sum(np.where(large, 0.0, y), axis, keepdims=True)
+    return np.where(large, others, 1.0 - y)
+
+
 def softmax_pushforward(y: Any, tangents: Any, x: Any, axis: int) -> Any:
     (t,) = tangents
-    return y * (t - np.sum(y * t, axis, keepdims=True))
+    moved = y * t
+    return y * (t * _others(y, axis) - (np.sum(moved, axis, keepdims=True) - moved))
 
 
 def log_softmax_pushforward(y: Any, tangents: Any, x: Any, axis: int) -> Any:
     (t,) = tangents
-    return t - np.sum(np.exp(y) * t, axis, keepdims=True)
+    p = np.exp(y)
+    moved = p * t
+    return t * _others(p, axis) - (np.sum(moved, axis, keepdims=True) - moved)
+
+
+def log_softmax_pullback(y: Any, ct: Any, x: Any, axis: int) -> Any:
+    p = np.exp(y)
+    return (ct * _others(p, axis) - p * (np.sum(ct, axis, keepdims=True) - ct),)
 
 
 def complex_softmax(z: Any, axis: int) -> Any:
@@ -405,8 +360,14 @@ def complex_softmax(z: Any, axis: int) -> Any:
 
 
 def symbolic_softmax(S: Any, x: Any, axis: int) -> Any:
-    grown = np.frompyfunc(S.exp, 1, 1)(x)
-    return grown / np.sum(grown, axis, keepdims=True)
+    """1 / sum(exp(x_j - x_i)), whose derivatives do not cancel."""
+    last = np.moveaxis(x, axis, -1)
+    grown = np.frompyfunc(S.exp, 1, 1)(last[..., None, :] - last[..., :, None])
+    return np.moveaxis(1 / np.sum(grown, -1), -1, axis)
+
+
+def symbolic_log_softmax(S: Any, x: Any, axis: int) -> Any:
+    return -np.frompyfunc(S.log, 1, 1)(1 / symbolic_softmax(S, x, axis))
 
 
 def log_of_sum(x: Any, axis: int) -> Any:

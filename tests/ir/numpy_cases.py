@@ -15,7 +15,17 @@ import numpy as np
 
 import difflab.ir.trace  # noqa: F401 (fills SPELLINGS)
 from difflab.ir.protocols import SPELLINGS
-from difflab.ir.special import cbrt_slope, erf, log_softmax, relu, sech2, sigmoid, softmax, softplus, spherical_bessel
+from difflab.ir.special import (
+    cbrt_slope,
+    erf,
+    log_softmax,
+    relu,
+    sech2,
+    sigmoid,
+    softmax,
+    softplus,
+    spherical_bessel,
+)
 
 _random = np.random.default_rng(7)
 
