@@ -217,6 +217,13 @@ def _nearest(y: Any, *x: Any, **params: Any) -> Local:
     return Local(y, 0.5, EVEN)
 
 
+def _root(y: Any, x: Any) -> Local:
+    """Correctly rounded; at 0 the squares under it may have underflowed."""
+    kind = np.finfo(y.dtype)
+    lost = 2.0**8 * np.sqrt(float(kind.smallest_subnormal)) / float(kind.eps)
+    return Local(np.where(y == 0.0, lost, y).astype(y.dtype), 0.5, EVEN)
+
+
 def _unless(exact: Any, y: Any) -> Local:
     return Local(np.where(exact, 0.0, _not_zero(y)), 0.5, EVEN)
 
@@ -370,6 +377,7 @@ def _log_softmax(y: Any, x: Any, axis: int) -> Local:
 RULES: Final[dict[str, Callable[..., Local]]] = {
     **{name: _written(name) for name in WRITTEN},
     **dict.fromkeys(("sqrt", "remainder"), _nearest),
+    "root": _root,
     **dict.fromkeys(("add", "subtract"), _sum_of_two),
     **dict.fromkeys(("square", "reciprocal"), _one_operand),
     "multiply": _product,

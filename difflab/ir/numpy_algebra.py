@@ -31,6 +31,7 @@ from difflab.ir.numpy_movement import (
 )
 from difflab.ir.numpy_reductions import max_, min_, sum_
 from difflab.ir.numpy_selection import truth
+from difflab.ir.special import root
 
 # -- contractions ----------------------------------------------------------------------------------
 
@@ -287,7 +288,7 @@ def vector_norm(
     a = floating(x)
     size = NP.abs(a)
     if ord in (None, 2, "fro"):
-        return NP.sqrt(sum_(NP.square(a), axis, keepdims=keepdims))
+        return root(sum_(NP.square(a), axis, keepdims=keepdims))
     if not isinstance(ord, (int, float)):
         raise _no_norm(ord)
     if math.isinf(ord):

@@ -44,6 +44,7 @@ from difflab.ir.partials import (
     logaddexp_partial,
     over_square,
     power_partial,
+    root_partial,
     spherical_bessel_partial,
 )
 from difflab.ir.row import (
@@ -64,6 +65,7 @@ from difflab.ir.special import (
     complex_spherical_bessel,
     erf,
     relu,
+    root,
     sech2,
     sigmoid,
     softplus,
@@ -164,6 +166,9 @@ POINTWISE: Final[tuple[Primitive, ...]] = (
                 latex="{0}^{{{exponent}}}", precedence=OPERATOR + 3),
     elementwise(np.sqrt, partials=lambda y, x: 0.5 / y, sympy="sqrt", ball="sqrt",
                 scalar="sqrt({0})", domain=POSITIVE, latex=r"\sqrt{{{0}}}"),
+    elementwise(root, partials=root_partial, sympy="sqrt", ball="sqrt", emit="sqrt({0}, {out})",
+                scalar="sqrt({0})", domain=POSITIVE, latex=r"\sqrt{{{0}}}", text="sqrt({0})",
+                kink=lambda x: x),
     elementwise(np.cbrt, partials=lambda y, x: cbrt_slope(x), scalar="cbrt({0})",
                 domain=POSITIVE, sympy=lambda S, x: S.sign(x) * S.Abs(x) ** S.Rational(1, 3),
                 ball=lambda x: x.root(3) if x >= 0 else -(-x).root(3),

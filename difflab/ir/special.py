@@ -91,6 +91,12 @@ def cbrt_slope(x: Any, out: Any = None) -> Any:
 
 
 @Lacking
+def root(x: Any) -> Any:
+    """The square root of a sum of squares: its derivative at 0, a kink, is taken as 0."""
+    return np.sqrt(x)
+
+
+@Lacking
 def softplus(x: Any) -> Any:
     """log(1 + exp(x)), elementwise, without overflow.
 

@@ -24,8 +24,8 @@ from difflab.interpretations.batches import batch
 from difflab.interpretations.cotangents import pullback
 from difflab.interpretations.tangents import pushforward, zeros
 from difflab.ir.build import broadcast, reshaped
-from difflab.ir.expr import Expr, Graph, constant, placeholder
-from difflab.ir.simplify import simplify
+from difflab.ir.expr import Expr, Graph, constant, placeholder, reachable
+from difflab.ir.simplify import number, simplify
 from difflab.ir.tree import LEAF, Structure
 from difflab.methods.derivation import Derivation, Method
 
@@ -103,23 +103,72 @@ def _pulled(graph: Graph, out: Expr, inputs: list[Expr]) -> list[Expr]:
             reshaped(zeros(x) if ct is None else ct, out.shape + x.shape)
             for ct, x in zip(found, inputs, strict=True)
         ]
+    # Elementwise to the end: the derivative of that is a diagonal, which is chosen, not multiplied,
+    # so that a NaN in one element stays in its own row.
+    ends = _elementwise_from(out, inputs)
+    slopes = pullback([out], [_ones(out)], ends)
     ct = placeholder(out.shape, out.dtype, "cotangent")
-    found = pullback([out], [ct], inputs)
+    parts = [None if slope is None else _chosen(ct, slope) for slope in slopes]
+    found = pullback(ends, parts, inputs)
     rows = [zeros(x) if part is None else part for part, x in zip(found, inputs, strict=True)]
     many = _at_unit_vectors(graph, rows, ct)
     return [reshaped(part, out.shape + x.shape) for part, x in zip(many, inputs, strict=True)]
 
 
+def _ones(like: Expr) -> Expr:
+    return broadcast(constant(1.0, like.dtype), like.shape)
+
+
+def _chosen(unit: Expr, slope: Expr) -> Expr:
+    """The product with a unit vector: what it does not choose is zero, whatever it is."""
+    chosen: Any = np.where(np.not_equal(unit, 0.0), slope, 0.0)
+    return unit if number(slope) == 1.0 else chosen
+
+
+def _elementwise_from(out: Expr, inputs: list[Expr]) -> list[Expr]:
+    """The nodes from which an output is made elementwise."""
+    ends: dict[Expr, None] = {}
+    stack, seen, cut = [out], {out}, set(inputs)
+    while stack:
+        node = stack.pop()
+        if node in cut or node.primitive.kind != "pointwise":
+            ends[node] = None
+            continue
+        for x in node.operands:
+            if x not in seen and x.differentiable:
+                seen.add(x)
+                stack.append(x)
+    return list(ends)
+
+
+def _elementwise_on(x: Expr, nodes: Sequence[Expr]) -> list[Expr]:
+    """The nodes that are made elementwise of one input, and used otherwise, or results."""
+    alone, depends, ends = {x}, {x}, dict.fromkeys(out for out in nodes if out is x)
+    for node in reachable(nodes):
+        if depends.isdisjoint(node.operands):
+            continue
+        depends.add(node)
+        moving = [operand for operand in node.operands if operand in depends]
+        if node.primitive.kind == "pointwise" and all(operand in alone for operand in moving):
+            alone.add(node)
+        else:
+            ends |= dict.fromkeys(operand for operand in moving if operand in alone)
+    return list(ends | dict.fromkeys(out for out in nodes if out in alone))
+
+
 def _pushed(graph: Graph, x: Expr) -> list[Expr]:
     """The blocks of all outputs for one input."""
     if x.size == 1:
-        found = pushforward(graph.outputs, [x], [broadcast(constant(1.0, x.dtype), x.shape)])
+        found = pushforward(graph.outputs, [x], [_ones(x)])
         return [
             reshaped(zeros(out) if t is None else t, out.shape + x.shape)
             for t, out in zip(found, graph.outputs, strict=True)
         ]
     t = placeholder(x.shape, x.dtype, "tangent")
-    found = pushforward(graph.outputs, [x], [t])
+    ends = _elementwise_on(x, graph.outputs)
+    slopes = pushforward(ends, [x], [_ones(x)])
+    parts = [None if slope is None else _chosen(t, slope) for slope in slopes]
+    found = pushforward(graph.outputs, ends, parts, wild=set(ends) - {x})
     columns = [
         zeros(out) if part is None else part for part, out in zip(found, graph.outputs, strict=True)
     ]

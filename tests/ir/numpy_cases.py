@@ -20,6 +20,7 @@ from difflab.ir.special import (
     erf,
     log_softmax,
     relu,
+    root,
     sech2,
     sigmoid,
     softmax,
@@ -89,7 +90,7 @@ UFUNCS = [
     f for f in SPELLINGS if isinstance(f, np.ufunc) and f.signature is None and f is not np.ldexp
 ]
 BITS = (np.bitwise_and, np.bitwise_or, np.bitwise_xor, np.invert)
-LACKING = (sigmoid, softplus, relu, erf, sech2, cbrt_slope, spherical_bessel)
+LACKING = (sigmoid, softplus, relu, erf, sech2, cbrt_slope, spherical_bessel, root)
 
 
 def _accepted(function: Any, *arrays: Any) -> bool:
