@@ -49,7 +49,20 @@ def cleaned(ct: Expr, alive: Alive | None) -> Expr:
     """A cotangent with zeros where it is not alive."""
     if alive is None or not alive.touched:
         return ct
-    found: Expr = NP.where(alive.ask(), ct, 0.0)
+    asked = alive.ask()
+    if ct.primitive.name == "multiply":
+        for chosen, factor in (ct.operands, ct.operands[::-1]):
+            if chosen.primitive.name == "where":  # of the same choice: choose once, after it
+                c, a, b = chosen.operands
+                if asked is c:
+                    return _where(c, NP.multiply(a, factor), 0.0)
+                if asked is NP.logical_not(c):
+                    return _where(c, 0.0, NP.multiply(b, factor))
+    return _where(asked, ct, 0.0)
+
+
+def _where(condition: Expr, a: Any, b: Any) -> Expr:
+    found: Expr = NP.where(condition, a, b)
     return found
 
 

@@ -75,7 +75,7 @@ def sweep(
         parts: list[Cotangent] = []
         lives: list[Alive | None] = []
         with attributed_to(node.line):
-            total, alive = _met(gathered.pop(node), node in cut or not passes(node.primitive))
+            total, alive = _met(gathered.pop(node), node, node in cut)
             if node not in cut:
                 lives = before(node, alive)
                 for operand, part in zip(node.operands, _rule(node, total, active), strict=True):
@@ -87,11 +87,16 @@ def sweep(
         yield node, total, parts
 
 
-def _met(gathered: list[tuple[Expr, Alive | None]], ends: bool) -> tuple[Expr, Alive | None]:
-    """The sum of what has come to a node, and where it is alive; `ends` where that is asked."""
-    if len(gathered) == 1 and not ends:
+def _met(
+    gathered: list[tuple[Expr, Alive | None]], node: Expr, ends: bool
+) -> tuple[Expr, Alive | None]:
+    """The sum of what has come to a node, and where it is alive; made zero elsewhere before it is
+    added to anything.
+    """
+    if len(gathered) == 1 and node.primitive.kind == "pointwise" and not ends:
         return gathered[0]
     total = _total([cleaned(ct, alive) for ct, alive in gathered])
+    ends = ends or not passes(node.primitive)
     return total, None if ends else together([alive for _, alive in gathered])
 
 

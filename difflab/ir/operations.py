@@ -327,31 +327,30 @@ def cubic_cost(node: Any, a: Any, *rest: Any) -> int:
     return int(a.size) * int(a.shape[-1])
 
 
-def _others(y: Any, axis: int) -> Any:
-    """1 - y of a softmax y: where one share is above 1/2, the sum of the others, which keeps the
-    digits that 1 - y loses.
+def _balanced(found: Any, share: Any, axis: int) -> Any:
+    """Numbers that add up to 0, each with its digits: where a share is above 1/2, its number is a
+    difference that cancels, and the others' sum says it better.
     """
-    large = y > 0.5
-    others = np.sum(np.where(large, 0.0, y), axis, keepdims=True)
-    return np.where(large, others, 1.0 - y)
+    large = share > 0.5
+    others = np.where(large, 0.0, found)
+    return np.where(large, -np.sum(others, axis, keepdims=True), others)
 
 
 def softmax_pushforward(y: Any, tangents: Any, x: Any, axis: int) -> Any:
     (t,) = tangents
-    moved = y * t
-    return y * (t * _others(y, axis) - (np.sum(moved, axis, keepdims=True) - moved))
+    return _balanced(y * (t - np.sum(y * t, axis, keepdims=True)), y, axis)
 
 
 def log_softmax_pushforward(y: Any, tangents: Any, x: Any, axis: int) -> Any:
     (t,) = tangents
     p = np.exp(y)
-    moved = p * t
-    return t * _others(p, axis) - (np.sum(moved, axis, keepdims=True) - moved)
+    found = t - np.sum(p * t, axis, keepdims=True)
+    return np.where(p > 0.5, _balanced(p * found, p, axis) / p, found)
 
 
 def log_softmax_pullback(y: Any, ct: Any, x: Any, axis: int) -> Any:
     p = np.exp(y)
-    return (ct * _others(p, axis) - p * (np.sum(ct, axis, keepdims=True) - ct),)
+    return (_balanced(ct - p * np.sum(ct, axis, keepdims=True), p, axis),)
 
 
 def complex_softmax(z: Any, axis: int) -> Any:
