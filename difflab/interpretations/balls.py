@@ -102,7 +102,7 @@ def _read(node: Expr, known: Mapping[Expr, Array]) -> Array:
         return exact(node.value)
     operands = [known[x] for x in node.operands]
     params = dict(node.params)
-    if node.dtype.kind == "i" and all(x.dtype.kind != "f" for x in node.operands):
+    if node.dtype.kind == "i" and all(x.dtype != object for x in operands):
         return np.asarray(row.evaluate(*operands, **params))
     rule = row.need("ball")
     if rule == ITSELF:
@@ -112,8 +112,31 @@ def _read(node: Expr, known: Mapping[Expr, Array]) -> Array:
     if row.kind == "pointwise":
         found = _each(rule, operands, params)
     else:
+        if row.name in ("gather", "scatter_add"):
+            operands[1:] = map(_positions, operands[1:])
         found = np.asarray(rule(*operands, **params))
+    if node.dtype.kind == "i":
+        return _integers(found)
     return _numbers(found) if node.dtype.kind == "f" else found
+
+
+def _integers(found: Array) -> Array:
+    """Integers as such where all are certain; else as balls."""
+    if found.dtype != object:
+        return found
+    numbers = _numbers(found)
+    whole = [ball.unique_fmpz() for ball in numbers.flat]
+    if any(n is None for n in whole):
+        return numbers
+    return np.array([int(n) for n in whole], np.int64).reshape(found.shape)
+
+
+def _positions(found: Array) -> Array:
+    """Integers to index with: of a ball that holds several, the one at its centre."""
+    if found.dtype != object:
+        return found
+    centres = [int(ball.mid().floor().unique_fmpz() or 0) for ball in found.flat]
+    return np.array(centres, np.int64).reshape(found.shape)
 
 
 def _numbers(found: Array) -> Array:
@@ -177,6 +200,14 @@ def _solve(a: Array, b: Array) -> Array:
         return np.full(b.shape, arb("nan"), object)
 
 
+def _adjugate(a: Array) -> Array:
+    found = np.empty(a.shape, object)
+    for i, j in np.ndindex(a.shape):
+        minor = _to_matrix(np.delete(np.delete(a, i, 0), j, 1))
+        found[j, i] = (-1) ** (i + j) * minor.det() if len(a) > 1 else arb(1)
+    return found
+
+
 def _cholesky(a: Array) -> Array:
     lower = np.full(a.shape, arb(0), object)
     for i, j in zip(*np.tril_indices(len(a)), strict=True):
@@ -188,6 +219,7 @@ def _cholesky(a: Array) -> Array:
 MATRICES: dict[str, Callable[..., Any]] = {
     "solve": _solve,
     "det": lambda a: _to_matrix(a).det(),
+    "adjugate": _adjugate,
     "log_abs_det": lambda a: abs(_to_matrix(a).det()).log(),
     "sign_det": lambda a: _to_matrix(a).det().sgn(),
     "cholesky": _cholesky,

@@ -21,7 +21,8 @@ from typing import Any
 import numpy as np
 
 from difflab.errors import UnsupportedError
-from difflab.interpretations.tangents import added, is_zero, scaled
+from difflab.interpretations.alive import Alive, before, cleaned, passes, together
+from difflab.interpretations.tangents import added, is_zero, scaled, vanishes
 from difflab.ir.build import lift, reshaped
 from difflab.ir.expr import Expr, attributed_to, reachable
 from difflab.ir.indexing import indices
@@ -64,24 +65,39 @@ def sweep(
     for node in nodes:
         if node.differentiable and any(operand in active for operand in node.operands):
             active.add(node)
-    gathered: dict[Expr, list[Expr]] = {}
+    gathered: dict[Expr, list[tuple[Expr, Alive | None]]] = {}
     for out, ct in zip(outputs, cotangents, strict=True):
         if ct is not None and out in active:
-            gathered.setdefault(out, []).append(ct)
+            gathered.setdefault(out, []).append((ct, None))
     for node in reversed(nodes):
         if node not in gathered:
             continue
         parts: list[Cotangent] = []
+        lives: list[Alive | None] = []
         with attributed_to(node.line):
-            total = _total(gathered.pop(node))
+            total, alive = _met(gathered.pop(node), node, node in cut)
             if node not in cut:
+                lives = before(node, alive)
                 for operand, part in zip(node.operands, _rule(node, total, active), strict=True):
                     flows = operand in active and not is_zero(part)
                     parts.append(lift(part) if flows else None)
-        for operand, flowing in zip(node.operands, parts, strict=False):
+        for operand, flowing, life in zip(node.operands, parts, lives, strict=False):
             if flowing is not None:
-                gathered.setdefault(operand, []).append(flowing)
+                gathered.setdefault(operand, []).append((flowing, life))
         yield node, total, parts
+
+
+def _met(
+    gathered: list[tuple[Expr, Alive | None]], node: Expr, ends: bool
+) -> tuple[Expr, Alive | None]:
+    """The sum of what has come to a node, and where it is alive; made zero elsewhere before it is
+    added to anything.
+    """
+    if len(gathered) == 1 and node.primitive.kind == "pointwise" and not ends:
+        return gathered[0]
+    total = _total([cleaned(ct, alive) for ct, alive in gathered])
+    ends = ends or not passes(node.primitive)
+    return total, None if ends else together([alive for _, alive in gathered])
 
 
 def _rule(node: Expr, ct: Expr, active: set[Expr]) -> Sequence[Any]:
@@ -97,7 +113,7 @@ def _rule(node: Expr, ct: Expr, active: set[Expr]) -> Sequence[Any]:
             return tuple(rule(ct, *operands, **params))
         case Transposes(rules):
             return [
-                rules[i](ct, *operands, **params) if x in active else None
+                rules[i](ct, *operands, **params) if x in active and not vanishes(node, i) else None
                 for i, x in enumerate(operands)
             ]
         case Pair(_, backward):

@@ -172,8 +172,20 @@ class Germ:
         return not self.bad
 
     def is_exact(self) -> bool:
-        """Never taken for a float."""
-        return False
+        """Whether more digits would tell no more."""
+        return bool(self.bad) or _exact(self) is not None
+
+    def man_exp(self) -> Any:
+        """The mantissa and the exponent of an exact constant."""
+        return self.constant.man_exp()
+
+    def mid(self) -> arb:
+        """The centre of the ball that it tends to."""
+        return self.constant.mid()
+
+    def contains(self, number: Any) -> bool:
+        """Whether it may be a number."""
+        return self._to(number) in (0, None)
 
     def rad(self) -> float:
         """A germ is as narrow as can be."""

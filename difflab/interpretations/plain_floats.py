@@ -14,7 +14,7 @@ import numpy as np
 
 from difflab.ir.expr import Graph
 from difflab.ir.row import CONSTANT, INPUT
-from difflab.ir.special import plain_sech2
+from difflab.ir.special import plain_sech2, plain_spherical_bessel
 
 
 def public(module: Any) -> dict[str, Any]:
@@ -64,6 +64,7 @@ SCALARS: Final[dict[str, Any]] = {
     "sigmoid": _plain_sigmoid,
     "sech2": plain_sech2,
     "softplus": _plain_softplus,
+    "spherical_bessel": plain_spherical_bessel,
     "float64": np.float64,
     "bool_": np.bool_,
 }

@@ -217,6 +217,13 @@ def _nearest(y: Any, *x: Any, **params: Any) -> Local:
     return Local(y, 0.5, EVEN)
 
 
+def _root(y: Any, x: Any) -> Local:
+    """Correctly rounded; at 0 the squares under it may have underflowed."""
+    kind = np.finfo(y.dtype)
+    lost = 2.0**8 * np.sqrt(float(kind.smallest_subnormal)) / float(kind.eps)
+    return Local(np.where(y == 0.0, lost, y).astype(y.dtype), 0.5, EVEN)
+
+
 def _unless(exact: Any, y: Any) -> Local:
     return Local(np.where(exact, 0.0, _not_zero(y)), 0.5, EVEN)
 
@@ -335,6 +342,12 @@ def _det(y: Any, a: Any) -> Local:
     return _backward(np.abs(y) * _log_abs_det(np.zeros_like(y), a).size, a)
 
 
+def _adjugate(y: Any, a: Any) -> Local:
+    """As of the determinant, relative to the largest entry."""
+    n = a.shape[-1]
+    return Local(np.max(np.abs(y), (-2, -1), keepdims=True) + 0.0 * y, 2.0 * n * n, EVEN * n)
+
+
 def _cholesky(y: Any, a: Any) -> Local:
     """|L| lower(|L⁻¹| |L||L'| |L⁻¹|'), from dL = L lower(L⁻¹ dA L⁻¹')."""
     lower, inverse = np.abs(y), _inverse(y)
@@ -364,6 +377,7 @@ def _log_softmax(y: Any, x: Any, axis: int) -> Local:
 RULES: Final[dict[str, Callable[..., Local]]] = {
     **{name: _written(name) for name in WRITTEN},
     **dict.fromkeys(("sqrt", "remainder"), _nearest),
+    "root": _root,
     **dict.fromkeys(("add", "subtract"), _sum_of_two),
     **dict.fromkeys(("square", "reciprocal"), _one_operand),
     "multiply": _product,
@@ -379,6 +393,7 @@ RULES: Final[dict[str, Callable[..., Local]]] = {
     "solve": _solve,
     "det": _det,
     "log_abs_det": _log_abs_det,
+    "adjugate": _adjugate,
     "cholesky": _cholesky,
     "softmax": _softmax,
     "log_softmax": _log_softmax,

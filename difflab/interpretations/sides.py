@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -30,6 +31,7 @@ import difflab.interpretations.germ_functions  # noqa: F401 (registers them)
 from difflab.interpretations.balls import exact
 from difflab.interpretations.germs import NO_VALUE, NOT_TOLD, Germ, germ
 from difflab.ir.expr import Array, Expr, reachable
+from difflab.ir.operations import order
 from difflab.ir.row import CONSTANT, INPUT, ITSELF, Primitive
 
 ORDER: Final = "which element is selected beside the point cannot be told"
@@ -229,14 +231,15 @@ def _index_of_largest(x: Array, axis: int) -> Array:
     return _along(first_largest, x, axis)
 
 
-def _sorted_by_germs(x: Array, axis: int, **_: Any) -> Array:
-    """Stable; an order that only an unstable sort would give is not known where elements tie."""
-    lines = np.moveaxis(x, axis, -1)
+def _sorted_by_germs(x: Array, axis: int, kind: Any = None) -> Array:
+    """By the germs; equal ones as NumPy's `kind` leaves them at the point."""
+    at_the_point = order(centres(x), axis, kind)
+    lines, starts = np.moveaxis(x, axis, -1), np.moveaxis(at_the_point, axis, -1)
     found = np.empty(lines.shape, np.int64)
     for index in np.ndindex(lines.shape[:-1]):
         row = lines[index]
         key = functools.cmp_to_key(lambda i, j, row=row: _compare(row[i], row[j]))  # type: ignore[misc]
-        found[index] = sorted(range(len(row)), key=key)
+        found[index] = sorted(starts[index], key=key)
     return np.moveaxis(found, -1, axis)
 
 
@@ -252,10 +255,13 @@ def _indexed(rule: Callable[..., Any]) -> Callable[..., Any]:
     """A row that addresses elements by indices, of which all must be known."""
 
     def read(x: Array, *indices: Array, **params: Any) -> Any:
+        known = []
         for index in indices:
-            if index.dtype == object and any(i is None for i in index.flat):
+            whole = [_integer(i) for i in index.flat]
+            if any(i is None for i in whole):
                 raise _Open(ORDER)
-        return rule(x, *[index.astype(np.int64) for index in indices], **params)
+            known.append(np.array(whole, np.int64).reshape(index.shape))
+        return rule(x, *known, **params)
 
     return read
 
@@ -315,7 +321,9 @@ def _det(a: Array) -> Any:
 def _det_without_division(a: Array) -> Any:
     """By Berkowitz' algorithm, which is exact where no element is certain (Berkowitz 1984)."""
     n = len(a)
-    vector = np.array([Germ(1), -germ(a[0, 0])] if n else [Germ(1)], object)
+    if n == 0:
+        return Germ(1)
+    vector = np.array([Germ(1), -germ(a[0, 0])], object)
     for k in range(1, n):
         row, column, corner = a[k, :k], a[:k, k], germ(a[k, k])
         first = [Germ(1), -corner]
@@ -329,6 +337,14 @@ def _det_without_division(a: Array) -> Any:
         )
         vector = toeplitz @ vector
     return germ(vector[-1]) * (-1) ** n
+
+
+def _adjugate(a: Array) -> Any:
+    found = np.empty(a.shape, object)
+    for i, j in np.ndindex(a.shape):
+        minor = np.delete(np.delete(a, i, 0), j, 1)
+        found[j, i] = (-1) ** (i + j) * germ(_det_without_division(minor))
+    return found
 
 
 def _solve(a: Array, b: Array) -> Any:
@@ -369,6 +385,7 @@ WHOLE: Final[dict[str, Callable[..., Any]]] = {
     "gather": _indexed(_row("gather")),
     "scatter_add": _indexed(_row("scatter_add")),
     "det": _matrices(_det),
+    "adjugate": _matrices(_adjugate),
     "log_abs_det": _matrices(lambda a: abs(germ(_det(a))).log()),
     "sign_det": _matrices(lambda a: germ(_det(a)).sgn()),
     "solve": _matrices(_solve),
@@ -455,8 +472,14 @@ def centres(array: Array) -> Array:
     """The floats nearest to the centres of balls; NaN for what is open or unknown."""
     if array.dtype != object:
         return array.astype(np.float64)
-    numbers = [float(x) if isinstance(x, (arb, bool, int)) else np.nan for x in array.flat]
+    numbers = [_centre(x) for x in array.flat]
     return np.array(numbers, np.float64).reshape(array.shape)
+
+
+def _centre(x: Any) -> float:
+    if isinstance(x, Germ):
+        return float(x.constant) if x.is_regular else math.nan
+    return math.nan if x is None else float(x)
 
 
 def widths(array: Array) -> Array:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import functools
 import operator
 from collections.abc import Callable, Mapping, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from difflab.errors import ArgumentError, UnsupportedError
 from difflab.ir.expr import Array, Expr, Graph, reachable
 from difflab.ir.primitives import POINTWISE
 from difflab.ir.row import CONSTANT, ITSELF
+from difflab.ir.special import spherical_bessel
 
 Symbols = list[Array]
 
@@ -90,16 +92,16 @@ def _read(node: Expr, known: Mapping[Expr, Array]) -> Array:
     params = dict(node.params)
     if node.dtype.kind == "i" and all(x.dtype != object for x in operands):
         return np.asarray(row.evaluate(*operands, **params))
-    rule = row.need("sympy")
+    rule: Any = row.need("sympy")
     if rule == ITSELF:
         found = row.evaluate(*operands, **params)
     elif row.kind == "factorisation":
         found = _matrices(MATRICES[rule], operands, node)
     elif row.kind == "pointwise":
-        bound = functools.partial(rule, sympy, **params) if callable(rule) else getattr(sympy, rule)
+        bound = functools.partial(rule, NAMES, **params) if callable(rule) else getattr(NAMES, rule)
         found = np.frompyfunc(bound, len(operands), 1)(*operands)
     else:
-        found = rule(sympy, *operands, **params)
+        found = rule(NAMES, *operands, **params)
     array = np.empty(node.shape, object)
     array[...] = found
     return array
@@ -115,9 +117,99 @@ def _matrices(read: Callable[..., Any], operands: list[Array], node: Expr) -> Ar
     return found
 
 
+class SphericalBessel(sympy.jn):  # type: ignore[misc]
+    """SymPy's jn with a derivative that divides by no argument, and so holds at 0."""
+
+    _imp_ = staticmethod(lambda n, z: spherical_bessel(z, int(n)))  # what lambdify takes
+
+    @classmethod
+    def eval(cls, n: Any, z: Any) -> Any:
+        return sympy.Integer(n == 0) if z.is_zero else None
+
+    def fdiff(self, argindex: int = 2) -> Any:
+        n, z = self.args
+        before = n * SphericalBessel(n - 1, z) if n else 0
+        return (before - (n + 1) * SphericalBessel(n + 1, z)) / (2 * n + 1)
+
+    def _eval_evalf(self, prec: int) -> Any:
+        n, z = self.args
+        return (-1) ** n * self.func(n, -z)._eval_evalf(prec) if z < 0 else sympy.jn(n, z).n(prec)
+
+
+class Largest(sympy.Function):  # type: ignore[misc]
+    """SymPy's Max with a derivative that equal arguments share."""
+
+    def fdiff(self, argindex: int) -> Any:
+        hits = [sympy.Piecewise((1, sympy.Eq(part, self)), (0, True)) for part in self.args]
+        return hits[argindex - 1] / sympy.Add(*hits)
+
+
+def with_shared_ties(expression: Any) -> Any:
+    """Each Max and Min of more than two as `Largest`: SymPy's own derivative gives every one of
+    several equal arguments one half.
+    """
+    if not expression.has(sympy.Max, sympy.Min):
+        return expression
+    return expression.replace(
+        lambda e: isinstance(e, sympy.Max) and len(e.args) > 2, lambda e: Largest(*e.args)
+    ).replace(
+        lambda e: isinstance(e, sympy.Min) and len(e.args) > 2,
+        lambda e: -Largest(*[-part for part in e.args]),
+    )
+
+
+class _Asked(sympy.logic.boolalg.BooleanFunction):  # type: ignore[misc]
+    """A question about a number's kind, which is open until there is a number.
+
+    Of what is pieced together it is asked piece by piece: conditions cannot hold pieces.
+    """
+
+    answer: Callable[[Any], bool]
+    joined = sympy.Or
+
+    @classmethod
+    def eval(cls, x: Any) -> Any:
+        if x.is_number:
+            return sympy.sympify(cls.answer(x))
+        if isinstance(x, sympy.Piecewise):
+            *rest, (last, _) = x.args
+            chosen = cls(last)
+            for value, condition in reversed(rest):
+                chosen = (condition & cls(value)) | (~condition & chosen)
+            return chosen
+        return cls.joined(*map(cls, x.args)) if x.has(sympy.Piecewise) else None
+
+    def _eval_derivative(self, symbol: Any) -> Any:
+        return sympy.S.Zero
+
+
+class IsNaN(_Asked):
+    """Whether a number is none."""
+
+    answer = staticmethod(lambda x: x is sympy.nan)
+
+
+class IsInfinite(_Asked):
+    """Whether a number is an infinity."""
+
+    answer = staticmethod(lambda x: x in (sympy.oo, -sympy.oo))
+
+
+class IsFinite(_Asked):
+    """Whether a number is neither."""
+
+    answer = staticmethod(lambda x: x not in (sympy.oo, -sympy.oo, sympy.nan))
+    joined = sympy.And
+
+
+OWN = (IsNaN, IsInfinite, IsFinite, SphericalBessel)
+NAMES = SimpleNamespace(**{**vars(sympy), **{own.__name__: own for own in OWN}})
+"""What the table's cells see as SymPy."""
+
 MATRICES: dict[str, Callable[..., Any]] = {
     "solve": lambda a, b: a.LUsolve(b),
     "det": lambda a: a.det(),
+    "adjugate": lambda a: a.adjugate(),
     "log_abs_det": lambda a: sympy.log(sympy.Abs(a.det())),
     "sign_det": lambda a: sympy.sign(a.det()),
     "cholesky": lambda a: a.cholesky(hermitian=False),
@@ -127,7 +219,10 @@ MATRICES: dict[str, Callable[..., Any]] = {
 
 
 _FUNCTIONS: dict[Any, Callable[..., Any]] = {
-    **{getattr(sympy, r.sympy): r.numpy[0] for r in POINTWISE if isinstance(r.sympy, str)},
+    **{getattr(NAMES, r.sympy): r.numpy[0] for r in POINTWISE if isinstance(r.sympy, str)},
+    Largest: np.maximum,
+    sympy.sinc: spherical_bessel,
+    **dict.fromkeys((SphericalBessel, sympy.jn), SphericalBessel._imp_),
     sympy.cot: lambda x: 1.0 / np.tan(x),
     sympy.sec: lambda x: 1.0 / np.cos(x),
     sympy.csc: lambda x: 1.0 / np.sin(x),
@@ -135,7 +230,7 @@ _FUNCTIONS: dict[Any, Callable[..., Any]] = {
 }
 """SymPy's functions in NumPy: the table's SymPy cells read backward, and a few more."""
 
-_OF_ANY_NUMBER = (sympy.Max, sympy.Min, sympy.And, sympy.Or, sympy.Xor)
+_OF_ANY_NUMBER = (Largest, sympy.Max, sympy.Min, sympy.And, sympy.Or, sympy.Xor)
 
 
 _STEP_DERIVATIVES = (sympy.DiracDelta, sympy.Derivative, sympy.Subs)

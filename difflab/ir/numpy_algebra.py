@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from difflab.errors import ShapeError, UnsupportedError
+from difflab.ir import linear_algebra
 from difflab.ir.build import as_dtype, broadcast, lift, node, promoted, reshaped
 from difflab.ir.expr import Expr
 from difflab.ir.numpy_elementwise import floating, power
@@ -30,6 +31,7 @@ from difflab.ir.numpy_movement import (
 )
 from difflab.ir.numpy_reductions import max_, min_, sum_
 from difflab.ir.numpy_selection import truth
+from difflab.ir.special import root
 
 # -- contractions ----------------------------------------------------------------------------------
 
@@ -261,6 +263,11 @@ def det(a: Any) -> Expr:
     return node("det", _square_matrix("det", a))
 
 
+@spells(linear_algebra.adjugate)
+def adjugate(a: Any) -> Expr:
+    return node("adjugate", lift(a))
+
+
 @spells(np.linalg.slogdet)
 def slogdet(a: Any) -> Any:
     x = _square_matrix("slogdet", a)
@@ -281,7 +288,7 @@ def vector_norm(
     a = floating(x)
     size = NP.abs(a)
     if ord in (None, 2, "fro"):
-        return NP.sqrt(sum_(NP.square(a), axis, keepdims=keepdims))
+        return root(sum_(NP.square(a), axis, keepdims=keepdims))
     if not isinstance(ord, (int, float)):
         raise _no_norm(ord)
     if math.isinf(ord):

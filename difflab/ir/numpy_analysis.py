@@ -274,4 +274,7 @@ def corrcoef(x: Any, y: Any = None, rowvar: bool = True, *, dtype: Any = None) -
     if c.ndim == 0:
         return c / c
     spread = NP.sqrt(NP.diagonal(c))
-    return NP.clip(c / spread[:, None] / spread[None, :], -1.0, 1.0)
+    found = c / spread[:, None] / spread[None, :]
+    unit = float(np.finfo(found.dtype).eps)
+    beyond = NP.maximum(NP.rint((NP.abs(found) - 1.0) / unit), 0.0)  # by rounding alone
+    return found * (1.0 - unit * beyond)

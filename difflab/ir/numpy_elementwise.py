@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from difflab.errors import UnsupportedError
+from difflab.ir import special
 from difflab.ir.build import as_dtype, broadcast, lift, pointwise, promoted, reshaped
 from difflab.ir.expr import Expr
 from difflab.ir.numpy_movement import NP, listed, no_options, ravel, same, spells
@@ -92,15 +93,17 @@ def divmod_(x1: Any, x2: Any) -> Any:
 def fmod(x1: Any, x2: Any) -> Any:
     """The remainder of the magnitudes, which is exact, with the sign of x1."""
     x, y = promoted(x1, x2)
-    rest = NP.remainder(NP.abs(x), NP.abs(y))
-    return NP.copysign(rest, x) if x.dtype.kind == "f" else NP.sign(x) * rest
+    size = NP.abs(y)
+    below = signbit(x) if x.dtype.kind == "f" else x < 0
+    return where(below, -NP.remainder(-x, size), NP.remainder(x, size))
 
 
 @spells(np.modf)
 def modf(x: Any) -> Any:
     y = floating(x)
     whole = NP.trunc(y)
-    return NP.copysign(where(NP.isinf(y), y.dtype.type(0), y - whole), y), whole
+    part = where(signbit(y), -(whole - y), y - whole)
+    return where(NP.isinf(y), NP.copysign(y.dtype.type(0), y), part), whole
 
 
 @spells(np.ldexp)
@@ -147,8 +150,12 @@ def logaddexp2(x1: Any, x2: Any) -> Any:
 
 @spells(np.sinc)
 def sinc(x: Any) -> Any:
-    y = math.pi * where(truth(x), floating(x), 1e-20)
-    return NP.sin(y) / y
+    return spherical_bessel(math.pi * floating(x))
+
+
+@spells(special.spherical_bessel)
+def spherical_bessel(x: Any, n: int = 0) -> Any:
+    return pointwise(TABLE["spherical_bessel"], x, n=n)
 
 
 @spells(np.angle)
@@ -226,7 +233,11 @@ def clip(
     no_options("clip", out=out)
     low, high = (a_min if a_min is not None else min), (a_max if a_max is not None else max)
     x = lift(a) if low is None else NP.maximum(lift(a), low)
-    return x if high is None else NP.minimum(x, high)
+    x = x if high is None else NP.minimum(x, high)
+    if low is None or high is None or isinstance(low, Expr) or isinstance(high, Expr):
+        return x
+    closed = np.greater_equal(low, high)
+    return where(closed & (x == x), as_dtype(high, x.dtype), x) if np.any(closed) else x
 
 
 @spells(np.fmax)

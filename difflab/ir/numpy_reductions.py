@@ -28,6 +28,7 @@ from difflab.ir.numpy_movement import (
     spells,
 )
 from difflab.ir.numpy_selection import sort, truth
+from difflab.ir.special import root
 
 
 def _reduce(name: str, x: Expr, axis: Axes, keepdims: bool) -> Any:
@@ -119,8 +120,12 @@ def var(
 ) -> Any:  # fmt: skip
     x = floating(a)
     x = x if dtype is None else as_dtype(x, np.dtype(dtype))
-    freedom = count_along(x, axes_of(x, axis)) - (ddof if correction is None else correction)
-    centred = x - (NP.mean(x, axis, keepdims=True) if mean is None else mean)
+    count = count_along(x, axes_of(x, axis))
+    freedom = count - (ddof if correction is None else correction)
+    if mean is None:
+        centred = x - NP.mean(x, axis, keepdims=True) if count > 1 or freedom <= 0 else 0.0 * x
+    else:
+        centred = x - mean
     return sum_(NP.square(centred), axis, None, out, keepdims) / max(freedom, 0)
 
 
@@ -129,7 +134,7 @@ def std(
     a: Any, axis: Axes = None, dtype: Any = None, out: Any = None, ddof: float = 0,
     keepdims: bool = False, *, mean: Any = None, correction: float | None = None,
 ) -> Any:  # fmt: skip
-    return NP.sqrt(var(a, axis, dtype, out, ddof, keepdims, mean=mean, correction=correction))
+    return root(var(a, axis, dtype, out, ddof, keepdims, mean=mean, correction=correction))
 
 
 # -- extremes --------------------------------------------------------------------------------------
@@ -350,7 +355,7 @@ def nanvar(
 
 @spells(np.nanstd)
 def nanstd(a: Any, axis: Axes = None, *args: Any, **kwargs: Any) -> Any:
-    return NP.sqrt(nanvar(a, axis, *args, **kwargs))
+    return root(nanvar(a, axis, *args, **kwargs))
 
 
 @spells(np.nanmax)

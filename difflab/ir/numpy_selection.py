@@ -232,10 +232,11 @@ def diag_indices_from(arr: Any) -> Any:
 def argsort(
     a: Any, axis: int | None = -1, kind: Any = None, order: Any = None, *, stable: Any = None
 ) -> Any:
-    """Stable whatever `kind` says."""
+    """Ties are left as NumPy leaves them, which depends on `kind`, and on the processor."""
     no_options("argsort", order=order)
+    np.argsort(np.zeros(0), kind=kind, stable=stable)  # NumPy says what it does not take
     x, chosen = flat_if_none(a, axis)
-    return node("argsort", x, axis=chosen)
+    return node("argsort", x, axis=chosen, kind="stable" if stable else kind)
 
 
 @spells(np.sort)
@@ -243,7 +244,7 @@ def sort(
     a: Any, axis: int | None = -1, kind: Any = None, order: Any = None, *, stable: Any = None
 ) -> Any:
     x, chosen = flat_if_none(a, axis)
-    return take_along_axis(x, argsort(x, chosen, kind, order), chosen)
+    return take_along_axis(x, argsort(x, chosen, kind, order, stable=stable), chosen)
 
 
 @spells(np.argmax)

@@ -211,17 +211,31 @@ def gap_at_top(x: Any, axes: Shape) -> Any:
 
 def index_of_largest(x: Any, axis: int) -> Any:
     """The position of the maximum along an axis."""
-    return np.argmax(_order_keys(x), axis)
+    return np.argmax(_ranks(x) if x.dtype == object else np.real(x), axis)
 
 
-def order(x: Any, axis: int) -> Any:
-    """The positions that would sort an array along an axis; stable."""
-    return np.argsort(_order_keys(x), axis, kind="stable")
+def order(x: Any, axis: int, kind: Any = None) -> Any:
+    """The positions that would sort an array along an axis, equal elements as NumPy's `kind` leaves
+    them.
+    """
+    if x.dtype != object:
+        return np.argsort(np.real(x), axis, kind=kind)
+    found = np.argsort(x.astype(np.float64), axis, kind=kind)
+    ranks = np.take_along_axis(_ranks(x), found, axis)
+    again = np.argsort(ranks, axis, kind="stable")  # where floats did not tell numbers apart
+    return np.take_along_axis(found, again, axis)
 
 
-def _order_keys(x: Any) -> Any:
-    """Numbers that compare as the elements do; balls and expressions compare by their midpoints."""
-    return np.asarray(x).astype(np.float64) if np.asarray(x).dtype == object else np.real(x)
+def _ranks(x: Any) -> Any:
+    """Integers that compare as the centres of balls do, exactly; NaN is largest."""
+    centres = [ball.mid() if hasattr(ball, "mid") else ball for ball in x.flat]
+    last = sum(1 for centre in centres if centre == centre)
+    ranks = np.full(len(centres), last)
+    rank, before = -1, None
+    for i in sorted((i for i, c in enumerate(centres) if c == c), key=centres.__getitem__):
+        rank, before = rank + (before is None or centres[i] != before), centres[i]
+        ranks[i] = rank
+    return ranks.reshape(x.shape)
 
 
 def every(x: Any, axes: Shape) -> Any:
@@ -301,68 +315,6 @@ def matmul_cost(node: Any, a: Any, b: Any) -> int:
     return int(node.size) * max(2 * products - 1, 0)
 
 
-def swap(a: Any) -> Any:
-    """Matrices transposed."""
-    return np.swapaxes(a, -1, -2)
-
-
-def _lower(a: Any) -> Any:
-    return np.where(np.tri(a.shape[-1], dtype=bool), a, 0.0)
-
-
-def _half_lower(a: Any) -> Any:
-    """The lower triangle with its diagonal halved."""
-    n = a.shape[-1]
-    return a * (np.tri(n, dtype=a.dtype) - a.dtype.type(0.5) * np.eye(n, dtype=a.dtype))
-
-
-def solve_pushforward(y: Any, tangents: Any, a: Any, b: Any) -> Any:
-    ta, tb = tangents
-    right = tb if ta is None else (-ta @ y if tb is None else tb - ta @ y)
-    return np.linalg.solve(a, right)
-
-
-def solve_pullback(y: Any, ct: Any, a: Any, b: Any) -> Any:
-    adjoint = np.linalg.solve(swap(a), ct)
-    return -adjoint @ swap(y), adjoint
-
-
-def trace_of(a: Any) -> Any:
-    return np.sum(a * np.eye(a.shape[-1], dtype=a.dtype), (-2, -1))
-
-
-def matrix(y: Any) -> Any:
-    """Numbers as matrices of one element, to scale matrices with."""
-    return np.reshape(y, (*y.shape, 1, 1))
-
-
-def log_abs_det(a: Any) -> Any:
-    """log |det a|."""
-    return np.linalg.slogdet(a)[1]
-
-
-def sign_det(a: Any) -> Any:
-    """The sign of det a."""
-    return np.linalg.slogdet(a)[0]
-
-
-def cholesky_pushforward(y: Any, tangents: Any, a: Any) -> Any:
-    # NumPy reads the lower triangle of a alone, so only that part of the tangent counts.
-    lower = _lower(tangents[0])
-    symmetric = lower + swap(lower) - lower * np.eye(a.shape[-1], dtype=a.dtype)
-    inner = np.linalg.solve(y, swap(np.linalg.solve(y, symmetric)))
-    return y @ _half_lower(inner)
-
-
-def cholesky_pullback(y: Any, ct: Any, a: Any) -> Any:
-    # Murray (2016), Differentiation of the Cholesky decomposition, eq. 11, folded to the lower
-    # triangle.
-    inner = _half_lower(swap(y) @ ct)
-    middle = np.linalg.solve(swap(y), swap(np.linalg.solve(swap(y), swap(inner))))
-    both = middle + swap(middle)
-    return (_lower(both) - 0.5 * both * np.eye(a.shape[-1], dtype=a.dtype),)
-
-
 def number_per_matrix(a: Any) -> Typed:
     return a.shape[:-2], a.dtype
 
@@ -375,14 +327,30 @@ def cubic_cost(node: Any, a: Any, *rest: Any) -> int:
     return int(a.size) * int(a.shape[-1])
 
 
+def _balanced(found: Any, share: Any, axis: int) -> Any:
+    """Numbers that add up to 0, each with its digits: where a share is above 1/2, its number is a
+    difference that cancels, and the others' sum says it better.
+    """
+    large = share > 0.5
+    others = np.where(large, 0.0, found)
+    return np.where(large, -np.sum(others, axis, keepdims=True), others)
+
+
 def softmax_pushforward(y: Any, tangents: Any, x: Any, axis: int) -> Any:
     (t,) = tangents
-    return y * (t - np.sum(y * t, axis, keepdims=True))
+    return _balanced(y * (t - np.sum(y * t, axis, keepdims=True)), y, axis)
 
 
 def log_softmax_pushforward(y: Any, tangents: Any, x: Any, axis: int) -> Any:
     (t,) = tangents
-    return t - np.sum(np.exp(y) * t, axis, keepdims=True)
+    p = np.exp(y)
+    found = t - np.sum(p * t, axis, keepdims=True)
+    return np.where(p > 0.5, _balanced(p * found, p, axis) / p, found)
+
+
+def log_softmax_pullback(y: Any, ct: Any, x: Any, axis: int) -> Any:
+    p = np.exp(y)
+    return (_balanced(ct - p * np.sum(ct, axis, keepdims=True), p, axis),)
 
 
 def complex_softmax(z: Any, axis: int) -> Any:
@@ -391,8 +359,14 @@ def complex_softmax(z: Any, axis: int) -> Any:
 
 
 def symbolic_softmax(S: Any, x: Any, axis: int) -> Any:
-    grown = np.frompyfunc(S.exp, 1, 1)(x)
-    return grown / np.sum(grown, axis, keepdims=True)
+    """1 / sum(exp(x_j - x_i)), whose derivatives do not cancel."""
+    last = np.moveaxis(x, axis, -1)
+    grown = np.frompyfunc(S.exp, 1, 1)(last[..., None, :] - last[..., :, None])
+    return np.moveaxis(1 / np.sum(grown, -1), -1, axis)
+
+
+def symbolic_log_softmax(S: Any, x: Any, axis: int) -> Any:
+    return -np.frompyfunc(S.log, 1, 1)(1 / symbolic_softmax(S, x, axis))
 
 
 def log_of_sum(x: Any, axis: int) -> Any:

@@ -14,14 +14,40 @@ are the same function.
 
 from __future__ import annotations
 
-import math
 import operator
 from typing import Any, Final
 
 import numpy as np
 
+from difflab.ir.ball_rules import (
+    cbrt_ball,
+    constant_power_ball,
+    convert_ball,
+    copysign_ball,
+    floor_of_quotient,
+    logaddexp_ball,
+    rint_ball,
+    sech2_ball,
+    sign_ball,
+    spherical_bessel_ball,
+    step_ball,
+    trunc_ball,
+    where_ball,
+)
 from difflab.ir.operations import NOT_HOLOMORPHIC, tri, tri_and, tri_or
-from difflab.ir.protocols import SPELLINGS, TracedArray
+from difflab.ir.partials import (
+    constant_power_partial,
+    cosine,
+    exactly,
+    exp2_partial,
+    exponent_partial,
+    gaussian,
+    logaddexp_partial,
+    over_square,
+    power_partial,
+    root_partial,
+    spherical_bessel_partial,
+)
 from difflab.ir.row import (
     ABOVE_MINUS_ONE,
     ABOVE_ONE,
@@ -35,23 +61,20 @@ from difflab.ir.row import (
     linear,
     multilinear,
 )
-from difflab.ir.special import cbrt_slope, erf, relu, sech2, sigmoid, softplus
+from difflab.ir.special import (
+    cbrt_slope,
+    complex_spherical_bessel,
+    erf,
+    relu,
+    root,
+    sech2,
+    sigmoid,
+    softplus,
+    spherical_bessel,
+)
 from difflab.ir.structural import STRUCTURAL
 
 NOT_NUMBERS: Final = Unsupported("integers and truth values have no plain-float reading")
-
-
-def difference_and_error(a: Any, b: Any) -> tuple[Any, Any]:
-    """a - b rounded, and the rounding error, exactly (Knuth's two-sum); 0 where not finite."""
-    d = a - b
-    t = d - a
-    return d, np.where(np.isfinite(d), (a - (d - t)) - (b + t), 0.0)
-
-
-def exactly(function: Any, number: float, like: Any) -> Any:
-    """A constant such as log 2: a number for arrays; for traced values a node, exact in balls."""
-    argument = like.dtype.type(number)
-    return SPELLINGS[function](argument) if isinstance(like, TracedArray) else function(argument)
 
 
 def convert(x: Any, dtype: Any) -> Any:
@@ -59,97 +82,9 @@ def convert(x: Any, dtype: Any) -> Any:
     return np.asarray(x).astype(dtype)
 
 
-def _sign_ball(x: Any) -> Any:
-    return x if x.is_nan() else x.sgn()
-
-
-def _step_ball(x: Any, middle: Any) -> Any:
-    """The Heaviside function of a ball; at exactly zero the middle value."""
-    return middle if x.is_zero() else (x.sgn() + 1) / 2
-
-
-def _where_ball(condition: Any, a: Any, b: Any) -> Any:
-    return a.union(b) if condition is None else a if condition else b
-
-
-def _constant_power_ball(x: Any, exponent: float) -> Any:
-    return x ** (int(exponent) if exponent == int(exponent) else exponent)
-
-
-def _logaddexp_ball(a: Any, b: Any) -> Any:
-    return b + (a - b).exp().log1p() if b > a else a + (b - a).exp().log1p()
-
-
 def _converted_symbol(S: Any, x: Any, dtype: Any) -> Any:
     truth = isinstance(x, S.logic.boolalg.Boolean) and not isinstance(x, S.Expr)  # not a symbol
     return S.Piecewise((1, x), (0, True)) if truth else x
-
-
-def _power_partial(y: Any, x: Any, n: Any) -> Any:
-    """d(x^n)/dx = n x^(n-1), with the rounding error of n - 1 put back: it costs |log x| ulps.
-
-    In two factors, so that neither over- nor underflows before n has its say; for a negative x both
-    have the whole exponents that it needs.
-    """
-    m, lost = difference_and_error(n, 1.0)
-    m = np.where((x == 0.0) & (n == 0.0), 0.0, m)  # d(x^0)/dx is 0 even at 0
-    half = np.where(x > 0.0, 0.5 * m, np.trunc(0.5 * m))
-    return np.power(x, half) * _tiny_power(x, lost) * n * np.power(x, m - half)
-
-
-def _tiny_power(x: Any, lost: Any) -> Any:
-    """x^lost for a rounding error: 1 + lost log x, to all digits.
-
-    Bounded, because lost is no longer small where n > 2^53; there x^n is 0 or infinite, or x so
-    close to 1 that the product is small all the same.
-    """
-    return 1.0 + np.minimum(np.maximum(lost * np.log(np.where(x > 0.0, x, 1.0)), -0.5), 0.5)
-
-
-def _exponent_partial(y: Any, x: Any, n: Any) -> Any:
-    """d(x^n)/dn = x^n log x, by halves of x^n, which over- or underflow no sooner than it does."""
-    half = np.power(x, 0.5 * n)
-    return half * np.log(np.where(x == 0.0, 1.0, x)) * half
-
-
-def _logaddexp_partial(a: Any, b: Any) -> Any:
-    """sigmoid(a - b), with the rounding error of a - b put back: it costs |a - b| ulps."""
-    d, lost = difference_and_error(a, b)
-    return sigmoid(d) * (1.0 + lost * sigmoid(-d))
-
-
-def _gaussian(x: Any) -> Any:
-    """exp(-x^2) with x^2 split so that its rounding error, which costs x^2 ulps, does not arise."""
-    if x.dtype != np.float64:
-        return np.exp(-np.square(x.astype(np.float64))).astype(x.dtype)
-    head = np.where(np.square(x) < 2.0**20, x.astype(np.float32).astype(np.float64), 0.0)
-    most = np.exp(-np.square(head))
-    return most + most * np.expm1(-(x - head) * (x + head))
-
-
-def _exp2_partial(x: Any) -> Any:
-    """2^x log 2; where 2^x may overflow before this does, twice that of x - 1, which is exact."""
-    one = np.heaviside(x - 100.3, 0.0)
-    return np.exp2(x - one) * exactly(np.log, 2.0, x) * (1.0 + one)
-
-
-def _cbrt_ball(x: Any) -> Any:
-    return x if x.is_zero() else x.root(3) if x > 0 else -(-x).root(3)
-
-
-def _sech2_ball(x: Any) -> Any:
-    """By the exponential of a negative number, which has no range; of a wide ball by its ends."""
-    size = abs(x)
-    if size.rad() < 0.01 or size.is_nan():
-        return _sech2_at(size)
-    if not size.is_finite():
-        return type(x)(0.5, 0.5)
-    return _sech2_at(size.abs_lower()).union(_sech2_at(size.abs_upper()))
-
-
-def _sech2_at(size: Any) -> Any:
-    s = (-2 * size).exp()
-    return 4 * s / (1 + s * (2 + s))
 
 
 def _sech2_complex(z: Any) -> Any:
@@ -157,34 +92,9 @@ def _sech2_complex(z: Any) -> Any:
     return 4.0 * s / (1.0 + s * (2.0 + s))
 
 
-def _lift(x: Any, y: Any) -> Any:
-    """A power of two that lifts two small numbers, so that no quotient is denormal too early."""
-    return np.where(np.maximum(np.abs(x), np.abs(y)) < 1.0, 2.0**64, 1.0)
-
-
-def _cosine(x: Any, y: Any) -> Any:
-    """x / hypot(x, y)"""
-    lift = _lift(x, y)
-    return x * lift / np.hypot(x * lift, y * lift)
-
-
-def _over_square(x: Any, y: Any) -> Any:
-    """x / (x^2 + y^2)"""
-    lift = _lift(x, y)
-    r = np.hypot(x * lift, y * lift)
-    return x * lift * lift / r / r
-
-
 def constant_power(x: Any, exponent: float) -> Any:
     """x to a constant power."""
     return np.power(x, x.dtype.type(exponent))
-
-
-def _constant_power_partial(y: Any, x: Any, exponent: float) -> Any:
-    m = exponent - 1.0
-    lost = math.fsum((exponent, -1.0, -m))
-    partial = exponent * np.power(x, m)
-    return partial * np.exp(lost * np.log(np.where(x > 0.0, x, 1.0))) if lost else partial
 
 
 def _comparison(ufunc: np.ufunc, sign: str, latex: str, sympy: Any, yes: Any, no: Any) -> Primitive:
@@ -243,21 +153,24 @@ POINTWISE: Final[tuple[Primitive, ...]] = (
                 ball=lambda x: x * x, scalar="{0} * {0}", text="{0}^2", latex="{0}^{{2}}",
                 precedence=OPERATOR + 3),
     elementwise(np.power,
-                partials=lambda y, x, n: (_power_partial(y, x, n), _exponent_partial(y, x, n)),
+                partials=lambda y, x, n: (power_partial(y, x, n), exponent_partial(y, x, n)),
                 sympy=lambda S, x, n: x**n, ball=operator.pow, scalar="pow({0}, {1})",
                 domain=(POSITIVE, REALS), text="{0}^{1}", latex="{0}^{{{1}}}",
                 precedence=OPERATOR + 3),
-    elementwise(constant_power, partials=_constant_power_partial, domain=POSITIVE,
+    elementwise(constant_power, partials=constant_power_partial, domain=POSITIVE,
                 scalar="pow({0}, {exponent})",
                 sympy=lambda S, x, exponent: x ** S.nsimplify(exponent, rational=True),
-                ball=_constant_power_ball,
+                ball=constant_power_ball,
                 emit="power({0}, {exponent}, {out})", text="{0}^{exponent}",
                 latex="{0}^{{{exponent}}}", precedence=OPERATOR + 3),
     elementwise(np.sqrt, partials=lambda y, x: 0.5 / y, sympy="sqrt", ball="sqrt",
                 scalar="sqrt({0})", domain=POSITIVE, latex=r"\sqrt{{{0}}}"),
+    elementwise(root, partials=root_partial, sympy="sqrt", ball="sqrt", emit="sqrt({0}, {out})",
+                scalar="sqrt({0})", domain=POSITIVE, latex=r"\sqrt{{{0}}}", text="sqrt({0})",
+                kink=lambda x: x),
     elementwise(np.cbrt, partials=lambda y, x: cbrt_slope(x), scalar="cbrt({0})",
                 domain=POSITIVE, sympy=lambda S, x: S.sign(x) * S.Abs(x) ** S.Rational(1, 3),
-                ball=_cbrt_ball,
+                ball=cbrt_ball,
                 complex=lambda z: np.where(z.real < 0, -((-z) ** (1.0 / 3.0)), z ** (1.0 / 3.0)),
                 latex=r"\sqrt[3]{{{0}}}"),
     elementwise(cbrt_slope, partials=lambda y, x: y / -1.5 / x, emit="cbrt_slope({0}, {out})",
@@ -269,7 +182,7 @@ POINTWISE: Final[tuple[Primitive, ...]] = (
     # exponentials and logarithms
     elementwise(np.exp, partials=lambda y, x: y, sympy="exp", ball="exp", scalar="exp({0})",
                 latex="e^{{{0}}}"),
-    elementwise(np.exp2, partials=lambda y, x: _exp2_partial(x), sympy=lambda S, x: 2**x,
+    elementwise(np.exp2, partials=lambda y, x: exp2_partial(x), sympy=lambda S, x: 2**x,
                 ball=lambda x: 2**x, scalar="exp2({0})", latex="2^{{{0}}}"),
     elementwise(np.expm1, partials=lambda y, x: np.exp(x), sympy=lambda S, x: S.exp(x) - 1,
                 ball="expm1", scalar="expm1({0})"),
@@ -285,9 +198,9 @@ POINTWISE: Final[tuple[Primitive, ...]] = (
                 sympy=lambda S, x: S.log(1 + x), ball="log1p", scalar="log1p({0})",
                 domain=ABOVE_MINUS_ONE),
     elementwise(np.logaddexp,
-                partials=lambda y, a, b: (_logaddexp_partial(a, b), _logaddexp_partial(b, a)),
+                partials=lambda y, a, b: (logaddexp_partial(a, b), logaddexp_partial(b, a)),
                 sympy=lambda S, a, b: S.log(S.exp(a) + S.exp(b)),
-                ball=_logaddexp_ball,
+                ball=logaddexp_ball,
                 complex=lambda a, b: np.log(np.exp(a) + np.exp(b)),
                 scalar=Unsupported("math has no logaddexp")),
     # trigonometry
@@ -304,13 +217,18 @@ POINTWISE: Final[tuple[Primitive, ...]] = (
                 latex=r"\arccos\left({0}\right)"),
     elementwise(np.arctan, partials=lambda y, x: 1.0 / np.hypot(1.0, x) / np.hypot(1.0, x),
                 sympy="atan", ball="atan", scalar="atan({0})", latex=r"\arctan\left({0}\right)"),
-    elementwise(np.arctan2, partials=lambda r, y, x: (_over_square(x, y), -_over_square(y, x)),
+    elementwise(np.arctan2, partials=lambda r, y, x: (over_square(x, y), -over_square(y, x)),
                 sympy="atan2", ball=lambda y, x: type(y).atan2(y, x), scalar="atan2({0}, {1})",
                 complex=NOT_HOLOMORPHIC, domain=(REALS, POSITIVE)),
-    elementwise(np.hypot, partials=lambda r, x, y: (_cosine(x, y), _cosine(y, x)),
+    elementwise(np.hypot, partials=lambda r, x, y: (cosine(x, y), cosine(y, x)),
                 sympy=lambda S, x, y: S.sqrt(x**2 + y**2), ball=lambda x, y: (x * x + y * y).sqrt(),
                 scalar="hypot({0}, {1})", complex=lambda x, y: np.sqrt(x * x + y * y),
                 kink=np.hypot),
+    elementwise(spherical_bessel, partials=spherical_bessel_partial,
+                sympy=lambda S, x, n: S.SphericalBessel(n, x),
+                ball=spherical_bessel_ball, complex=complex_spherical_bessel,
+                scalar="spherical_bessel({0}, {n})", emit="spherical_bessel({0}, {n})",
+                text="j_{n}({0})", latex=r"j_{{{n}}}\left({0}\right)"),
     # hyperbolic functions
     elementwise(np.sinh, partials=lambda y, x: np.cosh(x), sympy="sinh", ball="sinh",
                 scalar="sinh({0})", latex=r"\sinh\left({0}\right)"),
@@ -319,7 +237,7 @@ POINTWISE: Final[tuple[Primitive, ...]] = (
     elementwise(np.tanh, partials=lambda y, x: sech2(x), sympy="tanh", ball="tanh",
                 scalar="tanh({0})", latex=r"\tanh\left({0}\right)"),
     elementwise(sech2, partials=lambda y, x: -2.0 * y * np.tanh(x), emit="sech2({0}, {out})",
-                sympy=lambda S, x: 1 / S.cosh(x) ** 2, ball=_sech2_ball, complex=_sech2_complex,
+                sympy=lambda S, x: 1 / S.cosh(x) ** 2, ball=sech2_ball, complex=_sech2_complex,
                 scalar="sech2({0})", latex=r"\operatorname{{sech}}^2\left({0}\right)"),
     elementwise(np.arcsinh, partials=lambda y, x: 1.0 / np.hypot(1.0, x), sympy="asinh",
                 ball="asinh", scalar="asinh({0})"),
@@ -339,7 +257,7 @@ POINTWISE: Final[tuple[Primitive, ...]] = (
                 sympy=lambda S, x: S.Piecewise((x, x > 0), (0, True)), ball=lambda x: x.max(0),
                 complex=lambda z: np.where(z.real > 0, z, 0), kink=lambda x: x,
                 scalar="({0} if {0} > 0.0 or {0} != {0} else 0.0)"),
-    elementwise(erf, partials=lambda y, x: _gaussian(x) / np.sqrt(exactly(np.arctan, 1.0, x)),
+    elementwise(erf, partials=lambda y, x: gaussian(x) / np.sqrt(exactly(np.arctan, 1.0, x)),
                 sympy="erf", ball="erf", complex=Unsupported("math.erf takes no complex numbers"),
                 scalar="erf({0})"),
     # with kinks, jumps and truth values
@@ -359,25 +277,25 @@ POINTWISE: Final[tuple[Primitive, ...]] = (
                 complex=lambda a, b: np.where(a.real <= b.real, a, b), kink=lambda a, b: a - b,
                 scalar="({0} if {0} <= {1} or {0} != {0} else {1})",
                 latex=r"\min\left({0}, {1}\right)"),
-    elementwise(np.sign, partials=lambda y, x: 0.0, sympy="sign", ball=_sign_ball, kink=lambda x: x,
+    elementwise(np.sign, partials=lambda y, x: 0.0, sympy="sign", ball=sign_ball, kink=lambda x: x,
                 complex=lambda z: np.sign(z.real) + 0j,
                 scalar="(1.0 if {0} > 0.0 else -1.0 if {0} < 0.0 else {0})"),
     elementwise(np.heaviside, partials=lambda y, x, h: (0.0, np.where(x == 0.0, 1.0, 0.0)),
-                sympy="Heaviside", ball=_step_ball,
+                sympy="Heaviside", ball=step_ball,
                 complex=lambda z, h: np.heaviside(z.real, np.real(h)) + 0j, kink=lambda x, h: x,
                 scalar="(1.0 if {0} > 0.0 else 0.0 if {0} < 0.0 else {1} if {0} == 0.0 else {0})"),
     elementwise(np.copysign, partials=lambda y, a, b: (np.sign(a) * np.copysign(1.0, b), 0.0),
                 sympy=lambda S, a, b: S.Abs(a) * S.sign(b),
-                ball=lambda a, b: abs(a) * _sign_ball(b),
+                ball=copysign_ball,
                 complex=lambda a, b: np.where(np.signbit(a.real) == np.signbit(b.real), a, -a),
                 kink=lambda a, b: a * b, scalar="copysign({0}, {1})"),
     elementwise(np.remainder, partials=lambda y, a, b: (1.0, -np.floor_divide(a, b)),
                 domain=(REALS, POSITIVE), sympy=lambda S, a, b: a - b * S.floor(a / b),
-                ball=lambda a, b: a - b * (a / b).floor(), complex=NOT_HOLOMORPHIC,
+                ball=lambda a, b: a - b * floor_of_quotient(a, b), complex=NOT_HOLOMORPHIC,
                 kink=lambda a, b: _distance_to_integer(a / b), scalar="{0} % {1}", text="{0} % {1}",
                 latex=r"\left({0} \bmod {1}\right)", precedence=OPERATOR + 1),
     elementwise(np.floor_divide, partials=lambda y, a, b: (0.0, 0.0),
-                sympy=lambda S, a, b: S.floor(a / b), ball=lambda a, b: (a / b).floor(),
+                sympy=lambda S, a, b: S.floor(a / b), ball=floor_of_quotient,
                 complex=NOT_HOLOMORPHIC, domain=(REALS, POSITIVE),
                 kink=lambda a, b: _distance_to_integer(a / b), scalar="{0} // {1}",
                 text="{0} // {1}", latex=r"\left\lfloor \frac{{{0}}}{{{1}}} \right\rfloor",
@@ -385,19 +303,19 @@ POINTWISE: Final[tuple[Primitive, ...]] = (
     _rounding(np.floor, "floor", "floor", "float(floor({0}))", _distance_to_integer),
     _rounding(np.ceil, "ceiling", "ceil", "float(ceil({0}))", _distance_to_integer),
     _rounding(np.trunc, lambda S, x: S.sign(x) * S.floor(S.Abs(x)),
-              lambda x: _sign_ball(x) * abs(x).floor(), "float(trunc({0}))", _distance_to_integer),
+              trunc_ball, "float(trunc({0}))", _distance_to_integer),
     _rounding(np.rint, Unsupported("SymPy has no rounding half to even"),
-              lambda x: type(x)(round(float(x))) if x.is_exact() else (x + 0.5).floor(),
+              rint_ball,
               "float(round({0}))", lambda x: x - np.floor(x) - 0.5),
     linear(np.where,
            transpose=lambda ct, c, a, b: (None, np.where(c, ct, 0.0), np.where(c, 0.0, ct)),
-           arity=3, sympy=lambda S, c, a, b: S.Piecewise((a, c), (b, True)), ball=_where_ball,
+           arity=3, sympy=lambda S, c, a, b: S.Piecewise((a, c), (b, True)), ball=where_ball,
            scalar="({1} if {0} else {2})", text="{1} if {0} else {2}", precedence=1,
            latex=r"\begin{{cases}} {1} & {0} \\ {2} & \text{{otherwise}} \end{{cases}}"),
     linear(convert,
            transpose=lambda ct, x, dtype: (ct.astype(x.dtype) if x.dtype.kind == "f" else None,),
            sympy=_converted_symbol,
-           ball=lambda x, dtype: x, complex=lambda z, dtype: z, scalar=NOT_NUMBERS,
+           ball=convert_ball, complex=lambda z, dtype: z, scalar=NOT_NUMBERS,
            kink=lambda x, dtype=float: x - np.rint(x) if np.dtype(dtype) == int else 1.0,
            emit="{0}.astype({dtype})", text="{dtype}({0})", latex="{0}"),
     _comparison(np.greater, ">", ">", "Gt", operator.gt, operator.le),
@@ -412,11 +330,11 @@ POINTWISE: Final[tuple[Primitive, ...]] = (
            r"\left({0} \oplus {1}\right)"),
     _logic(np.logical_not, "Not", lambda a: None if a is None else not a, r"\neg \left({0}\right)",
            1),
-    elementwise(np.isfinite, partials=lambda y, x: 0.0, sympy=lambda S, x: S.true, ball="is_finite",
+    elementwise(np.isfinite, partials=lambda y, x: 0.0, sympy="IsFinite", ball="is_finite",
                 scalar="isfinite({0})", dtype="bool"),
-    elementwise(np.isnan, partials=lambda y, x: 0.0, sympy=lambda S, x: S.false, ball="is_nan",
+    elementwise(np.isnan, partials=lambda y, x: 0.0, sympy="IsNaN", ball="is_nan",
                 scalar="isnan({0})", dtype="bool"),
-    elementwise(np.isinf, partials=lambda y, x: 0.0, sympy=lambda S, x: S.false,
+    elementwise(np.isinf, partials=lambda y, x: 0.0, sympy="IsInfinite",
                 ball=lambda x: not x.is_finite() and not x.is_nan(), scalar="isinf({0})",
                 dtype="bool"),
 )

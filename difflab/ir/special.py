@@ -91,6 +91,12 @@ def cbrt_slope(x: Any, out: Any = None) -> Any:
 
 
 @Lacking
+def root(x: Any) -> Any:
+    """The square root of a sum of squares: its derivative at 0, a kink, is taken as 0."""
+    return np.sqrt(x)
+
+
+@Lacking
 def softplus(x: Any) -> Any:
     """log(1 + exp(x)), elementwise, without overflow.
 
@@ -121,6 +127,49 @@ def erf(x: Any) -> Any:
     0.84270079295
     """
     return np.asarray(_erf(x)).astype(x.dtype if x.dtype.kind == "f" else np.float64)
+
+
+@Lacking
+def spherical_bessel(x: Any, n: int = 0) -> Any:
+    """The spherical Bessel function j_n, elementwise: j_0(x) is sin(x)/x, and 1 at 0.
+
+    From n = 1 on it is a difference, so NumPy's widest floats compute it: to an ulp also close to
+    its zeros, where they are wider than float64.
+
+    >>> float(spherical_bessel(0.0)), float(spherical_bessel(3e-300, 1))
+    (1.0, 1e-300)
+    """
+    narrow = x.dtype if x.dtype.kind == "f" else np.dtype(float)
+    with np.errstate(invalid="ignore"):  # sin(inf)
+        wide = x.astype(np.longdouble if n else np.float64)
+        return np.asarray(complex_spherical_bessel(wide, n)).astype(narrow)[()]
+
+
+def complex_spherical_bessel(z: Any, n: int = 0) -> Any:
+    """`spherical_bessel` in the precision of z, which may be complex: a series where |z| is small
+    against n, the recurrence upward elsewhere.
+    """
+    if n == 0:
+        return np.where(z == 0, 1, np.sin(z) / np.where(z == 0, 1, z))
+    near = np.abs(z) < n + 2
+    inside, outside = np.where(near, z, 0), np.where(near, n + 2, z)
+    term = inside**n / z.real.dtype.type(math.prod(range(1, 2 * n + 2, 2)))
+    series = term
+    for k in range(1, 24 + n):
+        term = term * inside * inside / (-2 * k * (2 * (n + k) + 1))
+        series = series + term
+    before = np.sin(outside) / outside
+    found = (before - np.cos(outside)) / outside
+    for m in range(1, n):
+        before, found = found, (2 * m + 1) * found / outside - before
+    return np.where(near, series, found)
+
+
+def plain_spherical_bessel(x: float, n: int) -> float:
+    """`spherical_bessel` of a plain float."""
+    if n == 0:
+        return math.sin(x) / x if x else 1.0
+    return float(spherical_bessel.evaluate(np.float64(x), n))
 
 
 @Lacking

@@ -23,9 +23,9 @@ import numpy as np
 from difflab.interpretations.batches import batch
 from difflab.interpretations.cotangents import pullback
 from difflab.interpretations.tangents import pushforward, zeros
-from difflab.ir.build import broadcast, reshaped
-from difflab.ir.expr import Expr, Graph, constant, placeholder
-from difflab.ir.simplify import simplify
+from difflab.ir.build import BOOL, broadcast, reshaped
+from difflab.ir.expr import Expr, Graph, constant, placeholder, reachable
+from difflab.ir.simplify import number, simplify
 from difflab.ir.tree import LEAF, Structure
 from difflab.methods.derivation import Derivation, Method
 
@@ -103,41 +103,95 @@ def _pulled(graph: Graph, out: Expr, inputs: list[Expr]) -> list[Expr]:
             reshaped(zeros(x) if ct is None else ct, out.shape + x.shape)
             for ct, x in zip(found, inputs, strict=True)
         ]
-    ct = placeholder(out.shape, out.dtype, "cotangent")
-    found = pullback([out], [ct], inputs)
+    # Elementwise to the end: the derivative of that is a diagonal, which is chosen, not multiplied,
+    # so that a NaN in one element stays in its own row.
+    ends = _elementwise_from(out, inputs)
+    slopes = pullback([out], [_ones(out)], ends)
+    unit = _unit(out)
+    parts = [None if slope is None else _chosen(*unit, slope) for slope in slopes]
+    found = pullback(ends, parts, inputs)
     rows = [zeros(x) if part is None else part for part, x in zip(found, inputs, strict=True)]
-    many = _at_unit_vectors(graph, rows, ct)
+    many = _at_unit_vectors(graph, rows, unit)
     return [reshaped(part, out.shape + x.shape) for part, x in zip(many, inputs, strict=True)]
+
+
+def _ones(like: Expr) -> Expr:
+    return broadcast(constant(1.0, like.dtype), like.shape)
+
+
+def _chosen(unit: Expr, chosen: Expr, slope: Expr) -> Expr:
+    """The product with a unit vector: what it does not choose is zero, whatever it is."""
+    found: Expr = unit if number(slope) == 1.0 else np.where(chosen, slope, 0.0)  # type: ignore[assignment]
+    return found
+
+
+def _elementwise_from(out: Expr, inputs: list[Expr]) -> list[Expr]:
+    """The nodes from which an output is made elementwise."""
+    ends: dict[Expr, None] = {}
+    stack, seen, cut = [out], {out}, set(inputs)
+    while stack:
+        node = stack.pop()
+        if node in cut or node.primitive.kind != "pointwise":
+            ends[node] = None
+            continue
+        for x in node.operands:
+            if x not in seen and x.differentiable:
+                seen.add(x)
+                stack.append(x)
+    return list(ends)
+
+
+def _elementwise_on(x: Expr, nodes: Sequence[Expr]) -> list[Expr]:
+    """The nodes that are made elementwise of one input, and used otherwise, or results."""
+    alone, depends, ends = {x}, {x}, dict.fromkeys(out for out in nodes if out is x)
+    for node in reachable(nodes):
+        if depends.isdisjoint(node.operands):
+            continue
+        depends.add(node)
+        moving = [operand for operand in node.operands if operand in depends]
+        if node.primitive.kind == "pointwise" and all(operand in alone for operand in moving):
+            alone.add(node)
+        else:
+            ends |= dict.fromkeys(operand for operand in moving if operand in alone)
+    return list(ends | dict.fromkeys(out for out in nodes if out in alone))
 
 
 def _pushed(graph: Graph, x: Expr) -> list[Expr]:
     """The blocks of all outputs for one input."""
     if x.size == 1:
-        found = pushforward(graph.outputs, [x], [broadcast(constant(1.0, x.dtype), x.shape)])
+        found = pushforward(graph.outputs, [x], [_ones(x)])
         return [
             reshaped(zeros(out) if t is None else t, out.shape + x.shape)
             for t, out in zip(found, graph.outputs, strict=True)
         ]
-    t = placeholder(x.shape, x.dtype, "tangent")
-    found = pushforward(graph.outputs, [x], [t])
+    unit = _unit(x)
+    ends = _elementwise_on(x, graph.outputs)
+    slopes = pushforward(ends, [x], [_ones(x)])
+    parts = [None if slope is None else _chosen(*unit, slope) for slope in slopes]
+    found = pushforward(graph.outputs, ends, parts, wild=set(ends) - {x})
     columns = [
         zeros(out) if part is None else part for part, out in zip(found, graph.outputs, strict=True)
     ]
     blocks = []
-    for part, out in zip(_at_unit_vectors(graph, columns, t), graph.outputs, strict=True):
+    for part, out in zip(_at_unit_vectors(graph, columns, unit), graph.outputs, strict=True):
         order = (*range(1, out.ndim + 1), 0)
         last: Any = np.transpose(part, order)
         blocks.append(reshaped(last, out.shape + x.shape))
     return blocks
 
 
-def _at_unit_vectors(graph: Graph, outputs: list[Expr], direction: Expr) -> list[Expr]:
+def _unit(like: Expr) -> tuple[Expr, Expr]:
+    """A direction of that shape, and which elements it chooses."""
+    return placeholder(like.shape, like.dtype, "unit"), placeholder(like.shape, BOOL, "chosen")
+
+
+def _at_unit_vectors(graph: Graph, outputs: list[Expr], unit: tuple[Expr, Expr]) -> list[Expr]:
     """The outputs for every unit vector as direction, along a leading axis."""
-    n = direction.size
-    sweep = Graph((*graph.inputs, direction), tuple(outputs))
-    many = batch(sweep, n, [False] * len(graph.inputs) + [True])
-    basis = constant(np.eye(n, dtype=direction.dtype).reshape(n, *direction.shape))
+    n = unit[0].size
+    sweep = Graph((*graph.inputs, *unit), tuple(outputs))
+    many = batch(sweep, n, [False] * len(graph.inputs) + [True, True])
+    basis = [constant(np.eye(n, dtype=x.dtype).reshape(n, *x.shape)) for x in unit]
     found = many.with_outputs(many.outputs, Structure(list, (), (LEAF,) * len(outputs)))(
-        *graph.inputs, basis
+        *graph.inputs, *basis
     )
     return list(found)

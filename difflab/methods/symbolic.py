@@ -25,7 +25,7 @@ import numpy as np
 import sympy
 
 from difflab.errors import BudgetError
-from difflab.interpretations.symbols import compute, symbols_for, to_sympy
+from difflab.interpretations.symbols import compute, symbols_for, to_sympy, with_shared_ties
 from difflab.ir.build import broadcast, lift, reshaped
 from difflab.ir.expr import Expr, Graph, constant
 from difflab.ir.indexing import getitem
@@ -81,7 +81,7 @@ class Symbolic:
             found: list[Any] = []
             for value in values:
                 for part in wanted:
-                    for expression in value:
+                    for expression in map(with_shared_ties, value):
                         for symbol in part:
                             budget.check(f"{len(found)} of {total} derivatives")
                             found.append(sympy.diff(expression, symbol))

@@ -141,11 +141,11 @@ def test_every_row_has_latex_with_balanced_braces(name: str) -> None:
     row = TABLE[name]
     params: dict[str, Any] = {
         "shape": (2, 2), "axes": (-1,), "axis": -1, "index": (0, 1), "subscripts": "ab,bc->ac",
-        "exponent": 2.5, "dtype": "int64",
+        "exponent": 2.5, "dtype": "int64", "n": 1, "kind": None,
     }  # fmt: skip
     if row.kind == "pointwise":
         count, shape = len(row.domain), ()
-        wanted = [param for param in ("exponent", "dtype") if f"{{{param}}}" in row.text]
+        wanted = [param for param in ("exponent", "dtype", "n") if f"{{{param}}}" in row.text]
     else:
         names = inspect.signature(row.infer).parameters
         wanted = [param for param in names if param in params]

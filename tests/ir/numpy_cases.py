@@ -15,7 +15,18 @@ import numpy as np
 
 import difflab.ir.trace  # noqa: F401 (fills SPELLINGS)
 from difflab.ir.protocols import SPELLINGS
-from difflab.ir.special import cbrt_slope, erf, log_softmax, relu, sech2, sigmoid, softmax, softplus
+from difflab.ir.special import (
+    cbrt_slope,
+    erf,
+    log_softmax,
+    relu,
+    root,
+    sech2,
+    sigmoid,
+    softmax,
+    softplus,
+    spherical_bessel,
+)
 
 _random = np.random.default_rng(7)
 
@@ -79,7 +90,7 @@ UFUNCS = [
     f for f in SPELLINGS if isinstance(f, np.ufunc) and f.signature is None and f is not np.ldexp
 ]
 BITS = (np.bitwise_and, np.bitwise_or, np.bitwise_xor, np.invert)
-LACKING = (sigmoid, softplus, relu, erf, sech2, cbrt_slope)
+LACKING = (sigmoid, softplus, relu, erf, sech2, cbrt_slope, spherical_bessel, root)
 
 
 def _accepted(function: Any, *arrays: Any) -> bool:

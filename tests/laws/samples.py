@@ -84,7 +84,11 @@ NAMED: dict[str, Callable[[Rng], list[Sample]]] = {
     "max": lambda r: [_of(r.normal(size=(2, 3, 2)), axes=(-3, -1))],
     "share_of_largest": lambda r: [_of(r.normal(size=(2, 3, 2)), axes=(-3, -1))],
     "argmax": lambda r: [_of(r.normal(size=(3, 4)), axis=-1)],
-    "argsort": lambda r: [_of(r.normal(size=(3, 4)), axis=-2)],
+    "argsort": lambda r: [
+        _of(r.normal(size=(3, 4)), axis=-2, kind=None),
+        _of(r.integers(0, 3, (2, 30)).astype(float), axis=-1, kind="stable"),
+        _of(r.integers(0, 3, (2, 30)).astype(float), axis=-1, kind=None),
+    ],
     "all": lambda r: [_of(_flags(r, (3, 2)), axes=(-2,))],
     "any": lambda r: [_of(_flags(r, (3, 2)), axes=(-2,))],
     "matmul": lambda r: [
@@ -97,7 +101,8 @@ NAMED: dict[str, Callable[[Rng], list[Sample]]] = {
         _of(r.normal(size=(2, 3, 2)), r.normal(size=(2, 3)), subscripts="bij,bi->bj"),
     ],
     "solve": lambda r: [_of(_matrices(r), r.normal(size=(2, 3, 2)))],
-    "det": lambda r: [_of(_matrices(r))],
+    "det": lambda r: [_of(_matrices(r)), _of(np.outer([1.0, 2.0], [3.0, -1.0]))],
+    "adjugate": lambda r: [_of(_matrices(r)), _of(np.outer([1.0, 2.0], [3.0, -1.0]))],
     "log_abs_det": lambda r: [_of(-_matrices(r))],
     "sign_det": lambda r: [_of(_matrices(r))],
     "cholesky": lambda r: [_of((a := _matrices(r)) @ np.swapaxes(a, -1, -2))],
@@ -109,6 +114,7 @@ NAMED: dict[str, Callable[[Rng], list[Sample]]] = {
 WITH_PARAMS: dict[str, tuple[dict[str, Any], ...]] = {
     "constant_power": ({"exponent": 3.0}, {"exponent": -1.5}, {"exponent": 0.1337}),
     "convert": ({"dtype": "float64"},),
+    "spherical_bessel": ({"n": 0}, {"n": 1}, {"n": 4}),
 }
 """Pointwise rows that need params."""
 

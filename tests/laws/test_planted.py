@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 from difflab.ir.expr import Expr
-from difflab.ir.operations import keep, place, swap
-from difflab.ir.primitives import TABLE, exactly
+from difflab.ir.linear_algebra import swap
+from difflab.ir.operations import keep, place
+from difflab.ir.partials import exactly
+from difflab.ir.primitives import TABLE
 from difflab.ir.row import (
     Pair,
     Partials,

@@ -119,6 +119,11 @@ class Held:
         self._key = (array.dtype.char, array.shape, held)
 
     @property
+    def live(self) -> bool:
+        """Whether it stands for what the array holds when a program runs."""
+        return bool(self._key[0] == "live")
+
+    @property
     def intact(self) -> bool:
         """Whether the array is what it was when it was captured."""
         return self._checksum is None or self._checksum == checksum(self.array)
