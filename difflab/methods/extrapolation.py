@@ -12,7 +12,7 @@ The invariant: the true derivative lies within ``value +- error``, or the error 
 that is not finite, or an exception, ends the domain: nothing at or beyond it enters a result.
 
 >>> line = along(np.exp, scale=1.0, dtype=np.dtype(float))
->>> print(abs(line.value - 1.0) <= line.error < 1e-12, line.evaluations < 25)
+>>> print(abs(line.value - 1.0) <= line.error < 1e-12, line.evaluations < 32)
 True True
 >>> line = along(abs, scale=1.0, dtype=np.dtype(float))
 >>> print(line.kink, line.left, line.right, line.value, line.error >= 1.0)
@@ -30,15 +30,19 @@ import numpy as np
 
 from difflab.ir.expr import Array
 from difflab.methods.limits import Limit, limit
+from difflab.methods.noise import probed
+from difflab.methods.samples import Samples
 
-FIRST: Final = 0.2371
-"""The largest step, relative to the scale: not round, so that no period divides it."""
-DENSE: Final = (0, 1, 2, 3, 4, 5)
+DENSE: Final = (0, 1, 2, 3, 4)
 """The levels that extrapolation starts from."""
 SIDED: Final = 4.0
 """Safety of one-sided quotients, in which a noise that is underrated looks like a kink."""
 BUDGET: Final = 100
 """Evaluations after which no level is added."""
+SHAKEN: Final = 2.0
+"""How many times what the shaken point shows may be wrong."""
+TABLE: Final = 2.5
+"""How many standard deviations of the noise a value may be wrong."""
 PATIENCE: Final = 7
 """Levels that may be added without a narrower band."""
 
@@ -70,6 +74,8 @@ def along(
     dtype: np.dtype[Any],
     order: int = 1,
     near: float = 0.0,
+    noise: float = 0.0,
+    shaken: Callable[[float], Any] | None = None,
 ) -> LineEstimate:
     """The derivative of phi at 0, with an honest error band.
 
@@ -88,10 +94,17 @@ def along(
         Which derivative, 1 to 4.
     near
         The number that the steps are added to: a second scale, and the limit of fine steps.
+    noise
+        How wrong each value may be, beyond the rounding that is measured.
+    shaken
+        phi of a point that is some roundings away: how much its slope differs shows the roundings
+        that stay the same all along the line.
     """
     with np.errstate(all="ignore"):
-        samples = _Samples(phi, max(scale, abs(near)), abs(near), dtype)
+        scale = 2.0 ** round(math.log2(max(scale, abs(near))))
+        samples = Samples(phi, scale, abs(near), dtype, noise, shaken)
         samples.take(*DENSE, *samples.probes)
+        samples.look_beside()
         reading, patience = _Reading(samples, order), PATIENCE
         while samples.evaluations < BUDGET and patience:
             levels = next(reading.wanted(), ())
@@ -101,84 +114,17 @@ def along(
             before, reading = reading, _Reading(samples, order)
             narrower = np.any(reading.best.error < 0.7 * before.best.error)
             patience = PATIENCE if narrower else patience - 1
+        if samples.look_at(reading.rests_on_noise()):
+            reading = _Reading(samples, order)
+        if shaken is not None:
+            reading.widen(samples.shift(reading.typical_level()), order)
         return reading.estimate()
-
-
-def in_the_reals(values: Array) -> Array:
-    """Values with NaN where they are complex, as a power of a negative Python float is.
-
-    >>> in_the_reals(np.array([1.0, 1j]))
-    array([ 1., nan])
-    """
-    if not np.iscomplexobj(values):
-        return values
-    return np.where(values.imag == 0.0, values.real, np.nan)
-
-
-class _Samples:
-    """Values of phi on both sides of 0, by level."""
-
-    def __init__(
-        self, phi: Callable[[float], Any], scale: float, near: float, dtype: np.dtype[Any]
-    ) -> None:
-        self.phi, self.scale, self.near, self.dtype = phi, scale, near, dtype
-        self.eps = float(np.finfo(dtype).eps)
-        self.probes, self.deep = (
-            ((17, 27), (34, 41, 48)) if self.eps < 1e-10 else ((8, 12), (15, 18, 21))
-        )
-        self.evaluations = 0
-        self.shape: tuple[int, ...] = ()
-        self.middle = self._value(0.0)
-        self.shape = self.middle.shape
-        self.sides: dict[int, dict[int, Array]] = {1: {}, -1: {}}
-
-    def _value(self, t: float) -> Array:
-        """phi(t), with NaN outside the domain."""
-        self.evaluations += 1
-        try:
-            found = np.asarray(self.phi(t))
-        except (ArithmeticError, ValueError):
-            return np.full(self.shape, np.nan)
-        found = in_the_reals(found).astype(np.float64)
-        return np.where(np.isfinite(found), found, np.nan)
-
-    def step(self, level: int) -> float:
-        """The step of a level, rounded so that near + t is exact."""
-        t = math.ldexp(FIRST * self.scale, -level)
-        near = self.dtype.type(self.near)
-        return float(self.dtype.type(near + self.dtype.type(t)) - near)
-
-    def allows(self, level: int) -> bool:
-        """Whether a level is new, and its steps are some units in the last place at least."""
-        return level not in self.sides[1] and self.step(level) > 8.0 * max(
-            self.eps * self.near, float(np.finfo(self.dtype).tiny)
-        )
-
-    def take(self, *levels: int) -> None:
-        """Evaluate at some levels, finest first; a side that has ended has ended."""
-        for level in sorted(filter(self.allows, levels), reverse=True):
-            for sign, side in self.sides.items():
-                ended = any(np.all(np.isnan(side[k])) for k in side if k > level)
-                side[level] = (
-                    np.full(self.shape, np.nan) if ended else self._value(sign * self.step(level))
-                )
-
-    @property
-    def levels(self) -> list[int]:
-        """The levels so far, from coarse to fine."""
-        return sorted(self.sides[1])
-
-    def side(self, sign: int) -> Array:
-        """Values of one side from coarse to fine, NaN from the end of the domain on."""
-        values = np.stack([self.sides[sign][k] for k in self.levels])
-        inside = np.logical_and.accumulate(np.isfinite(values)[::-1])[::-1]
-        return np.where(inside, values, np.nan)
 
 
 class _Reading:
     """What samples tell: the derivative with its band, kinks, and which levels to add."""
 
-    def __init__(self, samples: _Samples, order: int) -> None:
+    def __init__(self, samples: Samples, order: int) -> None:
         self.samples = samples
         self.levels = samples.levels
         self.middle = samples.middle
@@ -188,7 +134,9 @@ class _Reading:
         self.tied = (self.up == self.middle) & (self.down == self.middle)
         self.steps = self.t.reshape(-1, *[1] * self.middle.ndim)
         self.eps = samples.eps
-        self.fine = [j for j, k in enumerate(self.levels) if k >= samples.probes[0]]
+        straight = samples.natural + samples.probes[0]  # levels where a smooth phi is straight
+        straight = straight if straight in self.levels else samples.probes[0]
+        self.fine = [j for j, k in enumerate(self.levels) if k >= straight]
         every = np.concatenate([self.up, self.down, self.middle[None]])
         if _single(every):
             self.eps = max(self.eps, float(np.finfo(np.float32).eps))
@@ -203,56 +151,12 @@ class _Reading:
     # -- noise -------------------------------------------------------------------------------------
 
     def _noise(self) -> Array:
-        """The noise in values of phi, measured where phi is straight.
-
-        The odd and the even part at a fine level are predicted from a coarser one, and so are the
-        two sides (which a kink does not disturb); what the better prediction misses is noise.
-        """
-        odd, even = 0.5 * (self.up - self.down), 0.5 * (self.up + self.down) - self.middle
-        last = before = self.noisiest = np.zeros_like(self.middle)
-        for j in self.fine:
-            coarser = [i for i in self.fine if self.levels[i] <= self.levels[j] - 4]
-            if not coarser:
-                continue
-            i = coarser[-1]
-            ratio = self.t[j] / self.t[i]
-            parts = np.fmax(np.abs(odd[j] - ratio * odd[i]), np.abs(even[j] - ratio**2 * even[i]))
-            right, left = (
-                np.abs((side[j] - self.middle) - ratio * (side[i] - self.middle))
-                for side in (self.up, self.down)
-            )
-            missed = np.fmin(parts, np.fmax(right, left))
-            silent = (self.tied[j] & self.tied[i]) | np.isnan(missed)
-            last, before = np.where(silent, last, missed), np.where(silent, before, last)
-            self.noisiest = np.fmax(self.noisiest, missed)
-        noise = np.fmax(last, before)
-        # Next to a plateau the values may climb in stairs, whose height is the noise.
-        self.plateau = np.all(self.tied[self.fine], 0)
-        stairs = np.fmax(self._stairs(self.up), self._stairs(self.down))
-        noise = np.where(self.plateau, np.fmax(noise, stairs), noise)
-        # Where the finer probe moves nothing although the slope says so, x itself is rounded.
-        i, j = self.fine[0], self.fine[-1]
-        expected = np.abs(odd[i]) * self.t[j] / self.t[i]
-        lost = self.tied[j] & (expected > 4 * self.eps * np.abs(self.middle))
-        return np.asarray(np.where(lost, np.fmax(noise, np.abs(odd[i]) / 8), noise))
-
-    def _stairs(self, side: Array) -> Array:
-        """The least change beside a plateau, unless it and its neighbours are on one straight line
-        (a kink is near, and the plateau is the function's own).
-        """
-        height = np.zeros_like(self.middle)
-        for at in map(tuple, np.argwhere(self.plateau)):
-            everywhere: Any = (slice(None), *at)
-            change = (side - self.middle)[everywhere]
-            beside = np.flatnonzero((change != 0) & np.isfinite(change))[-4:]
-            slopes = np.diff(change[beside]) / np.diff(self.t[beside])
-            if not len(beside):
-                continue
-            j = int(beside[-1])
-            straight = len(slopes) == 3 and np.ptp(slopes) <= 0.1 * np.max(np.abs(slopes))
-            if not (straight and self.levels[j + 1] == self.levels[j] + 1):
-                height[at] = np.abs(change[j])
-        return height
+        """The noise in values of phi: what the probes miss, and what the tables show."""
+        samples = self.samples
+        seen = probed(self.levels, self.t, self.up, self.down, self.middle, self.fine, self.eps)
+        self.noisiest, self.plateau = seen.noisiest, seen.plateau
+        noise = np.fmax(seen.noise, samples.deviation * TABLE)
+        return np.asarray(np.fmax(noise, samples.stated))
 
     def _rounding(self, values: Array) -> Array:
         """The noise of each value."""
@@ -312,7 +216,7 @@ class _Reading:
             np.fmax(right.coarsest, left.coarsest),
             np.fmax(right.finest, left.finest),
             right.settled & left.settled,
-            [],
+            right.believed,
         )
         mean = _chosen(np.all(np.isnan(self.down), 0), right, mean)
         mean = _chosen(np.all(np.isnan(self.up), 0), left, mean)
@@ -344,6 +248,26 @@ class _Reading:
             self.samples.evaluations,
         )  # fmt: skip
 
+    def typical_level(self) -> int:
+        """The finest step of most bands."""
+        known = np.isfinite(self.best.error)
+        levels = [self.levels[j] for j in self.best.finest[known]]
+        return max(set(levels), key=levels.count, default=self.levels[0])
+
+    def widen(self, shift: Array, order: int) -> None:
+        """Let the band hold what roundings that stay the same along the line may amount to."""
+        if order == 1:
+            self.best.error = self.best.error + SHAKEN * np.where(np.isfinite(shift), shift, 0.0)
+
+    def rests_on_noise(self) -> int | None:
+        """The level of the finest step of the bands that rest on noise more than on truncation."""
+        best = self.best
+        noisy = np.isfinite(best.error) & (best.truncation < 0.5 * best.error)
+        levels = [
+            self.levels[j] for j in best.finest[noisy] if self.levels[j] < self.samples.probes[0]
+        ]
+        return max(set(levels), key=levels.count, default=None)
+
     # -- which levels to add -----------------------------------------------------------------------
 
     def wanted(self) -> Iterator[tuple[int, ...]]:
@@ -355,10 +279,9 @@ class _Reading:
         known = np.isfinite(self.best.error)
         one_sided = ~np.any(self.inside, 0)
         if np.any(open_ & (self.noisy | self.kink | ~known | one_sided)):
-            if samples.near and samples.near < 0.25 * samples.scale:
-                natural = round(math.log2(samples.scale / samples.near))
-                if samples.allows(natural + samples.probes[0]):
-                    yield tuple(natural + k for k in (*DENSE, *samples.probes))
+            natural = samples.natural
+            if natural > 1 and samples.allows(natural + samples.probes[0]):
+                yield tuple(natural + k for k in (*DENSE, *samples.probes))
             yield from ((k,) for k in samples.deep if samples.allows(k))
         for at in map(tuple, np.argwhere(open_ & ~self.kink)):
             for level in self._wanted_at(at, bool(known[at])):
@@ -417,7 +340,7 @@ def _chosen(where: Array, one: Limit, other: Limit) -> Limit:
     """One limit where a condition holds, the other elsewhere."""
     names = ("value", "error", "truncation", "coarsest", "finest", "settled")
     made = {name: np.where(where, getattr(one, name), getattr(other, name)) for name in names}
-    return Limit(**made, believed=[])
+    return Limit(**made, believed=one.believed)
 
 
 def _disjoint(one: Limit, other: Limit) -> Array:
