@@ -33,6 +33,7 @@ from difflab.accuracy.checking.judge import (
     enclose_both,
     judged_by_balls,
 )
+from difflab.accuracy.estimate import stated
 from difflab.accuracy.kinks import Kink, Nearest, nearest
 from difflab.accuracy.subject import Subject, name_of
 from difflab.errors import ArgumentError, DifflabError
@@ -78,6 +79,8 @@ class Check:
     modes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     """What the function and the gradient did to their arguments."""
+    noise: float | None = None
+    """How wrong the values of the function may be, as it was stated."""
 
     @property
     def ok(self) -> bool:
@@ -131,6 +134,7 @@ def check(
     gradient: Callable[..., Any] | None = None,
     order: int = 1,
     argnums: Argnums | None = None,
+    noise: float | None = None,
 ) -> Check:
     """Whether a gradient (Jacobian, Hessian) is right at a point, how wrong it is, and why.
 
@@ -151,6 +155,10 @@ def check(
     argnums
         Which arguments the gradient is by; by default all that hold floats, or the first, as its
         result tells.
+    noise
+        How wrong f's values may be, absolutely, where f cannot be traced: what a solver's tolerance
+        allows. 0: exact to rounding. None: unknown; where differences over coarse and fine steps
+        disagree, what is off by less than 2^-16 of the largest component is undecided.
 
     Returns
     -------
@@ -160,7 +168,8 @@ def check(
     Raises
     ------
     ArgumentError
-        If there is nothing to differentiate, or no gradient to check.
+        If there is nothing to differentiate, or no gradient to check, or the noise is no number
+        >= 0.
     DomainError
         If an argument is NaN or infinite.
 
@@ -171,6 +180,7 @@ def check(
       x: given 0, should be 1.69934e-17
     ...
     """
+    noise = stated(noise)
     subject = Subject(f, args, argnums, order)
     graph, reason = _traced(subject)
     if gradient is None:
@@ -187,9 +197,9 @@ def check(
     except Misfit as misfit:
         first = _first_argument(subject) if argnums is None else None
         if first is not None:
-            return check(f, *args, gradient=gradient, order=order, argnums=first)
+            return check(f, *args, gradient=gradient, order=order, argnums=first, noise=noise)
         return _misfitting(subject, function, misfit)
-    return _judged(subject, function, candidate)
+    return _judged(subject, function, candidate, noise)
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +222,9 @@ class _Function:
         return self.seen.shapes
 
 
-def _judged(subject: Subject, function: _Function, candidate: Candidate) -> Check:
+def _judged(
+    subject: Subject, function: _Function, candidate: Candidate, noise: float | None = None
+) -> Check:
     """The judgement of one candidate, by what can be traced."""
     names = subject.names(function.tree, function.shapes)
     reasons = {"gradient": candidate.reason} if candidate.graph is None else {}
@@ -226,7 +238,7 @@ def _judged(subject: Subject, function: _Function, candidate: Candidate) -> Chec
         undefined = _place(both.undefined)
     else:
         graph = None
-        components, found = judged_by_differences(subject, function.seen, candidate, names)
+        components, found = judged_by_differences(subject, function.seen, candidate, names, noise)
         kinks = tuple(found.kinks)
         reasons["function"] = function.reason
     verdict = _worst(components)
@@ -247,6 +259,7 @@ def _judged(subject: Subject, function: _Function, candidate: Candidate) -> Chec
         undefined=undefined,
         reasons=reasons,
         notes=(*subject.call.notes(name_of(subject.f)), *candidate.notes),
+        noise=noise,
     )
 
 

@@ -53,6 +53,10 @@ class Estimate:
     names: tuple[str, ...] = field(repr=False)
     notes: tuple[str, ...] = ()
     """What the function did to its arguments."""
+    spread: Any = field(default=None, repr=False)
+    """In the shape of a gradient or Jacobian, how far coarse and fine steps, or the two sides,
+    disagree beyond their bands; NaN where that cannot be told, None for second derivatives.
+    """
 
     def __str__(self) -> str:
         values, errors = (
@@ -204,8 +208,8 @@ class _Lines:
         def phi(t: float) -> Array:
             return self.middle if t == 0.0 else at(self.arrays, t)
 
-        def shaken(t: float) -> Array:
-            base = list(self.shaken)
+        def shaken(t: float, sign: int) -> Array:
+            base = list(self.shaken[sign])
             for i, element, _ in moves:
                 base[i] = base[i].copy()
                 base[i].flat[element] = self.arrays[i].flat[element]
@@ -220,15 +224,16 @@ class _Lines:
         )  # fmt: skip
 
     @cached_property
-    def shaken(self) -> list[Array]:
-        """The point with every component some units in the last place away."""
+    def shaken(self) -> dict[int, list[Array]]:
+        """The point with every component some units in the last place up or down, or opposite."""
         rng = np.random.default_rng(0)
-        arrays = list(self.arrays)
+        points = {1: list(self.arrays), -1: list(self.arrays)}
         for i in self.subject.wrt:
-            x = arrays[i]
+            x = self.arrays[i]
             shift = rng.choice(SHAKES, x.shape) * np.spacing(np.abs(x).astype(self.dtype))
-            arrays[i] = np.asarray(np.where(x == 0.0, x, x + shift), x.dtype)
-        return arrays
+            for sign, arrays in points.items():
+                arrays[i] = np.asarray(np.where(x == 0.0, x, x + sign * shift), x.dtype)
+        return points
 
     def components(self) -> Iterator[tuple[int, int, float]]:
         """Every component as a move: its array, its element and a speed of about its size."""
@@ -264,10 +269,12 @@ class _Lines:
             shape = (self.middle.size, len(columns))
             values = np.array([c.value for c in columns]).T.reshape(shape)
             errors = np.array([c.error for c in columns]).T.reshape(shape)
+            spreads = np.array([c.spread for c in columns]).T.reshape(shape)
         else:
             values, errors = pairs
         assemble = subject.assembler(self.tree, len(self.shapes))
         value, error = (assemble(list(self._blocks(x))) for x in (values, errors))
+        spread = assemble(list(self._blocks(spreads))) if pairs is None else None
         inputs = [name for i in subject.wrt for name in subject.elements(i)]
         kinks, one_sided = [], []
         for name, column in zip(inputs, columns, strict=True):
@@ -286,6 +293,7 @@ class _Lines:
             self.evaluations,
             tuple(names),
             subject.call.notes(name_of(subject.f)),
+            spread,
         )
 
     def _blocks(self, whole: Array) -> Iterator[Array]:

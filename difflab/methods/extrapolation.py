@@ -39,10 +39,17 @@ SIDED: Final = 4.0
 """Safety of one-sided quotients, in which a noise that is underrated looks like a kink."""
 BUDGET: Final = 100
 """Evaluations after which no level is added."""
-SHAKEN: Final = 2.0
-"""How many times what the shaken point shows may be wrong."""
+SHAKEN, JUMP = 2.0, 1e-3
+"""How many times what the shaken point shows may be wrong, and what is looked at twice."""
 TABLE: Final = 2.5
 """How many standard deviations of the noise a value may be wrong."""
+COARSE: Final = 12
+"""The last level of the coarse window of steps."""
+EVERY: Final = slice(None)
+CLEAR, STRONG = 8.0, 1e-4
+"""One-sided slopes make a kink where they differ by so many times what windows of steps disagree
+about them, or by so much of themselves.
+"""
 PATIENCE: Final = 7
 """Levels that may be added without a narrower band."""
 
@@ -65,6 +72,10 @@ class LineEstimate:
     """How many sides of the point lie in the domain: 2, 1 or 0."""
     evaluations: int
     """Calls of phi."""
+    spread: Array
+    """How far coarse and fine steps, or the two sides, disagree about the first derivative beyond
+    their bands: a sign of an error in phi that is no rounding. NaN where it cannot be told.
+    """
 
 
 def along(
@@ -75,7 +86,7 @@ def along(
     order: int = 1,
     near: float = 0.0,
     noise: float = 0.0,
-    shaken: Callable[[float], Any] | None = None,
+    shaken: Callable[[float, int], Any] | None = None,
 ) -> LineEstimate:
     """The derivative of phi at 0, with an honest error band.
 
@@ -97,8 +108,8 @@ def along(
     noise
         How wrong each value may be, beyond the rounding that is measured.
     shaken
-        phi of a point that is some roundings away: how much its slope differs shows the roundings
-        that stay the same all along the line.
+        phi of a point that is some roundings away, and of the point opposite for a sign of -1: how
+        much the slope differs shows the roundings that stay the same all along the line.
     """
     with np.errstate(all="ignore"):
         scale = 2.0 ** round(math.log2(max(scale, abs(near))))
@@ -117,7 +128,7 @@ def along(
         if samples.look_at(reading.rests_on_noise()):
             reading = _Reading(samples, order)
         if shaken is not None:
-            reading.widen(samples.shift(reading.typical_level()), order)
+            reading.widen(order)
         return reading.estimate()
 
 
@@ -145,7 +156,7 @@ class _Reading:
         self.noise = self._noise()
         self.right, self.left = self._sided(1, 1), self._sided(-1, 1)
         jumps = self._jumps(self.up) | self._jumps(self.down)
-        self.kink = jumps | _disjoint(self.right, self.left)
+        self.kink = jumps | self._bent()
         self.best = self._best(order)
 
     # -- noise -------------------------------------------------------------------------------------
@@ -172,21 +183,22 @@ class _Reading:
 
     # -- derivatives -------------------------------------------------------------------------------
 
-    def _sided(self, sign: int, order: int) -> Limit:
-        """A one-sided derivative."""
-        side = self.up if sign > 0 else self.down
+    def _sided(self, sign: int, order: int, window: slice = EVERY) -> Limit:
+        """A one-sided derivative, from the steps of a window."""
+        side, t = (self.up if sign > 0 else self.down)[window], self.steps[window]
         noise = self._noisy(side) + self._rounding(self.middle)
-        quotients = sign * (side - self.middle) / self.steps
-        found = limit(self.t, quotients, SIDED * noise / self.steps, power=order - 1)
+        quotients = sign * (side - self.middle) / t
+        found = limit(self.t[window], quotients, SIDED * noise / t, power=order - 1)
         found = _scaled(found, (sign ** (order - 1)) * math.factorial(order))
         return replace(found, error=np.where(self._jumps(side), np.inf, found.error))
 
-    def _central(self, order: int) -> Limit:
-        """The derivative from both sides at once."""
-        up, down = self._noisy(self.up), self._noisy(self.down)
-        noise = 0.5 * (up + down) / self.steps
-        quotients = 0.5 * (self.up - self.down) / self.steps
-        odd = limit(self.t, quotients, noise, even=True, power=(order - 1) // 2)
+    def _central(self, order: int, window: slice = EVERY) -> Limit:
+        """The derivative from both sides at once, from the steps of a window."""
+        ups, downs, steps = self.up[window], self.down[window], self.steps[window]
+        up, down = self._noisy(ups), self._noisy(downs)
+        noise = 0.5 * (up + down) / steps
+        quotients = 0.5 * (ups - downs) / steps
+        odd = limit(self.t[window], quotients, noise, even=True, power=(order - 1) // 2)
         if order % 2:
             return _scaled(odd, math.factorial(order))
         noise = (0.5 * (up + down) + self._rounding(self.middle)) / self.steps**2
@@ -195,6 +207,51 @@ class _Reading:
             self.t, quotients, noise, even=True, power=order // 2 - 1, believed=odd.believed
         )
         return _scaled(even, math.factorial(order))
+
+    @property
+    def _windows(self) -> list[slice]:
+        """The coarse and the fine steps, where there are two of each."""
+        coarse = sum(level <= COARSE for level in self.levels)
+        parts = slice(0, coarse), slice(coarse, len(self.levels))
+        return [*parts] if 2 <= coarse <= len(self.levels) - 2 else []
+
+    def _bent(self) -> Array:
+        """Whether the one-sided slopes differ by more than a rough function's do anyway: by
+        several times what windows of steps disagree about either, or by a good part of the slope.
+        """
+        apart = _disjoint(self.right, self.left)
+        self.reach = np.zeros_like(self.middle)
+        if not np.any(apart):
+            return apart
+        moved = np.zeros_like(self.middle)
+        believed: list[Limit] = [self.right, self.left]
+        for sign in (1, -1):
+            seen = [self._sided(sign, 1, window) for window in self._windows]
+            believed += seen
+            if seen:
+                known = np.isfinite(seen[0].error + seen[1].error)
+                moved = np.where(
+                    known, np.fmax(moved, np.abs(seen[0].value - seen[1].value)), moved
+                )
+        gap = np.abs(self.right.value - self.left.value)
+        larger = np.fmax(np.abs(self.right.value), np.abs(self.left.value))
+        bent = apart & ((gap >= CLEAR * moved) | (gap >= STRONG * larger))
+        values = np.stack([np.where(np.isfinite(b.error), b.value, np.nan) for b in believed])
+        rough = apart & ~bent
+        self.reach = np.where(rough, np.fmax.reduce(values) - np.fmin.reduce(values), 0.0)
+        return np.asarray(bent)
+
+    def spread(self) -> Array:
+        """How far windows of steps, or the sides, disagree beyond their bands; NaN where no two
+        windows tell a slope.
+        """
+        seen = [self._central(1, window) for window in self._windows]
+        if not seen:
+            return np.where(self.reach > 0.0, self.reach, np.nan)
+        gap = np.abs(seen[0].value - seen[1].value)
+        agree = gap <= seen[0].error + seen[1].error
+        known = np.isfinite(seen[0].error + seen[1].error)
+        return np.fmax(np.where(known, np.where(agree, 0.0, gap), np.nan), self.reach)
 
     def _best(self, order: int) -> Limit:
         """The derivative of that order from whichever side, or both, gives the least band."""
@@ -225,6 +282,8 @@ class _Reading:
         self.noisy = (self.noise > 64 * self.eps * np.abs(self.middle)) & ~self.plateau
         drowned = self.noisy & (np.fmax.reduce(self.changes) < 5 * self.noisiest)
         unknown = np.isnan(self.middle) | np.isnan(best.error) | drowned
+        if order == 1:  # twice the distance of the farthest slope that is believed
+            best.error = np.fmax(best.error, np.where(self.reach > 0.0, 2.0 * self.reach, 0.0))
         if order > 1:
             unknown = unknown | self.kink | _disjoint(right, left)
         return replace(best, error=np.where(unknown, np.inf, best.error))
@@ -233,7 +292,8 @@ class _Reading:
         """Whether the value itself jumps: its change does not shrink with the step."""
         change = np.abs(side - self.middle)[-3:]
         least, most = np.min(change, 0), np.max(change, 0)
-        return np.asarray((least > 0.99 * most) & (least > 1e4 * self.eps * self.largest))
+        hidden = np.fmax(1e4 * self.eps * self.largest, 4.0 * self.samples.stated)
+        return np.asarray((least > 0.99 * most) & (least > hidden))
 
     def estimate(self) -> LineEstimate:
         """What has been found so far."""
@@ -245,7 +305,7 @@ class _Reading:
         sides = np.where(np.isnan(self.middle), 0, sides)
         return LineEstimate(
             value, self.best.error[()], left, right, self.kink[()], sides[()],
-            self.samples.evaluations,
+            self.samples.evaluations, self.spread()[()],
         )  # fmt: skip
 
     def typical_level(self) -> int:
@@ -254,15 +314,20 @@ class _Reading:
         levels = [self.levels[j] for j in self.best.finest[known]]
         return max(set(levels), key=levels.count, default=self.levels[0])
 
-    def widen(self, shift: Array, order: int) -> None:
+    def widen(self, order: int) -> None:
         """Let the band hold what roundings that stay the same along the line may amount to."""
-        if order == 1:
-            self.best.error = self.best.error + SHAKEN * np.where(np.isfinite(shift), shift, 0.0)
+        if order > 1:
+            return
+        level = self.typical_level()
+        shift = self.samples.shift(level, 1)
+        if np.any(shift > JUMP * np.abs(self.best.value)):  # a branch of another component's?
+            shift = np.fmin(shift, self.samples.shift(level, -1))
+        self.best.error = self.best.error + SHAKEN * np.where(np.isfinite(shift), shift, 0.0)
 
     def rests_on_noise(self) -> int | None:
         """The level of the finest step of the bands that rest on noise more than on truncation."""
         best = self.best
-        noisy = np.isfinite(best.error) & (best.truncation < 0.5 * best.error)
+        noisy = np.isfinite(best.error) & (best.truncation < 0.35 * best.error)
         levels = [
             self.levels[j] for j in best.finest[noisy] if self.levels[j] < self.samples.probes[0]
         ]

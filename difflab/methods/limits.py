@@ -118,7 +118,9 @@ def limit(
     if power == 0:
         truncation[single] = doubt[single]
     allowed = settled[entries.last] & entries.near[:, None]
-    allowed[single] = _settled(t[:, None], change, hidden, ROUGH)
+    rough = _settled(t[:, None], change, hidden, ROUGH)
+    rough[1:] &= rough[:-1]  # once may be by accident
+    allowed[single] = rough
     doubt = doubt + np.abs(entries.weights[0]) @ noise
     allowed &= _agrees(x, samples, noise, zeroth, doubt, entries)
     agreed = allowed
@@ -128,6 +130,11 @@ def limit(
     error = np.where(allowed & np.isfinite(error), error, np.inf)
     if power:  # so many samples determine no such coefficient, or do not test it
         error[entries.column <= power] = np.inf
+        lead = entries.column == power
+        drift = np.abs(np.diff(values[lead], axis=0))
+        sway = (np.abs(entries.weights[power]) @ noise / x[0] ** power)[lead]
+        calm = _settled(t[power:, None], drift, sway[1:] + sway[:-1], SMOOTH)
+        error[~calm[np.maximum(entries.last - power, 0)]] = np.inf
     return _least(values, error, truncation, settled, agreed, entries, shape)
 
 

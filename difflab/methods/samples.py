@@ -54,7 +54,7 @@ class Samples:
         near: float,
         dtype: np.dtype[Any],
         stated: float = 0.0,
-        shaken: Callable[[float], Any] | None = None,
+        shaken: Callable[[float, int], Any] | None = None,
     ) -> None:
         self.stated, self.shaken = stated, shaken
         self.phi, self.scale, self.near, self.dtype = phi, scale, near, dtype
@@ -114,13 +114,15 @@ class Samples:
         finest = min(self.scale, self.near or self.scale)
         return _power_of_two(FIRST * finest, self.probes[-1])
 
-    def shift(self, level: int) -> Array:
+    def shift(self, level: int, sign: int) -> Array:
         """How much the central quotient at a level differs where the point is shaken."""
-        up, down = (
-            self._value(sign * self.step(level), self.shaken) - side[level]
-            for sign, side in self.sides.items()
-        )
-        return np.asarray(np.abs(up - down) / (2.0 * self.step(level)))
+
+        def shaken(t: float) -> Any:
+            return self.shaken(t, sign) if self.shaken is not None else self.phi(t)
+
+        t = self.step(level)
+        up, down = (self._value(s * t, shaken) - side[level] for s, side in self.sides.items())
+        return np.asarray(np.abs(up - down) / (2.0 * t))
 
     def look_beside(self) -> None:
         """Measure the noise by a table on one side of the point, where a kink does not disturb."""

@@ -84,6 +84,8 @@ class Component:
     jump: bool = False
     residual: float = 0.0
     """Formula less derivative; what was returned less derivative where there is no formula."""
+    blame: str = ""
+    """Where differences leave it undecided: why, in a sentence."""
 
     @property
     def between(self) -> bool:
