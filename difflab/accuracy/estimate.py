@@ -32,8 +32,8 @@ from difflab.methods.extrapolation import LineEstimate, along
 from difflab.methods.opaque import OUTSIDE
 from difflab.prepare import Argnums
 
-SHAKES = (-3, -2, 2, 3)
-"""Units in the last place by which the other components are shaken."""
+SHAKE = 0.25
+"""The shift of the other components, relatively, in units of the root of the rounding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,10 +208,11 @@ class _Lines:
         def phi(t: float) -> Array:
             return self.middle if t == 0.0 else at(self.arrays, t)
 
-        def shaken(t: float, sign: int) -> Array:
-            base = list(self.shaken[sign])
+        def shaken(k: int, t: float) -> Array:
+            base = list(self.arrays)
+            for i, shift in self.shifts.items():
+                base[i] = np.asarray(base[i] + k * shift)
             for i, element, _ in moves:
-                base[i] = base[i].copy()
                 base[i].flat[element] = self.arrays[i].flat[element]
             return at(base, t)
 
@@ -224,16 +225,15 @@ class _Lines:
         )  # fmt: skip
 
     @cached_property
-    def shaken(self) -> dict[int, list[Array]]:
-        """The point with every component some units in the last place up or down, or opposite."""
-        rng = np.random.default_rng(0)
-        points = {1: list(self.arrays), -1: list(self.arrays)}
+    def shifts(self) -> dict[int, Array]:
+        """For every component a small shift, so that sums with it are exact."""
+        rng, shifts = np.random.default_rng(0), {}
         for i in self.subject.wrt:
             x = self.arrays[i]
-            shift = rng.choice(SHAKES, x.shape) * np.spacing(np.abs(x).astype(self.dtype))
-            for sign, arrays in points.items():
-                arrays[i] = np.asarray(np.where(x == 0.0, x, x + sign * shift), x.dtype)
-        return points
+            share = rng.choice([-1.0, 1.0], x.shape) * rng.uniform(0.5, 1.0, x.shape)
+            small = SHAKE * float(np.finfo(self.dtype).eps) ** 0.5
+            shifts[i] = np.asarray((x + (small * share * x).astype(x.dtype)) - x)
+        return shifts
 
     def components(self) -> Iterator[tuple[int, int, float]]:
         """Every component as a move: its array, its element and a speed of about its size."""

@@ -39,8 +39,8 @@ SIDED: Final = 4.0
 """Safety of one-sided quotients, in which a noise that is underrated looks like a kink."""
 BUDGET: Final = 100
 """Evaluations after which no level is added."""
-SHAKEN, JUMP = 2.0, 1e-3
-"""How many times what the shaken point shows may be wrong, and what is looked at twice."""
+SHAKEN, JUMP = 4.0, 1e-3
+"""How many deviations under shaking a slope may be wrong, and which of them are looked at twice."""
 TABLE: Final = 2.5
 """How many standard deviations of the noise a value may be wrong."""
 COARSE: Final = 12
@@ -86,7 +86,7 @@ def along(
     order: int = 1,
     near: float = 0.0,
     noise: float = 0.0,
-    shaken: Callable[[float, int], Any] | None = None,
+    shaken: Callable[[int, float], Any] | None = None,
 ) -> LineEstimate:
     """The derivative of phi at 0, with an honest error band.
 
@@ -108,8 +108,8 @@ def along(
     noise
         How wrong each value may be, beyond the rounding that is measured.
     shaken
-        phi of a point that is some roundings away, and of the point opposite for a sign of -1: how
-        much the slope differs shows the roundings that stay the same all along the line.
+        From a number k and a step to phi of a point that is k small shifts away in what else phi
+        depends on: how the slope scatters shows the roundings that stay the same along the line.
     """
     with np.errstate(all="ignore"):
         scale = 2.0 ** round(math.log2(max(scale, abs(near))))
@@ -125,10 +125,10 @@ def along(
             before, reading = reading, _Reading(samples, order)
             narrower = np.any(reading.best.error < 0.7 * before.best.error)
             patience = PATIENCE if narrower else patience - 1
-        if samples.look_at(reading.rests_on_noise()):
-            reading = _Reading(samples, order)
         if shaken is not None:
-            reading.widen(order)
+            reading.widen()
+        elif samples.look_at(reading.rests_on_noise()):
+            reading = _Reading(samples, order)
         return reading.estimate()
 
 
@@ -314,10 +314,8 @@ class _Reading:
         levels = [self.levels[j] for j in self.best.finest[known]]
         return max(set(levels), key=levels.count, default=self.levels[0])
 
-    def widen(self, order: int) -> None:
+    def widen(self) -> None:
         """Let the band hold what roundings that stay the same along the line may amount to."""
-        if order > 1:
-            return
         level = self.typical_level()
         shift = self.samples.shift(level, 1)
         if np.any(shift > JUMP * np.abs(self.best.value)):  # a branch of another component's?

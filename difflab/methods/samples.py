@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any, Final
 
 import numpy as np
@@ -25,8 +25,6 @@ from difflab.methods.noise import column, deviation
 
 FIRST: Final = 0.2371
 """The largest step, relative to the scale: not round, so that no period divides it."""
-BITS: Final = 20
-"""Of the steps, so that they are exact, and alike at all points, beside numbers of their scale."""
 SPREAD: Final = 0.5
 """By how many levels, at most, the steps are off the powers of two."""
 BESIDE, THERE = 6, 4
@@ -54,7 +52,7 @@ class Samples:
         near: float,
         dtype: np.dtype[Any],
         stated: float = 0.0,
-        shaken: Callable[[float, int], Any] | None = None,
+        shaken: Callable[[int, float], Any] | None = None,
     ) -> None:
         self.stated, self.shaken = stated, shaken
         self.phi, self.scale, self.near, self.dtype = phi, scale, near, dtype
@@ -82,11 +80,12 @@ class Samples:
 
     def step(self, level: int) -> float:
         """The step of a level, rounded so that near + t is exact."""
-        if level == self.probes[-1]:
-            return _power_of_two(FIRST * self.scale, level)
-        t = math.ldexp(_uneven(level) * self.scale, -level)
-        near = self.dtype.type(self.near)
-        return float(self.dtype.type(near + self.dtype.type(t)) - near)
+        return self._exact(self.near, math.ldexp(_uneven(level) * self.scale, -level))
+
+    def _exact(self, base: float, t: float) -> float:
+        """About t, so that base + t is exact."""
+        start = self.dtype.type(base)
+        return float(self.dtype.type(start + self.dtype.type(t)) - start)
 
     def allows(self, level: int) -> bool:
         """Whether a level is new, and its steps are some units in the last place at least."""
@@ -108,30 +107,33 @@ class Samples:
         """The level whose steps are of the size of the number that they are added to."""
         return round(math.log2(self.scale / self.near)) if self.near else 0
 
-    @property
-    def spacing(self) -> float:
-        """Of a table of differences: a power of two, so that its points are exact."""
-        finest = min(self.scale, self.near or self.scale)
-        return _power_of_two(FIRST * finest, self.probes[-1])
+    def spacing(self, start: float = 0.0) -> float:
+        """Of a table of differences from a step on: of many bits, for where the last bits of its
+        points were the same, so would be the roundings of a sum; but so that its sums are exact.
+        """
+        finest = self.scale if self.natural < 1 else self.near
+        t = math.ldexp(_uneven(self.probes[-1]) * finest, -self.probes[-1])
+        return self._exact(self.near + start, t)
 
     def shift(self, level: int, sign: int) -> Array:
-        """How much the central quotient at a level differs where the point is shaken."""
-
-        def shaken(t: float) -> Any:
-            return self.shaken(t, sign) if self.shaken is not None else self.phi(t)
-
-        t = self.step(level)
-        up, down = (self._value(s * t, shaken) - side[level] for s, side in self.sides.items())
-        return np.asarray(np.abs(up - down) / (2.0 * t))
+        """The deviation of the central quotient at a level while the point is shaken."""
+        if self.shaken is None:
+            return np.zeros(self.shape)
+        t, quotients = self.step(level), [self.sides[1][level] - self.sides[-1][level]]
+        for k in range(1, THERE):
+            at = partial(self.shaken, sign * k)
+            quotients.append(self._value(t, at) - self._value(-t, at))
+        return column(np.stack(quotients), 2) / (2.0 * t)
 
     def look_beside(self) -> None:
         """Measure the noise by a table on one side of the point, where a kink does not disturb."""
         ended = all(np.all(np.isnan(v)) for v in self.sides[1].values())
         sign = -1 if ended else 1
-        shared = self.spacing == self.step(self.probes[-1]) and self.probes[-1] in self.sides[sign]
-        first = [self.sides[sign][self.probes[-1]]] if shared else []
+        spacing, finest = self.spacing(), self.probes[-1]
+        shared = finest in self.sides[sign] and spacing == self.step(finest)
+        first = [self.sides[sign][finest]] if shared else []
         steps = range(1 + len(first), 1 + BESIDE)
-        values = first + [self._value(sign * k * self.spacing) for k in steps]
+        values = first + [self._value(sign * k * spacing) for k in steps]
         self.deviation = np.fmax(self.deviation, deviation(np.stack(values)))
 
     def look_at(self, level: int | None) -> bool:
@@ -140,7 +142,8 @@ class Samples:
             return False
         for sign, side in self.sides.items():
             t = self.step(level)
-            more = [self._value(sign * (t + k * self.spacing)) for k in range(1, THERE)]
+            spacing = self.spacing(t)
+            more = [self._value(sign * (t + k * spacing)) for k in range(1, THERE)]
             found = column(np.stack([side[level], *more]), THERE - 1)
             self.deviation = np.fmax(self.deviation, found)
         return True
@@ -159,13 +162,7 @@ class Samples:
 
 @cache
 def _uneven(level: int) -> float:
-    """About FIRST, in few bits. Steps must not be the powers of one number: a function that repeats
-    itself at every power of it would seem to have a limit.
+    """About FIRST. Steps must not be the powers of one number: a function that repeats itself at
+    every power of it would seem to have a limit.
     """
-    off = SPREAD * (level * 0.6180339887498949 % 1.0 - 0.5) if level else 0.0
-    return round(FIRST * math.exp2(off) * 2**BITS) / 2**BITS
-
-
-def _power_of_two(size: float, level: int) -> float:
-    """The largest one below size / 2^level: sums with its multiples are exact."""
-    return math.ldexp(0.5, math.frexp(size)[1] - level)
+    return FIRST * math.exp2(SPREAD * (level * 0.6180339887498949 % 1.0 - 0.5) if level else 0.0)
