@@ -121,6 +121,8 @@ def _line(c: Component) -> str:
         return (
             f"{c.name}: given {_number(c.given)}, but the derivative is not a finite number there"
         )
+    if not math.isfinite(c.expected):
+        return f"{c.name}: given {_number(c.given)}, but the derivative is no finite number there"
     given, expected = _pair(c.given, c.expected)
     off = ""
     if c.verdict == "wrong" and c.expected and math.isfinite(c.residual / c.expected):
@@ -181,6 +183,8 @@ def _remedy(check: Check, chosen: Sequence[Component]) -> str:
         blame = next((c.blame for c in chosen if c.blame), "")
         if "noise=" in blame:
             return blame
+        if "gradient moves" in blame:
+            return f"{blame} Remedy: a form of the gradient that does not cancel, or another point."
         why = blame or "The error band of the differences is too wide."
         return (
             f"{why} Remedy: write the function in plain NumPy, so that it can be traced, use"
