@@ -34,6 +34,7 @@ from difflab.accuracy.checking.judge import (
     judged_by_balls,
 )
 from difflab.accuracy.derivative import Derivative, derivative
+from difflab.accuracy.estimate import stated
 from difflab.accuracy.kinks import Kink, Nearest, nearest
 from difflab.accuracy.scene import Scene
 from difflab.accuracy.subject import Subject, name_of
@@ -81,6 +82,8 @@ class Check:
     modes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     """What the function and the gradient did to their arguments."""
+    noise: float | None = None
+    """How wrong the values of the function may be, as it was stated."""
 
     @property
     def ok(self) -> bool:
@@ -134,6 +137,7 @@ def check(
     gradient: Callable[..., Any] | None = None,
     order: int = 1,
     argnums: Argnums | None = None,
+    noise: float | None = None,
 ) -> Check:
     """Whether a gradient (Jacobian, Hessian) is right at a point, how wrong it is, and why.
 
@@ -154,6 +158,10 @@ def check(
     argnums
         Which arguments the gradient is by; by default all that hold floats, or the first, as its
         result tells.
+    noise
+        How wrong f's values may be, absolutely, where f cannot be traced: what a solver's tolerance
+        allows. 0: exact to rounding. None: unknown; where differences over coarse and fine steps
+        disagree, what is off by less than 2^-16 of the largest component is undecided.
 
     Returns
     -------
@@ -163,7 +171,8 @@ def check(
     Raises
     ------
     ArgumentError
-        If there is nothing to differentiate, or no gradient to check.
+        If there is nothing to differentiate, or no gradient to check, or the noise is no number
+        >= 0.
     DomainError
         If an argument is NaN or infinite.
 
@@ -174,6 +183,7 @@ def check(
       x: given 0, should be 1.69934e-17
     ...
     """
+    noise = stated(noise)
     subject = Subject(f, args, argnums, order)
     seen, reason = _seen(subject)
     if gradient is None:
@@ -190,9 +200,9 @@ def check(
     except Misfit as misfit:
         first = _first_argument(subject) if argnums is None else None
         if first is not None:
-            return check(f, *args, gradient=gradient, order=order, argnums=first)
+            return check(f, *args, gradient=gradient, order=order, argnums=first, noise=noise)
         return _misfitting(subject, function, misfit)
-    return _judged(subject, function, candidate)
+    return _judged(subject, function, candidate, noise)
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +225,9 @@ class _Function:
         return [out.shape for out in self.seen.graph.outputs]
 
 
-def _judged(subject: Subject, function: _Function, candidate: Candidate) -> Check:
+def _judged(
+    subject: Subject, function: _Function, candidate: Candidate, noise: float | None = None
+) -> Check:
     """The judgement of one candidate, by what can be traced."""
     names = subject.names(function.tree, function.shapes)
     reasons = {"gradient": candidate.reason} if candidate.graph is None else {}
@@ -229,7 +241,7 @@ def _judged(subject: Subject, function: _Function, candidate: Candidate) -> Chec
         undefined = _place(true.without_value)
     else:
         graph = None
-        components, found = judged_by_differences(subject, function.seen, candidate, names)
+        components, found = judged_by_differences(subject, function.seen, candidate, names, noise)
         kinks = tuple(found.kinks)
         reasons["function"] = function.reason
     verdict = _worst(components)
@@ -252,6 +264,7 @@ def _judged(subject: Subject, function: _Function, candidate: Candidate) -> Chec
         undefined=undefined,
         reasons=reasons,
         notes=(*subject.call.notes(name_of(subject.f)), *candidate.notes),
+        noise=noise,
     )
 
 

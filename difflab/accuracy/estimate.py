@@ -18,18 +18,22 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from difflab.accuracy.kinks import Kink
 from difflab.accuracy.subject import Subject, name_of
-from difflab.errors import DomainError
+from difflab.errors import ArgumentError, DomainError
 from difflab.ir.expr import Array
 from difflab.ir.tree import Structure, flatten
 from difflab.methods.extrapolation import LineEstimate, along
 from difflab.methods.opaque import OUTSIDE
 from difflab.prepare import Argnums
+
+SHAKE = 0.25
+"""The shift of the other components, relatively, in units of the root of the rounding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,10 @@ class Estimate:
     names: tuple[str, ...] = field(repr=False)
     notes: tuple[str, ...] = ()
     """What the function did to its arguments."""
+    spread: Any = field(default=None, repr=False)
+    """In the shape of a gradient or Jacobian, how far coarse and fine steps, or the two sides,
+    disagree beyond their bands; NaN where that cannot be told, None for second derivatives.
+    """
 
     def __str__(self) -> str:
         values, errors = (
@@ -67,7 +75,11 @@ class Estimate:
 
 
 def estimate(
-    f: Callable[..., Any], *args: Any, argnums: Argnums | None = 0, order: int = 1
+    f: Callable[..., Any],
+    *args: Any,
+    argnums: Argnums | None = 0,
+    order: int = 1,
+    noise: float | None = None,
 ) -> Estimate:
     """The derivative of any callable, by extrapolated differences, with an honest error band.
 
@@ -83,6 +95,9 @@ def estimate(
         Which argument, or arguments; None: all that hold floats.
     order
         1 (gradient or Jacobian) or 2 (Hessian).
+    noise
+        How wrong f's values may be, absolutely, beyond rounding: what a solver's tolerance allows,
+        which calls of f cannot show. None and 0: rounding alone, which is measured.
 
     Returns
     -------
@@ -94,6 +109,8 @@ def estimate(
     ------
     DomainError
         If an argument is not finite, or f raises at the point itself.
+    ArgumentError
+        If there is nothing to differentiate, or the noise is no number >= 0.
 
     Examples
     --------
@@ -106,9 +123,31 @@ def estimate(
     ('x',)
     """
     with np.errstate(all="ignore"):
-        lines = _Lines(Subject(f, args, argnums, order))
+        lines = _Lines(Subject(f, args, argnums, order), stated(noise) or 0.0)
         columns, pairs = lines.directions(order)
         return lines.assembled(columns, pairs)
+
+
+def stated(noise: Any) -> float | None:
+    """The noise as it was stated, or None.
+
+    Raises
+    ------
+    ArgumentError
+        If it is not a finite number >= 0.
+
+    >>> stated(1e-8)
+    1e-08
+    """
+    if noise is None:
+        return None
+    number = isinstance(noise, (int, float, np.integer, np.floating)) and noise is not True
+    if not (number and 0.0 <= noise < math.inf):
+        raise ArgumentError(
+            f"noise is {noise!r}, not a finite number >= 0",
+            "pass how wrong f's values may be, absolutely: noise=1e-8, or 0 for rounding alone",
+        )
+    return float(noise)
 
 
 class _Lines:
@@ -116,8 +155,8 @@ class _Lines:
     become the result.
     """
 
-    def __init__(self, subject: Subject) -> None:
-        self.subject = subject
+    def __init__(self, subject: Subject, noise: float) -> None:
+        self.subject, self.noise = subject, noise
         self.evaluations = 0
         self.dtype: np.dtype[Any] = np.dtype(np.float64)
         self.arrays = [np.asarray(array) for array in subject.arrays]
@@ -158,19 +197,43 @@ class _Lines:
     def along(self, moves: Sequence[tuple[int, int, float]], order: int) -> LineEstimate:
         """The derivative along a line: each move is an array, an element of it and a speed."""
 
-        def phi(t: float) -> Array:
-            if t == 0.0:
-                return self.middle
-            moved = list(self.arrays)
+        def at(base: Sequence[Array], t: float) -> Array:
+            moved = list(base)
             for i, element, speed in moves:
                 array = moved[i].copy()
                 array.flat[element] += t * speed
                 moved[i] = array
             return self.call(moved)
 
+        def phi(t: float) -> Array:
+            return self.middle if t == 0.0 else at(self.arrays, t)
+
+        def shaken(k: int, t: float) -> Array:
+            base = list(self.arrays)
+            for i, shift in self.shifts.items():
+                base[i] = np.asarray(base[i] + k * shift)
+            for i, element, _ in moves:
+                base[i].flat[element] = self.arrays[i].flat[element]
+            return at(base, t)
+
         near = max(abs(float(self.arrays[i].flat[k])) / speed for i, k, speed in moves)
         scale = max(near, 1.0)
-        return along(phi, scale=scale, dtype=self.dtype, order=order, near=near)
+        several = order == 1 and sum(self.arrays[i].size for i in self.subject.wrt) > 1
+        return along(
+            phi, scale=scale, dtype=self.dtype, order=order, near=near, noise=self.noise,
+            shaken=shaken if several else None,
+        )  # fmt: skip
+
+    @cached_property
+    def shifts(self) -> dict[int, Array]:
+        """For every component a small shift, so that sums with it are exact."""
+        rng, shifts = np.random.default_rng(0), {}
+        for i in self.subject.wrt:
+            x = self.arrays[i]
+            share = rng.choice([-1.0, 1.0], x.shape) * rng.uniform(0.5, 1.0, x.shape)
+            small = SHAKE * float(np.finfo(self.dtype).eps) ** 0.5
+            shifts[i] = np.asarray((x + (small * share * x).astype(x.dtype)) - x)
+        return shifts
 
     def components(self) -> Iterator[tuple[int, int, float]]:
         """Every component as a move: its array, its element and a speed of about its size."""
@@ -206,10 +269,12 @@ class _Lines:
             shape = (self.middle.size, len(columns))
             values = np.array([c.value for c in columns]).T.reshape(shape)
             errors = np.array([c.error for c in columns]).T.reshape(shape)
+            spreads = np.array([c.spread for c in columns]).T.reshape(shape)
         else:
             values, errors = pairs
         assemble = subject.assembler(self.tree, len(self.shapes))
         value, error = (assemble(list(self._blocks(x))) for x in (values, errors))
+        spread = assemble(list(self._blocks(spreads))) if pairs is None else None
         inputs = [name for i in subject.wrt for name in subject.elements(i)]
         kinks, one_sided = [], []
         for name, column in zip(inputs, columns, strict=True):
@@ -228,6 +293,7 @@ class _Lines:
             self.evaluations,
             tuple(names),
             subject.call.notes(name_of(subject.f)),
+            spread,
         )
 
     def _blocks(self, whole: Array) -> Iterator[Array]:

@@ -97,19 +97,93 @@ class Scene:
     @cached_property
     def suspects(self) -> dict[Expr, Array]:
         """The nodes that may not be analytic at the point, with the elements (of the result, or of
-        the operand where a whole row chooses) at which they may not be.
+        the operand where a whole row chooses) at which they may not be, and that matter.
         """
         known, found = self.balls(self.bits), {}
         for node in self.graph.operations:
             where = _suspicious(node, known)
             if where is not None and np.any(where):
                 found[node] = where
-        return found
+        if not found:
+            return {}
+        ends = (*self.graph.outputs, *[guard.expr for guard in self.graph.guards])
+        live = self.marked(
+            {end: np.ones(end.shape, bool) for end in ends}, _changing(self.graph, found)
+        )
+        for node in list(found):
+            mask = live.get(node, np.False_)
+            found[node] = found[node] & (np.any(mask) if _is_choice(node) else mask)
+        return {node: mask for node, mask in found.items() if np.any(mask)}
 
     @cached_property
     def reached(self) -> list[Array]:
         """For each array of the arguments, the components that a suspect depends on."""
-        return reaching(self.graph, self.suspects, self.floats)
+        masks = self.marked(self.suspects)
+        return [masks.get(x, np.zeros(x.shape, bool)) for x in self.graph.inputs]
+
+    def marked(
+        self, start: Mapping[Expr, Array], changing: Mapping[Expr, Array] | None = None
+    ) -> dict[Expr, Array]:
+        """The elements of all nodes on which some elements depend, whatever the numbers are; if the
+        choices that may change beside the point are given, those alone that are chosen there.
+        """
+        masks: dict[Expr, Array] = {}
+
+        def mark(x: Expr, mask: Any) -> None:
+            mask = np.asarray(mask, bool)
+            if mask.shape != x.shape:  # a scalar constant beside an array
+                mask = np.any(mask)
+            masks[x] = masks[x] | mask if x in masks else np.broadcast_to(mask, x.shape)
+
+        for node in reversed(self.graph.nodes):
+            own = start.get(node)
+            if own is not None and _is_choice(node) and own.shape == node.operands[0].shape:
+                mark(node.operands[0], own)
+            elif own is not None:
+                mark(node, own)
+            mask = masks.get(node)
+            if mask is None or not np.any(mask):
+                continue
+            for x, part in zip(
+                node.operands, self._operands_marks(node, mask, changing), strict=True
+            ):
+                mark(x, part)
+        return masks
+
+    def _operands_marks(
+        self, node: Expr, mask: Array, changing: Mapping[Expr, Array] | None
+    ) -> list[Any]:
+        """The elements of a node's operands that some of its elements depend on."""
+        rule = node.primitive.derivative
+        if node.primitive.kind == "pointwise":
+            if changing is None or len(node.operands) != 3:
+                return [mask] * len(node.operands)
+            condition, *_ = node.operands  # of np.where
+            chosen, open_ = self.floats[condition], changing.get(condition, np.False_)
+            return [mask, mask & (chosen | open_), mask & (~chosen | open_)]
+        if isinstance(rule, (Transpose, Transposes)):
+            found = _transposed(node, rule, mask, self.floats)
+            return [np.any(mask) if ct is None else ct != 0.0 for ct in found]
+        return [True] * len(node.operands)
+
+
+def _changing(graph: Graph, suspects: Mapping[Expr, Array]) -> dict[Expr, Array]:
+    """The truth values and integers that may be others beside the point."""
+    found: dict[Expr, Array] = {}
+    for node in graph.operations:
+        if node.dtype.kind == "f":
+            continue
+        parts = [found[x] for x in node.operands if x in found]
+        if node in suspects:
+            parts.append(suspects[node])
+        fits = [part if part.shape in ((), node.shape) else np.any(part) for part in parts]
+        if fits and node.primitive.kind == "pointwise":
+            found[node] = np.broadcast_to(
+                np.logical_or.reduce(np.broadcast_arrays(*fits)), node.shape
+            )
+        elif fits:
+            found[node] = np.full(node.shape, any(map(np.any, fits)))
+    return found
 
 
 def _suspicious(node: Expr, known: Mapping[Expr, Array]) -> Array | None:
@@ -174,37 +248,6 @@ def _tied(value: Array, width: Array, params: Mapping[str, Any]) -> Array:
     found = np.zeros(rows.shape, bool)
     np.put_along_axis(found, order, near, -1)
     return np.moveaxis(found.reshape(shape), range(-len(axes), 0), axes)
-
-
-def reaching(graph: Graph, marked: Mapping[Expr, Array], floats: Mapping[Expr, Any]) -> list[Array]:
-    """The elements of the inputs on which marked elements depend, whatever the numbers are."""
-    masks: dict[Expr, Array] = {}
-
-    def mark(x: Expr, mask: Any) -> None:
-        mask = np.asarray(mask, bool)
-        if mask.shape != x.shape:  # a scalar constant beside an array
-            mask = np.any(mask)
-        masks[x] = masks[x] | mask if x in masks else np.broadcast_to(mask, x.shape)
-
-    for node in reversed(graph.nodes):
-        own, mask = marked.get(node), masks.get(node)
-        if own is not None and _is_choice(node):
-            mark(node.operands[0], own)
-        elif own is not None:
-            mask = own if mask is None else mask | own
-        if mask is None or not np.any(mask):
-            continue
-        rule = node.primitive.derivative
-        if node.primitive.kind == "pointwise":
-            for x in node.operands:
-                mark(x, mask)
-        elif isinstance(rule, (Transpose, Transposes)):
-            for x, ct in zip(node.operands, _transposed(node, rule, mask, floats), strict=True):
-                mark(x, np.any(mask) if ct is None else ct != 0.0)
-        else:
-            for x in node.operands:
-                mark(x, True)
-    return [masks.get(x, np.zeros(x.shape, bool)) for x in graph.inputs]
 
 
 def _is_choice(node: Expr) -> bool:

@@ -222,6 +222,12 @@ class Germ:
         return self._times(arb(-1), -1)
 
     def __add__(self, other: Any) -> Germ:
+        if type(other) is arb and self._takes(other):
+            total = self.terms[0, 0] + other if (0, 0) in self.terms else other
+            terms = self.terms | {(0, 0): total}
+            if sign_of(total) == 0:
+                del terms[0, 0]
+            return Germ(terms, self.order, self.rest if not terms else 0, self.level)
         a, b = _alike(self, other)
         if a.bad or b.bad:
             return _worse(a, b)
@@ -247,6 +253,8 @@ class Germ:
         return germ(other) - self
 
     def __mul__(self, other: Any) -> Germ:
+        if type(other) is arb and not self.rest and self._takes(other) and sign_of(other):
+            return self._times(other, 0)
         a, b = _alike(self, other)
         if a.bad or b.bad:
             return _worse(a, b)
@@ -269,6 +277,10 @@ class Germ:
         return _made(terms, order, (a.sign or 0) * (b.sign or 0), a.level)
 
     __rmul__ = __mul__
+
+    def _takes(self, ball: arb) -> bool:
+        """Whether a number may simply be added or multiplied: the common case, made fast."""
+        return not self.bad and (self.order is None or self.order > 0) and bool(ball.is_finite())
 
     def _times(self, c: Any, sign: int) -> Germ:
         terms = {e: c * d for e, d in self.terms.items()}

@@ -44,23 +44,45 @@ def read_side(
 ) -> dict[Expr, Array]:
     """The germs of the outputs, and of all that they depend on, with some inputs moved."""
     known: dict[Expr, Array] = dict(moved)
+    changed = {x: _differing(array, scene.get(x)) for x, array in moved.items()}
     for node in reachable(outputs):
         if node in known:
             continue
         if node.primitive is INPUT or node.primitive is CONSTANT:
             known[node] = scene[node] if node in scene else exact(node.value)
+            changed[node] = _NOTHING
+            continue
+        before = scene.get(node)
+        if before is not None and not any(changed[x].size for x in node.operands):
+            known[node], changed[node] = before, _NOTHING
             continue
         operands = [known[x] for x in node.operands]
-        if node in scene and all(
-            a is scene.get(x) for a, x in zip(operands, node.operands, strict=True)
-        ):
-            known[node] = scene[node]
-            continue
-        before = None
-        if node in scene and all(x in scene for x in node.operands):
-            before = [scene[x] for x in node.operands], scene[node]
-        known[node] = _signed(_read(node, operands, before), node)
+        if before is not None and node.primitive.kind == "pointwise":
+            changed[node] = _where_changed(node, changed)
+            found = _each(node, operands, before, changed[node])
+        else:
+            found = _read(node, operands)
+            changed[node] = _differing(found, before)
+        known[node] = _signed(found, node)
     return known
+
+
+_NOTHING: Final = np.zeros(0, np.intp)
+
+
+def _differing(found: Array, before: Array | None) -> Array:
+    """The flat places of elements that are not those of the scene."""
+    if before is None:
+        return np.arange(found.size)
+    pairs = zip(found.flat, before.flat, strict=True)
+    return np.array([k for k, (a, b) in enumerate(pairs) if not _is_same(a, b)], np.intp)
+
+
+def _where_changed(node: Expr, changed: Mapping[Expr, Array]) -> Array:
+    """The flat places of a pointwise node at which an operand has changed."""
+    if any(changed[x].size and x.shape != node.shape for x in node.operands):
+        return np.arange(node.size)
+    return np.unique(np.concatenate([changed[x] for x in node.operands]))
 
 
 def _signed(found: Array, node: Expr) -> Array:
@@ -72,24 +94,24 @@ def _signed(found: Array, node: Expr) -> Array:
     return found
 
 
-Before = tuple[list[Array], Array]
-
-
-def _read(node: Expr, operands: list[Array], before: Before | None) -> Array:
+def _read(node: Expr, operands: list[Array]) -> Array:
     row, params = node.primitive, dict(node.params)
     if all(x.dtype != object for x in operands):
         return np.asarray(row.evaluate(*operands, **params))
-    rule = row.need("ball")
-    if rule == ITSELF:
-        rule = row.evaluate
     if row.kind == "pointwise":
-        return _each(node, rule, operands, params, before)
+        return _each(node, operands, np.empty(node.shape, object), np.arange(node.size))
     special = WHOLE.get(row.name)
+    rule = special or _rule(row)
     try:
-        found = special(*operands, **params) if special else rule(*operands, **params)
+        return _numbers(np.asarray(rule(*operands, **params)), node)
     except _Open as error:
         return _filled(node, error.reason)
-    return _numbers(np.asarray(found), node)
+
+
+def _rule(row: Primitive) -> Any:
+    """The ball cell."""
+    rule = row.need("ball")
+    return row.evaluate if rule == ITSELF else rule
 
 
 class _Open(Exception):
@@ -122,24 +144,15 @@ def _numbers(found: Array, node: Expr) -> Array:
 # -- element by element ----------------------------------------------------------------------------
 
 
-def _each(
-    node: Expr,
-    rule: str | Callable[..., Any],
-    operands: list[Array],
-    params: dict[str, Any],
-    before: Before | None,
-) -> Array:
-    """A pointwise row, at the elements whose operands have moved."""
-    shape = np.broadcast_shapes(*[x.shape for x in operands])
-    found = np.empty(shape, object)
-    columns = [np.broadcast_to(x, shape) for x in operands]
-    old = [np.broadcast_to(x, shape) for x in before[0]] if before else []
-    for index in np.ndindex(shape):
-        values = [column[index] for column in columns]
-        if before and all(map(_is_same, values, [column[index] for column in old])):
-            found[index] = before[1][index]
-        else:
-            found[index] = _applied(node, rule, values, params)
+def _each(node: Expr, operands: list[Array], before: Array, places: Array) -> Array:
+    """A pointwise row at some flat places, with the other elements as they were."""
+    rule, params = _rule(node.primitive), dict(node.params)
+    found = np.array(before, object)
+    flat = found.reshape(-1)
+    columns = [np.broadcast_to(x, node.shape).ravel() for x in operands]
+    for k in places:
+        flat[k] = _applied(node, rule, [column[k] for column in columns], params)
+    found = flat.reshape(node.shape)
     return _numbers(found, node) if node.dtype.kind != "f" else found
 
 
@@ -206,6 +219,17 @@ def _largest(x: Array, axes: tuple[int, ...]) -> Array:
     for index in np.ndindex(found.shape):
         kept = [germ(rows[index][k]) for k in _candidates(rows[index])]
         found[index] = functools.reduce(lambda a, b: a.max(b), kept)
+    return found
+
+
+def _total(x: Array, axes: tuple[int, ...]) -> Array:
+    """The sum, of balls and germs apart: those are many, these few."""
+    last = np.moveaxis(x, axes, range(-len(axes), 0))
+    rows = last.reshape(*last.shape[: x.ndim - len(axes)], -1)
+    found = np.empty(rows.shape[:-1], object)
+    for index in np.ndindex(found.shape):
+        balls = [e for e in rows[index] if not isinstance(e, Germ)]
+        found[index] = sum((e for e in rows[index] if isinstance(e, Germ)), sum(balls, arb(0)))
     return found
 
 
@@ -379,6 +403,7 @@ def _row(name: str) -> Any:
 
 
 WHOLE: Final[dict[str, Callable[..., Any]]] = {
+    "sum": _total,
     "max": _largest,
     "argmax": _index_of_largest,
     "argsort": _sorted_by_germs,

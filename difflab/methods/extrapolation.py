@@ -12,7 +12,7 @@ The invariant: the true derivative lies within ``value +- error``, or the error 
 that is not finite, or an exception, ends the domain: nothing at or beyond it enters a result.
 
 >>> line = along(np.exp, scale=1.0, dtype=np.dtype(float))
->>> print(abs(line.value - 1.0) <= line.error < 1e-12, line.evaluations < 25)
+>>> print(abs(line.value - 1.0) <= line.error < 1e-12, line.evaluations < 32)
 True True
 >>> line = along(abs, scale=1.0, dtype=np.dtype(float))
 >>> print(line.kink, line.left, line.right, line.value, line.error >= 1.0)
@@ -30,15 +30,26 @@ import numpy as np
 
 from difflab.ir.expr import Array
 from difflab.methods.limits import Limit, limit
+from difflab.methods.noise import probed
+from difflab.methods.samples import Samples
 
-FIRST: Final = 0.2371
-"""The largest step, relative to the scale: not round, so that no period divides it."""
-DENSE: Final = (0, 1, 2, 3, 4, 5)
+DENSE: Final = (0, 1, 2, 3, 4)
 """The levels that extrapolation starts from."""
 SIDED: Final = 4.0
 """Safety of one-sided quotients, in which a noise that is underrated looks like a kink."""
 BUDGET: Final = 100
 """Evaluations after which no level is added."""
+SHAKEN, JUMP = 4.0, 1e-3
+"""How many deviations under shaking a slope may be wrong, and which of them are looked at twice."""
+TABLE: Final = 2.5
+"""How many standard deviations of the noise a value may be wrong."""
+COARSE: Final = 12
+"""The last level of the coarse window of steps."""
+EVERY: Final = slice(None)
+CLEAR, STRONG = 8.0, 1e-4
+"""One-sided slopes make a kink where they differ by so many times what windows of steps disagree
+about them, or by so much of themselves.
+"""
 PATIENCE: Final = 7
 """Levels that may be added without a narrower band."""
 
@@ -61,6 +72,10 @@ class LineEstimate:
     """How many sides of the point lie in the domain: 2, 1 or 0."""
     evaluations: int
     """Calls of phi."""
+    spread: Array
+    """How far coarse and fine steps, or the two sides, disagree about the first derivative beyond
+    their bands: a sign of an error in phi that is no rounding. NaN where it cannot be told.
+    """
 
 
 def along(
@@ -70,6 +85,8 @@ def along(
     dtype: np.dtype[Any],
     order: int = 1,
     near: float = 0.0,
+    noise: float = 0.0,
+    shaken: Callable[[int, float], Any] | None = None,
 ) -> LineEstimate:
     """The derivative of phi at 0, with an honest error band.
 
@@ -88,10 +105,17 @@ def along(
         Which derivative, 1 to 4.
     near
         The number that the steps are added to: a second scale, and the limit of fine steps.
+    noise
+        How wrong each value may be, beyond the rounding that is measured.
+    shaken
+        From a number k and a step to phi of a point that is k small shifts away in what else phi
+        depends on: how the slope scatters shows the roundings that stay the same along the line.
     """
     with np.errstate(all="ignore"):
-        samples = _Samples(phi, max(scale, abs(near)), abs(near), dtype)
+        scale = 2.0 ** round(math.log2(max(scale, abs(near))))
+        samples = Samples(phi, scale, abs(near), dtype, noise, shaken)
         samples.take(*DENSE, *samples.probes)
+        samples.look_beside()
         reading, patience = _Reading(samples, order), PATIENCE
         while samples.evaluations < BUDGET and patience:
             levels = next(reading.wanted(), ())
@@ -101,84 +125,17 @@ def along(
             before, reading = reading, _Reading(samples, order)
             narrower = np.any(reading.best.error < 0.7 * before.best.error)
             patience = PATIENCE if narrower else patience - 1
+        if shaken is not None:
+            reading.widen()
+        elif samples.look_at(reading.rests_on_noise()):
+            reading = _Reading(samples, order)
         return reading.estimate()
-
-
-def in_the_reals(values: Array) -> Array:
-    """Values with NaN where they are complex, as a power of a negative Python float is.
-
-    >>> in_the_reals(np.array([1.0, 1j]))
-    array([ 1., nan])
-    """
-    if not np.iscomplexobj(values):
-        return values
-    return np.where(values.imag == 0.0, values.real, np.nan)
-
-
-class _Samples:
-    """Values of phi on both sides of 0, by level."""
-
-    def __init__(
-        self, phi: Callable[[float], Any], scale: float, near: float, dtype: np.dtype[Any]
-    ) -> None:
-        self.phi, self.scale, self.near, self.dtype = phi, scale, near, dtype
-        self.eps = float(np.finfo(dtype).eps)
-        self.probes, self.deep = (
-            ((17, 27), (34, 41, 48)) if self.eps < 1e-10 else ((8, 12), (15, 18, 21))
-        )
-        self.evaluations = 0
-        self.shape: tuple[int, ...] = ()
-        self.middle = self._value(0.0)
-        self.shape = self.middle.shape
-        self.sides: dict[int, dict[int, Array]] = {1: {}, -1: {}}
-
-    def _value(self, t: float) -> Array:
-        """phi(t), with NaN outside the domain."""
-        self.evaluations += 1
-        try:
-            found = np.asarray(self.phi(t))
-        except (ArithmeticError, ValueError):
-            return np.full(self.shape, np.nan)
-        found = in_the_reals(found).astype(np.float64)
-        return np.where(np.isfinite(found), found, np.nan)
-
-    def step(self, level: int) -> float:
-        """The step of a level, rounded so that near + t is exact."""
-        t = math.ldexp(FIRST * self.scale, -level)
-        near = self.dtype.type(self.near)
-        return float(self.dtype.type(near + self.dtype.type(t)) - near)
-
-    def allows(self, level: int) -> bool:
-        """Whether a level is new, and its steps are some units in the last place at least."""
-        return level not in self.sides[1] and self.step(level) > 8.0 * max(
-            self.eps * self.near, float(np.finfo(self.dtype).tiny)
-        )
-
-    def take(self, *levels: int) -> None:
-        """Evaluate at some levels, finest first; a side that has ended has ended."""
-        for level in sorted(filter(self.allows, levels), reverse=True):
-            for sign, side in self.sides.items():
-                ended = any(np.all(np.isnan(side[k])) for k in side if k > level)
-                side[level] = (
-                    np.full(self.shape, np.nan) if ended else self._value(sign * self.step(level))
-                )
-
-    @property
-    def levels(self) -> list[int]:
-        """The levels so far, from coarse to fine."""
-        return sorted(self.sides[1])
-
-    def side(self, sign: int) -> Array:
-        """Values of one side from coarse to fine, NaN from the end of the domain on."""
-        values = np.stack([self.sides[sign][k] for k in self.levels])
-        inside = np.logical_and.accumulate(np.isfinite(values)[::-1])[::-1]
-        return np.where(inside, values, np.nan)
 
 
 class _Reading:
     """What samples tell: the derivative with its band, kinks, and which levels to add."""
 
-    def __init__(self, samples: _Samples, order: int) -> None:
+    def __init__(self, samples: Samples, order: int) -> None:
         self.samples = samples
         self.levels = samples.levels
         self.middle = samples.middle
@@ -188,7 +145,9 @@ class _Reading:
         self.tied = (self.up == self.middle) & (self.down == self.middle)
         self.steps = self.t.reshape(-1, *[1] * self.middle.ndim)
         self.eps = samples.eps
-        self.fine = [j for j, k in enumerate(self.levels) if k >= samples.probes[0]]
+        straight = samples.natural + samples.probes[0]  # levels where a smooth phi is straight
+        straight = straight if straight in self.levels else samples.probes[0]
+        self.fine = [j for j, k in enumerate(self.levels) if k >= straight]
         every = np.concatenate([self.up, self.down, self.middle[None]])
         if _single(every):
             self.eps = max(self.eps, float(np.finfo(np.float32).eps))
@@ -197,62 +156,18 @@ class _Reading:
         self.noise = self._noise()
         self.right, self.left = self._sided(1, 1), self._sided(-1, 1)
         jumps = self._jumps(self.up) | self._jumps(self.down)
-        self.kink = jumps | _disjoint(self.right, self.left)
+        self.kink = jumps | self._bent()
         self.best = self._best(order)
 
     # -- noise -------------------------------------------------------------------------------------
 
     def _noise(self) -> Array:
-        """The noise in values of phi, measured where phi is straight.
-
-        The odd and the even part at a fine level are predicted from a coarser one, and so are the
-        two sides (which a kink does not disturb); what the better prediction misses is noise.
-        """
-        odd, even = 0.5 * (self.up - self.down), 0.5 * (self.up + self.down) - self.middle
-        last = before = self.noisiest = np.zeros_like(self.middle)
-        for j in self.fine:
-            coarser = [i for i in self.fine if self.levels[i] <= self.levels[j] - 4]
-            if not coarser:
-                continue
-            i = coarser[-1]
-            ratio = self.t[j] / self.t[i]
-            parts = np.fmax(np.abs(odd[j] - ratio * odd[i]), np.abs(even[j] - ratio**2 * even[i]))
-            right, left = (
-                np.abs((side[j] - self.middle) - ratio * (side[i] - self.middle))
-                for side in (self.up, self.down)
-            )
-            missed = np.fmin(parts, np.fmax(right, left))
-            silent = (self.tied[j] & self.tied[i]) | np.isnan(missed)
-            last, before = np.where(silent, last, missed), np.where(silent, before, last)
-            self.noisiest = np.fmax(self.noisiest, missed)
-        noise = np.fmax(last, before)
-        # Next to a plateau the values may climb in stairs, whose height is the noise.
-        self.plateau = np.all(self.tied[self.fine], 0)
-        stairs = np.fmax(self._stairs(self.up), self._stairs(self.down))
-        noise = np.where(self.plateau, np.fmax(noise, stairs), noise)
-        # Where the finer probe moves nothing although the slope says so, x itself is rounded.
-        i, j = self.fine[0], self.fine[-1]
-        expected = np.abs(odd[i]) * self.t[j] / self.t[i]
-        lost = self.tied[j] & (expected > 4 * self.eps * np.abs(self.middle))
-        return np.asarray(np.where(lost, np.fmax(noise, np.abs(odd[i]) / 8), noise))
-
-    def _stairs(self, side: Array) -> Array:
-        """The least change beside a plateau, unless it and its neighbours are on one straight line
-        (a kink is near, and the plateau is the function's own).
-        """
-        height = np.zeros_like(self.middle)
-        for at in map(tuple, np.argwhere(self.plateau)):
-            everywhere: Any = (slice(None), *at)
-            change = (side - self.middle)[everywhere]
-            beside = np.flatnonzero((change != 0) & np.isfinite(change))[-4:]
-            slopes = np.diff(change[beside]) / np.diff(self.t[beside])
-            if not len(beside):
-                continue
-            j = int(beside[-1])
-            straight = len(slopes) == 3 and np.ptp(slopes) <= 0.1 * np.max(np.abs(slopes))
-            if not (straight and self.levels[j + 1] == self.levels[j] + 1):
-                height[at] = np.abs(change[j])
-        return height
+        """The noise in values of phi: what the probes miss, and what the tables show."""
+        samples = self.samples
+        seen = probed(self.levels, self.t, self.up, self.down, self.middle, self.fine, self.eps)
+        self.noisiest, self.plateau = seen.noisiest, seen.plateau
+        noise = np.fmax(seen.noise, samples.deviation * TABLE)
+        return np.asarray(np.fmax(noise, samples.stated))
 
     def _rounding(self, values: Array) -> Array:
         """The noise of each value."""
@@ -268,21 +183,22 @@ class _Reading:
 
     # -- derivatives -------------------------------------------------------------------------------
 
-    def _sided(self, sign: int, order: int) -> Limit:
-        """A one-sided derivative."""
-        side = self.up if sign > 0 else self.down
+    def _sided(self, sign: int, order: int, window: slice = EVERY) -> Limit:
+        """A one-sided derivative, from the steps of a window."""
+        side, t = (self.up if sign > 0 else self.down)[window], self.steps[window]
         noise = self._noisy(side) + self._rounding(self.middle)
-        quotients = sign * (side - self.middle) / self.steps
-        found = limit(self.t, quotients, SIDED * noise / self.steps, power=order - 1)
+        quotients = sign * (side - self.middle) / t
+        found = limit(self.t[window], quotients, SIDED * noise / t, power=order - 1)
         found = _scaled(found, (sign ** (order - 1)) * math.factorial(order))
         return replace(found, error=np.where(self._jumps(side), np.inf, found.error))
 
-    def _central(self, order: int) -> Limit:
-        """The derivative from both sides at once."""
-        up, down = self._noisy(self.up), self._noisy(self.down)
-        noise = 0.5 * (up + down) / self.steps
-        quotients = 0.5 * (self.up - self.down) / self.steps
-        odd = limit(self.t, quotients, noise, even=True, power=(order - 1) // 2)
+    def _central(self, order: int, window: slice = EVERY) -> Limit:
+        """The derivative from both sides at once, from the steps of a window."""
+        ups, downs, steps = self.up[window], self.down[window], self.steps[window]
+        up, down = self._noisy(ups), self._noisy(downs)
+        noise = 0.5 * (up + down) / steps
+        quotients = 0.5 * (ups - downs) / steps
+        odd = limit(self.t[window], quotients, noise, even=True, power=(order - 1) // 2)
         if order % 2:
             return _scaled(odd, math.factorial(order))
         noise = (0.5 * (up + down) + self._rounding(self.middle)) / self.steps**2
@@ -291,6 +207,51 @@ class _Reading:
             self.t, quotients, noise, even=True, power=order // 2 - 1, believed=odd.believed
         )
         return _scaled(even, math.factorial(order))
+
+    @property
+    def _windows(self) -> list[slice]:
+        """The coarse and the fine steps, where there are two of each."""
+        coarse = sum(level <= COARSE for level in self.levels)
+        parts = slice(0, coarse), slice(coarse, len(self.levels))
+        return [*parts] if 2 <= coarse <= len(self.levels) - 2 else []
+
+    def _bent(self) -> Array:
+        """Whether the one-sided slopes differ by more than a rough function's do anyway: by
+        several times what windows of steps disagree about either, or by a good part of the slope.
+        """
+        apart = _disjoint(self.right, self.left)
+        self.reach = np.zeros_like(self.middle)
+        if not np.any(apart):
+            return apart
+        moved = np.zeros_like(self.middle)
+        believed: list[Limit] = [self.right, self.left]
+        for sign in (1, -1):
+            seen = [self._sided(sign, 1, window) for window in self._windows]
+            believed += seen
+            if seen:
+                known = np.isfinite(seen[0].error + seen[1].error)
+                moved = np.where(
+                    known, np.fmax(moved, np.abs(seen[0].value - seen[1].value)), moved
+                )
+        gap = np.abs(self.right.value - self.left.value)
+        larger = np.fmax(np.abs(self.right.value), np.abs(self.left.value))
+        bent = apart & ((gap >= CLEAR * moved) | (gap >= STRONG * larger))
+        values = np.stack([np.where(np.isfinite(b.error), b.value, np.nan) for b in believed])
+        rough = apart & ~bent
+        self.reach = np.where(rough, np.fmax.reduce(values) - np.fmin.reduce(values), 0.0)
+        return np.asarray(bent)
+
+    def spread(self) -> Array:
+        """How far windows of steps, or the sides, disagree beyond their bands; NaN where no two
+        windows tell a slope.
+        """
+        seen = [self._central(1, window) for window in self._windows]
+        if not seen:
+            return np.where(self.reach > 0.0, self.reach, np.nan)
+        gap = np.abs(seen[0].value - seen[1].value)
+        agree = gap <= seen[0].error + seen[1].error
+        known = np.isfinite(seen[0].error + seen[1].error)
+        return np.fmax(np.where(known, np.where(agree, 0.0, gap), np.nan), self.reach)
 
     def _best(self, order: int) -> Limit:
         """The derivative of that order from whichever side, or both, gives the least band."""
@@ -312,7 +273,7 @@ class _Reading:
             np.fmax(right.coarsest, left.coarsest),
             np.fmax(right.finest, left.finest),
             right.settled & left.settled,
-            [],
+            right.believed,
         )
         mean = _chosen(np.all(np.isnan(self.down), 0), right, mean)
         mean = _chosen(np.all(np.isnan(self.up), 0), left, mean)
@@ -321,6 +282,8 @@ class _Reading:
         self.noisy = (self.noise > 64 * self.eps * np.abs(self.middle)) & ~self.plateau
         drowned = self.noisy & (np.fmax.reduce(self.changes) < 5 * self.noisiest)
         unknown = np.isnan(self.middle) | np.isnan(best.error) | drowned
+        if order == 1:  # twice the distance of the farthest slope that is believed
+            best.error = np.fmax(best.error, np.where(self.reach > 0.0, 2.0 * self.reach, 0.0))
         if order > 1:
             unknown = unknown | self.kink | _disjoint(right, left)
         return replace(best, error=np.where(unknown, np.inf, best.error))
@@ -329,7 +292,8 @@ class _Reading:
         """Whether the value itself jumps: its change does not shrink with the step."""
         change = np.abs(side - self.middle)[-3:]
         least, most = np.min(change, 0), np.max(change, 0)
-        return np.asarray((least > 0.99 * most) & (least > 1e4 * self.eps * self.largest))
+        hidden = np.fmax(1e4 * self.eps * self.largest, 4.0 * self.samples.stated)
+        return np.asarray((least > 0.99 * most) & (least > hidden))
 
     def estimate(self) -> LineEstimate:
         """What has been found so far."""
@@ -341,8 +305,31 @@ class _Reading:
         sides = np.where(np.isnan(self.middle), 0, sides)
         return LineEstimate(
             value, self.best.error[()], left, right, self.kink[()], sides[()],
-            self.samples.evaluations,
+            self.samples.evaluations, self.spread()[()],
         )  # fmt: skip
+
+    def typical_level(self) -> int:
+        """The finest step of most bands."""
+        known = np.isfinite(self.best.error)
+        levels = [self.levels[j] for j in self.best.finest[known]]
+        return max(set(levels), key=levels.count, default=self.levels[0])
+
+    def widen(self) -> None:
+        """Let the band hold what roundings that stay the same along the line may amount to."""
+        level = self.typical_level()
+        shift = self.samples.shift(level, 1)
+        if np.any(shift > JUMP * np.abs(self.best.value)):  # a branch of another component's?
+            shift = np.fmin(shift, self.samples.shift(level, -1))
+        self.best.error = self.best.error + SHAKEN * np.where(np.isfinite(shift), shift, 0.0)
+
+    def rests_on_noise(self) -> int | None:
+        """The level of the finest step of the bands that rest on noise more than on truncation."""
+        best = self.best
+        noisy = np.isfinite(best.error) & (best.truncation < 0.35 * best.error)
+        levels = [
+            self.levels[j] for j in best.finest[noisy] if self.levels[j] < self.samples.probes[0]
+        ]
+        return max(set(levels), key=levels.count, default=None)
 
     # -- which levels to add -----------------------------------------------------------------------
 
@@ -355,10 +342,9 @@ class _Reading:
         known = np.isfinite(self.best.error)
         one_sided = ~np.any(self.inside, 0)
         if np.any(open_ & (self.noisy | self.kink | ~known | one_sided)):
-            if samples.near and samples.near < 0.25 * samples.scale:
-                natural = round(math.log2(samples.scale / samples.near))
-                if samples.allows(natural + samples.probes[0]):
-                    yield tuple(natural + k for k in (*DENSE, *samples.probes))
+            natural = samples.natural
+            if natural > 1 and samples.allows(natural + samples.probes[0]):
+                yield tuple(natural + k for k in (*DENSE, *samples.probes))
             yield from ((k,) for k in samples.deep if samples.allows(k))
         for at in map(tuple, np.argwhere(open_ & ~self.kink)):
             for level in self._wanted_at(at, bool(known[at])):
@@ -417,7 +403,7 @@ def _chosen(where: Array, one: Limit, other: Limit) -> Limit:
     """One limit where a condition holds, the other elsewhere."""
     names = ("value", "error", "truncation", "coarsest", "finest", "settled")
     made = {name: np.where(where, getattr(one, name), getattr(other, name)) for name in names}
-    return Limit(**made, believed=[])
+    return Limit(**made, believed=one.believed)
 
 
 def _disjoint(one: Limit, other: Limit) -> Array:

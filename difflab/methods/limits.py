@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -38,13 +39,15 @@ SMOOTH, ROUGH = 0.75, 0.4
 """Samples whose changes fall faster than those of t^SMOOTH settle as a series does; where they fall
 faster than those of t^ROUGH there is still a limit, and the last sample is near it.
 """
-STEADY: Final = 0.05
+STEADY: Final = 1.0
 """A truncation estimate counts for at least this part of the one before it: it may be small by
 accident.
 """
 SAFETY: Final = 1.8
 """By how much the band is wider than what it adds up to; calibrated on the zoo."""
-RIVAL: Final = 3.0
+CHUNK: Final = 4096
+"""Elements that are looked at together, for the sake of memory."""
+RIVAL: Final = 5.0
 """Entries with bands up to so much wider than the least must lie within it."""
 
 
@@ -63,8 +66,8 @@ class Limit:
     """The index of its last step."""
     settled: Array
     """For each step, whether the samples have settled there."""
-    believed: list[Array]
-    """For each number of steps, which entries the finer samples agree with."""
+    believed: Array
+    """Which entries the finer samples agree with."""
 
 
 def limit(
@@ -74,7 +77,7 @@ def limit(
     *,
     even: bool = False,
     power: int = 0,
-    believed: list[Array] | None = None,
+    believed: Array | None = None,
 ) -> Limit:
     """The coefficient of x^power in the series F(t), where x = t, or t^2 if F is even.
 
@@ -92,70 +95,120 @@ def limit(
         Entries to look at, where another series of the same steps has decided it.
     """
     count, shape = len(first), first.shape[1:]
-    wide = (-1, *[1] * len(shape))
-    flat, steps = t**2 if even else t, t.reshape(wide)
-    x = flat.reshape(wide)
+    entries = _entries((t / t[0]).tobytes(), even, power)
+    x = (t**2 if even else t)[:, None]
+    samples, noise = (np.reshape(array, (count, -1)) for array in (first, noise))
     noise = np.where(np.isfinite(noise), noise, 0.0)
-    change, hidden = np.abs(np.diff(first, axis=0)), noise[1:] + noise[:-1]
-    settled = _settled(steps, change, hidden, SMOOTH)
-    near = t[:-1] <= WIDEST * t[1:]
-    best = Limit(
-        value=np.full(shape, np.nan),
-        error=np.full(shape, np.inf),
-        truncation=np.full(shape, np.inf),
-        coarsest=np.zeros(shape, int),
-        finest=np.zeros(shape, int),
-        settled=settled,
-        believed=[],
+    change, hidden = np.abs(np.diff(samples, axis=0)), noise[1:] + noise[:-1]
+    settled = _settled(t[:, None], change, hidden, SMOOTH)
+    outside = np.isnan(samples)
+    incomplete = entries.inside @ outside > 0.0
+    plain = np.where(outside, 0.0, samples)
+    zeroth, values = (
+        np.where(incomplete, np.nan, weights @ plain / x[0] ** q)
+        for weights, q in ((entries.weights[0], 0), (entries.weights[power], power))
     )
-    entries: list[tuple[Array, Array]] = []
-    before, last = [first], first
-    tables = zip(
-        _neville(x, first, power), _neville(flat[:, None], np.eye(count), power), strict=True
-    )
-    for column, (table, weights) in enumerate(tables):
-        if column == 0:
-            # Were F = a + b t^ROUGH, this would be the distance from the last sample to a.
-            left = change / ((steps[:-1] / steps[1:]) ** ROUGH - 1.0)
-            doubt = truncation = np.concatenate([np.full((1, *shape), np.nan), left])
-            allowed = _settled(steps, change, hidden, ROUGH)
-        else:
-            doubt, changed = (np.abs(table[q] - before[q][1:]) for q in (0, power))
-            truncation = changed
-            if column > power + 1:
-                truncation = np.maximum(changed, STEADY * last[1:])
-            last = changed
-            in_run = np.array([all(near[row : row + column]) for row in range(count - column)])
-            allowed = settled[column:] & in_run.reshape(wide)
-        before = table
-        doubt = doubt + np.tensordot(np.abs(weights[0]), noise, 1)
-        allowed = allowed & _agrees(x, first, noise, table[0], doubt, column)
-        best.believed.append(allowed)
-        if believed is not None:
-            allowed = allowed & believed[column]
-        if column > power or column == power == 0:
-            error = truncation + np.tensordot(np.abs(weights[power]), noise, 1)
-            error = np.where(allowed & np.isfinite(error), error, np.inf)
-            entries.append((table[power], error))
-            _keep_least(best, table[power], error, truncation, column)
-    least = best.error
-    for value, error in entries:
-        rival = np.where(error <= RIVAL * least, np.abs(value - best.value), 0.0)
-        best.error = np.fmax(best.error, np.max(rival, 0))
-    best.error = SAFETY * best.error
-    best.truncation = SAFETY * best.truncation
-    return best
+    fellow, single = entries.fellow, entries.column == 0
+    doubt, truncation = np.abs(zeroth - zeroth[fellow]), np.abs(values - values[fellow])
+    longer = (entries.column > power + 1)[:, None]
+    truncation = np.where(longer, np.maximum(truncation, STEADY * truncation[fellow]), truncation)
+    # Were F = a + b t^ROUGH, this would be the distance from the last sample to a.
+    left = change / ((t[:-1] / t[1:]) ** ROUGH - 1.0)[:, None]
+    doubt[single] = np.concatenate([np.full((1, change.shape[1]), np.nan), left])
+    if power == 0:
+        truncation[single] = doubt[single]
+    allowed = settled[entries.last] & entries.near[:, None]
+    rough = _settled(t[:, None], change, hidden, ROUGH)
+    rough[1:] &= rough[:-1]  # once may be by accident
+    allowed[single] = rough
+    doubt = doubt + np.abs(entries.weights[0]) @ noise
+    allowed &= _agrees(x, samples, noise, zeroth, doubt, entries)
+    agreed = allowed
+    if believed is not None:
+        allowed = allowed & believed
+    error = truncation + np.abs(entries.weights[power]) @ noise / x[0] ** power
+    error = np.where(allowed & np.isfinite(error), error, np.inf)
+    if power:  # so many samples determine no such coefficient, or do not test it
+        error[entries.column <= power] = np.inf
+        lead = entries.column == power
+        drift = np.abs(np.diff(values[lead], axis=0))
+        sway = (np.abs(entries.weights[power]) @ noise / x[0] ** power)[lead]
+        calm = _settled(t[power:, None], drift, sway[1:] + sway[:-1], SMOOTH)
+        error[~calm[np.maximum(entries.last - power, 0)]] = np.inf
+    return _least(values, error, truncation, settled, agreed, entries, shape)
 
 
-def _neville(x: Array, first: Array, power: int) -> Iterator[list[Array]]:
-    """For one sample, two, three, ...: the coefficients up to x^power of the polynomials through
-    every run of so many.
+def _least(
+    values: Array, error: Array, truncation: Array, settled: Array, agreed: Array,
+    entries: _Entries, shape: tuple[int, ...],
+) -> Limit:  # fmt: skip
+    """The entry with the least band, element by element, widened where rivals are outside it."""
+    best = np.argmin(error, 0)
+    value, least, finer = (
+        np.take_along_axis(array, best[None], 0)[0] for array in (values, error, truncation)
+    )
+    known = np.isfinite(least)
+    rival = np.where((error <= RIVAL * least) & known, np.abs(values - value), 0.0)
+    width = np.fmax(least, np.fmax.reduce(rival))
+    return Limit(
+        value=np.where(known, value, np.nan).reshape(shape),
+        error=(SAFETY * width).reshape(shape),
+        truncation=np.where(known, SAFETY * finer, np.inf).reshape(shape),
+        coarsest=np.where(known, entries.first[best], 0).reshape(shape),
+        finest=np.where(known, entries.last[best], 0).reshape(shape),
+        settled=settled.reshape(-1, *shape),
+        believed=agreed,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Entries:
+    """The runs of consecutive steps, the shorter ones first; arrays over all of them."""
+
+    column: Array
+    """One less than the number of steps."""
+    first: Array
+    last: Array
+    fellow: Array
+    """The run without the coarsest step."""
+    near: Array
+    """Whether no two steps that follow each other are far apart."""
+    inside: Array
+    """Which steps are in the run, as numbers 0 and 1."""
+    weights: tuple[Array, ...]
+    """Of the samples in the coefficients, up to x^power, in units of the first step."""
+
+
+@lru_cache(maxsize=512)
+def _entries(ratios: bytes, even: bool, power: int) -> _Entries:
+    """The runs of steps with these ratios to the first one."""
+    t = np.frombuffer(ratios)
+    x = t**2 if even else t
+    count = len(t)
+    pairs = [(c, row) for c in range(min(count, COLUMNS)) for row in range(count - c)]
+    column, first = np.array(pairs).T
+    last = first + column
+    number = {pair: k for k, pair in enumerate(pairs)}
+    fellow = np.array([number[c - 1, row + 1] if c else k for k, (c, row) in enumerate(pairs)])
+    apart = np.concatenate([[0], np.cumsum(t[:-1] > WIDEST * t[1:])])
+    steps = np.arange(count)
+    inside = (steps >= first[:, None]) & (steps <= last[:, None])
+    tables = [np.concatenate(parts) for parts in zip(*_neville(x, power), strict=True)]
+    return _Entries(
+        column, first, last, fellow, apart[first] == apart[last], inside * 1.0, tuple(tables)
+    )
+
+
+def _neville(x: Array, power: int) -> Iterator[list[Array]]:
+    """For one sample, two, three, ...: the weights of all samples in the coefficients up to
+    x^power of the polynomials through every run of so many.
     """
-    table = [first, *[np.zeros_like(first)] * power]
+    count = len(x)
+    table = [np.eye(count), *[np.zeros((count, count))] * power]
     yield table
-    for column in range(1, min(len(first), COLUMNS)):
-        coarse, fine = x[:-column], x[column:]
-        made, lower = [], np.zeros_like(table[0][1:])
+    for column in range(1, min(count, COLUMNS)):
+        coarse, fine = x[:-column, None], x[column:, None]
+        made, lower = [], np.zeros((count - column, count))
         for row in table:
             step = row[1:] - row[:-1]
             made.append(row[1:] + (step * fine - lower) / (coarse - fine))
@@ -179,29 +232,16 @@ def _settled(steps: Array, change: Array, hidden: Array, power: float) -> Array:
 
 
 def _agrees(
-    x: Array, first: Array, noise: Array, entries: Array, doubts: Array, column: int
+    x: Array, samples: Array, noise: Array, zeroth: Array, doubts: Array, entries: _Entries
 ) -> Array:
     """For each entry, whether finer samples approach it in proportion to x, as a series does."""
-    rows, steps = np.ogrid[: len(entries), : len(first)]
-    wide = (*np.broadcast_shapes(rows.shape, steps.shape), *[1] * (first.ndim - 1))
-    finer = (steps > rows + column).reshape(wide)
-    inside = (steps >= rows).reshape(wide) & ~finer
-    miss = np.abs(first - entries[:, None])
-    slope = np.max(np.where(inside, miss / x, 0.0), 1, keepdims=True)
-    agreed = miss <= doubts[:, None] + noise + 4.0 * x * slope
-    return np.asarray(np.all(agreed | ~finer | np.isnan(miss), 1))
-
-
-def _keep_least(best: Limit, value: Array, error: Array, truncation: Array, column: int) -> None:
-    """Take over the entries of one column whose band is less than the best so far."""
-    row = np.argmin(error, 0)
-    pick = [np.take_along_axis(a, row[None], 0)[0] for a in (value, error, truncation)]
-    better = pick[1] < best.error
-    best.value, best.error, best.truncation, best.coarsest, best.finest = (
-        np.where(better, new, old)
-        for new, old in zip(
-            (*pick, row, row + column),
-            (best.value, best.error, best.truncation, best.coarsest, best.finest),
-            strict=True,
-        )
-    )
+    inside = entries.inside.astype(bool)[..., None]
+    finer = (np.arange(len(x)) > entries.last[:, None])[..., None]
+    parts = []
+    for part in range(0, samples.shape[1], CHUNK):
+        here = slice(part, part + CHUNK)
+        miss = np.abs(samples[:, here] - zeroth[:, None, here])
+        slope = np.max(np.where(inside, miss / x, 0.0), 1, keepdims=True)
+        room = doubts[:, None, here] + noise[:, here] + 4.0 * x * slope
+        parts.append(np.all((miss <= room) | ~finer | np.isnan(miss), 1))
+    return np.concatenate(parts, 1) if parts else np.zeros(zeroth.shape, bool)

@@ -68,4 +68,4 @@ def test_elements_are_extrapolated_each_for_itself():
     assert np.isfinite(found.error).tolist() == [True, False, True]
     for k in range(3):
         alone = limit(STEPS, samples[:, k], noise[:, k], even=True)
-        assert found.error[k] == alone.error
+        assert found.error[k] == alone.error or abs(found.error[k] - alone.error) < 1e-15

@@ -3,7 +3,9 @@
 What flows: an estimate of the derivative with its error band, and what the gradient returned, go
 in; a `Component` for each number comes out. The invariant is the judge's: a value inside a narrow
 band is correct, one clearly outside is wrong, and everything else is undecided. Around the band
-lies what rounding inside the two functions may amount to, because neither can be seen.
+lies what rounding inside the two functions may amount to, because neither can be seen. Where steps
+of different sizes disagree, f has an error that is no rounding, as a solver's result has: then what
+is outside by less than ZONE is undecided too, unless the noise of f was stated.
 
 >>> band = _Band(own=2.0**-53, coarsest=2.0**-53, order=1, size=1.0, slope=1.0, largest=1.0)
 >>> [band.component("x", c, c, 1.0, 1e-10, 0.0).verdict for c in (1.0, 1.0 + 3e-10, 1.1)]
@@ -44,6 +46,13 @@ NEAR, AROUND, SINGLE_AROUND = 1e-4, 0.25, 1.0
 """Relative to the point: a function that is constant nearby must be so around to have no slope.
 What is computed in float32 saturates further out.
 """
+ZONE = 2.0**-16
+"""The part of the largest component that the error of an adaptive solver may amount to."""
+ROUGH_WORDS = (
+    "It differs from the function as it is called, but differences over coarse and fine steps"
+    " disagree too, as they do where a solver's tolerance is f's error: pass noise=, how wrong its"
+    " values may be, absolutely (0: exact to rounding)."
+)
 SLACK = 0.02
 """How far outside its one-sided slopes, relatively, a value at a kink is not called wrong."""
 
@@ -67,10 +76,19 @@ def called(subject: Subject) -> Called:
 
 
 def judged_by_differences(
-    subject: Subject, function: Called, candidate: Candidate, names: Sequence[str]
+    subject: Subject,
+    function: Called,
+    candidate: Candidate,
+    names: Sequence[str],
+    noise: float | None = None,
 ) -> tuple[list[Component], Estimate]:
-    """Every component against its band, and the estimate that gave the bands."""
-    found = estimate(subject.f, *subject.args, argnums=subject.argnums, order=subject.order)
+    """Every component against its band, and the estimate that gave the bands.
+
+    `noise` is how wrong the function's values may be, as the user states it.
+    """
+    found = estimate(
+        subject.f, *subject.args, argnums=subject.argnums, order=subject.order, noise=noise
+    )
     values, bands = (flattened(flatten(tree)[0]) for tree in (found.value, found.error))
     given = flattened(candidate.values)
     finest = given if candidate.finer is None else flattened(candidate.finer)
@@ -89,7 +107,11 @@ def judged_by_differences(
         far = AROUND if band.coarsest < 1e-10 else SINGLE_AROUND
         saturated = _still(subject, NEAR) & ~_still(subject, far)
         bands = np.where(flat & saturated, np.inf, bands)
-    rows = zip(names, given, finest, values, bands, moves, strict=True)
+    zones = np.zeros(len(values))
+    if noise is None and found.spread is not None:
+        spread = flattened(flatten(found.spread)[0])
+        zones = np.where(spread == 0.0, 0.0, ZONE * band.largest)
+    rows = zip(names, given, finest, values, bands, moves, zones, strict=True)
     return [_at_kinks(band.component(*row), found) for row in rows], found
 
 
@@ -139,11 +161,19 @@ class _Band:
     largest: float
 
     def component(
-        self, name: str, given: float, fine: float, value: float, width: float, moves: float
+        self,
+        name: str,
+        given: float,
+        fine: float,
+        value: float,
+        width: float,
+        moves: float,
+        zone: float = 0.0,
     ) -> Component:
         """One component: what was returned, at its finest, against value +- width.
 
-        The band that it gets includes what rounding inside the gradient may amount to.
+        The band that it gets includes what rounding inside the gradient may amount to; as far
+        outside as `zone` it is undecided.
         """
         rounding = max(CLOSE * self.own * abs(value), 4.0 * self.own * self.largest, moves)
         if abs(value) <= width:  # where nothing moves, roundings inside the function may hide it
@@ -151,13 +181,16 @@ class _Band:
         else:
             band, doubt = width + rounding, rounding
         far = 4.0 * width + max(8.0 * doubt, FAR * self.own * self.largest)
-        off = abs(fine - value)
+        off, narrow = abs(fine - value), self._narrow(fine, value)
+        blame = ""
         if not (np.isfinite(off) and np.isfinite(width)):
             verdict: Verdict = "undecided"
-        elif off <= band and width + moves <= self._narrow(fine, value):
+        elif off <= band and width + moves <= narrow:
             verdict = "correct"
         else:
-            verdict = "wrong" if off > far else "undecided"
+            verdict = "wrong" if off > max(far, zone) else "undecided"
+            if verdict == "undecided":
+                blame = _blame(off > far, width > narrow or width >= moves, width, moves)
         return Component(
             name=name,
             verdict=verdict,
@@ -166,6 +199,7 @@ class _Band:
             relative_error=relative_error(float(given), float(value), self.largest or 1.0),
             band=float(band),
             residual=float(fine - value),
+            blame=blame,
         )
 
     def _narrow(self, fine: float, value: float) -> float:
@@ -176,6 +210,18 @@ class _Band:
         # Zero has no size of its own.
         little = share if value == 0.0 else self.coarsest * self.slope
         return float(max(little, share * LITTLE * self.largest))
+
+
+def _blame(rough: bool, wide: bool, width: float, moves: float) -> str:
+    """Why a component is undecided."""
+    if rough:
+        return ROUGH_WORDS
+    if wide:
+        return f"The error band of the differences is too wide: {width:.2g}."
+    return (
+        f"The given gradient moves by {moves:.2g} where the point moves by some units in the last"
+        f" place; the band of the differences is no wider than {width:.2g}."
+    )
 
 
 def _at_kinks(component: Component, found: Estimate) -> Component:

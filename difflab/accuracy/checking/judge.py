@@ -86,6 +86,8 @@ class Component:
     """Why there is no derivative, or it cannot be told."""
     residual: float = 0.0
     """Formula less derivative; what was returned less derivative where there is no formula."""
+    blame: str = ""
+    """Where differences leave it undecided: why, in a sentence."""
 
     @property
     def between(self) -> bool:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from difflab.accuracy.check import Check
 
 SHOWN: Final = 5
+SOLVERS: Final = 0.02
+"""A relative difference that a solver's tolerance may make."""
 NEAR: Final = 1e-4
 """A kink nearer than this, relative to the point, is worth a note."""
 
@@ -80,6 +82,7 @@ def _details(check: Check) -> Iterator[str]:
         yield f"  ... and {len(ranked) - SHOWN} more (see .table)"
     if check.verdict == "wrong":
         yield f"  diagnosis: {check.diagnosis or 'none of the common mistakes fits'}."
+        yield from _by_a_tolerance(check, chosen)
         others = [c for c in components if c.verdict != "wrong"]
         if others and check.reasons.get("function") is None:
             verb = "is" if len(others) == 1 else "are"
@@ -117,19 +120,19 @@ def _line(c: Component) -> str:
         if math.isnan(c.band) or math.isinf(c.band):
             return f"{c.name}: given {_number(c.given)}; differences of values say nothing here"
         if math.isfinite(c.expected) and c.band > 0.0:
-            return (
-                f"{c.name}: given {c.given:.6g}; by differences it is"
-                f" {c.expected:.6g} within {c.band:.2g}"
-            )
+            given, expected = _pair(c.given, c.expected)
+            return f"{c.name}: given {given}; by differences it is {expected} within {c.band:.2g}"
         if math.isfinite(c.expected):
             given, expected = _pair(c.given, c.expected)
             return f"{c.name}: given {given}, the derivative is {expected}"
         return (
             f"{c.name}: given {_number(c.given)}, but the derivative is not a finite number there"
         )
+    if not math.isfinite(c.expected):
+        return f"{c.name}: given {_number(c.given)}, but the derivative is no finite number there"
     given, expected = _pair(c.given, c.expected)
     off = ""
-    if c.verdict == "wrong" and c.expected and math.isfinite(c.residual):
+    if c.verdict == "wrong" and c.expected and math.isfinite(c.residual / c.expected):
         off = f" (off by {abs(c.residual / c.expected):.2g} relative)"
     about = "about " if c.band else ""
     return f"{c.name}: given {given}, should be {about}{expected}{off}"
@@ -138,10 +141,13 @@ def _line(c: Component) -> str:
 def _evidence(check: Check, components: Sequence[Component]) -> str:
     """What the verdict correct rests on."""
     if "function" in check.reasons:
-        largest = max(abs(c.expected) for c in components)
-        sizes = [max(abs(c.expected), abs(c.given)) or largest for c in components]
-        shares = [c.band / size for c, size in zip(components, sizes, strict=True) if size]
-        width = f"at most {max(shares, default=0.0):.1g} of its size"
+        shares = [
+            c.band / max(abs(c.expected), abs(c.given)) for c in components if not _is_zero(c)
+        ]
+        zeros = [c.band for c in components if _is_zero(c)]
+        widths = [f"at most {max(shares):.1g} of its size"] if shares else []
+        widths += [f"{max(zeros):.1g} where it is 0"] if zeros else []
+        width = ", ".join(widths)
         return f"It lies inside the error band of extrapolated differences, {width}."
     ulps = max((c.ulps for c in check.components if not math.isnan(c.ulps)), default=0.0)
     if "gradient" in check.reasons:
@@ -158,14 +164,38 @@ def _evidence(check: Check, components: Sequence[Component]) -> str:
     return f"{same}; rounding costs {ulps:.2g} ulps at most."
 
 
+def _is_zero(c: Component) -> bool:
+    """Whether a component is 0 as far as its band tells, so that it has no size of its own."""
+    return max(abs(c.expected), abs(c.given)) <= c.band
+
+
+def _by_a_tolerance(check: Check, chosen: Sequence[Component]) -> Iterator[str]:
+    """What a difference so small may be where the function is a program's result."""
+    if "function" not in check.reasons or check.noise is not None:
+        return
+    offs = [abs(c.residual / c.expected) if c.expected else math.inf for c in chosen]
+    off = max(offs, default=math.inf)
+    if off < SOLVERS:
+        yield (
+            f"  It differs from {check.name} as it is called by {off:.2g} of its size; if"
+            f" {check.name} is a solver's result, its tolerance can make that: pass noise=."
+        )
+
+
 def _remedy(check: Check, chosen: Sequence[Component]) -> str:
     if check.undefined:
         where = f"The first operation without a value is {check.undefined}."
         return f"{where} Remedy: choose a point inside the domain."
     if "function" in check.reasons:
+        blame = next((c.blame for c in chosen if c.blame), "")
+        if "noise=" in blame:
+            return blame
+        if "gradient moves" in blame:
+            return f"{blame} Remedy: a form of the gradient that does not cancel, or another point."
+        why = blame or "The error band of the differences is too wide."
         return (
-            "The error band of the differences is too wide. Remedy: write the function in plain"
-            " NumPy, so that it can be traced, use float64, or choose another point."
+            f"{why} Remedy: write the function in plain NumPy, so that it can be traced, use"
+            " float64, or choose another point."
         )
     if any(c.reason for c in chosen):
         return "Remedy: check the gradient at a point beside it."
@@ -231,7 +261,7 @@ def _number(value: float) -> str:
 
 def _pair(given: float, expected: float) -> tuple[str, str]:
     """Two numbers with as many digits as show the difference."""
-    for digits in (6, 9, 12):
+    for digits in (6, 9, 12, 15):
         texts = f"{given:.{digits}g}", f"{expected:.{digits}g}"
         shown = [float(text) for text in texts]
         gap = abs(given - expected)
