@@ -43,8 +43,8 @@ STEADY: Final = 1.0
 """A truncation estimate counts for at least this part of the one before it: it may be small by
 accident.
 """
-SAFETY: Final = 1.8
-"""By how much the band is wider than what it adds up to; calibrated on the zoo."""
+SAFETY: Final = 2.0
+"""By how much the band is wider than what it adds up to."""
 CHUNK: Final = 4096
 """Elements that are looked at together, for the sake of memory."""
 RIVAL: Final = 5.0

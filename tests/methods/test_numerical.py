@@ -131,7 +131,8 @@ def test_evaluations_of_an_opaque_function_are_counted(method):
     calls.clear()
     prepared.run(x)
     assert prepared.derivation.evaluations == len(calls) - 1  # the value itself is not counted
-    assert prepared.derivation.evaluations <= 2 * operator.method.points
+    most = max(operator.method.points, 32 if method == "richardson" else 0)  # its noise as well
+    assert prepared.derivation.evaluations <= 2 * most
 
 
 def test_a_complex_step_refuses_what_is_not_holomorphic():
