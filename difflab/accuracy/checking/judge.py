@@ -125,9 +125,12 @@ class Enclosed:
             if node.primitive is CONSTANT and (shared or not (node in mine and node in theirs)):
                 known[node] = as_rounded(node.value)
         enclose_nodes([*blocks, *self.given], known, self.bits)
+        expected = [np.array(known[block]) for block in blocks]
+        for (k, index), partial in self.true.special.items():
+            expected[k][index] = partial.ball
         return [
-            np.array(list(map(overlap, known[left].flat, known[right].flat))).reshape(left.shape)
-            for left, right in zip(self.given, blocks, strict=True)
+            np.array(list(map(overlap, known[left].flat, right.flat))).reshape(left.shape)
+            for left, right in zip(self.given, expected, strict=True)
         ]
 
 
@@ -229,12 +232,10 @@ class _Bench:
             if high < SAME:
                 return 0.0, True, gap(own, ball)
             if np.isfinite(high):
-                explained = low == 0.0 or (
-                    (k, index) not in self.both.true.special  # else the rules do not count
-                    and (
-                        self.both.explained[k][index]
-                        or (high < SLIGHT and self.both.explained_with_shared[k][index])
-                    )
+                explained = (
+                    low == 0.0
+                    or self.both.explained[k][index]
+                    or (high < SLIGHT and self.both.explained_with_shared[k][index])
                 )
                 return high, bool(explained), gap(own, ball)
         value = self._finest(k)[index]
