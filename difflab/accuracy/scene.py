@@ -75,7 +75,7 @@ class Scene:
         """Nodes in balls at the first precision that makes all of them sharp, or at the last."""
         for bits, _ in LADDER:
             known = self.enclosed(nodes, bits)
-            found = [known[node] for node in nodes]
+            found = [_as_balls(known[node]) for node in nodes]
             pairs = zip(nodes, found, strict=True)
             if all(is_sharp(ball, node.dtype) for node, array in pairs for ball in array.flat):
                 break
@@ -165,6 +165,11 @@ class Scene:
             found = _transposed(node, rule, mask, self.floats)
             return [np.any(mask) if ct is None else ct != 0.0 for ct in found]
         return [True] * len(node.operands)
+
+
+def _as_balls(array: Array) -> Array:
+    """A derivative as balls of its own: that of a truth value or an integer is plain zeros."""
+    return np.array(array if array.dtype == object else exact(array.astype(np.float64)))
 
 
 def _changing(graph: Graph, suspects: Mapping[Expr, Array]) -> dict[Expr, Array]:

@@ -170,7 +170,7 @@ def _applied(method: Callable[..., Any], values: Iterable[Any], params: dict[str
         v if isinstance(v, (arb, bool, np.bool_, type(None))) else arb(float(v)) for v in values
     ]
     value = method(*balls, **params)
-    return value if isinstance(value, (arb, bool, type(None))) else arb(value)
+    return value if isinstance(value, (arb, bool, np.bool_, type(None))) else arb(value)
 
 
 def _matrices(read: Callable[..., Any], operands: list[Array], node: Expr) -> Array:
