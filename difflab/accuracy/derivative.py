@@ -20,7 +20,7 @@ invariant: a finite ball holds the derivative of the function; `special` says wh
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -30,6 +30,7 @@ from difflab.accuracy.beside import BranchOpen, Move, Untraceable, outputs_besid
 from difflab.accuracy.partials import (
     Partial,
     Seen,
+    Verdict,
     decided,
     decided_twice,
     seen,
@@ -263,15 +264,16 @@ class _First(_Order):
                     smooth.remove(out)
                     self._bend(out, found)
 
-    def _bend(self, out: Output, sides: Iterable[Seen]) -> None:
+    def _bend(self, out: Output, sides: Sequence[Seen]) -> None:
         """The partial derivatives of an output exist, but it has no gradient."""
+        verdict: Verdict = "jump" if any(s.jumps(self.values[out]) for s in sides) else "kink"
         lines = f"{len(self.moves)} + {DIRECTIONS} lines"
         reason = f"each partial derivative exists, the gradient does not, by {lines}"
         slopes = [side.number for side in sides]
         for move in self.reached:
             around = [float(self.at(self.place(out, move)).ball), *slopes]
             low, high = float(np.nanmin(around)), float(np.nanmax(around))
-            self.put(self.place(out, move), Partial("kink", Ball("nan"), low, high, reason))
+            self.put(self.place(out, move), Partial(verdict, Ball("nan"), low, high, reason))
 
 
 class _Second(_Order):

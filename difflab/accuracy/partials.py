@@ -23,7 +23,7 @@ from typing import Any, Final, Literal
 import numpy as np
 
 from difflab.errors import Line
-from difflab.interpretations.balls import is_sharp
+from difflab.interpretations.balls import LEAST, is_sharp
 from difflab.interpretations.germs import (
     NO_VALUE,
     NOT_TOLD,
@@ -98,13 +98,15 @@ class Seen:
             return float(self.slope)
         return math.copysign(math.inf, self.steep) if self.steep else math.nan
 
+    def jumps(self, value: Ball) -> bool:
+        """Whether the function certainly tends to another value, or to infinity."""
+        return not self.reason and (self.limit is None or _apart(self.limit, value))
+
     def contradicts(self, value: Ball, slope: Ball) -> bool:
         """Whether the function certainly goes on another way than from a value with a slope."""
         if self.reason:
             return False
-        if self.limit is None or self.slope is None:
-            return True
-        return _apart(self.limit, value) or _apart(self.slope, slope)
+        return self.jumps(value) or self.slope is None or _apart(self.slope, slope)
 
 
 def seen(g: Germ, side: int) -> Seen:
@@ -140,9 +142,11 @@ def decided(value: Any, sides: Sequence[Seen], dtype: np.dtype[Any]) -> Partial:
     inside = [side for side in sides if not side.outside]
     if not inside:
         return Partial("undefined", nothing, reason="the point is isolated in the domain")
-    if any(side.limit is None or _apart(side.limit, value) for side in inside):
+    if any(side.jumps(value) for side in inside):
         low, high = (math.nan if side.limit is None else float(side.limit) for side in sides)
         return Partial("jump", nothing, low, high)
+    if not all(_meets(side.limit, value) for side in inside):
+        return undecided("which way a choice goes beside the point cannot be told")
     left, right = (side.number for side in sides)
     if len(inside) == 1:
         (only,) = inside
@@ -207,6 +211,14 @@ def _apart(a: Ball, b: Ball) -> bool:
     """Whether two numbers certainly differ by more than floats can tell."""
     size = abs(a).union(abs(b)).abs_upper()
     return bool(abs(a - b) > MEETS * size)
+
+
+def _meets(a: Ball | None, b: Ball) -> bool:
+    """Whether two numbers certainly differ by no more than floats can tell."""
+    if a is None:
+        return False
+    gap = abs(a - b)
+    return bool(gap <= MEETS * abs(b) or gap < Ball(2) ** LEAST)
 
 
 def _is_negligible(gap: Germ, slope: Germ) -> bool:

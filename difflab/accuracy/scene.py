@@ -118,7 +118,11 @@ class Scene:
     @cached_property
     def reached(self) -> list[Array]:
         """For each array of the arguments, the components that a suspect depends on."""
-        masks = self.marked(self.suspects)
+        start: dict[Expr, Array] = {}
+        for node, mask in self.suspects.items():
+            x = node.operands[0] if _is_choice(node) else node
+            start[x] = start[x] | mask if x in start else mask
+        masks = self.marked(start)
         return [masks.get(x, np.zeros(x.shape, bool)) for x in self.graph.inputs]
 
     def marked(
@@ -136,11 +140,8 @@ class Scene:
             masks[x] = masks[x] | mask if x in masks else np.broadcast_to(mask, x.shape)
 
         for node in reversed(self.graph.nodes):
-            own = start.get(node)
-            if own is not None and _is_choice(node) and own.shape == node.operands[0].shape:
-                mark(node.operands[0], own)
-            elif own is not None:
-                mark(node, own)
+            if node in start:
+                mark(node, start[node])
             mask = masks.get(node)
             if mask is None or not np.any(mask):
                 continue

@@ -167,8 +167,10 @@ def _each(rule: str | Callable[..., Any], operands: list[Array], params: dict[st
 def _applied(method: Callable[..., Any], values: Iterable[Any], params: dict[str, Any]) -> Any:
     """A ball rule on one element."""
     balls = [
-        v if isinstance(v, (arb, bool, np.bool_, type(None))) else arb(float(v)) for v in values
-    ]
+        v if isinstance(v, (arb, bool, type(None)))
+        else bool(v) if isinstance(v, np.bool_) else arb(float(v))
+        for v in values
+    ]  # fmt: skip
     value = method(*balls, **params)
     return value if isinstance(value, (arb, bool, np.bool_, type(None))) else arb(value)
 

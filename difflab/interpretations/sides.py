@@ -165,7 +165,9 @@ def _applied(
 ) -> Any:
     row = node.primitive
     chooses = any(v is None or isinstance(v, (bool, np.bool_)) for v in values)
-    values = [v if v is None or isinstance(v, (bool, np.bool_)) else germ(v) for v in values]
+    values = [
+        bool(v) if isinstance(v, (bool, np.bool_)) else v if v is None else germ(v) for v in values
+    ]
     if not chooses:
         bad = [v for v in values if v.bad]
         reasons = [v for v in bad if v.bad != NO_VALUE]

@@ -74,6 +74,26 @@ def invert(x: Any) -> Any:
     return _bits("logical_not", x)
 
 
+@spells(np.logical_and)
+def logical_and(x1: Any, x2: Any) -> Any:
+    return pointwise(TABLE["logical_and"], truth(x1), truth(x2))
+
+
+@spells(np.logical_or)
+def logical_or(x1: Any, x2: Any) -> Any:
+    return pointwise(TABLE["logical_or"], truth(x1), truth(x2))
+
+
+@spells(np.logical_xor)
+def logical_xor(x1: Any, x2: Any) -> Any:
+    return pointwise(TABLE["logical_xor"], truth(x1), truth(x2))
+
+
+@spells(np.logical_not)
+def logical_not(x: Any) -> Any:
+    return pointwise(TABLE["logical_not"], truth(x))
+
+
 def _bits(name: str, *values: Any) -> Any:
     operands = [lift(value) for value in values]
     if any(x.dtype != bool for x in operands):

@@ -316,7 +316,7 @@ POINTWISE: Final[tuple[Primitive, ...]] = (
            transpose=lambda ct, x, dtype: (ct.astype(x.dtype) if x.dtype.kind == "f" else None,),
            sympy=_converted_symbol,
            ball=convert_ball, complex=lambda z, dtype: z, scalar=NOT_NUMBERS,
-           kink=lambda x, dtype=float: x - np.rint(x) if np.dtype(dtype) == int else 1.0,
+           kink=lambda x, dtype=float: {"i": x - np.rint(x), "b": x}.get(np.dtype(dtype).kind, 1.0),
            emit="{0}.astype({dtype})", text="{dtype}({0})", latex="{0}"),
     _comparison(np.greater, ">", ">", "Gt", operator.gt, operator.le),
     _comparison(np.greater_equal, ">=", r"\ge", "Ge", operator.ge, operator.lt),
