@@ -6,7 +6,7 @@ definition; rows that only move, order or add up elements are run as they are.
 
 >>> from difflab.ir.trace import trace
 >>> graph = trace(lambda x: np.exp(x) - 1, 1e-30)
->>> with mp.workdps(60):
+>>> with mp.workdps(90):
 ...     x = {graph.inputs[0]: np.array(mpf(1e-30), object)}
 ...     print(mpmath.nstr(read(graph.outputs, x)[graph.outputs[0]].item() / mpf(1e-30) - 1, 3))
 5.0e-31
