@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pandas as pd
-from _peer_checkers import ACCEPTED, OPAQUE, OWN, PEERS, REJECTED
+from _peer_checkers import ACCEPTED, NONE, OPAQUE, OWN, PEERS, REJECTED
 
 from difflab.lab import proportion_interval
 
-KINK = "kink"
+FOUND, WITHIN, MISSED = "found", "within its tolerance", "missed"
+"""What becomes of a mutant, besides undecided and error."""
 DIGITS_KEPT = {"float64": 1e-12, "float32": 1e-5}
 """A right gradient whose values are further from the truth has lost digits."""
 VISIBLE = {"float64": 0.0, "float32": 1e-5}
@@ -21,6 +22,13 @@ def smooth(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[rows["group"] == "smooth"]
 
 
+def special(rows: pd.DataFrame) -> pd.DataFrame:
+    """The checks at special points, where analysis knows the answer."""
+    if "known" not in rows:
+        return smooth(rows).head(0).assign(known="", kind="")
+    return rows[rows["group"] == "special"]
+
+
 def mutants(rows: pd.DataFrame) -> pd.DataFrame:
     """The checks of mutants that the checker has a chance to see."""
     own = smooth(rows)
@@ -28,16 +36,14 @@ def mutants(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def hidden(rows: pd.DataFrame) -> pd.DataFrame:
-    """The checks of mutants below the rounding of float32, or within the band that is stated."""
+    """The checks of mutants below the rounding of float32."""
     own = smooth(rows)
     return own[own["error"].notna() & unseen(own)]
 
 
 def unseen(rows: pd.DataFrame) -> pd.Series:
-    """Whether a change is too small to be told, and the checker says so."""
-    rounded = (rows["checker"] != OWN) & (rows["change"] < rows["dtype"].map(VISIBLE))
-    stated = (rows["answer"] == ACCEPTED) & (rows["band"].fillna(0.0) >= rows["change"])
-    return rounded | stated
+    """Whether a change is below the rounding of the values, for a checker that sees these alone."""
+    return (rows["checker"] != OWN) & (rows["change"] < rows["dtype"].map(VISIBLE))
 
 
 def right(rows: pd.DataFrame) -> pd.DataFrame:
@@ -60,14 +66,33 @@ def opaque_cases(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([mutants(own), right(own)])
 
 
+def outcome(wrong: pd.DataFrame) -> pd.Series:
+    """What becomes of each mutant: the same rule for all checkers."""
+    inside = wrong["within"].eq(True)
+    renamed = wrong["answer"].replace({REJECTED: FOUND, ACCEPTED: MISSED, NONE: MISSED})
+    return renamed.mask((wrong["answer"] == ACCEPTED) & inside, WITHIN)
+
+
 def missed(wrong: pd.DataFrame) -> pd.Series:
-    """Whether a mutant is accepted."""
-    return wrong["answer"] == ACCEPTED
+    """Whether a mutant is accepted that is not inside the tolerance that the checker states."""
+    return outcome(wrong) == MISSED
 
 
 def rejected(good: pd.DataFrame) -> pd.Series:
-    """Whether a right gradient is rejected."""
-    return good["answer"] == REJECTED
+    """Whether a right gradient is rejected, or said to be of no derivative."""
+    return good["answer"].isin([REJECTED, NONE])
+
+
+def accepted_nowhere(rows: pd.DataFrame) -> pd.Series:
+    """Whether a gradient is said to be right where there is none."""
+    return (rows["known"] == "none") & (rows["answer"] == ACCEPTED)
+
+
+def wrong_answers(rows: pd.DataFrame) -> pd.Series:
+    """Which answers at special points are wrong."""
+    exists = rows["known"] != "none"
+    faults = missed(rows).where(rows["error"].notna(), rejected(rows))
+    return (exists & faults) | accepted_nowhere(rows)
 
 
 def checkers(rows: pd.DataFrame) -> list[str]:

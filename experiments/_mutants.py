@@ -1,7 +1,7 @@
 """Wrong gradients, generated: one mistake in a gradient that is right, certified to be a mistake.
 
-What flows: a right gradient goes in, candidates come out, each with the kind of its mistake and
-the relative change that balls certify. Mistakes are made in two places: on one edge of the reverse
+What flows: a right gradient goes in, candidates come out, each with the kind of its mistake and the
+relative change that mpmath certifies. Mistakes are made in two places: on one edge of the reverse
 sweep over the traced program (a wrong rule), or on a written gradient as a whole (a wrong line).
 The invariant: a mutant differs from the true derivative by more than `LEAST` relative in a
 component, as mathematics and not by rounding; what does not is dropped, and counted.
@@ -15,26 +15,29 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import mpmath
 import numpy as np
+from _independent import FORMULA_DIGITS, Slopes, Uncertified, formula
+from _mpmath_values import Unread
+from mpmath import mp, mpf
+from numpy.typing import NDArray
 
-from difflab.accuracy.truth import Enclosure, truth
 from difflab.errors import DifflabError
-from difflab.interpretations.balls import enclose, precision
 from difflab.interpretations.cotangents import pullback, sweep
 from difflab.interpretations.tangents import zeros
 from difflab.ir.build import reshaped
 from difflab.ir.expr import Expr, Graph, constant, substitute
 from difflab.ir.primitives import TABLE
 from difflab.ir.row import Partials, Transpose
-from difflab.ir.trace import trace
-from difflab.ir.tree import LEAF, Structure, flatten, read_arguments
+from difflab.ir.tree import LEAF, Structure, flatten
 
 LEAST = {8: 1e-9, 4: 5e-7}
 """A mutant counts from this relative change of a component, by the size of a float in bytes.
 
 Rounding a constant of the formula to float32 changes it by 6e-8, and is no mistake.
 """
-SPARE_BITS = 64
+SMALLEST = mpf(2) ** -1075
+"""Half of the smallest float."""
 Gradient = Callable[..., Any]
 
 FAMILIES: Mapping[str, tuple[str, ...]] = {
@@ -61,14 +64,17 @@ class Candidate:
     gradient: Gradient
     error: str = ""
     change: float = 0.0
+    off: NDArray[np.float64] | None = None
+    """How far each component is from the truth."""
 
 
 @dataclass(slots=True)
 class Set:
-    """The mutants of a function at a point, and how many attempts were no mutants."""
+    """The mutants of a function at a point, and how many attempts were none, or not certainly."""
 
     mutants: list[Candidate] = field(default_factory=list)
     equivalent: int = 0
+    uncertified: int = 0
 
 
 # Certification ------------------------------------------------------------------------------------
@@ -79,43 +85,42 @@ def float_positions(args: Sequence[Any]) -> Any:
     return 0 if len(args) == 1 else tuple(range(len(args)))
 
 
-def reference(f: Callable[..., Any], args: Sequence[Any]) -> Enclosure:
-    """The truth that gradients are held against."""
-    return truth(f, *args, argnums=float_positions(args))
+def difference(
+    gradient: Gradient, args: Sequence[Any], true: Slopes
+) -> tuple[float, NDArray[np.float64] | None]:
+    """How far a gradient's formula is from the truth: relative, in its worst component, and each.
 
-
-def change(gradient: Gradient, args: Sequence[Any], true: Enclosure) -> float:
-    """How far a gradient is from the truth as mathematics, relative, in its worst component.
-
-    0.0 where it is certainly within `LEAST` of it, NaN where balls cannot tell; a component that
-    should be exactly zero is measured against the largest.
+    0.0 where it is within `LEAST` of it, NaN where mpmath cannot tell; a component that should be
+    zero is measured against the largest.
     """
-    _, arrays = read_arguments(tuple(args), {})
-    bits = true.bits + SPARE_BITS
-    graph = trace(gradient, *args)
-    found = [ball for block in enclose(graph, arrays, bits) for ball in block.flat]
-    expected = [ball for block in true.balls for ball in block.flat]
-    if len(found) != len(expected):
-        return float("nan")
-    least = max(LEAST[dtype.itemsize] for dtype in true.dtypes)
-    with precision(bits):
-        largest = max((abs(t) for t in expected), key=float)
-        pairs = zip(found, expected, strict=True)
-        changes = [_component(m, t if abs(t) > 0 else largest, t, least) for m, t in pairs]
-    certain = [size for size in changes if size > 0]
-    return max(certain) if certain else 0.0 if all(size == 0 for size in changes) else float("nan")
+    try:
+        found = formula(gradient, args)
+    except (Uncertified, Unread, DifflabError, OverflowError):
+        return float("nan"), None
+    if len(found) != len(true.balls):
+        return float("nan"), None
+    with mp.workdps(FORMULA_DIGITS[0]):
+        pairs = list(zip(found, true.balls, strict=True))
+        off = [abs(a - t) for a, t in pairs]
+        largest = max(abs(t) for t in true.balls)
+        sizes = [abs(t) or largest for t in true.balls]
+        each = [_relative(o, s, LEAST[true.least]) for o, s in zip(off, sizes, strict=True)]
+    certain = [size for size in each if size > 0]
+    size = max(certain) if certain else sum(each)  # 0, or NaN
+    return size, np.array([float(o) for o in off])
 
 
-def _component(found: Any, scale: Any, expected: Any, least: float) -> float:
-    """The certified relative change of one component."""
-    off, size = abs(found - expected), abs(scale)
-    if float(off.upper()) == 0.0:  # below the smallest float
-        return 0.0
-    if not off.is_finite() or not (off > least * size or off <= least * size):
+def _relative(off: Any, size: Any, least: float) -> float:
+    if mpmath.isnan(off):
         return float("nan")
-    if off <= least * size:
+    if off < SMALLEST or off <= least * size:
         return 0.0
-    return float(off / size) if size > 0 else float("inf")
+    return float(off / size) if size else float("inf")
+
+
+def change(gradient: Gradient, args: Sequence[Any], true: Slopes) -> float:
+    """How far a gradient's formula is from the truth, relative, in its worst component."""
+    return difference(gradient, args, true)[0]
 
 
 def is_finite(result: Any) -> bool:
@@ -123,9 +128,7 @@ def is_finite(result: Any) -> bool:
     return all(bool(np.all(np.isfinite(leaf))) for leaf in flatten(result)[0])
 
 
-def certified(
-    attempts: Iterator[Candidate], args: Sequence[Any], true: Enclosure, count: int
-) -> Set:
+def certified(attempts: Iterator[Candidate], args: Sequence[Any], true: Slopes, count: int) -> Set:
     """The first attempts that are mutants; those on the way that are not are counted."""
     kept = Set()
     for attempt in attempts:
@@ -133,11 +136,13 @@ def certified(
             break
         with np.errstate(all="ignore"):
             usable = is_finite(attempt.gradient(*args))
-        size = change(attempt.gradient, args, true) if usable else float("nan")
+        size, off = difference(attempt.gradient, args, true) if usable else (0.0, None)
         if size > 0:
-            kept.mutants.append(replace(attempt, change=size))
-        else:
+            kept.mutants.append(replace(attempt, change=size, off=off))
+        elif size == 0:
             kept.equivalent += 1
+        else:
+            kept.uncertified += 1
     return kept
 
 

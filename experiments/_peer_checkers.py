@@ -1,10 +1,10 @@
 """The gradient checkers, difflab's and those of other projects, each behind one function.
 
-What flows: a NumPy function, its gradient and a point go in; "accepted", "rejected", "undecided" or
-"error" comes out, with the tool's own words. The function and its gradient are given to each tool
-in the way in which its manual says, with the settings that it has by default; none but difflab sees
-more than values. The invariant: importing this module imports no peer, and a peer that is not
-installed is a version "missing", not a failure.
+What flows: a NumPy function, its gradient and a point go in; "accepted", "rejected", "undecided",
+"no derivative" or "error" comes out, with the tool's own words and the tolerance that it states.
+The function and its gradient are given to each tool in the way in which its manual says, with the
+settings that it has by default; none but difflab sees more than values. The invariant: importing
+this module imports no peer, and a peer that is not installed is a version "missing", not a failure.
 
 A gradient of a function with a value of shape s by an argument of shape a has the shape s + a, so
 Jacobians are checked too; several arguments have a tuple of gradients.
@@ -18,25 +18,47 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 from _mutants import float_positions
+from numpy.typing import NDArray
 
 OWN, OPAQUE = "difflab", "difflab (opaque)"
 ACCEPTED, REJECTED, UNDECIDED, ERROR = "accepted", "rejected", "undecided", "error"
+NONE = "no derivative"
+"""What a checker answers that knows of kinks."""
 MISSING = "missing"
 SEED = 20250101
 """Of the tools that draw directions from NumPy's global generator."""
 
 
+Array = NDArray[np.float64]
+Tolerance = Callable[[Array, Array], bool]
+"""Whether errors of that size, of components of that size, are inside what a checker tolerates."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a checker says of a gradient, in which words, and within which relative band."""
+    """What a checker says of a gradient, in which words, and what it tolerates as it says."""
 
     answer: str
     words: str = ""
-    band: float = 0.0
+    tolerance: Tolerance | None = None
+
+    def covers(self, off: Array | None, exact: Array | None) -> bool:
+        """Whether a mistake is inside the tolerance or band that the checker states."""
+        if self.tolerance is None or off is None or exact is None:
+            return False
+        return bool(self.tolerance(off, np.abs(exact)))
+
+
+def componentwise(absolute: Any, relative: float = 0.0) -> Tolerance:
+    """Every component within an absolute tolerance and a relative one."""
+    return lambda off, size: (
+        np.shape(absolute) in ((), off.shape) and bool(np.all(off <= absolute + relative * size))
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +68,18 @@ class Peer:
     package: str
     call: str
     rule: str
-    run: Callable[[Callable[..., Any], Callable[..., Any], Sequence[Any]], Answer]
+    run: Callable[[Callable[..., Any], Callable[..., Any], list[Any]], Answer]
+    needs: str = ""
+    """The module that older versions of the package do not have."""
 
     @property
     def version(self) -> str:
         """The installed version, or "missing"."""
         try:
-            return metadata.version(self.package)
+            found = metadata.version(self.package)
         except metadata.PackageNotFoundError:
             return MISSING
+        return found if not self.needs or find_spec(self.needs) else MISSING
 
 
 def ask(
@@ -129,7 +154,8 @@ def _torch(f: Any, gradient: Any, point: list[Any]) -> Answer:
 
     tensors = tuple(torch.from_numpy(x.copy()).requires_grad_() for x in point)
     try:
-        return _said(bool(torch.autograd.gradcheck(Wrapped.apply, tensors)))
+        return _said(bool(torch.autograd.gradcheck(Wrapped.apply, tensors)),
+                     componentwise(1e-5, 1e-3))  # fmt: skip
     except GradcheckError as reason:
         return Answer(REJECTED, _first_line(reason))
 
@@ -164,7 +190,8 @@ def _jax(f: Any, gradient: Any, point: list[Any]) -> Answer:
         check_grads(wrapped, tuple(map(jax.numpy.asarray, point)), order=1, modes=["rev"])
     except AssertionError as reason:
         return Answer(REJECTED, _first_line(reason))
-    return Answer(ACCEPTED)
+    close = 1e-5 if dtype == np.float64 else 2e-3
+    return Answer(ACCEPTED, "", componentwise(close, close))
 
 
 def _autograd(f: Any, gradient: Any, point: list[Any]) -> Answer:
@@ -185,7 +212,7 @@ def _autograd(f: Any, gradient: Any, point: list[Any]) -> Answer:
         check_grads(wrapped, tuple(range(len(args))), modes=["rev"], order=1)(*args)
     except AssertionError as reason:
         return Answer(REJECTED, _first_line(reason))
-    return Answer(ACCEPTED)
+    return Answer(ACCEPTED, "", lambda off, size: bool(np.all(off <= 1e-6 * np.maximum(size, 1))))
 
 
 def _scipy(f: Any, gradient: Any, point: list[Any]) -> Answer:
@@ -194,7 +221,31 @@ def _scipy(f: Any, gradient: Any, point: list[Any]) -> Answer:
     flat, slopes, x = _flat(f, gradient, point)
     error = float(check_grad(flat, slopes, x))
     norm = float(np.linalg.norm(slopes(x)))
-    return Answer(_said(error <= 1e-6 * max(1.0, norm)).answer, f"{error:.3g}")
+    close = 1e-6 * max(1.0, norm)
+    right = ACCEPTED if error <= close else REJECTED
+    return Answer(right, f"{error:.3g}", lambda off, size: bool(np.linalg.norm(off) <= close))
+
+
+def _scipy_differentiate(f: Any, gradient: Any, point: list[Any]) -> Answer:
+    from scipy.differentiate import jacobian
+
+    flat, slopes, x = _flat(f, gradient, point)
+
+    def columns(vectors: Any) -> Any:
+        lead = vectors.shape[1:]
+        values = [np.atleast_1d(flat(vectors[:, *place])) for place in np.ndindex(lead)]
+        return np.stack(values, -1).reshape(-1, *lead)
+
+    found = jacobian(columns, x)
+    given = np.reshape(slopes(x), found.df.shape)
+    band = 10 * found.error + 10 * np.spacing(np.abs(given)).astype(np.float64)
+    off = np.abs(found.df - given)
+    outside = ~(off <= band)
+    answer = ACCEPTED if not np.any(outside) else UNDECIDED
+    if np.any(outside & np.asarray(found.success, bool)):
+        answer = REJECTED
+    words = f"off by up to {np.max(off):.3g}, error up to {np.max(found.error):.3g}"
+    return Answer(answer, words, componentwise(_by_argument(band, point)))
 
 
 def _numdifftools(f: Any, gradient: Any, point: list[Any]) -> Answer:
@@ -209,11 +260,20 @@ def _numdifftools(f: Any, gradient: Any, point: list[Any]) -> Answer:
     rounding = 10 * np.spacing(np.abs(given)).astype(np.float64)
     off = np.abs(np.reshape(found[0], given.shape) - given)
     words = f"off by up to {np.max(off):.3g}, estimated error up to {np.max(band):.3g}"
-    return Answer(_said(bool(np.all(off <= 10 * band + rounding))).answer, words)
+    close = 10 * band + rounding
+    right = ACCEPTED if np.all(off <= close) else REJECTED
+    return Answer(right, words, componentwise(_by_argument(close, point)))
 
 
-def _said(right: bool) -> Answer:
-    return Answer(ACCEPTED if right else REJECTED)
+def _by_argument(joined: Any, point: Sequence[Any]) -> Array:
+    """A Jacobian by one vector of all arguments, in the order of a gradient's numbers."""
+    rows = np.reshape(joined, (-1, sum(x.size for x in point)))
+    ends = np.cumsum([x.size for x in point])[:-1]
+    return np.concatenate([block.ravel() for block in np.split(rows, ends, axis=1)])
+
+
+def _said(right: bool, tolerance: Tolerance | None = None) -> Answer:
+    return Answer(ACCEPTED if right else REJECTED, "", tolerance)
 
 
 def _flat(f: Any, gradient: Any, point: list[Any]) -> tuple[Any, Any, Any]:
@@ -269,6 +329,13 @@ PEERS: Mapping[str, Peer] = {
         "every component within 10 times the error that it estimates, and 10 ulps: it returns both",
         _numdifftools,
     ),
+    "scipy.differentiate": Peer(
+        "scipy",
+        "scipy.differentiate.jacobian",
+        "`.df` within 10 times `.error`, and 10 ulps; undecided where it is not, nor `.success`",
+        _scipy_differentiate,
+        needs="scipy.differentiate",
+    ),
 }
 """By name, in the order of the page."""
 
@@ -310,16 +377,18 @@ def judge(
     except Exception as reason:  # a checker that crashes has not judged
         return Answer(ERROR, f"{type(reason).__name__}: {str(reason).partition(chr(10))[0]}")
     words = f"{said.verdict}: {said.diagnosis}" if said.diagnosis else said.verdict
-    answer = REJECTED if said.verdict == "wrong" else ACCEPTED if said.ok else UNDECIDED
-    return Answer(answer, words, band_of(said.components))
+    bands = np.array([c.band for c in said.components])
+    return Answer(VERDICTS[said.verdict], words, componentwise(bands))
 
 
-def band_of(components: Sequence[Any]) -> float:
-    """The widest band that an answer states, relative to a component that is not almost zero."""
-    sizes = [max(abs(c.expected), abs(c.given)) for c in components]
-    largest = max(sizes, default=0.0)
-    pairs = zip(components, sizes, strict=True)
-    return max((c.band / size for c, size in pairs if size > 1e-3 * largest), default=0.0)
+VERDICTS = {
+    "correct": ACCEPTED,
+    "rounding": ACCEPTED,
+    "wrong": REJECTED,
+    "kink": NONE,
+    "undecided": UNDECIDED,
+}
+"""Answers by difflab's verdicts."""
 
 
 def opaque(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,8 +1,9 @@
 """Which gradient checker can be trusted?
 
 Right gradients and generated mutants of them, at ordinary points, hard ones and beside the edges of
-domains, are given to difflab and to the checkers of other projects. What a mutant is, is certified
-by balls; what a right gradient is, is known by how it was made: by a rule of the table, or by hand.
+domains, are given to difflab and to the checkers of other projects. What is right and what a mutant
+is, is certified by differences in mpmath, which use no rule and no ball of difflab; at special
+points it is known by analysis.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import pandas as pd
-from _checkers_page import figures, tables
-from _checkers_rows import DIGITS_KEPT, missed, mutants, opaque_cases, rejected, right
-from _exact import agrees_with_limit
+from _checkers_figures import figures
+from _checkers_findings import findings
+from _checkers_page import tables
 from _handwritten import ALTERNATIVES, HANDWRITTEN
+from _independent import UNKNOWN, Slopes, slopes
 from _mutants import (
     Candidate,
     certified,
@@ -27,7 +28,6 @@ from _mutants import (
     is_finite,
     of_a_result,
     of_the_rules,
-    reference,
     reverse,
 )
 from _peer_checkers import (
@@ -36,28 +36,24 @@ from _peer_checkers import (
     OPAQUE,
     OWN,
     PEERS,
-    REJECTED,
-    UNDECIDED,
     Counted,
     judge,
     version,
 )
+from _special_points import SPECIAL
+from numpy.typing import NDArray
 
-from difflab.accuracy.compare import errors
-from difflab.accuracy.truth import Enclosure
 from difflab.accuracy.zoo import ZOO
 from difflab.ir.expr import Graph
 from difflab.ir.trace import trace
-from difflab.ir.tree import flatten, read_arguments, unflatten
+from difflab.ir.tree import flatten, unflatten
 from difflab.lab import (
     Case,
-    Evidence,
     Experiment,
     Preset,
     Row,
     grid,
     main,
-    share_interval,
 )
 from difflab.methods import METHODS
 
@@ -79,6 +75,11 @@ def cases(preset: Preset) -> list[Case]:
     zoo = [name for name in ZOO if name not in STAIRCASES]
     functions = [("zoo", name) for name in zoo[::every]]
     functions += [("hand", name) for name in list(HANDWRITTEN)[::every]]
+    special = [
+        {"source": "special", "function": name, "dtype": "float64", "mutants": 0, **checker}
+        for name in list(SPECIAL)[::every]
+        for checker in present
+    ]
     judged = [
         {"source": source, "function": name, "dtype": dtype, "mutants": count, **checker}
         for source, name in functions
@@ -86,7 +87,7 @@ def cases(preset: Preset) -> list[Case]:
         for checker in present
     ]
     timed = [setting | checker for setting in grid(size=sizes) for checker in present]
-    return [*judged, *timed, *absent]
+    return [*judged, *special, *timed, *absent]
 
 
 # Functions and the gradients to be judged ---------------------------------------------------------
@@ -102,13 +103,15 @@ class Stage:
     candidates: tuple[Candidate, ...]
     kept: tuple[float, ...]
     """How far each candidate's values are from the truth, relative."""
-    equivalent: int = 0
+    exact: NDArray[np.float64] | None = None
 
 
 @lru_cache(maxsize=1)
 def stages(source: str, name: str, dtype: str, count: int, seed: int) -> list[Stage]:
     """A function at each of its points: the same for every checker, so made once."""
     rng = np.random.default_rng(seed)
+    if source == "special":
+        return [special_stage(name)]
     if source == "hand":
         written = HANDWRITTEN[name]
         points = [(written.f, point, "ordinary") for point in written.points]
@@ -144,13 +147,17 @@ def staged(
             value = f(*args)
     except np.linalg.LinAlgError:  # the matrix is singular in float32
         return None
-    true, graph = reference(f, args), trace(f, *args)
+    true = slopes(f, args)
+    about = about | {"group": true.verdict, "reason": true.reason or None}
+    if true.verdict == UNKNOWN:
+        return Stage(f, args, about, (), ())
+    graph = trace(f, *args)
     backward = reverse(graph)
-    group = group_of(graph, args, value, backward, true, about["kind"])
-    about = about | {"group": group}
-    if group != "smooth":
+    if true.verdict == "smooth" and not (is_finite(value) and finite(backward, args)):
+        about["group"] = "no number"
+    if about["group"] != "smooth":
         return Stage(f, args, about, (Candidate("reverse mode", backward),), (math.nan,))
-    rights = right_ones(source, name, graph, backward, args, true)
+    rights, uncertified = right_ones(source, name, graph, backward, args, true)
     accuracy = [relative_error(candidate, args, true) for candidate in rights]
     if source == "hand":
         written = HANDWRITTEN[name]
@@ -158,23 +165,32 @@ def staged(
         made = certified(attempts, args, true, 2 * count)
     else:
         made = certified(of_the_rules(graph, rng), args, true, count)
+    about |= {"equivalent": made.equivalent, "uncertified": made.uncertified}
+    about["uncertified"] += uncertified
     unknown = [math.nan] * len(made.mutants)
-    return Stage(f, args, about, (*rights, *made.mutants), (*accuracy, *unknown), made.equivalent)
+    return Stage(f, args, about, (*rights, *made.mutants), (*accuracy, *unknown), true.numbers)
 
 
-def group_of(
-    graph: Graph, args: tuple[Any, ...], value: Any, backward: Graph, true: Enclosure, kind: str
-) -> str:
-    """Whether the function has a derivative at the point, and finite numbers."""
-    known = all(ball.is_finite() for block in true.balls for ball in block.flat)
-    if kind == "kink" or true.kinks:
-        return "kink"
+def finite(gradient: Callable[..., Any], args: tuple[Any, ...]) -> bool:
+    """Whether a gradient has finite numbers at a point."""
     with np.errstate(all="ignore"):
-        finite = is_finite(value) and is_finite(backward(*args))
-    if not known or not finite:
-        return "no number"
-    _, arrays = read_arguments(args, {})
-    return "smooth" if agrees_with_limit(graph, arrays, true) else "no derivative"
+        return is_finite(gradient(*args))
+
+
+def special_stage(name: str) -> Stage:
+    """A special point, with the gradients that analysis says are right, and others."""
+    special = SPECIAL[name]
+    with np.errstate(all="ignore"):
+        exact = special.right[0](*special.args) if special.right else None
+        numbers = None if exact is None else np.ravel(exact).astype(np.float64)
+        candidates = [Candidate(f"right {k}", g) for k, g in enumerate(special.right)]
+        for k, gradient in enumerate(special.wrong):
+            given = np.ravel(gradient(*special.args))
+            off = None if numbers is None else np.abs(given - numbers)
+            candidates.append(Candidate(f"wrong {k}", gradient, "by analysis", off=off))
+    about = {"point": 0, "kind": special.kind, "group": "special", "known": special.known}
+    kept = (math.nan,) * len(candidates)
+    return Stage(special.f, special.args, about, tuple(candidates), kept, numbers)
 
 
 def right_ones(
@@ -183,11 +199,12 @@ def right_ones(
     graph: Graph,
     backward: Graph,
     args: tuple[Any, ...],
-    true: Enclosure,
-) -> list[Candidate]:
-    """Gradients that are right: by the rules in both directions, by hand, by other formulas.
+    true: Slopes,
+) -> tuple[list[Candidate], int]:
+    """Gradients that are right, and how many it is not certain of: by the rules in both directions,
+    by hand, by other formulas.
 
-    Each is certified too. Forward mode's program has its constants folded, which can be fatal to a
+    Each is certified. Forward mode's program has its constants folded, which can be fatal to a
     formula whose terms cancel.
     """
     tree = backward.output_tree
@@ -201,15 +218,22 @@ def right_ones(
         found.append(Candidate("forward mode", Graph(graph.inputs, blocks, output_tree=tree)))
         for label, other in ALTERNATIVES.get(name, {}).items():
             found.append(Candidate(f"by another formula: {label}", other))
-    with np.errstate(all="ignore"):
-        finite = [candidate for candidate in found if is_finite(candidate.gradient(*args))]
-    return [candidate for candidate in finite if change(candidate.gradient, args, true) == 0.0]
+    finite_ones = [candidate for candidate in found if finite(candidate.gradient, args)]
+    sizes = [change(candidate.gradient, args, true) for candidate in finite_ones]
+    pairs = zip(finite_ones, sizes, strict=True)
+    return [candidate for candidate, size in pairs if size == 0.0], int(np.sum(np.isnan(sizes)))
 
 
-def relative_error(candidate: Candidate, args: tuple[Any, ...], true: Enclosure) -> float:
-    """How far a right gradient's own values are from the truth: what rounding makes of it."""
+def relative_error(candidate: Candidate, args: tuple[Any, ...], true: Slopes) -> float:
+    """How far a right gradient's own values are from the truth: what rounding makes of it.
+
+    A component that should be zero is measured against the largest.
+    """
     with np.errstate(all="ignore"):
-        return errors(candidate.gradient(*args), true)["relative_error"]
+        given = np.concatenate([np.ravel(x) for x in flatten(candidate.gradient(*args))[0]])
+        exact, off = true.numbers, np.abs(given - true.numbers)
+        sizes = np.where(exact == 0.0, np.max(np.abs(exact)), np.abs(exact))
+        return float(np.max(np.where(off == 0.0, 0.0, off / sizes)))
 
 
 # Judging ------------------------------------------------------------------------------------------
@@ -225,6 +249,8 @@ def measure(case: Case, rng: np.random.Generator) -> Iterator[Row]:
     seed = int(rng.integers(2**32))
     name, dtype, count = case["function"], case["dtype"], case["mutants"]
     for stage in stages(case["source"], name, dtype, count, seed):
+        if not stage.candidates:
+            yield dict(stage.about)
         for candidate, kept in zip(stage.candidates, stage.kept, strict=True):
             counted = Counted(stage.f)
             start = time.perf_counter()
@@ -232,14 +258,13 @@ def measure(case: Case, rng: np.random.Generator) -> Iterator[Row]:
             seconds = time.perf_counter() - start
             yield {
                 **stage.about,
-                "equivalent": stage.equivalent,
                 "gradient": candidate.label,
                 "error": candidate.error or None,
                 "change": brief(candidate.change),
                 "relative_error": brief(kept),
                 "answer": said.answer,
                 "words": said.words if case["checker"] not in PEERS or said.answer == ERROR else "",
-                "band": brief(said.band),
+                "within": said.covers(candidate.off, stage.exact),
                 "evaluations": counted.calls,
                 "seconds": brief(seconds),
             }
@@ -262,90 +287,6 @@ def timing(checker: str, size: int) -> Row:
     return {"answer": said.answer, "evaluations": counted.calls, "seconds": brief(seconds)}
 
 
-# Findings -----------------------------------------------------------------------------------------
-
-
-def findings(rows: pd.DataFrame) -> list[Evidence]:
-    return [
-        no_wrong_verdict(rows),
-        *opaque(rows),
-        mistakes_by_hand(rows),
-        small_errors(rows),
-        single_precision(rows),
-    ]
-
-
-def no_wrong_verdict(rows: pd.DataFrame) -> Evidence:
-    own = rows[rows["checker"] == OWN]
-    wrong, good = mutants(own), right(own)
-    accepted, refused = int(missed(wrong).sum()), int(rejected(good).sum())
-    open_ones = int((wrong["answer"] == UNDECIDED).sum() + (good["answer"] == UNDECIDED).sum())
-    return Evidence(
-        "no_wrong_answer_if_traced",
-        share_interval(~pd.concat([missed(wrong), rejected(good)])),
-        f"{accepted} of {len(wrong)} mutants are accepted, {refused} of {len(good)} right"
-        f" gradients rejected, {open_ones} left undecided",
-    )
-
-
-def opaque(rows: pd.DataFrame) -> Iterator[Evidence]:
-    own = opaque_cases(rows)
-    wrong, good = mutants(own), right(own)
-    yield Evidence(
-        "no_wrong_answer_if_opaque",
-        share_interval(~pd.concat([missed(wrong), rejected(good)])),
-        f"{int(missed(wrong).sum())} of {len(wrong)} mutants are accepted,"
-        f" {int(rejected(good).sum())} of {len(good)} right gradients rejected",
-    )
-    undecided = own["answer"] == UNDECIDED
-    ordinary = own["kind"] == "ordinary"
-    yield Evidence(
-        "seldom_undecided",
-        share_interval(undecided[ordinary]),
-        f"{undecided[ordinary].sum()} of {ordinary.sum()} are left undecided; at hard points and"
-        f" at edges the share is {share_interval(undecided[~ordinary])}",
-    )
-
-
-def mistakes_by_hand(rows: pd.DataFrame) -> Evidence:
-    own = mutants(rows[(rows["source"] == "hand") & (rows["dtype"] == "float64")])
-    peers = own[own["checker"].isin(PEERS)]
-    distinct = own.drop_duplicates(["function", "point", "gradient"])
-    return Evidence(
-        "mistakes_by_hand_are_found",
-        share_interval(peers["answer"] == REJECTED),
-        f"of {len(distinct)} mistakes in gradients written by hand, float64, these shares are"
-        f" found: {rates(own)}",
-    )
-
-
-def small_errors(rows: pd.DataFrame) -> Evidence:
-    own = mutants(rows[rows["checker"].isin(["torch", "jax", "autograd", "scipy"])])
-    own = own[(own["dtype"] == "float64") & (own["change"] < 1e-4)]
-    return Evidence(
-        "fixed_tolerances_miss_small_errors",
-        share_interval(own["answer"] == REJECTED),
-        f"of such mutants in float64, with the default tolerances, are found: {rates(own)}",
-    )
-
-
-def single_precision(rows: pd.DataFrame) -> Evidence:
-    own = right(rows[rows["checker"].isin(PEERS) & (rows["dtype"] == "float32")])
-    own = own[own["relative_error"] <= DIGITS_KEPT["float32"]]
-    return Evidence(
-        "false_alarms_in_single_precision",
-        share_interval(own["answer"] == REJECTED),
-        f"of right gradients with all their digits, are rejected: {rates(own)}",
-    )
-
-
-def rates(own: pd.DataFrame) -> str:
-    """The share of gradients that each checker rejects, in words."""
-    shares = own["answer"].eq(REJECTED).groupby(own["checker"], sort=False).mean()
-    named = ", ".join(f"{name} {100 * rate:.0f} %" for name, rate in shares.items())
-    return named or "not measured"
-
-
 EXPERIMENT = Experiment(
     name="checkers",
     title="Checkers",
@@ -361,23 +302,29 @@ EXPERIMENT = Experiment(
     seeded_by=("source", "function"),
     method="""
     A mutant is a right gradient with one mistake: on an edge of the reverse sweep through a zoo
-    function, or in a gradient written by hand. Balls certify that it changes the formula of a
-    component by more than 1e-9 (5e-7 in float32), relative; a component that should be zero is
-    measured against the largest. All checkers are given the same function, gradient and point, with
-    the settings that they have by default.
+    function, or in a gradient written by hand. The derivative is certified by mpmath: central
+    differences of the traced program's values, 1e-40 and 1e-60 of the point's scale wide, which
+    agree to 25 digits, from both sides and along other lines; no rule, ball or verdict of difflab
+    is used. A mutant's formula, read in mpmath too, differs by more than 1e-9 (5e-7 in float32),
+    relative, in a component; one that should be zero is measured against the largest. What mpmath
+    does not settle is left out, and counted. All checkers get the same function, gradient and
+    point, with the settings that they have by default.
 
     Right gradients come from reverse and forward mode, from hand, and from other formulas. Those
     that lose digits at the point are counted apart, since a checker that sees values alone cannot
-    tell them from wrong ones. So are kinks and points where the function has no number.
+    tell them from wrong ones. So are points without a derivative, or without finite numbers.
 
-    In float32 the function and its gradient take and return float32, whatever they are given. An
-    answer that states a band counts for changes above it.
+    A mutant that is accepted, and inside the tolerance or band that its checker states, is within
+    its tolerance, and not missed: difflab's band of calls, the tolerances of the others, ten times
+    the error that numdifftools and scipy.differentiate estimate. At special points the right
+    answer is known by analysis. In float32 the function and its gradient take and return float32.
     """,
     limitations="""
     Kinds of mistakes are chosen, and equally frequent, which they are not in practice. The tools
-    have options: with other steps and tolerances they would miss others. For functions that can be
-    traced, difflab and the certification of the mutants rest on the same ball arithmetic; gradients
-    written by hand and the limit of exact differences use no derivative rule, and agree with it.
+    have options: with other steps and tolerances they would miss others. The values that mpmath
+    reads are those of difflab's trace, which NumPy's own values are held against elsewhere; the
+    solvers at special points are only called. A tool whose rule leaves the comparison to us (scipy,
+    numdifftools, scipy.differentiate) is judged by the rule that the table of checkers states.
     """,
     order=50,
 )

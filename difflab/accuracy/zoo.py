@@ -3,8 +3,8 @@
 Tests and experiments draw their cases from here. Every member is a plain NumPy function (it imports
 nothing but NumPy), pure, and evaluates at all of its points without raising. The members themselves
 are in `zoo_scalar` (a number in, a number out), `zoo_multivariate` (several in, one out) and
-`zoo_arrays` (matrices, networks, vectors out); the form in which they are written, with the meaning
-of kinds and tags, is in `zoo_form`.
+`zoo_arrays` (matrices, networks, vectors out) and `zoo_special` (choices, jumps, holes); the form
+in which they are written, with the meaning of kinds and tags, is in `zoo_form`.
 
 >>> rosenbrock = lookup("rosenbrock")
 >>> rosenbrock.points[0].args
@@ -20,14 +20,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from difflab.accuracy import zoo_arrays, zoo_multivariate, zoo_scalar
+from difflab.accuracy import zoo_arrays, zoo_multivariate, zoo_scalar, zoo_special
 from difflab.accuracy.zoo_form import TAGS, Array, Function, Kind, Point
 from difflab.errors import UnknownNameError
 
 __all__ = ["TAGS", "ZOO", "Array", "Function", "Kind", "Point", "lookup"]
 
 ZOO: Mapping[str, Function] = MappingProxyType(
-    zoo_scalar.member.functions | zoo_multivariate.member.functions | zoo_arrays.member.functions
+    zoo_scalar.member.functions
+    | zoo_multivariate.member.functions
+    | zoo_arrays.member.functions
+    | zoo_special.member.functions
 )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from difflab.accuracy.zoo_form import Array, Members, Value, edge, hard, kink, ordinary
+from difflab.accuracy.zoo_form import Array, Members, Value, edge, hard, kink, ordinary, undefined
 
 member = Members()
 
@@ -63,6 +63,7 @@ def frobenius_norm(a: Array) -> Value:
     "multivariate linear-algebra domain-edge",
     ordinary((1.0, 2.0, -0.5)),
     edge((0.0, 0.0, 1e-170), note="x.x underflows to 0: NaN, beside the hole at 0"),
+    undefined((0.0, 0.0, 0.0), note="0/0: NaN"),
 )
 def rayleigh_quotient(x: Array) -> Value:
     """x.Ax / x.x, A = tridiagonal (-1, 2, -1)"""

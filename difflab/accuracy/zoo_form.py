@@ -7,10 +7,14 @@ The kinds of points:
 
 - *ordinary*: no difficulty; evaluation is finite and silent;
 - *hard*: the function is differentiable here, but digits, or the branch of an `if`, are at risk;
-- *edge*: on, or next to, the border of the domain: the derivative is one-sided, infinite or absent;
-- *kink*: the derivative (or the value) jumps.
+- *removable*: the formula has a choice or a branch here, and the function has a derivative;
+- *edge*: on, or next to, the border of the domain: where there is a value the derivative may be
+  one-sided or infinite;
+- *kink*: the derivative jumps;
+- *jump*: the value jumps;
+- *undefined*: the function has no value, whatever floats make of it.
 
-A value that is not finite occurs at hard and edge points only, and the note says so.
+A value that is not finite occurs at hard, edge and undefined points only, and the note says so.
 
 >>> member = Members()
 >>> @member("scalar", ordinary(3.0), hard(1e200, note="overflows to inf"))
@@ -38,7 +42,7 @@ Array: TypeAlias = NDArray[np.float64]
 Argument: TypeAlias = float | Array | list[Any] | dict[str, Any]
 # A number or an array: NumPy's type stubs do not tell which, and differ between versions.
 Value: TypeAlias = Any
-Kind: TypeAlias = Literal["ordinary", "hard", "edge", "kink"]
+Kind: TypeAlias = Literal["ordinary", "hard", "removable", "edge", "kink", "jump", "undefined"]
 AnyCallable = TypeVar("AnyCallable", bound=Callable[..., Any])
 
 TAGS: Mapping[str, str] = MappingProxyType(
@@ -46,7 +50,9 @@ TAGS: Mapping[str, str] = MappingProxyType(
         "scalar": "from a number to a number",
         "multivariate": "from several numbers to a number",
         "vector": "to several numbers",
-        "kink": "the derivative or the value jumps somewhere",
+        "kink": "the derivative jumps somewhere",
+        "jump": "the value jumps somewhere",
+        "removable": "a choice or a branch that the derivative does not feel",
         "domain-edge": "the domain has a border or a hole",
         "cancellation": "the formula loses digits, or range, that the function does not lose",
         "control-flow": "Python's if, while or for",
@@ -112,8 +118,23 @@ def edge(*args: Any, note: str) -> Point:
 
 
 def kink(*args: Any, note: str) -> Point:
-    """A point where the derivative or the value jumps; the note says how."""
+    """A point where the derivative jumps; the note says how."""
     return _point("kink", args, note)
+
+
+def jump(*args: Any, note: str) -> Point:
+    """A point where the value jumps; the note says how."""
+    return _point("jump", args, note)
+
+
+def removable(*args: Any, note: str) -> Point:
+    """A point at which the formula chooses, and the derivative exists; the note says why."""
+    return _point("removable", args, note)
+
+
+def undefined(*args: Any, note: str) -> Point:
+    """A point where the function has no value; the note says what floats make of it."""
+    return _point("undefined", args, note)
 
 
 class Members:

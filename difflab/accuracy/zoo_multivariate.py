@@ -7,7 +7,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from difflab.accuracy.zoo_form import Array, Members, Value, edge, hard, kink, ordinary
+from difflab.accuracy.zoo_form import (
+    Array,
+    Members,
+    Value,
+    edge,
+    hard,
+    jump,
+    kink,
+    ordinary,
+    removable,
+)
 
 member = Members()
 
@@ -56,10 +66,10 @@ def hypotenuse(x: float, y: float) -> Value:
 
 
 @member(
-    "multivariate several-arguments domain-edge",
+    "multivariate several-arguments jump",
     ordinary(1.0, 2.0),
     hard(1e-200, 1e-200, note="x² + y² underflows; the slopes are 5e199"),
-    edge(0.0, -1.0, note="on the branch cut: the value jumps by 2π"),
+    jump(0.0, -1.0, note="on the branch cut: the value jumps by 2π"),
 )
 def angle(y: float, x: float) -> Value:
     """arctan2(y, x)"""
@@ -204,10 +214,10 @@ def log_sum_exp_naive(x: Array) -> Value:
 
 
 @member(
-    "multivariate",
+    "multivariate removable",
     ordinary((0.5, -1.0, 2.0)),
     hard((1000.0, 1000.5, 999.0), note="exp would overflow without the shift"),
-    hard((1.0, 1.0), note="smooth, although the shift ties"),
+    removable((1.0, 1.0), note="smooth, although the shift ties"),
 )
 def log_sum_exp_shifted(x: Array) -> Value:
     """m + log sum exp(x_i - m), m = max x_i"""

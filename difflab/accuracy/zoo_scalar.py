@@ -8,7 +8,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from difflab.accuracy.zoo_form import Members, Value, edge, hard, kink, ordinary
+from difflab.accuracy.zoo_form import (
+    Members,
+    Value,
+    edge,
+    hard,
+    kink,
+    ordinary,
+    removable,
+    undefined,
+)
 
 member = Members()
 
@@ -71,22 +80,10 @@ def exp_minus_one(x: float) -> Value:
     "scalar cancellation domain-edge",
     ordinary(1.0),
     hard(1e-6, note="cos(x)/x - sin(x)/x² cancels"),
-    edge(0.0, note="0/0: NaN, though the limit is 1"),
+    undefined(0.0, note="0/0: NaN, though the limit is 1"),
 )
 def sinc_naive(x: float) -> Value:
     """sin(x) / x"""
-    return np.sin(x) / x
-
-
-@member(
-    "scalar cancellation control-flow",
-    ordinary(1.0),
-    hard(0.0, note="the branch is a constant: the slope 0 is right, the curvature -1/3 is lost"),
-)
-def sinc_guarded(x: float) -> Value:
-    """1 if x == 0 else sin(x) / x"""
-    if x == 0.0:
-        return 1.0
     return np.sin(x) / x
 
 
@@ -102,11 +99,11 @@ def softplus_naive(x: float) -> Value:
 
 
 @member(
-    "scalar",
+    "scalar removable",
     ordinary(0.5),
     hard(-40.0, note="the slope is 4e-18"),
     hard(800.0, note="exp(x) would overflow"),
-    hard(0.0, note="smooth, although maximum and abs both have a kink here"),
+    removable(0.0, note="smooth, although maximum and abs both have a kink here"),
 )
 def softplus_stable(x: float) -> Value:
     """max(x, 0) + log1p(exp(-|x|))"""
@@ -164,7 +161,7 @@ def sqrt_difference_stable(x: float) -> Value:
     ordinary(2.0),
     ordinary(-3.0),
     hard(1e-200, note="x² underflows: inf, though the value is 1"),
-    edge(0.0, note="0/0: NaN where the sign jumps"),
+    undefined(0.0, note="0/0: NaN where the sign jumps"),
 )
 def sign_by_division(x: float) -> Value:
     """x / √(x²)"""
@@ -228,18 +225,6 @@ def clip(x: float) -> Value:
     return np.clip(x, -1.0, 1.0)
 
 
-@member("scalar kink", ordinary(0.3), kink(0.0, note="the value jumps; the slope is 0 beside it"))
-def step(x: float) -> Value:
-    """1 if x > 0 else 0"""
-    return np.where(x > 0, 1.0, 0.0)
-
-
-@member("scalar", ordinary(0.3), ordinary(-4.0), hard(1.0, note="the curvature jumps"))
-def huber(x: float) -> Value:
-    """x²/2 if |x| <= 1 else |x| - 1/2"""
-    return np.where(np.abs(x) <= 1, 0.5 * x * x, np.abs(x) - 0.5)
-
-
 # --- edges of the domain --------------------------------------------------------------------------
 
 
@@ -252,7 +237,10 @@ def square_root(x: float) -> Value:
 
 
 @member(
-    "scalar domain-edge", ordinary(2.0), edge(1e-300, note="slope 1e300"), edge(0.0, note="-inf")
+    "scalar domain-edge",
+    ordinary(2.0),
+    edge(1e-300, note="slope 1e300"),
+    undefined(0.0, note="-inf"),
 )
 def logarithm(x: float) -> Value:
     """ln x"""
@@ -299,7 +287,7 @@ def arccosh(x: float) -> Value:
     "scalar domain-edge",
     ordinary(0.5),
     edge(1 - 1e-12, note="1 - x² cancels"),
-    edge(1.0, note="the value and the slope are inf"),
+    undefined(1.0, note="the value is inf"),
 )
 def arctanh(x: float) -> Value:
     """arctanh x"""

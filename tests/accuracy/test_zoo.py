@@ -8,13 +8,13 @@ import pickle
 import textwrap
 import warnings
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 
-from difflab.accuracy import zoo_arrays, zoo_multivariate, zoo_scalar
-from difflab.accuracy.zoo import TAGS, ZOO, Function, Point, lookup
+from difflab.accuracy import zoo_arrays, zoo_multivariate, zoo_scalar, zoo_special
+from difflab.accuracy.zoo import TAGS, ZOO, Function, Kind, Point, lookup
 from difflab.accuracy.zoo_form import Members, ordinary
 from difflab.errors import InvariantError, UnknownNameError
 
@@ -42,7 +42,8 @@ def value(name: str, *args: Any) -> float:
 
 
 def test_size_and_names() -> None:
-    tables = [module.member.functions for module in (zoo_scalar, zoo_multivariate, zoo_arrays)]
+    modules = (zoo_scalar, zoo_multivariate, zoo_arrays, zoo_special)
+    tables = [module.member.functions for module in modules]
     assert len(ZOO) == sum(map(len, tables)) >= 55  # so no name occurs twice
     assert all(name == entry.name == entry.f.__name__ for name, entry in ZOO.items())
     assert sum(bool(entry.tags & {"kink", "domain-edge"}) for entry in ZOO.values()) >= 10
@@ -55,6 +56,11 @@ def test_every_tag_has_members(tag: str) -> None:
     assert sum(tag in entry.tags for entry in ZOO.values()) >= 3
 
 
+@pytest.mark.parametrize("kind", get_args(Kind))
+def test_every_kind_has_points(kind: Kind) -> None:
+    assert sum(point.kind == kind for entry in ZOO.values() for point in entry.points) >= 4
+
+
 @pytest.mark.parametrize("entry", MEMBERS)
 def test_member(entry: Function) -> None:
     assert entry.summary and entry.source and entry.points
@@ -64,8 +70,9 @@ def test_member(entry: Function) -> None:
     assert len(entry.tags & SHAPE_TAGS) == 1
 
     kinds = {point.kind for point in entry.points}
-    assert ("kink" in entry.tags) == ("kink" in kinds)
-    assert ("domain-edge" in entry.tags) == ("edge" in kinds)
+    for kind in ("kink", "jump", "removable"):
+        assert (kind in entry.tags) == (kind in kinds)
+    assert ("domain-edge" in entry.tags) == bool({"edge", "undefined"} & kinds)
     if "cancellation" in entry.tags:
         assert "hard" in kinds
     assert ("several-arguments" in entry.tags) == (len(inspect.signature(entry.f).parameters) > 1)
@@ -101,13 +108,13 @@ def test_point(entry: Function, point: Point) -> None:
     np.testing.assert_array_equal(first, second)
     assert all(map(np.array_equal, before, leaves(point.args)))
 
-    if point.kind in ("ordinary", "kink"):
+    if point.kind in ("ordinary", "kink", "jump"):
         assert not caught
     else:
         assert point.note
     finite = np.all(np.isfinite(first))
     assert finite or (
-        point.kind in ("hard", "edge") and ("inf" in point.note or "NaN" in point.note)
+        point.kind in ("hard", "edge", "undefined") and ("inf" in point.note or "NaN" in point.note)
     )
 
     size, shape = sum(np.size(leaf) for leaf in leaves(point.args)), np.shape(first)

@@ -13,10 +13,13 @@ import pytest
 FOLDER = Path(__file__).parents[2] / "experiments"
 sys.path.append(str(FOLDER))
 
+import _checkers_figures as figures  # noqa: E402
 import _checkers_page as page  # noqa: E402
+import _checkers_rows as kept  # noqa: E402
 import _mutants as made  # noqa: E402
 import checkers  # noqa: E402
 from _handwritten import ALTERNATIVES, HANDWRITTEN  # noqa: E402
+from _independent import slopes  # noqa: E402
 from _peer_checkers import (  # noqa: E402
     ACCEPTED,
     ERROR,
@@ -30,6 +33,7 @@ from _peer_checkers import (  # noqa: E402
     Counted,
     Peer,
     ask,
+    componentwise,
     opaque,
 )
 
@@ -120,7 +124,7 @@ def test_the_sweep_without_a_mistake_is_the_derivative(name: str) -> None:
     entry = ZOO[name]
     g, args = checkers.flat(entry.f, entry.points[0].args)
     graph = trace(g, *args)
-    assert made.change(made.reverse(graph), args, made.reference(g, args)) == 0.0
+    assert made.change(made.reverse(graph), args, slopes(g, args)) == 0.0
 
 
 def test_every_kind_of_mistake_belongs_to_one_family() -> None:
@@ -144,13 +148,13 @@ def test_the_change_of_a_formula_is_measured(size: float) -> None:
         by_x, by_y = gradient(x, y)
         return by_x, by_y * np.array([1.0, 1.0 + size, 1.0])
 
-    true = made.reference(f, POINT)
+    true = slopes(f, POINT)
     assert made.change(gradient, POINT, true) == 0.0
     assert made.change(wrong, POINT, true) == pytest.approx(size, rel=1e-6)
 
 
 def test_rounding_is_no_change() -> None:
-    true = made.reference(np.tanh, (20.0,))
+    true = slopes(np.tanh, (20.0,))
     assert made.change(lambda x: 1 - np.tanh(x) ** 2, (20.0,), true) == 0.0
     assert made.change(lambda x: 0.0 * x, (20.0,), true) == pytest.approx(1.0)
 
@@ -160,14 +164,14 @@ def test_a_zero_component_is_measured_against_the_largest() -> None:
         return np.sum((x - 1) ** 2)
 
     point = (np.array([1.0, 3.0]),)
-    true = made.reference(parabola, point)
+    true = slopes(parabola, point)
     slope = np.array([0.0, 1.0])
     assert made.change(lambda x: 2 * (x - 1), point, true) == 0.0
     assert made.change(lambda x: 2 * (x - 1) + 4e-3 * (1 - slope), point, true) == 1e-3
 
 
 def test_what_changes_nothing_is_no_mutant() -> None:
-    true = made.reference(lambda x: np.sum((x - 1) ** 2), (np.ones(3),))
+    true = slopes(lambda x: np.sum((x - 1) ** 2), (np.ones(3),))
     twice = made.Candidate("twice", lambda x: 4 * (x - 1), "factor 2")
     shifted = made.Candidate("shifted", lambda x: 2 * x, "factor 2")
     kept = made.certified(iter([twice, shifted, twice]), (np.ones(3),), true, 5)
@@ -184,16 +188,16 @@ def test_gradients_by_hand_are_right(name: str, dtype: str) -> None:
     written = HANDWRITTEN[name]
     for point in written.points:
         args = tuple(np.asarray(x, dtype)[()] for x in point)
-        assert made.change(written.gradient, args, made.reference(written.f, args)) == 0.0
+        assert made.change(written.gradient, args, slopes(written.f, args)) == 0.0
 
 
 @pytest.mark.parametrize("name", ALTERNATIVES)
 def test_other_formulas_are_right(name: str) -> None:
     entry = ZOO[name]
     for point in entry.points:
-        if point.kind == "edge":
+        if point.kind in ("edge", "undefined"):
             continue
-        true = made.reference(entry.f, point.args)
+        true = slopes(entry.f, point.args)
         for label, other in ALTERNATIVES[name].items():
             with np.errstate(all="ignore"):
                 finite = made.is_finite(other(*point.args))
@@ -203,7 +207,7 @@ def test_other_formulas_are_right(name: str) -> None:
 @pytest.mark.parametrize("name", ["perceptron", "residual", "lorenz"])
 def test_mistakes_in_a_result_are_mutants_of_many_kinds(name: str) -> None:
     written = HANDWRITTEN[name]
-    args, true = written.points[0], made.reference(written.f, written.points[0])
+    args, true = written.points[0], slopes(written.f, written.points[0])
     attempts = made.of_a_result(written.gradient, args, np.random.default_rng(1), written.terms)
     kept = made.certified(attempts, args, true, 100)
     assert len({mutant.error for mutant in kept.mutants}) >= 10
@@ -280,13 +284,13 @@ def test_a_peer_accepts_what_is_right_and_rejects_what_is_not(name: str) -> None
     if peer.version == MISSING:
         pytest.skip(f"{name} is not installed")
     lorenz = HANDWRITTEN["lorenz"]
-    for function, slopes, args in (
+    for function, right, args in (
         (f, gradient, POINT),
         (lorenz.f, lorenz.gradient, lorenz.points[0]),
         (np.sin, np.cos, (np.float64(0.5),)),
     ):
-        wrong = made.with_part(slopes, 0, lambda part: -part)
-        assert ask(peer, function, slopes, args, "float64").answer == ACCEPTED
+        wrong = made.with_part(right, 0, lambda part: -part)
+        assert ask(peer, function, right, args, "float64").answer == ACCEPTED
         assert ask(peer, function, wrong, args, "float64").answer == REJECTED
 
 
@@ -299,7 +303,8 @@ def rows(checker: str, answers: str, error: str | None, **columns: Any) -> pd.Da
     about = {
         "checker": checker, "source": "hand", "dtype": "float64", "group": "smooth", "point": 0,
         "function": "f", "kind": "ordinary", "error": error, "change": 1.0, "relative_error": 0.0,
-        "equivalent": 0, "band": 0.0, "evaluations": 1, "seconds": 0.1, "words": "", "version": "1",
+        "equivalent": 0, "uncertified": 0, "within": False, "evaluations": 1,
+        "seconds": 0.1, "words": "", "version": "1",
     }  # fmt: skip
     return pd.DataFrame(
         [
@@ -341,22 +346,59 @@ def test_an_opaque_function_may_be_undecided_but_not_wrong() -> None:
 
 def test_a_checker_of_values_is_not_asked_for_what_values_do_not_show() -> None:
     lost = rows("torch", "r", None, relative_error=1e-3)
-    assert len(page.right(lost)) == 0
-    assert len(page.blurred(lost)) == 1
-    assert len(page.right(lost.assign(checker=OWN))) == 1
+    assert len(kept.right(lost)) == 0
+    assert len(kept.blurred(lost)) == 1
+    assert len(kept.right(lost.assign(checker=OWN))) == 1
     small = rows("torch", "a", "relative 1e-6", change=1e-6, dtype="float32")
-    assert len(page.mutants(small)) == 0
-    assert len(page.hidden(small)) == 1
-    assert len(page.mutants(small.assign(checker=OWN))) == 1
-    assert len(page.mutants(small.assign(dtype="float64"))) == 1
-    within = rows(OPAQUE, "aru", "relative 1e-8", change=1e-8, band=1e-7)
-    assert page.mutants(within)["answer"].tolist() == [REJECTED, UNDECIDED]
+    assert len(kept.mutants(small)) == 0
+    assert len(kept.hidden(small)) == 1
+    assert len(kept.mutants(small.assign(checker=OWN))) == 1
+    assert len(kept.mutants(small.assign(dtype="float64"))) == 1
+
+
+@pytest.mark.parametrize("checker", [OWN, OPAQUE, "torch", "numdifftools"])
+def test_what_is_within_the_stated_tolerance_is_no_miss_whoever_states_it(checker: str) -> None:
+    inside = rows(checker, "aru", "relative 1e-8", within=True)
+    outside = rows(checker, "aru", "relative 1e-8")
+    assert kept.outcome(inside).tolist() == [kept.WITHIN, kept.FOUND, UNDECIDED]
+    assert kept.outcome(outside).tolist() == [kept.MISSED, kept.FOUND, UNDECIDED]
+    told = page.summary(pd.concat([inside, outside]), "float64").frame.iloc[0]
+    assert [told[word] for word in page.SHOWN] == [2, 1, 1]
+
+
+def test_an_answer_covers_what_is_smaller_than_its_tolerance() -> None:
+    off, exact = np.array([1e-4, 0.0]), np.array([-2.0, 0.0])
+    assert Answer(ACCEPTED, "", componentwise(1e-5, 1e-3)).covers(off, exact)
+    assert not Answer(ACCEPTED, "", componentwise(1e-5, 1e-6)).covers(off, exact)
+    assert not Answer(ACCEPTED, "", componentwise(np.zeros(3))).covers(off, exact)
+    assert not Answer(ACCEPTED).covers(off, exact)
+    assert not Answer(ACCEPTED, "", componentwise(1.0)).covers(None, exact)
 
 
 def test_kinks_count_nowhere_else() -> None:
     both = pd.concat([rows(OWN, "a", None), rows(OWN, "ra", None, group="kink")])
-    assert len(page.right(both)) == 1
+    assert len(kept.right(both)) == 1
     assert page.elsewhere(both).frame[[ACCEPTED, REJECTED]].to_numpy().tolist() == [[1, 1]]
+
+
+def special_row(kind: str, known: str, answer: str, error: str | None) -> pd.DataFrame:
+    return rows(OWN, answer, error, group="special", known=known, kind=kind)
+
+
+def test_what_is_accepted_where_there_is_none_counts_apart() -> None:
+    everything = pd.concat(
+        [
+            special_row("tie", "none", "a", "by analysis"),
+            special_row("removable", "derivative", "ar", None),
+            special_row("removable", "derivative", "ra", "by analysis"),
+        ]
+    )
+    assert kept.accepted_nowhere(everything).tolist() == [True, False, False, False, False]
+    assert kept.wrong_answers(everything).tolist() == [True, False, True, False, True]
+    assert len(kept.mutants(everything)) == len(kept.right(everything)) == 0
+    table = page.at_special_points(everything).frame.set_index("kind")
+    assert table.loc["tie", "right where there is none"] == "1 of 1"
+    assert table.loc["removable", "right: rejected"] == "1 of 2"
 
 
 def test_every_fault_of_difflab_is_listed_by_name() -> None:
@@ -370,4 +412,4 @@ def test_every_fault_of_difflab_is_listed_by_name() -> None:
 
 
 def test_rates_are_never_rounded_to_all_or_none() -> None:
-    assert [page.label(x) for x in (0.0, 0.01, 99.99, 100.0)] == ["0", "0.1", "99.9", "100"]
+    assert [figures.label(x) for x in (0.0, 0.01, 99.99, 100.0)] == ["0", "0.1", "99.9", "100"]

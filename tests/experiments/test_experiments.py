@@ -112,7 +112,7 @@ def test_a_limit_of_differences_needs_no_rule_and_knows_where_there_is_none() ->
     }
     assert rows["tanh"]["limit"].all()
     assert not rows["absolute"].loc[rows["absolute"]["kind"] == "kink", "limit"].any()
-    assert not rows["angle"].loc[rows["angle"]["kind"] == "edge", "limit"].any()
+    assert not rows["angle"].loc[rows["angle"]["kind"] == "jump", "limit"].any()
     reverse = rows["tanh"][rows["tanh"]["method"] == "reverse"]
     assert (reverse["truncation_ulps"] < 1e-15).all()
     forward = rows["tanh"][rows["tanh"]["method"] == "forward_difference"]
