@@ -110,6 +110,11 @@ def _sigmoid(x: Any) -> Any:
     return 1 / (1 + s) if x >= 0 else s / (1 + s)
 
 
+def _spherical_bessel(x: Any, n: int) -> Any:
+    series = mpmath.hyp0f1(n + mpf(1.5), -x * x / 4)
+    return series * x**n / mpmath.fac2(2 * n + 1)
+
+
 def _rint(x: Any) -> Any:
     half = x + mpf(1) / 2
     low = mpmath.floor(half)
@@ -138,6 +143,7 @@ EACH: Mapping[str, Callable[..., Any]] = {
     "power": _power,
     "constant_power": _power,
     "sqrt": _where_defined(lambda x: x >= 0, mpmath.sqrt),
+    "root": _where_defined(lambda x: x >= 0, mpmath.sqrt),
     "cbrt": _cbrt,
     "cbrt_slope": lambda x: _quotient(mpf(1), 3 * _cbrt(x) ** 2),
     "exp": mpmath.exp,
@@ -167,6 +173,7 @@ EACH: Mapping[str, Callable[..., Any]] = {
     "softplus": _softplus,
     "relu": lambda x: _extreme(x, mpf(0), 1),
     "erf": mpmath.erf,
+    "spherical_bessel": _spherical_bessel,
     "abs": abs,
     "maximum": lambda a, b: _extreme(a, b, 1),
     "minimum": lambda a, b: _extreme(a, b, -1),
@@ -220,7 +227,7 @@ def _order(row: list[Any]) -> list[int]:
 ROWS: Mapping[str, Callable[..., Any]] = {
     "max": lambda x, axes: np.max(x, axes),
     "argmax": lambda x, axis: _by_row(lambda row: row.index(max(row)), x, axis),
-    "argsort": lambda x, axis: _by_row(_order, x, axis),
+    "argsort": lambda x, axis, kind: _by_row(_order, x, axis),
     "share_of_largest": _share,
     "softmax": _softmax,
     "log_softmax": lambda x, axis: np.frompyfunc(_log, 1, 1)(_softmax(x, axis)),
