@@ -169,6 +169,7 @@ def right_of(rows: pd.DataFrame) -> pd.DataFrame:
 
 def draw_sizes(canvas: Canvas, rows: pd.DataFrame) -> None:
     own, styles = mutants(rows), looks([OWN, OPAQUE, *PEERS])
+    styles["scipy.differentiate"] |= {"color": "#777777", "marker": "*"}  # the eighth of seven
     axes = canvas.subplots()
     names = checkers(rows)
     for place, name in enumerate(names):

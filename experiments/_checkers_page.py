@@ -45,7 +45,7 @@ def tables(rows: pd.DataFrame) -> list[Table]:
     found = [summary(rows[rows["dtype"] == dtype], dtype) for dtype in dtypes(rows)]
     found += [by_family(rows[rows["dtype"] == dtype], dtype) for dtype in dtypes(rows)]
     found.append(by_kind(rows[rows["dtype"] == "float64"]))
-    found += [at_special_points(rows), special_faults(rows)]
+    found += [at_special_points(rows), where_there_is_none(rows), special_faults(rows)]
     return [*found, faults(rows), not_decided(rows), lost_digits(rows), elsewhere(rows),
             the_set(rows), effort(rows), rules(rows)]  # fmt: skip
 
@@ -188,8 +188,8 @@ def elsewhere(rows: pd.DataFrame) -> Table:
     return Table(
         title,
         f"What is said of reverse mode's value there ({named_points}), by mpmath's verdict on the"
-        " point. Accepted means: said to be right where there is none. At a kink or a jump difflab"
-        " answers that there is no derivative. One-sided: on the border of the domain. No number:"
+        " point. At a kink, a jump and without a value, accepted means: said to be right where"
+        " there is none. One-sided: on the border of the domain. No number:"
         " the function or its gradient is not finite in floats. These points count nowhere else.",
         answered(own, "group"),
     )
@@ -197,38 +197,69 @@ def elsewhere(rows: pd.DataFrame) -> Table:
 
 def at_special_points(rows: pd.DataFrame) -> Table:
     own = special(rows)
+    own = own[own["known"] != "none"]
 
-    def row(name: str, kind: str) -> dict[str, object]:
-        asked = own[(own["checker"] == name) & (own["kind"] == kind)]
-        exists = asked["known"] != "none"
-        good, bad = asked[exists & asked["error"].isna()], asked[exists & asked["error"].notna()]
+    def cells(asked: pd.DataFrame, kind: str) -> dict[str, str]:
+        good, bad = asked[asked["error"].isna()], asked[asked["error"].notna()]
+        kept = [(good["answer"] == ACCEPTED).sum(), rejected(good).sum()]
         counts = outcome(bad).value_counts()
-        bad_words = {f"wrong: {word}": f"{counts.get(word, 0)} of {len(bad)}" for word in SHOWN}
         return {
-            "checker": name,
-            "kind": kind,
-            "right: accepted": f"{(good['answer'] == ACCEPTED).sum()} of {len(good)}",
-            "right: rejected": f"{rejected(good).sum()} of {len(good)}",
-            **bad_words,
-            "right where there is none": f"{accepted_nowhere(asked).sum()} of {(~exists).sum()}",
-            "undecided": int((asked["answer"] == UNDECIDED).sum()),
-            "errors": int((asked["answer"] == ERROR).sum()),
+            f"{kind}, right": " / ".join(map(str, [*kept, len(good) - sum(kept)])),
+            f"{kind}, wrong": " / ".join(
+                str(counts.get(word, 0)) for word in (FOUND, MISSED, WITHIN, UNDECIDED)
+            ),
         }
 
     kinds = [kind for kind in KINDS if kind in set(own["kind"])]
-    found = [name for name in (OWN, OPAQUE, *PEERS) if name in set(own["checker"])]
-    frame = pd.DataFrame([row(name, kind) for kind in kinds for name in found])
-    points = own.drop_duplicates("function")
+    frame = [
+        {"checker": name}
+        | {
+            column: cell
+            for kind in kinds
+            for column, cell in cells(part[part["kind"] == kind], kind).items()
+        }
+        for name, part in by_checker(own)
+    ]
     return Table(
-        "Special points, with answers known by analysis",
-        f"{len(points)} points, float64. Removable: the formula has a hole or a choice, and the"
-        " function a derivative. Solver: exp(-a), as the solution of a differential equation by"
-        " SciPy, and gradients off by 1/2, 1e-3 and 1e-5, relative. Edge: one-sided, or vertical,"
-        " which is none. Ties, jumps and no value: there is no derivative, and a gradient that is"
-        " accepted is said to be right where there is none. A function that cannot be traced, as a"
-        " solver, is judged by calls in both of difflab's rows.",
-        frame.replace("0 of 0", "-"),
+        "Special points with a derivative known by analysis",
+        f"{own['function'].nunique()} points, float64. Right gradients: how many are accepted /"
+        " rejected / left undecided; wrong ones: found / missed / within its tolerance / undecided."
+        " Removable: the formula has a hole or a choice, and the function a derivative. Solver:"
+        " exp(-a), as the solution of a differential equation by SciPy, and gradients off by 1/2,"
+        " 1e-3 and 1e-5, relative: it cannot be traced, so difflab judges it by calls in both rows,"
+        " and to say that there is no derivative counts as wrong. Edge: the slope to one side.",
+        pd.DataFrame(frame),
     )
+
+
+def where_there_is_none(rows: pd.DataFrame) -> Table:
+    own = special(rows)
+    own = own[own["known"] == "none"]
+    kinds = [kind for kind in KINDS if kind in set(own["kind"])]
+    frame = [
+        {"checker": name}
+        | {
+            kind: f"{accepted_nowhere(part[part['kind'] == kind]).sum()}"
+            f" of {(part['kind'] == kind).sum()}"
+            for kind in kinds
+        }
+        | {"undecided": int((part["answer"] == UNDECIDED).sum())}
+        | {"says so": int((part["answer"] == NONE).sum())}
+        for name, part in by_checker(own)
+    ]
+    return Table(
+        "Said to be right where there is none",
+        f"{own['function'].nunique()} special points without a derivative, float64: how many of the"
+        " gradients that a convention or a formula gives there are accepted. Edge: the tangent is"
+        " vertical. Says so: it answers that there is no derivative, which difflab alone can.",
+        pd.DataFrame(frame),
+    )
+
+
+def by_checker(own: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """The rows of each checker, in the order of the page."""
+    found = set(own["checker"])
+    return [(n, own[own["checker"] == n]) for n in (OWN, OPAQUE, *PEERS) if n in found]
 
 
 def special_faults(rows: pd.DataFrame) -> Table:
@@ -269,8 +300,8 @@ def the_set(rows: pd.DataFrame) -> Table:
         "zoo: mistakes on an edge of the reverse sweep; hand: mistakes in a gradient written by"
         " hand. A mistake that changes nothing at the point, or gives no finite number, is left"
         " out, and counted; not certified: right gradients and mistakes whose formula mpmath does"
-        f" not settle. At {len(unknown)} points it does not settle the derivative, and they are"
-        f" left out altogether{': ' + places if places else ''}.",
+        " not settle. Points whose derivative it does not settle are left out altogether:"
+        f" n = {len(unknown)}{' (' + places + ')' if places else ''}.",
         frame.reset_index(),
     )
 

@@ -4,8 +4,8 @@ What flows: one plain NumPy function returns the value and the list of the gradi
 of the terms is the gradient, and leaving one out is a mistake that people make. A term is an array,
 or a tuple with one part for each argument. A vector-valued function gives its Jacobian.
 
-The invariant: no rule of difflab is used here; what balls say of these gradients is therefore also
-a check of the oracle.
+The invariant: no rule of difflab is used here; what mpmath and balls say of these gradients is
+therefore also a check of both.
 
 >>> sphere = HANDWRITTEN["sphere"]
 >>> sphere.f(np.array([3.0, 4.0])), sphere.gradient(np.array([3.0, 4.0]))

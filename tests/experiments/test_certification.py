@@ -13,9 +13,12 @@ FOLDER = Path(__file__).parents[2] / "experiments"
 sys.path.append(str(FOLDER))
 
 import checkers  # noqa: E402
+from _handwritten import HANDWRITTEN  # noqa: E402
 from _independent import UNKNOWN, formula, slopes  # noqa: E402
 from _peer_checkers import ACCEPTED, NONE, OWN, REJECTED, UNDECIDED, judge  # noqa: E402
 from _special_points import SPECIAL  # noqa: E402
+
+from difflab.accuracy.truth import truth  # noqa: E402
 
 
 @pytest.mark.parametrize(
@@ -67,6 +70,15 @@ def test_certification_asks_difflab_for_values_and_nothing_else() -> None:
 def test_a_formula_keeps_the_digits_that_cancel() -> None:
     (found,) = formula(lambda x: 1 - np.tanh(x) ** 2, (200.0,))
     assert float(found) == pytest.approx(4 * np.exp(-400.0), rel=1e-12)
+
+
+@pytest.mark.parametrize("name", HANDWRITTEN)
+def test_the_oracle_and_mpmath_agree_on_what_is_written_by_hand(name: str) -> None:
+    written = HANDWRITTEN[name]
+    for args in written.points:
+        found = truth(written.f, *args, argnums=tuple(range(len(args)))).midpoint
+        numbers = np.concatenate([np.ravel(block) for block in found])
+        np.testing.assert_allclose(numbers, slopes(written.f, args).numbers, rtol=1e-15)
 
 
 # Special points -----------------------------------------------------------------------------------

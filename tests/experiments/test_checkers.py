@@ -396,9 +396,10 @@ def test_what_is_accepted_where_there_is_none_counts_apart() -> None:
     assert kept.accepted_nowhere(everything).tolist() == [True, False, False, False, False]
     assert kept.wrong_answers(everything).tolist() == [True, False, True, False, True]
     assert len(kept.mutants(everything)) == len(kept.right(everything)) == 0
-    table = page.at_special_points(everything).frame.set_index("kind")
-    assert table.loc["tie", "right where there is none"] == "1 of 1"
-    assert table.loc["removable", "right: rejected"] == "1 of 2"
+    (known,) = page.at_special_points(everything).frame.to_dict("records")
+    assert (known["removable, right"], known["removable, wrong"]) == ("1 / 1 / 0", "1 / 1 / 0 / 0")
+    (none,) = page.where_there_is_none(everything).frame.to_dict("records")
+    assert (none["tie"], none["says so"]) == ("1 of 1", 0)
 
 
 def test_every_fault_of_difflab_is_listed_by_name() -> None:
