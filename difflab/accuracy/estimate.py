@@ -24,10 +24,10 @@ from typing import Any
 import numpy as np
 
 from difflab.accuracy.kinks import Kink
-from difflab.accuracy.subject import Subject, name_of
+from difflab.accuracy.subject import Subject, name_of, numbers
 from difflab.errors import ArgumentError, DomainError
 from difflab.ir.expr import Array
-from difflab.ir.tree import Structure, flatten
+from difflab.ir.tree import Structure
 from difflab.methods.extrapolation import LineEstimate, along
 from difflab.methods.opaque import OUTSIDE
 from difflab.prepare import Argnums
@@ -59,10 +59,7 @@ class Estimate:
     """
 
     def __str__(self) -> str:
-        values, errors = (
-            [float(x) for leaf in flatten(tree)[0] for x in np.ravel(leaf)]
-            for tree in (self.value, self.error)
-        )
+        values, errors = numbers(self.value), numbers(self.error)
         width = max(map(len, self.names), default=0)
         rows = [
             f"{name:{width}}  {value:<22.16g} ± {error:.1e}"
@@ -266,15 +263,14 @@ class _Lines:
         """The result in the shape of the derivative."""
         subject = self.subject
         if pairs is None:
-            shape = (self.middle.size, len(columns))
-            values = np.array([c.value for c in columns]).T.reshape(shape)
-            errors = np.array([c.error for c in columns]).T.reshape(shape)
-            spreads = np.array([c.spread for c in columns]).T.reshape(shape)
+            pairs = np.array([[c.value, c.error, c.spread] for c in columns])
+            wholes = pairs.reshape(len(columns), 3, self.middle.size).transpose(1, 2, 0)
         else:
-            values, errors = pairs
+            wholes = pairs
         assemble = subject.assembler(self.tree, len(self.shapes))
-        value, error = (assemble(list(self._blocks(x))) for x in (values, errors))
-        spread = assemble(list(self._blocks(spreads))) if pairs is None else None
+        value, error, *spread = (
+            assemble(list(subject.split(whole, self.shapes))) for whole in wholes
+        )
         inputs = [name for i in subject.wrt for name in subject.elements(i)]
         kinks, one_sided = [], []
         for name, column in zip(inputs, columns, strict=True):
@@ -284,35 +280,13 @@ class _Lines:
                 left, right = (float(side[k]) + 0.0 for side in (column.left, column.right))
                 jump = math.isnan(left) or math.isnan(right)
                 kinks.append(Kink(name, left, right, None, jump))
-        names = subject.names(self.tree, self.shapes)
         return Estimate(
             value,
             error,
             tuple(kinks),
             tuple(one_sided),
             self.evaluations,
-            tuple(names),
+            tuple(subject.names(self.tree, self.shapes)),
             subject.call.notes(name_of(subject.f)),
-            spread,
+            *spread,
         )
-
-    def _blocks(self, whole: Array) -> Iterator[Array]:
-        """A matrix over (outputs, components, ...) as the blocks of the arrays."""
-        inputs = [self.arrays[i].shape for i in self.subject.wrt]
-        spans = _spans(inputs)
-        for out, shape in zip(_spans(self.shapes), self.shapes, strict=True):
-            for mine, first in zip(spans, inputs, strict=True):
-                if whole.ndim == 2:
-                    yield whole[out, mine].reshape(shape + first)[()]
-                    continue
-                for other, second in zip(spans, inputs, strict=True):
-                    yield whole[out, mine, other].reshape(shape + first + second)[()]
-
-
-def _spans(shapes: Sequence[tuple[int, ...]]) -> list[slice]:
-    """Where arrays of these shapes lie in one vector."""
-    stops = np.cumsum([math.prod(shape) for shape in shapes], dtype=int)
-    return [
-        slice(int(stop) - math.prod(shape), int(stop))
-        for stop, shape in zip(stops, shapes, strict=True)
-    ]

@@ -28,7 +28,7 @@ import numpy as np
 from difflab.accuracy.checking.candidate import Candidate
 from difflab.accuracy.derivative import Derivative
 from difflab.accuracy.partials import Partial
-from difflab.accuracy.subject import Subject
+from difflab.accuracy.subject import Subject, numbers
 from difflab.interpretations.balls import (
     as_rounded,
     distance,
@@ -39,7 +39,7 @@ from difflab.interpretations.balls import (
     overlap,
     ulps_of,
 )
-from difflab.ir.expr import Array, Expr, evaluate, reachable, substitute
+from difflab.ir.expr import Array, Expr, reachable, substitute
 from difflab.ir.row import CONSTANT
 
 Verdict = Literal["correct", "rounding", "kink", "undecided", "wrong"]
@@ -197,18 +197,21 @@ class _Bench:
         }  # fmt: skip
         if not np.isfinite(expected):
             return _without_derivative(true, known)
-        formula_error, explained, residual = self._formula(k, index, ball)
-        known |= {"formula_error": formula_error, "residual": residual}
-        if self.both.given and np.isfinite(formula_error):
-            if not explained:
-                return Component(verdict="wrong", **known)
-            if formula_error > max(SLIGHT, CONSTANTS * unit_of(self.candidate.values[k])):
-                return Component(verdict="undecided", **known)
-            if not relative <= np.sqrt(2.0 * unit_of(self.candidate.values[k])):
-                verdict: Verdict = "rounding" if self._is_rounding(k, index) else "wrong"
-                return Component(verdict=verdict, **known)
-            return Component(verdict="correct", **known)
-        return Component(verdict=self._by_value(k, index, expected, residual), **known)
+        error, explained, residual = self._formula(k, index, ball)
+        known |= {"formula_error": error, "residual": residual}
+        unit = unit_of(self.candidate.values[k])
+        verdict: Verdict
+        if not (self.both.given and np.isfinite(error)):
+            verdict = self._by_value(k, index, expected, relative, residual)
+        elif not explained:
+            verdict = "wrong"
+        elif error > max(SLIGHT, CONSTANTS * unit):
+            verdict = "undecided"
+        elif relative <= np.sqrt(2.0 * unit):
+            verdict = "correct"
+        else:
+            verdict = "rounding" if self._is_rounding(k, index) else "wrong"
+        return Component(verdict=verdict, **known)
 
     def _is_rounding(self, k: int, index: tuple[int, ...]) -> bool:
         """Whether the roundings of the traced program explain what was returned when called."""
@@ -226,18 +229,16 @@ class _Bench:
 
     def _formula(self, k: int, index: tuple[int, ...], ball: Any) -> tuple[float, bool, float]:
         """The relative error of the formula, whether constants explain it, and the residual."""
-        if self.both.given:
-            own = self.both.formula[k][index]
+        both = self.both
+        if both.given:
+            own = both.formula[k][index]
             low, high = distance(own, ball, self.largest)
             if high < SAME:
                 return 0.0, True, gap(own, ball)
             if np.isfinite(high):
-                explained = (
-                    low == 0.0
-                    or self.both.explained[k][index]
-                    or (high < SLIGHT and self.both.explained_with_shared[k][index])
-                )
-                return high, bool(explained), gap(own, ball)
+                explained = low == 0.0 or both.explained[k][index]
+                shared = high < SLIGHT and both.explained_with_shared[k][index]
+                return high, bool(explained or shared), gap(own, ball)
         value = self._finest(k)[index]
         return np.nan, False, gap(exact(value).item(), ball) if np.isfinite(value) else np.nan
 
@@ -246,7 +247,7 @@ class _Bench:
         return self.candidate.values[k] if finer is None else finer[k]
 
     def _by_value(
-        self, k: int, index: tuple[int, ...], expected: float, residual: float
+        self, k: int, index: tuple[int, ...], expected: float, relative: float, residual: float
     ) -> Verdict:
         """The verdict on a value whose formula cannot be seen."""
         unit = unit_of(self._finest(k))
@@ -254,9 +255,7 @@ class _Bench:
             return "undecided" if self.candidate.graph is None else "wrong"
         tight = CLOSE * unit * abs(expected) if expected else 4.0 * unit * self.largest
         if abs(residual) <= tight:
-            coarse = unit_of(self.candidate.values[k])
-            given = float(self.candidate.values[k][index])
-            lost = relative_error(given, expected, self.largest) > np.sqrt(2.0 * coarse)
+            lost = relative > np.sqrt(2.0 * unit_of(self.candidate.values[k]))
             return "rounding" if lost else "correct"
         far = FAR * unit * self.reach + 8.0 * self.jitter[k][index]
         return "wrong" if abs(residual) > far else "undecided"
@@ -269,15 +268,15 @@ class _Bench:
     @cached_property
     def reach(self) -> float:
         """The size of what a program for the derivative is likely to compute with."""
-        graph = self.both.true.graph
-        inputs = zip(graph.inputs, map(np.asarray, self.subject.arrays), strict=True)
-        return max(1.0, self.largest, largest_of(evaluate(graph.outputs, dict(inputs))))
+        true = self.both.true
+        outputs = [true.scene.floats[out] for out in true.graph.outputs]
+        return max(1.0, self.largest, largest_of(outputs))
 
 
 def largest_of(arrays: Sequence[Any]) -> float:
     """The largest finite magnitude in some arrays, or 0."""
-    sizes = [np.abs(np.asarray(array, np.float64)) for array in arrays]
-    return max((float(np.max(x, where=np.isfinite(x), initial=0.0)) for x in sizes), default=0.0)
+    sizes = np.abs(numbers(arrays))
+    return float(np.max(sizes, where=np.isfinite(sizes), initial=0.0))
 
 
 def jitter(subject: Subject, candidate: Candidate) -> list[Array]:
@@ -286,22 +285,19 @@ def jitter(subject: Subject, candidate: Candidate) -> list[Array]:
     It shows what the rounding inside a gradient that cannot be seen may amount to.
     """
     rng = np.random.default_rng(0)
+
+    def move(x: Array) -> Any:
+        return x + rng.integers(-JITTER_ULPS, JITTER_ULPS + 1, x.shape) * np.spacing(x)
+
     seen = []
     for _ in range(JITTERS):
-        arrays = list(subject.arrays)
-        for i in subject.wrt:
-            x = np.asarray(arrays[i])
-            moved = x + rng.integers(-JITTER_ULPS, JITTER_ULPS + 1, x.shape) * np.spacing(x)
-            arrays[i] = moved.astype(x.dtype)[()]
         with contextlib.suppress(ArithmeticError, ValueError):  # beyond the edge of its domain
-            seen.append(candidate.call(*arrays))
+            seen.append(candidate.call(*subject.moved(move)))
     if not seen:
         return [np.full(value.shape, np.inf) for value in candidate.values]
+    blocks = [np.array(block, np.float64) for block in zip(*seen, strict=True)]
     with np.errstate(all="ignore"):
-        return [
-            np.fmax.reduce(block) - np.fmin.reduce(block)
-            for block in (np.array(blocks, np.float64) for blocks in zip(*seen, strict=True))
-        ]
+        return [np.fmax.reduce(block) - np.fmin.reduce(block) for block in blocks]
 
 
 def relative_error(given: float, expected: float, largest: float) -> float:
@@ -323,32 +319,19 @@ def _without_derivative(true: Partial, known: dict[str, Any]) -> Component:
     return replace(component, verdict="wrong") if told and not component.between else component
 
 
-def _good_elsewhere(subject: Subject, candidate: Candidate) -> list[bool]:
+def _good_elsewhere(subject: Subject, candidate: Candidate) -> Array:
     """Whether each component is right at two points nearby, so that its formula must be right."""
-    agree: list[Array] = []
+    agree = np.zeros(numbers(candidate.values).shape, int)
     rng = np.random.default_rng(0)
-    for scale in NEIGHBOURS:
-        arrays = list(subject.arrays)
-        for i in subject.wrt:
-            x = np.asarray(arrays[i])
-            moved = scale * x * rng.uniform(0.9, 1.1, x.shape)
-            arrays[i] = moved.astype(x.dtype) if x.ndim else x.dtype.type(moved)
+
+    def at(scale: float) -> list[Any]:
+        return subject.moved(lambda x: scale * x * rng.uniform(0.9, 1.1, x.shape))
+
+    for arrays in map(at, NEIGHBOURS):
         try:
-            given = candidate.call(*arrays)
-            graph = subject.traced(arrays)
-            known = dict(zip(graph.inputs, map(np.asarray, arrays), strict=True))
-            true = evaluate(subject.blocks(graph), known)
+            given, true = candidate.call(*arrays), subject.true_at(arrays)
         except (ArithmeticError, ValueError):
             continue
-        given_flat, true_flat = flattened(given), flattened(true)
-        unit = unit_of(*given)
-        size = CLOSE * unit * np.abs(true_flat)
-        agree.append((np.abs(given_flat - true_flat) <= size) & (true_flat != 0.0))
-    if not agree:
-        return [False] * sum(value.size for value in candidate.values)
-    return [bool(x) for x in np.sum(agree, 0) >= 2]
-
-
-def flattened(blocks: Sequence[Any]) -> Array:
-    """All numbers of some blocks, in order."""
-    return np.concatenate([np.asarray(block, np.float64).ravel() for block in blocks])
+        size = CLOSE * unit_of(*given) * np.abs(true)
+        agree += (np.abs(numbers(given) - true) <= size) & (true != 0.0)
+    return np.asarray(agree >= 2)
