@@ -94,8 +94,7 @@ def judged_by_differences(
         subject.f, *subject.args, argnums=subject.argnums, order=subject.order, noise=noise
     )
     values, bands = numbers(found.value), numbers(found.error)
-    finest = candidate.finer or candidate.values
-    own, size = unit_of(*finest), max(1.0, largest_of(function.arrays))
+    own, size = unit_of(*candidate.finest), max(1.0, largest_of(function.arrays))
     reach = max(1.0, largest_of(subject.arrays))
     band = _Band(
         own=own,
@@ -115,7 +114,7 @@ def judged_by_differences(
     if noise is None and found.spread is not None:
         zones = np.where(numbers(found.spread) == 0.0, 0.0, ZONE * band.largest)
     moves = numbers(jitter(subject, candidate))
-    rows = zip(names, given, numbers(finest), values, bands, moves, zones, strict=True)
+    rows = zip(names, given, numbers(candidate.finest), values, bands, moves, zones, strict=True)
     return [_at_kinks(band.component(*row), found) for row in rows], found
 
 

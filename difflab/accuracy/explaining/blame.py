@@ -33,6 +33,7 @@ from difflab.ir.row import CONSTANT
 
 What = Literal["digits", "finiteness", "domain"]
 Where = Literal["value", "cotangent"]
+Role = Literal["value", "rule", "sum"]
 BITS: Final = 256
 """The precision at which a single operation is tried again."""
 MOST_ELEMENTS: Final = 64
@@ -62,7 +63,7 @@ class Place:
     node: Expr
     made: Expr
     index: Index
-    role: Literal["value", "rule", "sum"]
+    role: Role
     wrong: Where
     """Which result went wrong."""
 
@@ -106,32 +107,24 @@ class Place:
             return None
         below = {self.node}
         for user in self.evidence.graph.operations:
-            for i, x in enumerate(user.operands):
-                if x in below:
-                    below.add(user)
-                    if user.primitive.name == "where" and i > 0:
-                        return user, i
+            places = [i for i, x in enumerate(user.operands) if x in below]
+            if places and places[-1] > 0 and user.primitive.name == "where":
+                return user, next(i for i in places if i > 0)
+            below |= {user} if places else set()
         return None
 
     @property
     def digits(self) -> float:
         """How many digits are lost."""
-        return self.evidence.digits_lost(
-            self.made, float(np.asarray(self.evidence.errors(self.made))[self.index])
-        )
+        return self.evidence.digits_lost(self.made, self.evidence.errors(self.made)[self.index])
 
     @cached_property
     def uses(self) -> list[Use]:
         """The parts of the node's cotangent, where their sum is guilty."""
-        flows, evidence = self.evidence.flows, self.evidence
+        floats, balls, at = self.evidence.floats, self.evidence.balls, self.index
         return [
-            Use(
-                user,
-                position,
-                float(np.asarray(evidence.floats[part])[self.index]),
-                evidence.balls[part][self.index],
-            )
-            for (user, position), part in flows.parts.items()
+            Use(user, position, float(np.asarray(floats[part])[at]), balls[part][at])
+            for (user, position), part in self.evidence.flows.parts.items()
             if user.operands[position] is self.node
         ]
 
@@ -163,38 +156,48 @@ def sensitivity(evidence: Evidence, node: Expr, index: Index) -> Sensitivity:
     """The local partial and the condition number of an element; NaN where they do not exist."""
     if not node.differentiable:
         return Sensitivity(math.nan, math.nan)
-    fresh = [
-        x if x.primitive is CONSTANT or not x.differentiable else placeholder(x.shape, x.dtype, "x")
-        for x in node.operands
+    pairs = [(placeholder(x.shape, x.dtype, "x") if _moves(x) else x, x) for x in node.operands]
+    moving = [(new, old) for new, old in pairs if new is not old]
+    result = Expr(node.primitive, tuple(new for new, _ in pairs), node.params)
+    found = _pulled_back(result, index, [new for new, _ in moving])
+    if found is None:
+        return Sensitivity(math.nan, math.nan)
+    flowing = [
+        (part, old) for part, (_, old) in zip(found, moving, strict=True) if part is not None
     ]
-    pairs = [(new, old) for new, old in zip(fresh, node.operands, strict=True) if new is not old]
-    result = Expr(node.primitive, tuple(fresh), node.params)
+    parts = [part for part, _ in flowing]
+    known = {x: evidence.balls[old] for new, old in pairs for x in (new, old)}
+    enclose_nodes(parts, known, BITS)
+    floats = {x: evidence.floats[old] for new, old in pairs for x in (new, old)}
+    evaluate(parts, floats)
+    total, most, partial = 0.0, -1.0, math.nan
+    with precision(BITS):
+        size = abs(evidence.balls[node][index])
+        for part, old in flowing:
+            rows = zip(
+                known[part].flat, evidence.balls[old].flat, np.ravel(floats[part]), strict=True
+            )
+            for ball, x, computed in rows:
+                share = _float(abs(ball * x) / size)
+                total += share
+                if share > most or math.isnan(share):
+                    most, slope = share, _float(ball)
+                    partial = slope if math.isfinite(slope) else float(computed)
+    return Sensitivity(partial, total if flowing else math.nan)
+
+
+def _moves(x: Expr) -> bool:
+    return x.differentiable and x.primitive is not CONSTANT
+
+
+def _pulled_back(node: Expr, index: Index, inputs: Sequence[Expr]) -> list[Expr | None] | None:
+    """The slopes of one element, each None where it is zero; None where a rule is missing."""
     one = np.zeros(node.shape, node.dtype)
     one[index] = 1.0
     try:
-        parts = pullback([result], [constant(one)], [new for new, _ in pairs])
+        return list(pullback([node], [constant(one)], inputs))
     except UnsupportedError:
-        return Sensitivity(math.nan, math.nan)
-    flowing = [(part, old) for part, (_, old) in zip(parts, pairs, strict=True) if part is not None]
-    known = {x: evidence.balls[x] for x in node.operands}
-    known |= {new: evidence.balls[old] for new, old in pairs}
-    enclose_nodes([part for part, _ in flowing], known, BITS)
-    floats = {x: evidence.floats[x] for x in node.operands}
-    floats |= {new: evidence.floats[old] for new, old in pairs}
-    evaluate([part for part, _ in flowing], floats)
-    total, most, partial = 0.0, -1.0, math.nan
-    with precision(BITS):
-        for part, old in flowing:
-            for i, (ball, x) in enumerate(
-                zip(known[part].flat, evidence.balls[old].flat, strict=True)
-            ):
-                share = _float(abs(ball * x) / abs(evidence.balls[node][index]))
-                total += share
-                if share > most or math.isnan(share):
-                    number = _float(ball)
-                    computed = float(np.ravel(floats[part])[i])
-                    most, partial = share, number if math.isfinite(number) else computed
-    return Sensitivity(partial, total if flowing else math.nan)
+        return None
 
 
 def _float(ball: Any) -> float:
@@ -217,20 +220,13 @@ def guilty_place(evidence: Evidence) -> Place | None:
     if not roots:
         result = "cotangent"
         wrong = _wrong(evidence, evidence.gradients.values())
-        roots = _roots(evidence, [at for at in wrong if not _vanishes(evidence, *at)])
-    if not roots:
-        return None
-    order = {node: i for i, node in enumerate(evidence.graph.nodes)}
+        roots = _roots(evidence, (at for at in wrong if not _vanishes(evidence, *at)))
     owners = _owners(evidence)
-    found = []
-    for made, index in roots:
-        if made in order:
-            place = Place(evidence, made, made, index, "value", result)
-            found.append((order[made], place))
-        else:
-            step, node, role = owners[made]
-            found.append((len(order) + step, Place(evidence, node, made, index, role, result)))
-    return min(found, key=lambda pair: pair[0])[1]
+    found = [(owners[made], made, index) for made, index in roots]
+    if not found:
+        return None
+    (_, node, role), made, index = min(found, key=lambda row: row[0][0])
+    return Place(evidence, node, made, index, role, result)
 
 
 def _wrong(evidence: Evidence, results: Iterable[Expr]) -> Iterator[tuple[Expr, Index]]:
@@ -247,11 +243,8 @@ def _vanishes(evidence: Evidence, ct: Expr, index: Index) -> bool:
     error, true = float(evidence.errors(ct)[index]), evidence.balls[ct][index]
     if not math.isfinite(error) or not true.is_finite():
         return False
-    one = np.zeros(ct.shape, ct.dtype)
-    one[index] = 1.0
-    try:
-        rows = pullback([ct], [constant(one)], inputs)
-    except UnsupportedError:
+    rows = _pulled_back(ct, index, inputs)
+    if rows is None:
         return False
     found = [(x, row) for x, row in zip(inputs, rows, strict=True) if row is not None]
     known = {x: evidence.balls[x] for x in evidence.graph.inputs}
@@ -285,12 +278,11 @@ def _blamed(evidence: Evidence, node: Expr, index: Index) -> Iterator[tuple[Expr
     wrong = [x for x in dict.fromkeys(node.operands) if _wrong_elements(evidence, x)]
     if not wrong:
         return
-    if (
-        node.differentiable and not evidence.balls[node][index].is_finite()
-    ):  # nothing is right: follow what is not either
-        wrong = [x for x in wrong if _undefined(evidence, x)]
-        for x in wrong:
-            yield x, _undefined(evidence, x)[0] if x.shape != node.shape else index
+    if node.differentiable and not evidence.balls[node][index].is_finite():
+        for x in wrong:  # nothing is right: follow what is not either
+            undefined = _undefined(evidence, x)
+            if undefined:
+                yield x, undefined[0] if x.shape != node.shape else index
         return
     if not _is_right(evidence, node, index, {}):
         return  # wrong even where these are exact
@@ -346,18 +338,18 @@ def _is_right(evidence: Evidence, node: Expr, index: Index, kept: dict[Expr, Ind
         return distance(found, true) <= evidence.limit(node)
 
 
-def _owners(evidence: Evidence) -> dict[Expr, tuple[int, Expr, Literal["rule", "sum"]]]:
-    """To which step of the reverse sweep, and to which node, the nodes of that pass belong."""
-    found: dict[Expr, Any] = {}
-    seen: dict[Expr, None] = dict.fromkeys(evidence.graph.nodes)
+def _owners(evidence: Evidence) -> dict[Expr, tuple[int, Expr, Role]]:
+    """To which step of the two passes, and to which node of the graph, their nodes belong."""
+    nodes, flows = evidence.graph.nodes, evidence.flows
+    found: dict[Expr, tuple[int, Expr, Role]] = {
+        node: (step, node, "value") for step, node in enumerate(nodes)
+    }
     by_user: dict[Expr, list[Expr]] = {}
-    for (user, _), part in evidence.flows.parts.items():
+    for (user, _), part in flows.parts.items():
         by_user.setdefault(user, []).append(part)
-    for step, (node, ct) in enumerate(evidence.flows.cotangents.items()):
-        groups: Sequence[tuple[str, list[Expr]]] = (("sum", [ct]), ("rule", by_user.get(node, [])))
+    for step, (node, ct) in enumerate(flows.cotangents.items(), len(nodes)):
+        groups: list[tuple[Role, list[Expr]]] = [("sum", [ct]), ("rule", by_user.get(node, []))]
         for role, results in groups:
-            for made in reachable(results, seen):
-                if made not in seen:
-                    seen[made] = None
-                    found[made] = (step, node, role)
+            for made in reachable(results, found):
+                found.setdefault(made, (step, node, role))
     return found

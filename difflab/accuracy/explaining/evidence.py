@@ -66,6 +66,7 @@ class Evidence:
         """The nodes that hold the derivatives, by input."""
         point = point_of(graph, arrays)
         self.floats: dict[Expr, Any] = {x: np.array(value) for x, value in point.items()}
+        self.arrays = [self.floats[x] for x in graph.inputs]
         self._evaluated = [*self.flows.nodes, *graph.outputs, *self._moving()]
         evaluate(self._evaluated, self.floats)
         self._errors: dict[Expr, Floats] = {}

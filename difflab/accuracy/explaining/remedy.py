@@ -55,6 +55,18 @@ class Remedy:
     lost: tuple[float, float] | None = None
     """The digits that value and derivative still lose when the program is rewritten with it."""
 
+    def __str__(self) -> str:
+        also = f" (or {self.also})" if self.also else ""
+        told = f"Write instead: {self.text}{also}\nWhy: {self.why}."
+        if self.lost is None:
+            return told
+        value, derivative = self.lost
+        rest = "; what remains has another cause" if max(self.lost) > MOST_LOST else ""
+        return (
+            f"{told}\nTried here: the value then loses {value:.1f} digits, the derivative "
+            f"{derivative:.1f}{rest}."
+        )
+
 
 def find_remedy(place: Place) -> Remedy | None:
     """The stable form for what went wrong; None where none is known."""
