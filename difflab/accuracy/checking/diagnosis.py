@@ -38,41 +38,30 @@ PLAIN: Final = {
 """What a term was multiplied with to be the residual, from the most telling to the least."""
 
 
-@dataclass(frozen=True, slots=True)
 class Evidence:
     """What the matchers look at: all components, flat, and the blocks' shapes."""
 
-    components: Sequence[Component]
-    shapes: Sequence[tuple[int, ...]]
-    subject: Subject
-    candidate: Candidate
-    graph: Graph | None
-
-    @property
-    def true(self) -> Array:
-        """The derivative."""
-        return np.array([c.expected for c in self.components])
-
-    @property
-    def residual(self) -> Array:
-        """The given formula less the derivative."""
-        return np.array([c.residual for c in self.components])
-
-    @property
-    def given(self) -> Array:
+    def __init__(
+        self,
+        components: Sequence[Component],
+        shapes: Sequence[tuple[int, ...]],
+        subject: Subject,
+        candidate: Candidate,
+        graph: Graph | None,
+    ) -> None:
+        self.components, self.shapes = components, shapes
+        self.subject, self.candidate, self.graph = subject, candidate, graph
+        figures = [(c.expected, c.residual, c.band) for c in components]
+        self.true, self.residual, self.bands = np.array(figures).T
+        with np.errstate(all="ignore"):
+            self.given = self.true + self.residual
         """What the given formula is without its own rounding."""
-        return self.true + self.residual
-
-    @property
-    def wrong(self) -> Array:
-        """Which components are wrong."""
-        return np.array([c.verdict == "wrong" for c in self.components])
+        self.wrong = np.array([c.verdict == "wrong" for c in components])
 
     def close(self, left: Array, right: Array) -> Array:
         """Whether numbers agree as far as they are known."""
-        bands = np.array([c.band for c in self.components])
         size = np.maximum(np.abs(left), np.abs(right))
-        return np.asarray(np.abs(left - right) <= TOLERANCE * size + 8.0 * bands)
+        return np.asarray(np.abs(left - right) <= TOLERANCE * size + 8.0 * self.bands)
 
     def named(self, chosen: Array) -> str:
         """The chosen components in words."""

@@ -17,7 +17,7 @@ nearly, so that an ulp of the point changes it as much as its error is, is not c
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final, Literal, NamedTuple
@@ -156,48 +156,53 @@ def sensitivity(evidence: Evidence, node: Expr, index: Index) -> Sensitivity:
     """The local partial and the condition number of an element; NaN where they do not exist."""
     if not node.differentiable:
         return Sensitivity(math.nan, math.nan)
-    pairs = [(placeholder(x.shape, x.dtype, "x") if _moves(x) else x, x) for x in node.operands]
-    moving = [(new, old) for new, old in pairs if new is not old]
-    result = Expr(node.primitive, tuple(new for new, _ in pairs), node.params)
-    found = _pulled_back(result, index, [new for new, _ in moving])
-    if found is None:
-        return Sensitivity(math.nan, math.nan)
-    flowing = [
-        (part, old) for part, (_, old) in zip(found, moving, strict=True) if part is not None
+    apart = [
+        placeholder(x.shape, x.dtype, "x")
+        if x.differentiable and x.primitive is not CONSTANT
+        else x
+        for x in node.operands
     ]
-    parts = [part for part, _ in flowing]
-    known = {x: evidence.balls[old] for new, old in pairs for x in (new, old)}
-    enclose_nodes(parts, known, BITS)
-    floats = {x: evidence.floats[old] for new, old in pairs for x in (new, old)}
-    evaluate(parts, floats)
-    total, most, partial = 0.0, -1.0, math.nan
-    with precision(BITS):
-        size = abs(evidence.balls[node][index])
-        for part, old in flowing:
-            rows = zip(
-                known[part].flat, evidence.balls[old].flat, np.ravel(floats[part]), strict=True
-            )
-            for ball, x, computed in rows:
-                share = _float(abs(ball * x) / size)
-                total += share
-                if share > most or math.isnan(share):
-                    most, slope = share, _float(ball)
-                    partial = slope if math.isfinite(slope) else float(computed)
-    return Sensitivity(partial, total if flowing else math.nan)
+    moving = {new: x for new, x in zip(apart, node.operands, strict=True) if new is not x}
+    alone = Expr(node.primitive, tuple(apart), node.params)
+    true = evidence.balls[node][index]
+    shares = list(_shares(evidence, alone, index, true, moving, node.operands))
+    if not shares:
+        return Sensitivity(math.nan, math.nan)
+    _, partial = max(shares, key=lambda pair: math.inf if math.isnan(pair[0]) else pair[0])
+    return Sensitivity(partial, sum(share for share, _ in shares))
 
 
-def _moves(x: Expr) -> bool:
-    return x.differentiable and x.primitive is not CONSTANT
-
-
-def _pulled_back(node: Expr, index: Index, inputs: Sequence[Expr]) -> list[Expr | None] | None:
-    """The slopes of one element, each None where it is zero; None where a rule is missing."""
+def _shares(
+    evidence: Evidence,
+    node: Expr,
+    index: Index,
+    true: Any,
+    moving: Mapping[Expr, Expr],
+    fixed: Iterable[Expr],
+) -> Iterator[tuple[float, float]]:
+    """For every number that an element moves with: |x slope| relative to the element, and the slope
+    (in floats where it is not finite). What moves stands for nodes of the program.
+    """
     one = np.zeros(node.shape, node.dtype)
     one[index] = 1.0
     try:
-        return list(pullback([node], [constant(one)], inputs))
+        slopes = pullback([node], [constant(one)], list(moving))
     except UnsupportedError:
-        return None
+        return
+    pairs = zip(slopes, moving.values(), strict=True)
+    flowing = [(slope, x) for slope, x in pairs if slope is not None]
+    stand_for = {x: x for x in fixed} | dict(moving)
+    known = {new: evidence.balls[x] for new, x in stand_for.items()}
+    floats = {new: evidence.floats[x] for new, x in stand_for.items()}
+    enclose_nodes([slope for slope, _ in flowing], known, BITS)
+    evaluate([slope for slope, _ in flowing], floats)
+    with precision(BITS):
+        for slope, x in flowing:
+            rows = (known[slope].flat, evidence.balls[x].flat, np.ravel(floats[slope]))
+            for ball, size, computed in zip(*rows, strict=True):
+                partial = _float(ball)
+                finite = math.isfinite(partial)
+                yield _float(abs(ball * size) / abs(true)), partial if finite else float(computed)
 
 
 def _float(ball: Any) -> float:
@@ -239,22 +244,12 @@ def _wrong(evidence: Evidence, results: Iterable[Expr]) -> Iterator[tuple[Expr, 
 
 def _vanishes(evidence: Evidence, ct: Expr, index: Index) -> bool:
     """Whether a derivative is so close to 0 that an ulp of the point changes it by its error."""
-    inputs = [x for x in evidence.graph.inputs if x.differentiable]
     error, true = float(evidence.errors(ct)[index]), evidence.balls[ct][index]
     if not math.isfinite(error) or not true.is_finite():
         return False
-    rows = _pulled_back(ct, index, inputs)
-    if rows is None:
-        return False
-    found = [(x, row) for x, row in zip(inputs, rows, strict=True) if row is not None]
-    known = {x: evidence.balls[x] for x in evidence.graph.inputs}
-    enclose_nodes([row for _, row in found], known, BITS)
-    with precision(BITS):
-        moved = sum(
-            _float(abs(a * b) / abs(true))
-            for x, row in found
-            for a, b in zip(known[x].flat, known[row].flat, strict=True)
-        )
+    inputs = evidence.graph.inputs
+    moving = {x: x for x in inputs if x.differentiable}
+    moved = sum(share for share, _ in _shares(evidence, ct, index, true, moving, inputs))
     return bool(error <= SPARE * evidence.units[ct] * moved)
 
 
