@@ -15,32 +15,30 @@ choose.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from difflab.accuracy.checking import wording
 from difflab.accuracy.checking.bands import Called, called, judged_by_differences
-from difflab.accuracy.checking.candidate import Candidate, Misfit, read
+from difflab.accuracy.checking.candidate import Candidate, Misfit, read, why_not
 from difflab.accuracy.checking.diagnosis import Evidence, diagnosis
 from difflab.accuracy.checking.judge import (
     VERDICTS,
     Component,
     Verdict,
-    enclose_both,
     judged_by_balls,
 )
 from difflab.accuracy.derivative import Derivative, derivative
 from difflab.accuracy.estimate import stated
-from difflab.accuracy.kinks import Kink, Nearest, nearest
+from difflab.accuracy.kinks import Kink, Nearest, at, nearest
 from difflab.accuracy.scene import Scene
 from difflab.accuracy.subject import Subject, name_of
 from difflab.accuracy.truth import kinks_of, named
-from difflab.errors import ArgumentError, DifflabError
-from difflab.ir.expr import Expr, Graph
+from difflab.errors import ArgumentError
+from difflab.ir.expr import Graph
 from difflab.ir.tree import Structure
 from difflab.operators import Jacobian
 from difflab.prepare import Argnums
@@ -194,68 +192,58 @@ def check(
                 "pass gradient=, a function that returns the derivative",
             )
         return _own_modes(subject, seen)
-    function = _Function(seen, reason)
+    shapes = _outputs(seen)[1]
     try:
-        candidate = read(gradient, subject, subject.shapes(function.shapes))
+        candidate = read(gradient, subject, subject.shapes(shapes))
     except Misfit as misfit:
-        first = _first_argument(subject) if argnums is None else None
-        if first is not None:
+        if argnums is None and not isinstance(subject.argnums, int):
+            first = subject.argnums[0]  # a gradient by the first of several arguments is common
             return check(f, *args, gradient=gradient, order=order, argnums=first, noise=noise)
-        return _misfitting(subject, function, misfit)
-    return _judged(subject, function, candidate, noise)
+        why = f"{misfit}{': it is transposed' if misfit.transposed else ''}"
+        notes = subject.call.notes(name_of(f))
+        return Check(name_of(f), _kind(subject, shapes), "wrong", (), why, notes=notes)
+    return _judged(subject, seen, reason, candidate, noise)
 
 
-@dataclass(frozen=True, slots=True)
-class _Function:
-    """The function's derivative, or what it returned when called, and why there is no other."""
-
-    seen: Derivative | Called
-    reason: str = ""
-
-    @property
-    def tree(self) -> Structure:
-        """The structure of what it returns."""
-        return self.seen.tree if isinstance(self.seen, Called) else self.seen.graph.output_tree
-
-    @property
-    def shapes(self) -> list[tuple[int, ...]]:
-        """The shapes of what it returns."""
-        if isinstance(self.seen, Called):
-            return self.seen.shapes
-        return [out.shape for out in self.seen.graph.outputs]
+def _outputs(seen: Derivative | Called) -> tuple[Structure, list[tuple[int, ...]]]:
+    """The tree of what the function returns, and the shapes."""
+    if isinstance(seen, Called):
+        return seen.tree, seen.shapes
+    return seen.graph.output_tree, [out.shape for out in seen.graph.outputs]
 
 
 def _judged(
-    subject: Subject, function: _Function, candidate: Candidate, noise: float | None = None
+    subject: Subject,
+    seen: Derivative | Called,
+    reason: str,
+    candidate: Candidate,
+    noise: float | None = None,
 ) -> Check:
     """The judgement of one candidate, by what can be traced."""
-    names = subject.names(function.tree, function.shapes)
+    tree, shapes = _outputs(seen)
+    names, f = subject.names(tree, shapes), name_of(subject.f)
     reasons = {"gradient": candidate.reason} if candidate.graph is None else {}
-    near, undefined = None, ""
-    if isinstance(function.seen, Derivative):
-        true = function.seen
-        graph: Graph | None = true.graph
-        components = judged_by_balls(subject, enclose_both(true, candidate), candidate, names)
-        kinks = kinks_of(named(true))
-        near = nearest(subject, true.graph) if not true.special else None
-        undefined = _place(true.without_value)
+    near, undefined, graph = None, "", None
+    if isinstance(seen, Derivative):
+        graph = seen.graph
+        components = judged_by_balls(seen, candidate, names)
+        kinks = kinks_of(named(seen))
+        near = nearest(subject, graph) if not seen.special else None
+        node = seen.without_value
+        undefined = node.primitive.name + at(node.line) if node is not None else ""
     else:
-        graph = None
-        components, found = judged_by_differences(subject, function.seen, candidate, names, noise)
-        kinks = tuple(found.kinks)
-        reasons["function"] = function.reason
-    verdict = _worst(components)
-    why = ""
+        components, found = judged_by_differences(subject, seen, candidate, names, noise)
+        kinks = found.kinks
+        reasons["function"] = reason
+    verdict, why = _worst(components), ""
     if verdict != "wrong" and not candidate.repeats:
         verdict, why = "wrong", "called again at the same point, it returns something else"
     elif verdict == "wrong":
-        shapes = subject.shapes(function.shapes)
-        if isinstance(function.seen, Derivative):
-            why = _convention(function.seen, components)
-        why = why or diagnosis(Evidence(components, shapes, subject, candidate, graph))
+        evidence = Evidence(components, subject.shapes(shapes), subject, candidate, graph)
+        why = _convention(seen, components) or diagnosis(evidence)
     return Check(
-        name=name_of(subject.f),
-        kind=_kind(subject, function.shapes),
+        name=f,
+        kind=_kind(subject, shapes),
         verdict=verdict,
         components=tuple(components),
         diagnosis=why,
@@ -263,48 +251,40 @@ def _judged(
         nearest=near,
         undefined=undefined,
         reasons=reasons,
-        notes=(*subject.call.notes(name_of(subject.f)), *candidate.notes),
+        notes=(*subject.call.notes(f), *candidate.notes),
         noise=noise,
     )
 
 
-def _convention(true: Derivative, components: Sequence[Component]) -> str:
+def _worst(components: Sequence[Component]) -> Verdict:
+    return max((c.verdict for c in components), key=VERDICTS.index, default=VERDICTS[0])
+
+
+def _convention(seen: Derivative | Called, components: Sequence[Component]) -> str:
     """Where what is wrong is a rule's convention at a choice."""
-    special = named(true)
+    special = named(seen) if isinstance(seen, Derivative) else {}
     wrong = [c.name for c in components if c.verdict == "wrong" and np.isfinite(c.given)]
     if not wrong or not all(name in special and special[name].exists for name in wrong):
         return ""
-    place = f" at {special[wrong[0]].line}" if special[wrong[0]].line else ""
     return (
-        f"a choice{place} is tied at this point, where a rule takes a side or the middle; the"
-        " slopes of the function agree from both sides"
+        f"a choice{at(special[wrong[0]].line)} is tied at this point, where a rule takes a side or"
+        " the middle; the slopes of the function agree from both sides"
     )
 
 
 def _own_modes(subject: Subject, true: Derivative) -> Check:
     """difflab's reverse and forward mode, each judged as if it had been given."""
-    function = _Function(true)
     modes = _affordable_modes(subject, true.graph)
     checks = []
     for mode in modes:
-        own: Any = Jacobian(subject.f, subject.argnums, mode, "numpy")
-        if subject.order == 2:
+        own: Any = subject.f
+        for _ in range(subject.order):
             own = Jacobian(own, subject.argnums, mode, "numpy")
-        candidate = read(own, subject, subject.shapes(function.shapes))
-        checks.append(_judged(subject, function, candidate))
+        candidate = read(own, subject, subject.shapes(_outputs(true)[1]))
+        checks.append(_judged(subject, true, "", candidate))
     worst = max(checks, key=lambda one: VERDICTS.index(one.verdict))
-    return Check(
-        name=worst.name,
-        kind=worst.kind,
-        verdict=worst.verdict,
-        components=tuple(itertools.chain.from_iterable(one.components for one in checks)),
-        diagnosis=worst.diagnosis,
-        kinks=worst.kinks,
-        nearest=worst.nearest,
-        undefined=worst.undefined,
-        reasons=worst.reasons,
-        modes=modes,
-    )
+    components = tuple(c for one in checks for c in one.components)
+    return replace(worst, components=components, modes=modes, notes=())
 
 
 def _affordable_modes(subject: Subject, graph: Graph) -> tuple[str, ...]:
@@ -316,43 +296,16 @@ def _affordable_modes(subject: Subject, graph: Graph) -> tuple[str, ...]:
     return tuple(mode for mode, count in sweeps.items() if count <= max(least, MOST_SWEEPS))
 
 
-def _misfitting(subject: Subject, function: _Function, misfit: Misfit) -> Check:
-    """A gradient of another shape is wrong, whatever its numbers are."""
-    why = f"{misfit}{': it is transposed' if misfit.transposed else ''}"
-    name = name_of(subject.f)
-    notes = subject.call.notes(name)
-    return Check(name, _kind(subject, function.shapes), "wrong", (), why, notes=notes)
-
-
-def _first_argument(subject: Subject) -> int | None:
-    """The first of several arguments: a gradient by that one alone is common."""
-    return None if isinstance(subject.argnums, int) else subject.argnums[0]
-
-
 def _seen(subject: Subject) -> tuple[Derivative | Called, str]:
     """The derivative; where the function, or the branch beside the point, cannot be traced, what it
     returns, and why. A fault of the function shows when it is called.
     """
     try:
         graph = subject.traced()
-    except DifflabError as error:
-        return called(subject), error.what
     except Exception as error:
-        return called(subject), f"{type(error).__name__}: {error}".partition("\n")[0]
+        return called(subject), why_not(error)
     true = derivative(Scene(subject, graph))
     return (called(subject), true.untraceable) if true.untraceable else (true, "")
-
-
-def _place(node: Expr | None) -> str:
-    """An operation and the user's line."""
-    if node is None:
-        return ""
-    return node.primitive.name + (f" at {node.line}" if node.line else "")
-
-
-def _worst(components: Sequence[Component]) -> Verdict:
-    ranks = [VERDICTS.index(c.verdict) for c in components]
-    return VERDICTS[max(ranks, default=0)]
 
 
 def _kind(subject: Subject, shapes: Sequence[tuple[int, ...]]) -> str:

@@ -11,17 +11,17 @@ import html
 import math
 import statistics
 import time
+import timeit
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from difflab.accuracy.subject import float_arguments
+from difflab.accuracy.subject import float_arguments, numbers
 from difflab.accuracy.truth import Enclosure, truth
 from difflab.errors import ArgumentError, DifflabError
-from difflab.ir.tree import flatten, read_arguments
+from difflab.ir.tree import read_arguments
 from difflab.methods import METHODS, Method, Numerical, method_of
 from difflab.operators import Jacobian
 from difflab.prepare import Argnums, Prepared
@@ -70,36 +70,31 @@ class Comparison:
         figure = Figure(figsize=(8.0, 0.9 + 0.42 * len(rows)), layout="constrained")
         left, right = figure.subplots(1, 2, sharey=True)
         names = [row["method"] for row in rows]
-        errors = [max(row["ulps_max"], 0.0) for row in rows]
+        errors = [row["ulps_max"] for row in rows]
         left.barh(names, [max(error, 0.05) for error in errors], color="#0072B2")
-        left.set_xscale("log")
-        left.set_xlabel("largest error (ulps)")
+        left.set(xscale="log", xlabel="largest error (ulps)")
         left.axvline(0.5, color="black", linestyle=":", linewidth=1)
         left.set_xlim(0.04, max(10.0, *(10 * error for error in errors if math.isfinite(error))))
         for name, error in zip(names, errors, strict=True):
             left.annotate(f" {error:.2g}", (max(error, 0.05), name), va="center", fontsize=8)
         right.barh(names, [1e6 * row["seconds_run"] for row in rows], color="#E69F00", hatch="//")
-        right.set_xscale("log")
-        right.set_xlabel("time of one call (µs)")
+        right.set(xscale="log", xlabel="time of one call (µs)")
         left.invert_yaxis()
         figure.suptitle(f"Derivative of {self.name}: error (dotted: half an ulp) and time")
         return figure
 
+    @property
+    def _told(self) -> list[str]:
+        return [*map(str, self.enclosure.kinks), *self.enclosure.notes]
+
     def __str__(self) -> str:
-        table = self.table
-        for column in table.columns:
-            if table[column].dtype.kind == "f":
-                table[column] = [f"{value:.3g}" for value in table[column]]
-        lines = [f"derivative of {self.name}; the truth is {self.enclosure.midpoint}"]
-        lines += [*map(str, self.enclosure.kinks), *self.enclosure.notes]
-        return "\n".join([*lines, table.to_string(index=False)])
+        table = self.table.map(lambda cell: f"{cell:.3g}" if isinstance(cell, float) else cell)
+        first = f"derivative of {self.name}; the truth is {self.enclosure.midpoint}"
+        return "\n".join([first, *self._told, table.to_string(index=False)])
 
     def _repr_html_(self) -> str:
-        told = (*self.enclosure.kinks, *self.enclosure.notes)
-        kinks = "".join(f"<p>{html.escape(str(line))}</p>" for line in told)
-        return kinks + str(
-            self.table.to_html(index=False, float_format=lambda value: f"{value:.3g}")
-        )
+        told = "".join(f"<p>{html.escape(line)}</p>" for line in self._told)
+        return told + str(self.table.to_html(index=False, float_format="{:.3g}".format))
 
 
 def compare(
@@ -148,12 +143,12 @@ def _row(
     enclosure: Enclosure,
 ) -> dict[str, Any]:
     """What one method gives; a failure is a row with its reason."""
-    row: dict[str, Any] = {
-        "method": method.name, "status": "ok", "ulps_max": math.nan, "ulps_median": math.nan,
-        "relative_error": math.nan, "digits": math.nan, "evaluations": 0, "operations": 0,
-        "seconds_trace": math.nan, "seconds_derive": math.nan, "seconds_compile": math.nan,
-        "seconds_run": math.nan,
-    }  # fmt: skip
+    unknown = (
+        "ulps_max", "ulps_median", "relative_error", "digits", "evaluations", "operations",
+        "seconds_trace", "seconds_derive", "seconds_compile", "seconds_run",
+    )  # fmt: skip
+    row: dict[str, Any] = {"method": method.name, "status": "ok"}
+    row |= dict.fromkeys(unknown, math.nan) | {"evaluations": 0, "operations": 0}
     try:
         start = time.perf_counter()
         prepared = Jacobian(f, argnums, method, "numpy").prepare(*args)
@@ -165,9 +160,13 @@ def _row(
     phases = dict(derivation.seconds)
     compiling = phases.pop("compile", 0.0)
     _, arrays = read_arguments(args, {})
-    if enclosure.verdict not in WITHOUT:
+    if enclosure.verdict in WITHOUT:
+        row["status"] = WITHOUT[enclosure.verdict]
+    else:
         row |= errors(result, enclosure)
-    row |= {
+        if isinstance(method, Numerical) and not np.all(np.isfinite(numbers(result))):
+            row["status"] = "outside the domain"
+    return row | {
         "evaluations": derivation.evaluations,
         "operations": derivation.graph.operation_count() if derivation.graph is not None else 0,
         "seconds_trace": max(whole - sum(phases.values()) - compiling, 0.0),
@@ -175,13 +174,6 @@ def _row(
         "seconds_compile": compiling,
         "seconds_run": _seconds(lambda: prepared.run(*arrays)),
     }
-    if enclosure.verdict in WITHOUT:
-        row["status"] = WITHOUT[enclosure.verdict]
-    elif isinstance(method, Numerical) and not np.all(
-        [np.all(np.isfinite(x)) for x in flatten(result)[0]]
-    ):
-        row["status"] = "outside the domain"
-    return row
 
 
 def result_of(prepared: Prepared, args: tuple[Any, ...]) -> Any:
@@ -200,7 +192,7 @@ def errors(result: Any, enclosure: Enclosure) -> dict[str, float]:
     >>> errors(1.17, truth(np.exp2, 0.75))["digits"]
     2.43...
     """
-    ulps, found, true = map(_flat, (enclosure.ulps(result), result, enclosure.midpoint))
+    ulps, found, true = map(numbers, (enclosure.ulps(result), result, enclosure.midpoint))
     if not ulps.size:
         return {}
     with np.errstate(all="ignore"):
@@ -218,22 +210,9 @@ def errors(result: Any, enclosure: Enclosure) -> dict[str, float]:
     }
 
 
-def _flat(tree: Any) -> NDArray[np.float64]:
-    """All numbers of a tree, in order."""
-    return np.concatenate([np.asarray(leaf, np.float64).ravel() for leaf in flatten(tree)[0]])
-
-
 def _seconds(call: Callable[[], object]) -> float:
     """The median time of a call over a few rounds."""
+    timer = timeit.Timer(call)
     with np.errstate(all="ignore"):
-        start = time.perf_counter()
-        call()
-        once = max(time.perf_counter() - start, 1e-9)
-        repeats = max(1, min(1000, int(SAMPLE_SECONDS / once)))
-        rounds = []
-        for _ in range(ROUNDS):
-            start = time.perf_counter()
-            for _ in range(repeats):
-                call()
-            rounds.append((time.perf_counter() - start) / repeats)
-    return statistics.median(rounds)
+        repeats = max(1, min(1000, int(SAMPLE_SECONDS / max(timer.timeit(1), 1e-9))))
+        return statistics.median(timer.repeat(ROUNDS, repeats)) / repeats

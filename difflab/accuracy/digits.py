@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +35,7 @@ from difflab.interpretations.tangents import zeros
 from difflab.ir.build import broadcast
 from difflab.ir.expr import Expr, Graph, constant, placeholder
 from difflab.ir.primitives import POINTWISE
-from difflab.ir.row import Interval, Primitive, Unsupported
+from difflab.ir.row import Primitive, Unsupported
 from difflab.ir.simplify import simplify
 
 if TYPE_CHECKING:
@@ -44,8 +44,7 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 FLOAT64: Final = np.dtype(np.float64)
-FIRST_BITS: Final = 128
-LAST_BITS: Final = 8192
+BITS: Final = (128, 256, 512, 1024, 2048, 4096, 8192)
 SPARE_BITS: Final = 53 + 20
 MOST: Final = 1023
 """The largest binary exponent of float64; the least one, of a denormal number, is `LEAST`."""
@@ -92,8 +91,7 @@ class Case:
         return Graph(tuple(inputs), (zeros(y) if found is None else found,))
 
 
-@dataclass(frozen=True, slots=True)
-class Grade:
+class Grade(NamedTuple):
     """The largest distance from the truth among some points, and where it was."""
 
     samples: int
@@ -139,9 +137,8 @@ def partial_digits(
         apart = in_corner(case.row, at)
         for position in range(len(case.row.domain)):
             for program, ulps in graded(case, position, at).items():
-                grade, corner = worst(ulps, at, ~apart), worst(ulps, at, apart)
-                figures = (grade.samples, grade.ulps, grade.worst, corner.ulps)
-                found.append((str(case), position, program, *figures))
+                corner = worst(ulps, at, apart).ulps
+                found.append((str(case), position, program, *worst(ulps, at, ~apart), corner))
     columns = ["row", "partial", "program", "samples", "max_ulps", "worst_x", "corner_ulps"]
     return pd.DataFrame(found, columns=columns)
 
@@ -154,13 +151,13 @@ def is_gradable(row: Primitive) -> bool:
 
 def cases(names: Sequence[str] | set[str]) -> list[Case]:
     """The rows of those names, once for each choice of params."""
+    plain: Sequence[tuple[tuple[str, float], ...]] = [()]
+    powers = [(("exponent", exponent),) for exponent in EXPONENTS]
     return [
         Case(row, params)
         for row in POINTWISE
         if row.name in names
-        for params in (
-            [(("exponent", e),) for e in EXPONENTS] if row.name == "constant_power" else [()]
-        )
+        for params in (powers if row.name == "constant_power" else plain)
     ]
 
 
@@ -200,8 +197,7 @@ def truths(graph: Graph, at: Sequence[Floats]) -> tuple[Floats, Floats]:
     """
     nearest, rest = np.full(len(at[0]), np.nan), np.zeros(len(at[0]))
     left = np.arange(len(at[0]))
-    bits = FIRST_BITS
-    while left.size and bits <= LAST_BITS:
+    for bits in BITS:
         values = dict(zip(graph.inputs, [exact(x[left]) for x in at], strict=True))
         enclose_nodes(graph.outputs, values, bits)
         balls = np.broadcast_to(values[graph.outputs[0]], left.shape)
@@ -210,7 +206,8 @@ def truths(graph: Graph, at: Sequence[Floats]) -> tuple[Floats, Floats]:
                 if ball.rel_accuracy_bits() >= SPARE_BITS or is_negligible(ball):
                     nearest[i], rest[i] = rounded(ball)
         left = left[np.isnan(nearest[left])]
-        bits *= 2
+        if not left.size:
+            break
     return nearest, rest
 
 
@@ -233,10 +230,11 @@ def points(row: Primitive, samples: int, seed: int = 0) -> list[Floats]:
         found = [np.unique(_line(rng, samples))]
     else:
         found = [np.concatenate(part) for part in zip(*_pairs(rng, samples), strict=True)]
-    found = [_folded(x, domain) for x, domain in zip(found, row.domain, strict=True)]
     kept = np.ones(len(found[0]), bool)
-    for x, domain in zip(found, row.domain, strict=True):
-        kept &= (domain.low < x) & (x < domain.high)
+    for k, domain in enumerate(row.domain):
+        if domain.low >= 0.0:
+            found[k] = np.abs(found[k])
+        kept &= (domain.low < found[k]) & (found[k] < domain.high)
     if row.kink is not None:
         with np.errstate(all="ignore"):
             kept &= row.kink(*found) != 0.0
@@ -245,13 +243,9 @@ def points(row: Primitive, samples: int, seed: int = 0) -> list[Floats]:
 
 def in_corner(row: Primitive, at: Sequence[Floats]) -> Flags:
     """Which points `CORNERS` sets apart."""
-    corner = CORNERS.get(row.name)
     with np.errstate(all="ignore"):
-        return np.zeros(len(at[0]), bool) if corner is None else np.asarray(corner(*at))
-
-
-def _folded(x: Floats, domain: Interval) -> Floats:
-    return np.abs(x) if domain.low >= 0.0 else x
+        apart = CORNERS[row.name](*at) if row.name in CORNERS else False
+    return np.broadcast_to(apart, len(at[0]))
 
 
 def across(rng: np.random.Generator, count: int) -> Floats:
@@ -290,13 +284,8 @@ def _moderate(rng: np.random.Generator, count: int) -> Floats:
     """Numbers where functions bend: of the size of 1, within the range of exp, and between."""
     third = max(count // 3, 100)
     sizes = np.exp(rng.uniform(np.log(1e-4), np.log(1e4), third))
-    return np.concatenate(
-        [
-            rng.uniform(-4.0, 4.0, third),
-            rng.uniform(-760.0, 760.0, third),
-            sizes * signs(rng, third),
-        ]
-    )
+    near, wide = rng.uniform(-4.0, 4.0, third), rng.uniform(-760.0, 760.0, third)
+    return np.concatenate([near, wide, sizes * signs(rng, third)])
 
 
 def _pairs(rng: np.random.Generator, samples: int) -> Iterator[tuple[Floats, Floats]]:

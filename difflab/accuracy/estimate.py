@@ -16,18 +16,19 @@ x[1]  1.35914091422...  ± ...e-1...
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 
 from difflab.accuracy.kinks import Kink
-from difflab.accuracy.subject import Subject, name_of
+from difflab.accuracy.subject import Subject, name_of, numbers, spans
 from difflab.errors import ArgumentError, DomainError
 from difflab.ir.expr import Array
-from difflab.ir.tree import Structure, flatten
+from difflab.ir.tree import Structure
 from difflab.methods.extrapolation import LineEstimate, along
 from difflab.methods.opaque import OUTSIDE
 from difflab.prepare import Argnums
@@ -59,10 +60,7 @@ class Estimate:
     """
 
     def __str__(self) -> str:
-        values, errors = (
-            [float(x) for leaf in flatten(tree)[0] for x in np.ravel(leaf)]
-            for tree in (self.value, self.error)
-        )
+        values, errors = numbers(self.value), numbers(self.error)
         width = max(map(len, self.names), default=0)
         rows = [
             f"{name:{width}}  {value:<22.16g} ± {error:.1e}"
@@ -124,8 +122,7 @@ def estimate(
     """
     with np.errstate(all="ignore"):
         lines = _Lines(Subject(f, args, argnums, order), stated(noise) or 0.0)
-        columns, pairs = lines.directions(order)
-        return lines.assembled(columns, pairs)
+        return lines.assembled(*lines.directions(order))
 
 
 def stated(noise: Any) -> float | None:
@@ -156,8 +153,7 @@ class _Lines:
     """
 
     def __init__(self, subject: Subject, noise: float) -> None:
-        self.subject, self.noise = subject, noise
-        self.evaluations = 0
+        self.subject, self.noise, self.evaluations = subject, noise, 0
         self.dtype: np.dtype[Any] = np.dtype(np.float64)
         self.arrays = [np.asarray(array) for array in subject.arrays]
         self.tree: Structure
@@ -168,6 +164,7 @@ class _Lines:
             raise DomainError(
                 f"the function raised at the point: {error}", "choose a point inside its domain"
             ) from error
+        self.point = np.concatenate([self.arrays[i].ravel() for i in subject.wrt])
 
     def _widest(self) -> Array:
         """The value at the point, in float64 where the function takes and returns that."""
@@ -194,87 +191,67 @@ class _Lines:
             self.dtype = np.dtype(np.float32)
         return np.concatenate([output.ravel() for output in outputs])
 
-    def along(self, moves: Sequence[tuple[int, int, float]], order: int) -> LineEstimate:
-        """The derivative along a line: each move is an array, an element of it and a speed."""
+    def at(self, point: Array) -> Array:
+        """All outputs where the components to differentiate by are those of a point."""
+        wrt, arrays = self.subject.wrt, list(self.arrays)
+        for i, span in zip(wrt, spans([arrays[i].shape for i in wrt]), strict=True):
+            arrays[i] = point[span].reshape(arrays[i].shape).astype(arrays[i].dtype)
+        return self.call(arrays)
 
-        def at(base: Sequence[Array], t: float) -> Array:
-            moved = list(base)
-            for i, element, speed in moves:
-                array = moved[i].copy()
-                array.flat[element] += t * speed
-                moved[i] = array
-            return self.call(moved)
+    def along(self, speeds: Array, order: int) -> LineEstimate:
+        """The derivative along a line through the point."""
+        moving = speeds != 0.0
 
         def phi(t: float) -> Array:
-            return self.middle if t == 0.0 else at(self.arrays, t)
+            return self.middle if t == 0.0 else shaken(0, t)
 
         def shaken(k: int, t: float) -> Array:
-            base = list(self.arrays)
-            for i, shift in self.shifts.items():
-                base[i] = np.asarray(base[i] + k * shift)
-            for i, element, _ in moves:
-                base[i].flat[element] = self.arrays[i].flat[element]
-            return at(base, t)
+            shift = k * self.shifts if k else 0.0
+            return self.at(np.where(moving, self.point + t * speeds, self.point + shift))
 
-        near = max(abs(float(self.arrays[i].flat[k])) / speed for i, k, speed in moves)
-        scale = max(near, 1.0)
-        several = order == 1 and sum(self.arrays[i].size for i in self.subject.wrt) > 1
+        near = float(np.max(np.abs(self.point[moving]) / speeds[moving]))
         return along(
-            phi, scale=scale, dtype=self.dtype, order=order, near=near, noise=self.noise,
-            shaken=shaken if several else None,
+            phi, scale=max(near, 1.0), dtype=self.dtype, order=order, near=near, noise=self.noise,
+            shaken=shaken if order == 1 and self.point.size > 1 else None,
         )  # fmt: skip
 
     @cached_property
-    def shifts(self) -> dict[int, Array]:
+    def shifts(self) -> Array:
         """For every component a small shift, so that sums with it are exact."""
-        rng, shifts = np.random.default_rng(0), {}
-        for i in self.subject.wrt:
-            x = self.arrays[i]
-            share = rng.choice([-1.0, 1.0], x.shape) * rng.uniform(0.5, 1.0, x.shape)
-            small = SHAKE * float(np.finfo(self.dtype).eps) ** 0.5
-            shifts[i] = np.asarray((x + (small * share * x).astype(x.dtype)) - x)
-        return shifts
+        rng, x = np.random.default_rng(0), self.point
+        share = rng.choice([-1.0, 1.0], x.shape) * rng.uniform(0.5, 1.0, x.shape)
+        small = SHAKE * float(np.finfo(self.dtype).eps) ** 0.5
+        return np.asarray((x + (small * share * x).astype(x.dtype)) - x)
 
-    def components(self) -> Iterator[tuple[int, int, float]]:
-        """Every component as a move: its array, its element and a speed of about its size."""
-        for i in self.subject.wrt:
-            for element, x in enumerate(self.arrays[i].flat):
-                yield i, element, 2.0 ** round(math.log2(max(abs(float(x)), 1.0)))
-
-    def directions(self, order: int) -> tuple[list[LineEstimate], Array | None]:
-        """A line a component; for the Hessian the bands and values of all pairs as well."""
-        moves = list(self.components())
-        columns = [self.along([(i, element, 1.0)], order) for i, element, _ in moves]
+    def directions(self, order: int) -> tuple[list[LineEstimate], Array]:
+        """A line a component; the values, bands and spreads of all components, or, for the Hessian,
+        the values and bands of all pairs.
+        """
+        units = np.eye(self.point.size, dtype=self.point.dtype)
+        columns = [self.along(unit, order) for unit in units]
+        alone = np.array([(c.value, c.error, c.spread) for c in columns]).transpose(1, 2, 0)
         if order == 1:
-            return columns, None
-        size = len(moves)
-        pairs = np.zeros((2, self.middle.size, size, size))
-        for j in range(size):
-            pairs[:, :, j, j] = columns[j].value, columns[j].error
-            for k in range(j):
-                a, b = moves[j][2], moves[k][2]
-                both = self.along([moves[j], moves[k]], order)
-                one, other = columns[j], columns[k]
-                value = both.value - a * a * one.value - b * b * other.value
-                error = np.sqrt(
-                    both.error**2 + (a * a * one.error) ** 2 + (b * b * other.error) ** 2
-                )
-                pairs[:, :, j, k] = pairs[:, :, k, j] = value / (2 * a * b), error / (2 * a * b)
+            return columns, alone
+        sizes = 2.0 ** np.rint(np.log2(np.maximum(np.abs(self.point.astype(float)), 1.0)))
+        pairs = np.zeros((2, *alone.shape[1:], len(units)))
+        for k, column in enumerate(columns):
+            pairs[:, :, k, k] = column.value, column.error
+        for k, j in combinations(range(len(units)), 2):
+            a, b = float(sizes[j]), float(sizes[k])
+            both = self.along(a * units[j] + b * units[k], order)
+            (first, one), (second, other) = a * a * alone[:2, :, j], b * b * alone[:2, :, k]
+            value = both.value - first - second
+            error = np.sqrt(both.error**2 + one**2 + other**2)
+            pairs[:, :, j, k] = pairs[:, :, k, j] = value / (2 * a * b), error / (2 * a * b)
         return columns, pairs
 
-    def assembled(self, columns: list[LineEstimate], pairs: Array | None) -> Estimate:
+    def assembled(self, columns: list[LineEstimate], wholes: Array) -> Estimate:
         """The result in the shape of the derivative."""
         subject = self.subject
-        if pairs is None:
-            shape = (self.middle.size, len(columns))
-            values = np.array([c.value for c in columns]).T.reshape(shape)
-            errors = np.array([c.error for c in columns]).T.reshape(shape)
-            spreads = np.array([c.spread for c in columns]).T.reshape(shape)
-        else:
-            values, errors = pairs
         assemble = subject.assembler(self.tree, len(self.shapes))
-        value, error = (assemble(list(self._blocks(x))) for x in (values, errors))
-        spread = assemble(list(self._blocks(spreads))) if pairs is None else None
+        value, error, *spread = (
+            assemble(list(subject.split(whole, self.shapes))) for whole in wholes
+        )
         inputs = [name for i in subject.wrt for name in subject.elements(i)]
         kinks, one_sided = [], []
         for name, column in zip(inputs, columns, strict=True):
@@ -284,35 +261,13 @@ class _Lines:
                 left, right = (float(side[k]) + 0.0 for side in (column.left, column.right))
                 jump = math.isnan(left) or math.isnan(right)
                 kinks.append(Kink(name, left, right, None, jump))
-        names = subject.names(self.tree, self.shapes)
         return Estimate(
             value,
             error,
             tuple(kinks),
             tuple(one_sided),
             self.evaluations,
-            tuple(names),
+            tuple(subject.names(self.tree, self.shapes)),
             subject.call.notes(name_of(subject.f)),
-            spread,
+            *spread,
         )
-
-    def _blocks(self, whole: Array) -> Iterator[Array]:
-        """A matrix over (outputs, components, ...) as the blocks of the arrays."""
-        inputs = [self.arrays[i].shape for i in self.subject.wrt]
-        spans = _spans(inputs)
-        for out, shape in zip(_spans(self.shapes), self.shapes, strict=True):
-            for mine, first in zip(spans, inputs, strict=True):
-                if whole.ndim == 2:
-                    yield whole[out, mine].reshape(shape + first)[()]
-                    continue
-                for other, second in zip(spans, inputs, strict=True):
-                    yield whole[out, mine, other].reshape(shape + first + second)[()]
-
-
-def _spans(shapes: Sequence[tuple[int, ...]]) -> list[slice]:
-    """Where arrays of these shapes lie in one vector."""
-    stops = np.cumsum([math.prod(shape) for shape in shapes], dtype=int)
-    return [
-        slice(int(stop) - math.prod(shape), int(stop))
-        for stop, shape in zip(stops, shapes, strict=True)
-    ]

@@ -16,6 +16,7 @@ import html
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,7 +26,8 @@ from difflab.accuracy.derivative import derivative
 from difflab.accuracy.explaining.blame import Place, What, Where, guilty_place, sensitivity
 from difflab.accuracy.explaining.evidence import Evidence
 from difflab.accuracy.explaining.reasons import advice, headline, reason
-from difflab.accuracy.explaining.remedy import MOST_LOST, Remedy, find_remedy
+from difflab.accuracy.explaining.remedy import find_remedy
+from difflab.accuracy.kinks import at
 from difflab.accuracy.partials import Partial
 from difflab.accuracy.scene import Scene
 from difflab.accuracy.subject import Subject, name_of
@@ -82,22 +84,6 @@ class Guilty:
         return "\n".join([*lines, self.reason, self.advice])
 
 
-def _advice(place: Place, remedy: Remedy | None) -> str:
-    """What to do about it."""
-    if remedy is None:
-        return advice(place)
-    also = f" (or {remedy.also})" if remedy.also else ""
-    lines = [f"Write instead: {remedy.text}{also}", f"Why: {remedy.why}."]
-    if remedy.lost is not None:
-        value, derivative = remedy.lost
-        tried = (
-            f"Tried here: the value then loses {value:.1f} digits, the derivative {derivative:.1f}"
-        )
-        rest = "; what remains has another cause" if max(remedy.lost) > MOST_LOST else ""
-        lines.append(f"{tried}{rest}.")
-    return "\n".join(lines)
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Explanation:
     """The trace of a function at a point, and what goes wrong in it; shows itself in notebooks."""
@@ -110,9 +96,8 @@ class Explanation:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled as the program and the point; what follows from them is computed again."""
-        evidence, graph = self.evidence, self.evidence.graph
-        arrays = [evidence.floats[x] for x in graph.inputs]
-        return _explained, (self.name, graph, arrays, evidence.chosen, self.special)
+        of = self.evidence
+        return _explained, (self.name, of.graph, of.arrays, of.chosen, self.special)
 
     @property
     def table(self) -> pd.DataFrame:
@@ -129,27 +114,19 @@ class Explanation:
         return pd.DataFrame(self._rows())
 
     def _rows(self) -> list[dict[str, Any]]:
-        evidence, found = self.evidence, []
-        flows = evidence.flows
+        evidence, flows = self.evidence, self.evidence.flows
+        found = []
         for node, row in zip(
             flows.nodes, rows_of(evidence.graph, flows, evidence.floats), strict=True
         ):
-            flowing = flows.tangents.get(node), flows.cotangents.get(node)
-            lost = [math.nan if x is None else evidence.lost(x) for x in (node, *flowing)]
+            of = {"value": node, "tangent": flows.tangents.get(node)}
+            of["cotangent"] = flows.cotangents.get(node)
             found.append(
-                {
-                    "name": row["name"],
-                    "operation": row["operation"],
-                    "line": row["line"],
-                    "source": node.line.text if node.line is not None else "",
-                    "value": row["value"],
-                    "tangent": row["tangent"],
-                    "cotangent": row["cotangent"],
-                    "lost_value": lost[0],
-                    "lost_tangent": lost[1],
-                    "lost_cotangent": lost[2],
-                    "condition": _condition(evidence, node),
-                }
+                {key: row[key] for key in ("name", "operation", "line")}
+                | {"source": node.line.text if node.line is not None else ""}
+                | {key: row[key] for key in of}
+                | {f"lost_{k}": math.nan if x is None else evidence.lost(x) for k, x in of.items()}
+                | {"condition": _condition(evidence, node)}
             )
         return found
 
@@ -158,22 +135,20 @@ class Explanation:
         """What is lost where, why, and what to write instead: a paragraph for a person."""
         lines = list(self._at_special_components())
         if self.guilty is not None:
-            lines.append(f"{self.name} {self.guilty.headline}.\n{self.guilty}")
-            return "\n".join(lines)
+            return "\n".join([*lines, f"{self.name} {self.guilty.headline}.\n{self.guilty}"])
         evidence, kept = self.evidence, []
         for results in (evidence.graph.outputs, tuple(evidence.gradients.values())):
             digits = min(map(evidence.digits, results), default=0.0)
             kept.append(f"right to {digits - evidence.worst(results):.1f} of {digits:.1f} digits")
-        value, rules = kept[0], kept[1] if evidence.gradients else "0"
-        if lines:  # what the rules give is not the derivative, or not everywhere
-            return "\n".join([*lines, f"{self.name} keeps its digits here: the value is {value}."])
-        return f"{self.name} keeps its digits here: the value is {value}, the derivative {rules}."
+        right = f"{self.name} keeps its digits here: the value is {kept[0]}"
+        if not lines:  # else what the rules give is not the derivative, or not everywhere
+            right += f", the derivative {kept[1] if evidence.gradients else '0'}"
+        return "\n".join([*lines, f"{right}."])
 
     def _at_special_components(self) -> Iterator[str]:
         """Where there is no derivative, or the rules' convention is not it."""
         for name, partial in list(self.special.items())[:SHOWN]:
-            place = f" at {partial.line}" if partial.line is not None else ""
-            why = f": {partial.reason}" if partial.reason else ""
+            place, what = at(partial.line), "value" if partial.verdict == "jump" else "slope"
             match partial.verdict:
                 case "smooth":
                     yield (
@@ -181,49 +156,37 @@ class Explanation:
                         f" {float(partial.ball):.6g} from both sides, whatever the rules give."
                     )
                 case "kink" | "infinite" | "jump":
-                    what = "value" if partial.verdict == "jump" else "slope"
                     yield (
                         f"{self.name} has no derivative by {name} here{place}: its {what} is"
                         f" {partial.left:.6g} from the left and {partial.right:.6g} from the right."
                     )
                 case _:
+                    why = f": {partial.reason}" if partial.reason else ""
                     yield f"The derivative by {name} is {partial.verdict}{place}{why}."
         if len(self.special) > SHOWN:
             yield f"... and {len(self.special) - SHOWN} more components."
 
     def __str__(self) -> str:
-        rows = []
-        for row in self._rows():
-            marked = self.guilty is not None and row["name"] == self.guilty.name
-            rows.append(
-                {"": "=>" if marked else ""}
-                | {
-                    k: row[k]
-                    for k in ("name", "operation", "line", "value", "tangent", "cotangent")
-                }
-                | {k.replace("_", " "): _digits(row[k]) for k in ("lost_value", "lost_cotangent")}
-            )
-        if len(rows) > MOST_ROWS:
-            gap = dict.fromkeys(rows[0], "...")
-            guilty = next((i for i, row in enumerate(rows) if row[""]), len(rows) // 2)
-            rows = _shortened(rows, guilty, gap)
-        return f"{print_table(rows)}\n\n{self.verdict}"
+        rows, guilty = self._rows(), self.guilty
+        shown = ("name", "operation", "line", "value", "tangent", "cotangent")
+        printed = [
+            {"": "=>" if guilty is not None and row["name"] == guilty.name else ""}
+            | {key: row[key] for key in shown}
+            | {f"lost {key}": _short(row[f"lost_{key}"], ".1f") for key in ("value", "cotangent")}
+            for row in rows
+        ]
+        return f"{print_table(_shortened(printed))}\n\n{self.verdict}"
 
     def _page(self) -> str:
         rows = [row | {"condition": _short(row["condition"])} for row in self._rows()]
-        shown = [{k: v for k, v in row.items() if k != "source"} for row in rows]
+        for row in rows:
+            del row["source"]
         mark, guilty = None, self.guilty
         if guilty is not None:
             phase = "forward" if guilty.where == "value" else "backward"
             mark = Mark(guilty.node, phase, guilty.line)
-        return page(
-            self.evidence.graph,
-            [self.evidence.floats[x] for x in self.evidence.graph.inputs],
-            title=self.name,
-            rows=shown,
-            guilty=mark,
-            verdict=self.verdict,
-        )
+        graph, arrays = self.evidence.graph, self.evidence.arrays
+        return page(graph, arrays, title=self.name, rows=rows, guilty=mark, verdict=self.verdict)
 
     def save(self, file: str | Path) -> None:
         """Save as a drawing (.svg, .png) or as a page that steps through both passes (.html).
@@ -246,14 +209,11 @@ class Explanation:
         if file.suffix == ".html":
             file.write_text(self._page(), encoding="utf-8")
         else:
-            graph = self.evidence.graph
-            arrays = [self.evidence.floats[x] for x in graph.inputs]
-            save_computation_graph(graph, arrays, file)
+            save_computation_graph(self.evidence.graph, self.evidence.arrays, file)
 
     def _repr_html_(self) -> str:
-        graph = self.evidence.graph
         try:
-            picture = computation_graph(graph, [self.evidence.floats[x] for x in graph.inputs])
+            picture = computation_graph(self.evidence.graph, self.evidence.arrays)
         except (UnsupportedError, BudgetError) as error:
             picture = f"<p>{html.escape(error.what)}</p>"
         table = self.table.to_html(index=False, float_format=_short)
@@ -261,32 +221,22 @@ class Explanation:
         return f"{table}<div style='overflow-x:auto'>{picture}</div>{paragraphs}"
 
 
-def _shortened(
-    rows: list[dict[str, Any]], around: int, gap: dict[str, Any]
-) -> list[dict[str, Any]]:
-    """The first rows, those around one of them, and the last."""
-    third = MOST_ROWS // 3
-    kept = sorted(
-        {
-            *range(third),
-            *range(max(0, around - third // 2), min(len(rows), around + third // 2)),
-            *range(len(rows) - third, len(rows)),
-        }
-    )
-    found = []
-    for before, i in zip([-1, *kept], kept, strict=False):
-        if i > before + 1:
-            found.append(gap)
-        found.append(rows[i])
+def _shortened(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The first rows, those around the guilty one, and the last."""
+    if len(rows) <= MOST_ROWS:
+        return rows
+    third, last = MOST_ROWS // 3, len(rows)
+    around = next((i for i, row in enumerate(rows) if row[""]), last // 2)
+    middle = range(max(0, around - third // 2), min(last, around + third // 2))
+    kept = sorted({*range(third), *middle, *range(last - third, last)})
+    found, gap = [], dict.fromkeys(rows[0], "...")
+    for before, i in pairwise([-1, *kept]):
+        found += [gap, rows[i]] if i > before + 1 else [rows[i]]
     return found
 
 
-def _digits(lost: float) -> str:
-    return "" if math.isnan(lost) else f"{lost:.1f}"
-
-
-def _short(number: float) -> str:
-    return "" if math.isnan(number) else f"{number:.3g}"
+def _short(number: float, form: str = ".3g") -> str:
+    return "" if math.isnan(number) else f"{number:{form}}"
 
 
 def _condition(evidence: Evidence, node: Expr) -> float:
@@ -356,13 +306,15 @@ def _explained(
 
 
 def _guilty(place: Place) -> Guilty:
-    names = names_of(place.evidence.graph)
-    node, remedy = place.node, find_remedy(place)
+    names, node, line = names_of(place.evidence.graph), place.node, place.node.line
+    remedy = find_remedy(place)
+    if place.role == "sum":  # the line where the parts come from
+        line = max((use.user for use in place.uses), key=lambda user: user.age).line
     return Guilty(
         node=node,
         name=names[node],
         operation=operation(node, names) if node.operands else "input",
-        line=_line(place),
+        line=line,
         what=place.what,
         where=place.where,
         partial=place.partial,
@@ -371,13 +323,5 @@ def _guilty(place: Place) -> Guilty:
         headline=headline(place),
         reason=reason(place),
         stable="" if remedy is None else remedy.text,
-        advice=_advice(place, remedy),
+        advice=advice(place) if remedy is None else str(remedy),
     )
-
-
-def _line(place: Place) -> Line | None:
-    """The user's line: where the parts come from, if it is their sum that goes wrong."""
-    if place.role != "sum":
-        return place.node.line
-    users: Sequence[Expr] = [use.user for use in place.uses]
-    return max(users, key=lambda user: user.age).line

@@ -7,19 +7,23 @@ derivative jumps, and the nearest such place is estimated from the slope of that
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
-from difflab.accuracy.subject import Subject
+from difflab.accuracy.subject import Subject, floats_at, numbers
 from difflab.errors import Line
 from difflab.interpretations.cotangents import pullback
-from difflab.ir.expr import Expr, Graph, constant, evaluate
+from difflab.ir.expr import Expr, Graph, constant
 
 NODES: Final = 8
 """Conditions whose slope is looked at for the nearest kink: those with the least values."""
+
+
+def at(line: Line | None) -> str:
+    """A line after what happens there, where it is known."""
+    return f" at {line}" if line else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +38,10 @@ class Kink:
     reason: str = ""
 
     def __str__(self) -> str:
-        place = f" at {self.line}" if self.line else ""
         sides = f"{self.left!r} from the left, {self.right!r} from the right"
         why = f" ({self.reason})" if self.reason else ""
-        return f"{'jump' if self.jump else 'kink'} in {self.component}{place}: {sides}{why}"
+        what = "jump" if self.jump else "kink"
+        return f"{what} in {self.component}{at(self.line)}: {sides}{why}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +55,7 @@ class Nearest:
     operation: str
 
     def __str__(self) -> str:
-        place = f" at {self.line}" if self.line else ""
-        return f"the kink of {self.operation}{place} is {self.distance:.2g} away"
-
-
-def _floats(graph: Graph, nodes: Sequence[Expr], arrays: Sequence[Any]) -> list[Any]:
-    return evaluate(nodes, dict(zip(graph.inputs, map(np.asarray, arrays), strict=True)))
+        return f"the kink of {self.operation}{at(self.line)} is {self.distance:.2g} away"
 
 
 def nearest(subject: Subject, graph: Graph) -> Nearest | None:
@@ -69,21 +68,17 @@ def nearest(subject: Subject, graph: Graph) -> Nearest | None:
             condition = rule(*node.operands, **dict(node.params))
             if isinstance(condition, Expr) and condition.differentiable:
                 conditions[condition] = node
-    values = _floats(graph, list(conditions), subject.arrays)
-    ranked = sorted(
-        ((float(np.min(np.abs(v))), k) for k, v in enumerate(values) if np.size(v)),
-    )[:NODES]
-    point = [np.asarray(subject.arrays[i]).ravel() for i in subject.wrt]
-    size = max(1.0, float(np.max(np.abs(np.concatenate(point)), initial=0.0)))
+    values = [np.abs(v) for v in floats_at(graph, list(conditions), subject.arrays)]
+    found = zip(values, conditions.items(), strict=True)
+    finite = [(v, *pair) for v, pair in found if v.size and np.isfinite(np.min(v))]
+    size = max(1.0, float(np.max(np.abs(numbers([subject.arrays[i] for i in subject.wrt])))))
     best: Nearest | None = None
-    for least, k in ranked:
-        condition, node = list(conditions.items())[k]
-        if not np.isfinite(least):
-            continue
+    for value, condition, node in sorted(finite, key=lambda row: np.min(row[0]))[:NODES]:
+        least = float(np.min(value))
         peak = np.zeros(condition.shape, condition.dtype)
-        peak.flat[int(np.argmin(np.abs(values[k])))] = 1.0
+        peak.flat[int(np.argmin(value))] = 1.0
         slopes = [ct for ct in pullback([condition], [constant(peak)], inputs) if ct is not None]
-        norms = [float(np.linalg.norm(s)) for s in _floats(graph, slopes, subject.arrays)]
+        norms = [float(np.linalg.norm(s)) for s in floats_at(graph, slopes, subject.arrays)]
         slope = float(np.hypot.reduce(norms)) if norms else 0.0
         if slope > 0.0 and (best is None or least / slope < best.distance):
             best = Nearest(least / slope, size, node.line, node.primitive.name)

@@ -13,14 +13,16 @@ shape law, once more for each order: ``block.shape == output.shape + input.shape
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
+from itertools import accumulate, pairwise, product
 from typing import Any
 
 import numpy as np
 
 from difflab.errors import ArgumentError, DomainError
 from difflab.ir.called import Called, parameter_names
-from difflab.ir.expr import Array, Expr, Graph
+from difflab.ir.expr import Array, Expr, Graph, evaluate
 from difflab.ir.trace import trace_signature
 from difflab.ir.tree import LEAF, Spec, Structure, flatten, paths, read_arguments
 from difflab.methods.automatic import derivative_blocks
@@ -100,34 +102,40 @@ class Subject:
 
     def names(self, tree: Structure, outputs: Sequence[tuple[int, ...]]) -> list[str]:
         """The name of every component of the derivative, in the order of the blocks."""
-        rows = [
-            _element(f"output{path}", index)
-            for path, shape in zip(paths(tree), outputs, strict=True)
-            for index in np.ndindex(shape)
-        ]
-        single = rows == ["output"]
         found: list[str] = []
-        start = 0
-        for shape in outputs:
-            size = int(np.prod(shape, dtype=int))
-            mine = [""] if single else [f"{name} by " for name in rows[start : start + size]]
-            start += size
-            for i in self.wrt:
-                if self.order == 1:
-                    found += [name + x for name in mine for x in self.elements(i)]
-                else:
-                    for j in self.wrt:
-                        found += [
-                            f"{name}{x}, {y}"
-                            for name in mine
-                            for x in self.elements(i)
-                            for y in self.elements(j)
-                        ]
+        for path, shape in zip(paths(tree), outputs, strict=True):
+            rows = [f"{name} by " for name in _elements(f"output{path}", shape)]
+            if rows == ["output by "] and len(outputs) == 1:
+                rows = [""]
+            for inputs in product(self.wrt, repeat=self.order):
+                columns = list(product(*map(self.elements, inputs)))
+                found += [row + ", ".join(names) for row in rows for names in columns]
         return found
 
     def elements(self, i: int) -> list[str]:
         """The names of the components of an input, such as ``x[0]``."""
-        return [_element(self.inputs[i], index) for index in np.ndindex(np.shape(self.arrays[i]))]
+        return _elements(self.inputs[i], np.shape(self.arrays[i]))
+
+    def moved(self, move: Callable[[Array], Any]) -> list[Any]:
+        """The arrays of another point, of the same dtypes: those to differentiate by are moved."""
+        arrays = list(self.arrays)
+        for i in self.wrt:
+            x = np.asarray(arrays[i])
+            arrays[i] = np.asarray(move(x)).astype(x.dtype)[()]
+        return arrays
+
+    def true_at(self, arrays: Sequence[Any]) -> Array:
+        """The derivative at another point in floats, all its numbers in order."""
+        graph = self.traced(arrays)
+        return numbers(floats_at(graph, self.blocks(graph), arrays))
+
+    def split(self, whole: Array, outputs: Sequence[tuple[int, ...]]) -> Iterator[Any]:
+        """A matrix over (outputs, components, ...) as the derivative's blocks."""
+        inputs = [np.shape(self.arrays[i]) for i in self.wrt]
+        parts = [list(zip(spans(shapes), shapes, strict=True)) for shapes in (outputs, inputs)]
+        for places in product(parts[0], *[parts[1]] * (whole.ndim - 1)):
+            shape = sum((shape for _, shape in places), ())
+            yield whole[tuple(span for span, _ in places)].reshape(shape)[()]
 
     def assembler(self, tree: Structure, count: int) -> Assemble:
         """How a flat list of blocks becomes the tree that the operator would return."""
@@ -159,8 +167,33 @@ def name_of(f: Callable[..., Any]) -> str:
     return "f" if name == "<lambda>" else name
 
 
-def _element(name: str, index: tuple[int, ...]) -> str:
-    return name + "".join(f"[{k}]" for k in index)
+def _elements(name: str, shape: tuple[int, ...]) -> list[str]:
+    return [name + "".join(f"[{k}]" for k in index) for index in np.ndindex(shape)]
+
+
+def numbers(tree: Any) -> Array:
+    """All numbers of a tree, in order.
+
+    >>> numbers({"W": np.array([[1, 2]]), "b": 3.0})
+    array([1., 2., 3.])
+    """
+    leaves = [np.asarray(leaf, np.float64).ravel() for leaf in flatten(tree)[0]]
+    return np.concatenate([np.zeros(0), *leaves])
+
+
+def spans(shapes: Sequence[tuple[int, ...]]) -> list[slice]:
+    """Where blocks of these shapes lie in one vector.
+
+    >>> spans([(2, 3), ()])
+    [slice(0, 6, None), slice(6, 7, None)]
+    """
+    stops = [0, *accumulate(map(math.prod, shapes))]
+    return [slice(*pair) for pair in pairwise(stops)]
+
+
+def floats_at(graph: Graph, nodes: Sequence[Expr], arrays: Sequence[Any]) -> list[Any]:
+    """Nodes that are made of a graph's inputs, in floats at a point."""
+    return evaluate(nodes, dict(zip(graph.inputs, map(np.asarray, arrays), strict=True)))
 
 
 def float_arguments(args: tuple[Any, ...]) -> Argnums:

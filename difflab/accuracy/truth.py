@@ -8,7 +8,7 @@ enclosure; where there is none, or it is not known, the enclosure is NaN and say
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -45,29 +45,31 @@ class Enclosure:
         """The worst component's: "smooth", "one-sided" (at the border of the domain), "infinite" (a
         vertical tangent), "kink", "jump", "undefined" (no value) or "undecided".
         """
-        ranks = [VERDICTS.index(partial.verdict) for partial in self.special.values()]
-        return VERDICTS[max(ranks, default=0)]
+        verdicts = [partial.verdict for partial in self.special.values()]
+        return max(verdicts, key=VERDICTS.index, default="smooth")
 
     @property
     def kinks(self) -> tuple[Kink, ...]:
         """The components at which the derivative, or the value, jumps."""
         return kinks_of(self.special)
 
+    def _blocks(self) -> Iterator[tuple[Array, np.dtype[Any]]]:
+        return zip(self.balls, self.dtypes, strict=True)
+
     @property
     def notes(self) -> tuple[str, ...]:
         """What there is to say of components that are not smooth, a line each."""
         told = {
-            f"{name}: {partial.verdict}" + (f" ({partial.reason})" if partial.reason else "")
-            for name, partial in self.special.items()
-            if not partial.exists and partial.verdict not in ("kink", "jump")
+            f"{name}: {p.verdict}" + (f" ({p.reason})" if p.reason else "")
+            for name, p in self.special.items()
+            if p.verdict not in ("smooth", "kink", "jump")
         }
         return tuple(sorted(told))
 
     @property
     def midpoint(self) -> Any:
         """The derivative, correctly rounded; NaN where there is none, or it is not known."""
-        pairs = zip(self.balls, self.dtypes, strict=True)
-        blocks = [_map(float, block).astype(dtype)[()] for block, dtype in pairs]
+        blocks = [_map(float, block).astype(dtype)[()] for block, dtype in self._blocks()]
         return unflatten(self.structure, blocks)
 
     @property
@@ -81,8 +83,7 @@ class Enclosure:
     @property
     def sharp(self) -> bool:
         """Whether every component is known to all digits."""
-        pairs = zip(self.balls, self.dtypes, strict=True)
-        return all(is_sharp(ball, dtype) for block, dtype in pairs for ball in block.flat)
+        return all(is_sharp(ball, dtype) for block, dtype in self._blocks() for ball in block.flat)
 
     def ulps(self, candidate: Any) -> Any:
         """The distance of a candidate from the truth, in units in the last place of the truth.
@@ -103,7 +104,7 @@ class Enclosure:
                 f"the candidate has {len(leaves)} arrays, the derivative {len(self.balls)}"
             )
         found = []
-        for leaf, block, dtype in zip(leaves, self.balls, self.dtypes, strict=True):
+        for leaf, (block, dtype) in zip(leaves, self._blocks(), strict=True):
             array = np.asarray(leaf, np.float64)
             if array.shape != block.shape:
                 raise ArgumentError(

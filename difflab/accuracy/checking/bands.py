@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -26,16 +25,15 @@ from difflab.accuracy.checking.judge import (
     FAR,
     Component,
     Verdict,
-    flattened,
     jitter,
     largest_of,
     relative_error,
     unit_of,
 )
 from difflab.accuracy.estimate import Estimate, estimate
-from difflab.accuracy.subject import Subject
+from difflab.accuracy.subject import Subject, numbers
 from difflab.ir.expr import Array
-from difflab.ir.tree import Structure, flatten
+from difflab.ir.tree import Structure
 from difflab.methods.opaque import OUTSIDE
 
 NARROW = 8.0
@@ -59,20 +57,26 @@ SLACK = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Called:
-    """What a function that cannot be traced returned: shapes, largest magnitude, roundoff."""
+    """What a function that cannot be traced returned: its tree, and the arrays."""
 
     tree: Structure
-    shapes: list[tuple[int, ...]]
-    size: float
-    unit: float
+    arrays: list[Array]
+
+    @property
+    def shapes(self) -> list[tuple[int, ...]]:
+        """The shapes of what it returned."""
+        return [array.shape for array in self.arrays]
+
+    @property
+    def unit(self) -> float:
+        """The unit roundoff of the coarsest floats among it."""
+        return unit_of(*self.arrays) if any(x.dtype.kind == "f" for x in self.arrays) else 2.0**-53
 
 
 def called(subject: Subject) -> Called:
     """Call a function at the point."""
     arrays, tree = subject.outputs(subject.arrays)
-    floats = [array for array in arrays if array.dtype.kind == "f"]
-    unit = unit_of(*floats) if floats else 2.0**-53
-    return Called(tree, [array.shape for array in arrays], largest_of(arrays), unit)
+    return Called(tree, arrays)
 
 
 def judged_by_differences(
@@ -89,64 +93,52 @@ def judged_by_differences(
     found = estimate(
         subject.f, *subject.args, argnums=subject.argnums, order=subject.order, noise=noise
     )
-    values, bands = (flattened(flatten(tree)[0]) for tree in (found.value, found.error))
-    given = flattened(candidate.values)
-    finest = given if candidate.finer is None else flattened(candidate.finer)
-    reach = largest_of(subject.arrays)
+    values, bands = numbers(found.value), numbers(found.error)
+    own, size = unit_of(*candidate.finest), max(1.0, largest_of(function.arrays))
+    reach = max(1.0, largest_of(subject.arrays))
     band = _Band(
-        own=unit_of(*(candidate.finer or candidate.values)),
-        coarsest=max(function.unit, unit_of(*(candidate.finer or candidate.values))),
+        own=own,
+        coarsest=max(function.unit, own),
         order=subject.order,
-        size=max(1.0, function.size, reach),
-        slope=max(1.0, function.size) / max(1.0, reach),
+        size=max(size, reach),
+        slope=size / reach,
         largest=largest_of([values]),
     )
-    moves = flattened(jitter(subject, candidate))
+    given = numbers(candidate.values)
     flat = (given == 0.0) & (values == 0.0)
     if subject.order == 1 and np.any(flat):
         far = AROUND if band.coarsest < 1e-10 else SINGLE_AROUND
-        saturated = _still(subject, NEAR) & ~_still(subject, far)
+        saturated = _still(subject, function, NEAR) & ~_still(subject, function, far)
         bands = np.where(flat & saturated, np.inf, bands)
     zones = np.zeros(len(values))
     if noise is None and found.spread is not None:
-        spread = flattened(flatten(found.spread)[0])
-        zones = np.where(spread == 0.0, 0.0, ZONE * band.largest)
-    rows = zip(names, given, finest, values, bands, moves, zones, strict=True)
+        zones = np.where(numbers(found.spread) == 0.0, 0.0, ZONE * band.largest)
+    moves = numbers(jitter(subject, candidate))
+    rows = zip(names, given, numbers(candidate.finest), values, bands, moves, zones, strict=True)
     return [_at_kinks(band.component(*row), found) for row in rows], found
 
 
-def _still(subject: Subject, radius: float) -> Array:
+def _still(subject: Subject, function: Called, radius: float) -> Array:
     """Whether each output is the very same at both ends of a range, along each component.
 
     A function that moves at the ends of a wide range but not at those of a narrow one may have
     saturated in rounding: its slope is not known to be zero.
     """
-    before = _outputs(subject, subject.arrays)
-    columns: list[list[Array]] = [[] for _ in before]
-    for i in subject.wrt:
-        x = np.asarray(subject.arrays[i])
-        still: list[list[Array]] = [[] for _ in before]
-        for index in np.ndindex(x.shape):
-            ends = []
-            for side in (-radius, radius):
-                moved = np.array(x)
-                moved[index] += side * max(1.0, abs(float(x[index])))
-                arrays = [moved[()] if k == i else array for k, array in enumerate(subject.arrays)]
-                ends.append(_outputs(subject, arrays, before))
-            for k, out in enumerate(before):
-                still[k].append((ends[0][k] == out) & (ends[1][k] == out))
-        for k, out in enumerate(before):
-            columns[k].append(np.stack(still[k], -1).reshape(out.shape + x.shape))
-    return flattened([block for row in columns for block in row]).astype(bool)
+    here = numbers(function.arrays)
 
+    def stays(i: int, index: tuple[int, ...], step: float) -> Array:
+        arrays = [np.array(array) for array in subject.arrays]
+        arrays[i][index] += step * max(1.0, abs(float(arrays[i][index])))
+        try:
+            with np.errstate(all="ignore"):
+                found = numbers(subject.outputs([array[()] for array in arrays])[0])
+        except OUTSIDE:
+            return np.zeros(here.shape, bool)
+        return np.asarray(found == here)
 
-def _outputs(subject: Subject, arrays: Sequence[Any], like: Sequence[Array] = ()) -> list[Array]:
-    """What a function returns; NaN, shaped like other outputs, outside its domain."""
-    try:
-        with np.errstate(all="ignore"):
-            return subject.outputs(arrays)[0]
-    except OUTSIDE:
-        return [np.full(out.shape, np.nan) for out in like]
+    places = [(i, at) for i in subject.wrt for at in np.ndindex(np.shape(subject.arrays[i]))]
+    still = np.array([stays(*place, -radius) & stays(*place, radius) for place in places])
+    return numbers(list(subject.split(still.T, function.shapes))).astype(bool)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,14 +174,14 @@ class _Band:
             band, doubt = width + rounding, rounding
         far = 4.0 * width + max(8.0 * doubt, FAR * self.own * self.largest)
         off, narrow = abs(fine - value), self._narrow(fine, value)
+        verdict: Verdict = "undecided"
         blame = ""
-        if not (np.isfinite(off) and np.isfinite(width)):
-            verdict: Verdict = "undecided"
-        elif off <= band and width + moves <= narrow:
-            verdict = "correct"
-        else:
-            verdict = "wrong" if off > max(far, zone) else "undecided"
-            if verdict == "undecided":
+        if np.isfinite(off) and np.isfinite(width):
+            if off <= band and width + moves <= narrow:
+                verdict = "correct"
+            elif off > max(far, zone):
+                verdict = "wrong"
+            else:
                 blame = _blame(off > far, width > narrow or width >= moves, width, moves)
         return Component(
             name=name,
@@ -226,13 +218,12 @@ def _blame(rough: bool, wide: bool, width: float, moves: float) -> str:
 
 def _at_kinks(component: Component, found: Estimate) -> Component:
     for kink in found.kinks:
-        if component.name == kink.component or component.name.endswith(f" by {kink.component}"):
-            bent = replace(
-                component, verdict="kink", left=kink.left, right=kink.right, jump=kink.jump
-            )
+        if component.name.rpartition(" by ")[2] == kink.component:
             low, high = sorted((kink.left, kink.right))
             slack = SLACK * max(abs(low), abs(high))
             outside = not low - slack <= component.given <= high + slack
             sure = np.isfinite([low, high, component.given]).all() and not kink.jump
-            return replace(bent, verdict="wrong") if outside and sure else bent
+            verdict: Verdict = "wrong" if outside and sure else "kink"
+            left, right, jump = kink.left, kink.right, kink.jump
+            return replace(component, verdict=verdict, left=left, right=right, jump=jump)
     return component

@@ -41,14 +41,14 @@ class Misfit(ValueError):
 class Candidate:
     """A given gradient at the point.
 
-    `values` are its blocks as returned; `finer` those at the same point in float64, where the point
-    is in float32 and the gradient follows; `graph` and `blocks` its trace, or None and the `reason`
-    why there is none; `notes` say what it did to its arguments.
+    `values` are its blocks as returned; `finest` those at the same point in float64, where the
+    point is in float32 and the gradient follows; `graph` and `blocks` its trace, or None and the
+    `reason` why there is none; `notes` say what it did to its arguments.
     """
 
     call: Callable[..., list[Array]]
     values: list[Array]
-    finer: list[Array] | None
+    finest: list[Array]
     graph: Graph | None
     blocks: list[Expr]
     reason: str
@@ -72,29 +72,24 @@ def read(
             f"gradient is a {type(gradient).__name__}, not a function",
             "pass the function itself, not gradient(x)",
         )
-
     answer = Called(gradient, subject.signature)
 
     def call(*arrays: Any) -> list[Array]:
         with np.errstate(all="ignore"):
-            result = answer(arrays)
-        return [_as_floats(leaf) for leaf in conformed(result, shapes)]
+            return [_as_floats(leaf) for leaf in conformed(answer(arrays), shapes)]
 
     values = call(*subject.arrays)
-    finer = _in_double(call, subject) if _is_single(subject.arrays) else None
+    finest = _in_double(call, subject) or values
     graph, blocks, reason = _traced(gradient, subject, shapes)
     notes = answer.notes("the gradient")
     repeats = all(map(_alike, values, call(*subject.arrays)))
-    return Candidate(call, values, finer, graph, blocks, reason, notes, repeats)
+    return Candidate(call, values, finest, graph, blocks, reason, notes, repeats)
 
 
 def _alike(first: Array, second: Array) -> bool:
     """Whether two answers differ by no more than the order of additions may bring about."""
-    return np.allclose(first, second, rtol=NO_BOUND, atol=NO_BOUND * _size(first), equal_nan=True)
-
-
-def _size(block: Array) -> float:
-    return float(np.max(np.abs(block[np.isfinite(block)]), initial=0.0))
+    size = float(np.max(np.abs(first), where=np.isfinite(first), initial=0.0))
+    return np.allclose(first, second, rtol=NO_BOUND, atol=NO_BOUND * size, equal_nan=True)
 
 
 def _traced(
@@ -104,26 +99,26 @@ def _traced(
         graph = trace_signature(gradient, subject.signature, subject.arrays)
         result = unflatten(graph.output_tree, graph.outputs)
         return graph, [lift(leaf) for leaf in conformed(result, shapes)], ""
-    except DifflabError as error:
-        return None, [], error.what
     except Misfit:
         raise
     except Exception as error:  # the function runs on numbers (it was called), not on traced values
-        return None, [], f"{type(error).__name__}: {error}".partition("\n")[0]
+        return None, [], why_not(error)
 
 
-def _is_single(arrays: Sequence[Any]) -> bool:
-    return any(np.asarray(array).dtype == np.float32 for array in arrays)
+def why_not(error: Exception) -> str:
+    """Why a function cannot be traced."""
+    if isinstance(error, DifflabError):
+        return error.what
+    return f"{type(error).__name__}: {error}".partition("\n")[0]
 
 
 def _in_double(call: Callable[..., list[Array]], subject: Subject) -> list[Array] | None:
-    """The blocks at float64 arguments, where the gradient answers in float64."""
-    double = [
-        np.asarray(array, np.float64) if np.asarray(array).dtype == np.float32 else array
-        for array in subject.arrays
-    ]
+    """The blocks at float64 arguments, where some are float32 and the gradient follows."""
+    arrays = [np.asarray(array) for array in subject.arrays]
+    if all(array.dtype != np.float32 for array in arrays):
+        return None
     try:
-        values = call(*double)
+        values = call(*(x.astype(np.float64) if x.dtype == np.float32 else x for x in arrays))
     except Exception:  # it insists on float32
         return None
     return values if all(value.dtype == np.float64 for value in values) else None

@@ -11,62 +11,57 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import combinations, product
 from typing import Any, Final
 
 import numpy as np
 
 from difflab.accuracy.checking.candidate import Candidate
-from difflab.accuracy.checking.judge import Component, flattened
+from difflab.accuracy.checking.judge import Component
 from difflab.accuracy.estimate import estimate
-from difflab.accuracy.subject import Subject
+from difflab.accuracy.subject import Subject, floats_at, numbers, spans
 from difflab.interpretations.cotangents import sweep
 from difflab.interpretations.tangents import pushforward
-from difflab.ir.expr import Array, Expr, Graph, constant, evaluate
+from difflab.ir.expr import Array, Expr, Graph, constant, reachable
 from difflab.ir.row import INPUT
-from difflab.ir.tree import flatten
 from difflab.methods.automatic import derivative_blocks
 
 TOLERANCE: Final = 1e-9
 TERM_TOLERANCE: Final = 1e-6
 PROJECTIONS: Final = 3
 SHOWN: Final = 3
+PLAIN: Final = {
+    -1.0: "is missing",
+    -2.0: "has the wrong sign",
+    1.0: "is counted twice, or an extra term equals it",
+}
+"""What a term was multiplied with to be the residual, from the most telling to the least."""
 
 
-@dataclass(frozen=True, slots=True)
 class Evidence:
     """What the matchers look at: all components, flat, and the blocks' shapes."""
 
-    components: Sequence[Component]
-    shapes: Sequence[tuple[int, ...]]
-    subject: Subject
-    candidate: Candidate
-    graph: Graph | None
-
-    @property
-    def true(self) -> Array:
-        """The derivative."""
-        return np.array([c.expected for c in self.components])
-
-    @property
-    def residual(self) -> Array:
-        """The given formula less the derivative."""
-        return np.array([c.residual for c in self.components])
-
-    @property
-    def given(self) -> Array:
+    def __init__(
+        self,
+        components: Sequence[Component],
+        shapes: Sequence[tuple[int, ...]],
+        subject: Subject,
+        candidate: Candidate,
+        graph: Graph | None,
+    ) -> None:
+        self.components, self.shapes = components, shapes
+        self.subject, self.candidate, self.graph = subject, candidate, graph
+        figures = [(c.expected, c.residual, c.band) for c in components]
+        self.true, self.residual, self.bands = np.array(figures).T
+        with np.errstate(all="ignore"):
+            self.given = self.true + self.residual
         """What the given formula is without its own rounding."""
-        return self.true + self.residual
-
-    @property
-    def wrong(self) -> Array:
-        """Which components are wrong."""
-        return np.array([c.verdict == "wrong" for c in self.components])
+        self.wrong = np.array([c.verdict == "wrong" for c in components])
 
     def close(self, left: Array, right: Array) -> Array:
         """Whether numbers agree as far as they are known."""
-        bands = np.array([c.band for c in self.components])
         size = np.maximum(np.abs(left), np.abs(right))
-        return np.asarray(np.abs(left - right) <= TOLERANCE * size + 8.0 * bands)
+        return np.asarray(np.abs(left - right) <= TOLERANCE * size + 8.0 * self.bands)
 
     def named(self, chosen: Array) -> str:
         """The chosen components in words."""
@@ -77,15 +72,17 @@ class Evidence:
             return " and ".join([", ".join(names[:-1]), names[-1]] if names[1:] else names)
         return f"{', '.join(names[:SHOWN])} and {len(names) - SHOWN} more"
 
+    def said(self, chosen: Array, single: str, plural: str = "are") -> str:
+        """The chosen components with a verb."""
+        count = int(np.sum(chosen))
+        one = count == 1 or 2 < count == len(chosen)
+        return f"{self.named(chosen)} {single if one else plural}"
+
 
 def diagnosis(evidence: Evidence) -> str:
     """The mistake in words, or an empty string where none of those known fits."""
     with np.errstate(all="ignore"):
-        for matcher in MATCHERS:
-            found = matcher(evidence)
-            if found:
-                return found
-    return ""
+        return next(filter(None, (matcher(evidence) for matcher in MATCHERS)), "")
 
 
 # -- by the numbers --------------------------------------------------------------------------------
@@ -93,66 +90,54 @@ def diagnosis(evidence: Evidence) -> str:
 
 def _not_a_number(e: Evidence) -> str:
     bad = np.array([c.verdict == "wrong" and not np.isfinite(c.given) for c in e.components])
-    return f"{e.named(bad)} {_verb(bad, 'is')} not finite" if bad.any() else ""
+    return f"{e.said(bad, 'is')} not finite" if bad.any() else ""
 
 
 def _outside_a_kink(e: Evidence) -> str:
-    outside = [c for c in e.components if c.verdict == "wrong" and not np.isnan(c.left)]
-    bent = [c for c in outside if c.left != c.right]
-    if not bent:
-        return ""
-    c = bent[0]
-    return (
-        f"{c.name} lies outside the one-sided derivatives {c.left:.6g} and {c.right:.6g} of a kink"
-    )
+    for c in e.components:
+        if c.verdict == "wrong" and not np.isnan(c.left) and c.left != c.right:
+            sides = f"{c.left:.6g} and {c.right:.6g}"
+            return f"{c.name} lies outside the one-sided derivatives {sides} of a kink"
+    return ""
 
 
 def _zero(e: Evidence) -> str:
-    if not np.all(e.given[e.wrong] == 0.0):
-        return ""
-    return f"{e.named(e.wrong)} {_verb(e.wrong, 'is')} zero"
+    return f"{e.said(e.wrong, 'is')} zero" if np.all(e.given[e.wrong] == 0.0) else ""
 
 
 def _sign(e: Evidence) -> str:
-    if not np.all(e.close(e.given, -e.true)[e.wrong]):
-        return ""
-    return f"{e.named(e.wrong)} {_verb(e.wrong, 'has', 'have')} the wrong sign"
+    fits = np.all(e.close(e.given, -e.true)[e.wrong])
+    return f"{e.said(e.wrong, 'has', 'have')} the wrong sign" if fits else ""
 
 
-def _transposed(e: Evidence) -> str:
-    true, given, start = [], [], 0
-    for shape in e.shapes:
-        size = int(np.prod(shape, dtype=int))
-        block = slice(start, start + size)
-        if len(shape) == 2 and shape[0] != shape[1]:
-            return ""
-        mine = e.true[block].reshape(shape)
-        true.append(mine.T.ravel() if len(shape) == 2 else mine.ravel())
-        given.append(e.given[block])
-        start += size
-    if not any(len(shape) == 2 for shape in e.shapes):
+def _rearranged(e: Evidence) -> str:
+    """The right numbers at the wrong places."""
+    for order, words in _orders(e):
+        if np.all(e.close(e.given, order)):
+            return words
+    count = np.sum(e.wrong)
+    if count < 2 or not np.all(e.close(np.sort(e.given), np.sort(e.true))):
         return ""
-    fits = np.all(e.close(np.concatenate(given), np.concatenate(true)))
-    return "it is the transpose of the derivative" if fits else ""
-
-
-def _permuted(e: Evidence) -> str:
-    true, given = e.true, e.given
-    n = len(true)
-    if n < 2:
-        return ""
-    for shift in [*range(1, min(n, 6)), *range(-1, -min(n, 6), -1)]:
-        if n > 2 and np.all(e.close(given, np.roll(true, shift))):
-            far = "one place" if abs(shift) == 1 else f"{abs(shift)} places"
-            return f"the components are shifted by {far} {'down' if shift > 0 else 'up'}"
-    if n > 2 and np.all(e.close(given, true[::-1])):
-        return "the components are in reverse order"
-    places = np.flatnonzero(e.wrong)
-    if len(places) < 2 or not np.all(e.close(np.sort(given), np.sort(true))):
-        return ""
-    if len(places) == 2:
+    if count == 2:
         return f"{e.named(e.wrong)} are swapped"
     return f"{e.named(e.wrong)} are permuted: the right numbers at the wrong places"
+
+
+def _orders(e: Evidence) -> Iterator[tuple[Array, str]]:
+    """The derivative's numbers in orders that have a name."""
+    n = len(e.true)
+    matrices = [shape for shape in e.shapes if len(shape) == 2]
+    if matrices and all(rows == columns for rows, columns in matrices):
+        pairs = zip(spans(e.shapes), e.shapes, strict=True)
+        blocks = [e.true[span].reshape(shape) for span, shape in pairs]
+        turned = [block.T if block.ndim == 2 else block for block in blocks]
+        yield numbers(turned), "it is the transpose of the derivative"
+    if n > 2:
+        for shift in [*range(1, min(n, 6)), *range(-1, -min(n, 6), -1)]:
+            far = "one place" if abs(shift) == 1 else f"{abs(shift)} places"
+            where = f"{far} {'down' if shift > 0 else 'up'}"
+            yield np.roll(e.true, shift), f"the components are shifted by {where}"
+        yield e.true[::-1], "the components are in reverse order"
 
 
 def _common_factor(e: Evidence) -> str:
@@ -166,21 +151,16 @@ def _factor(e: Evidence) -> str:
     """A constant factor on all wrong components."""
     if np.any(e.true[e.wrong] == 0.0):
         return ""
-    ratios = e.given[e.wrong] / e.true[e.wrong]
-    excess = e.residual[e.wrong] / e.true[e.wrong]
-    factor, small = float(np.median(ratios)), float(np.median(excess))
-    spread = e.close(e.residual, small * e.true)[e.wrong]
-    if not np.all(spread) or abs(small) < 1e-14:
+    factor, small = (float(np.median(x[e.wrong] / e.true[e.wrong])) for x in (e.given, e.residual))
+    if not np.all(e.close(e.residual, small * e.true)[e.wrong]) or abs(small) < 1e-14:
         return ""
     n = len(e.true) if np.all(e.wrong) else 0
-    return f"{e.named(e.wrong)} {_verb(e.wrong, 'is')} {_times(factor, small, n)}"
+    return f"{e.said(e.wrong, 'is')} {_times(factor, small, n)}"
 
 
 def _is_plain(e: Evidence) -> bool:
-    ratio = float(np.median(e.given[e.wrong] / e.true[e.wrong]))
-    return any(
-        abs(ratio - k) <= 1e-9 * abs(k) for n in range(2, 11) for k in (n, -n, 1 / n, -1 / n)
-    )
+    ratio = abs(float(np.median(e.given[e.wrong] / e.true[e.wrong])))
+    return any(abs(ratio - k) <= 1e-9 * k for n in range(2, 11) for k in (n, 1 / n))
 
 
 def _times(factor: float, excess: float, n: int) -> str:
@@ -205,59 +185,45 @@ def _other_argument(e: Evidence) -> str:
     subject, graph = e.subject, e.graph
     if graph is None or subject.order != 1:
         return ""
-    known: dict[Expr, Any] = dict(zip(graph.inputs, map(np.asarray, subject.arrays), strict=True))
-    width = len(subject.wrt)
-    shapes = [x.shape for x in graph.inputs]
-    if width == 1:
-        for other, x in enumerate(graph.inputs):
-            if other in subject.wrt or not x.differentiable:
-                continue
-            if shapes[other] == shapes[subject.wrt[0]]:
-                found = flattened(evaluate(derivative_blocks(graph, [other]), known))
-                if np.all(e.close(e.given, found)):
-                    mine, theirs = subject.inputs[subject.wrt[0]], subject.inputs[other]
-                    return f"it is the derivative by {theirs}, not by {mine}"
-    for i in range(len(shapes)):
-        for j in range(i):
-            if shapes[i] == shapes[j] and graph.inputs[i].dtype == graph.inputs[j].dtype:
-                arrays = list(subject.arrays)
-                arrays[i], arrays[j] = arrays[j], arrays[i]
-                if np.all(e.close(e.given, _true_at(subject, arrays))):
-                    first, second = subject.inputs[j], subject.inputs[i]
-                    return f"it is the derivative with {first} and {second} exchanged"
+    names, inputs, mine = subject.inputs, graph.inputs, subject.wrt[0]
+    for other, x in enumerate(inputs if len(subject.wrt) == 1 else ()):
+        if other != mine and x.differentiable and x.shape == inputs[mine].shape:
+            found = floats_at(graph, derivative_blocks(graph, [other]), subject.arrays)
+            if np.all(e.close(e.given, numbers(found))):
+                return f"it is the derivative by {names[other]}, not by {names[mine]}"
+    for j, i in combinations(range(len(inputs)), 2):
+        if inputs[i].shape == inputs[j].shape and inputs[i].dtype == inputs[j].dtype:
+            arrays = list(subject.arrays)
+            arrays[i], arrays[j] = arrays[j], arrays[i]
+            if np.all(e.close(e.given, subject.true_at(arrays))):
+                return f"it is the derivative with {names[j]} and {names[i]} exchanged"
     return ""
 
 
 def _stale(e: Evidence) -> str:
     """The answer belongs to another point: it does not change, or it lags behind by a call."""
-    subject, call = e.subject, e.candidate.call
     rng = np.random.default_rng(0)
-    arrays = list(subject.arrays)
-    for i in subject.wrt:
-        x = np.asarray(arrays[i])
-        moved = x * (1.0 + 0.05 * rng.uniform(0.5, 1.0, x.shape)) + 1e-3 * (x == 0.0)
-        arrays[i] = moved.astype(x.dtype) if x.ndim else x.dtype.type(moved)
+
+    def move(x: Array) -> Any:
+        return x * (1.0 + 0.05 * rng.uniform(0.5, 1.0, x.shape)) + 1e-3 * (x == 0.0)
+
+    arrays = e.subject.moved(move)
     try:
-        first, second = flattened(call(*arrays)), flattened(call(*arrays))
-        true = _true_at(subject, arrays, e.graph is not None)
+        first, second = (numbers(e.candidate.call(*arrays)) for _ in range(2))
+        true = _differences(e.subject, arrays) if e.graph is None else e.subject.true_at(arrays)
     except (ArithmeticError, ValueError):
         return ""
     if not np.array_equal(first, second, equal_nan=True):
         return "it is stale: called twice at one point, it first returns the previous point's"
-    same = np.array_equal(first, flattened(e.candidate.values)) and np.any(first != 0.0)
+    same = np.array_equal(first, numbers(e.candidate.values)) and np.any(first != 0.0)
     moves = not np.all(e.close(true, e.true))
     return "it is stale: it does not change when the point does" if same and moves else ""
 
 
-def _true_at(subject: Subject, arrays: Sequence[Any], traceable: bool = True) -> Array:
-    """The derivative at another point."""
-    if not traceable:
-        args, _ = subject.call.arguments(arrays)
-        found = estimate(subject.f, *args, argnums=subject.argnums, order=subject.order)
-        return flattened(flatten(found.value)[0])
-    graph = subject.traced(arrays)
-    known: dict[Expr, Any] = dict(zip(graph.inputs, map(np.asarray, arrays), strict=True))
-    return flattened(evaluate(subject.blocks(graph), known))
+def _differences(subject: Subject, arrays: Sequence[Any]) -> Array:
+    """The derivative of a function that can only be called, at another point."""
+    args, _ = subject.call.arguments(arrays)
+    return numbers(estimate(subject.f, *args, argnums=subject.argnums, order=subject.order).value)
 
 
 # -- by the terms of the sum -----------------------------------------------------------------------
@@ -276,32 +242,24 @@ def _one_term(e: Evidence) -> str:
     """One term is missing, doubled, of the wrong sign or scaled."""
     if e.graph is None or e.subject.order != 1 or not np.all(np.isfinite(e.residual)):
         return ""
-    lines = len(e.true) > 1
-    count = PROJECTIONS if lines else 1
+    several = len(e.true) > 1
     rng = np.random.default_rng(0)
-    outputs = [rng.uniform(0.5, 1.5, out.shape) for out in e.graph.outputs]
-    if not lines:
-        outputs = [np.ones(out.shape) for out in e.graph.outputs]
-    width = len(e.subject.wrt)
-    ways = [
-        [
-            rng.uniform(0.5, 1.5, np.shape(e.subject.arrays[i]))
-            if lines
-            else np.ones(np.shape(e.subject.arrays[i]))
-            for i in e.subject.wrt
-        ]
-        for _ in range(count)
-    ]
-    goal = np.array([_projected(e, outputs, way, width) for way in ways])
-    best: tuple[int, Term, float] | None = None
+
+    def weights(shape: tuple[int, ...]) -> Array:
+        return rng.uniform(0.5, 1.5, shape) if several else np.ones(shape)
+
+    outputs = [weights(out.shape) for out in e.graph.outputs]
+    inputs = [e.graph.inputs[i].shape for i in e.subject.wrt]
+    ways = [list(map(weights, inputs)) for _ in range(PROJECTIONS if several else 1)]
+    goal = np.array([_projected(e, outputs, way) for way in ways])
+    found = []
     for term in _terms(e.graph, e.subject, outputs, ways):
         factor = _multiple(goal, term.flows)
-        if factor is None or not (lines or factor in (-1.0, 1.0, -2.0)):
-            continue
-        rank = (-1.0, -2.0, 1.0).index(factor) if factor in (-1.0, -2.0, 1.0) else 3
-        if best is None or rank < best[0]:
-            best = rank, term, factor
-    return "" if best is None else _about(best[1], best[2])
+        if factor in PLAIN:
+            found.append((list(PLAIN).index(factor), term, factor))
+        elif factor is not None and several:
+            found.append((len(PLAIN), term, factor))
+    return _about(*min(found, key=lambda row: row[0])[1:]) if found else ""
 
 
 def _extra_term(e: Evidence) -> str:
@@ -309,33 +267,27 @@ def _extra_term(e: Evidence) -> str:
     graph = e.candidate.graph
     if graph is None or len(e.shapes) != 1:
         return ""
-    point = zip(graph.inputs, map(np.asarray, e.subject.arrays), strict=True)
-    known: dict[Expr, Any] = dict(point)
-    evaluate(e.candidate.blocks, known)
-    for node in sorted(known, key=lambda node: node.age):
-        if node.primitive.name in ("add", "subtract"):
-            signs = (1.0, 1.0 if node.primitive.name == "add" else -1.0)
-            for sign, operand in zip(signs, node.operands, strict=True):
-                term = sign * np.ravel(known[operand])
-                chosen = e.wrong if term.size == 1 else np.ones(len(e.true), bool)
-                if np.sum(chosen) == term.size and np.all(
-                    np.abs(term - e.residual[chosen]) <= TOLERANCE * np.abs(term)
-                ):
-                    text = f" ({node.line.text})" if node.line and node.line.text else ""
-                    where = f" in {node.line}{text}" if node.line else ""
-                    return f"it has an extra term{where} that is no part of the derivative"
+    nodes = reachable(e.candidate.blocks)
+    known = dict(zip(nodes, floats_at(graph, nodes, e.subject.arrays), strict=True))
+    for node in sorted(nodes, key=lambda node: node.age):
+        if node.primitive.name not in ("add", "subtract"):
+            continue
+        signs = (1.0, 1.0 if node.primitive.name == "add" else -1.0)
+        for sign, operand in zip(signs, node.operands, strict=True):
+            term = sign * np.ravel(known[operand])
+            chosen = e.wrong if term.size == 1 else np.ones(len(e.true), bool)
+            off = np.abs(term - e.residual[chosen]) if np.sum(chosen) == term.size else np.inf
+            if np.all(off <= TOLERANCE * np.abs(term)):
+                return f"it has an extra term{_place(node)} that is no part of the derivative"
     return ""
 
 
-def _projected(e: Evidence, outputs: Sequence[Array], way: Sequence[Array], width: int) -> float:
+def _projected(e: Evidence, outputs: Sequence[Array], way: Sequence[Array]) -> float:
     """The residual between weights of the outputs and a direction of the inputs."""
-    total, start = 0.0, 0
-    for k, shape in enumerate(e.shapes):
-        size = int(np.prod(shape, dtype=int))
-        block = e.residual[start : start + size]
-        start += size
-        weights = outputs[k // width].ravel()
-        total += float(weights @ block.reshape(weights.size, -1) @ way[k % width].ravel())
+    total = 0.0
+    for (left, right), span in zip(product(outputs, way), spans(e.shapes), strict=True):
+        block = e.residual[span].reshape(left.size, right.size)
+        total += float(left.ravel() @ block @ right.ravel())
     return total
 
 
@@ -349,23 +301,21 @@ def _terms(
     ]
     steps = list(sweep(graph.outputs, cotangents, inputs))
     nodes = [node for node, _, _ in steps]
-    tangents = [
-        dict(zip(nodes, pushforward(nodes, inputs, [
-            constant(v.astype(x.dtype)) for v, x in zip(way, inputs, strict=True)
-        ]), strict=True))
-        for way in ways
-    ]  # fmt: skip
-    known: dict[Expr, Any] = dict(zip(graph.inputs, map(np.asarray, subject.arrays), strict=True))
-    wanted = [part for _, _, parts in steps for part in parts if part is not None]
-    wanted += [t for along in tangents for t in along.values() if t is not None]
-    evaluate(wanted, known)
-    for node, _, parts in steps:
-        for operand, part in zip(node.operands, parts, strict=False):
-            if part is not None:
-                moving = [along.get(operand) for along in tangents]
-                yield Term(node, operand, np.array([
-                    0.0 if t is None else float(np.sum(known[part] * known[t])) for t in moving
-                ]))  # fmt: skip
+    tangents = []
+    for way in ways:
+        along = [constant(v.astype(x.dtype)) for v, x in zip(way, inputs, strict=True)]
+        tangents.append(dict(zip(nodes, pushforward(nodes, inputs, along), strict=True)))
+    edges = [
+        (node, operand, part, [along.get(operand) for along in tangents])
+        for node, _, parts in steps
+        for operand, part in zip(node.operands, parts, strict=False)
+        if part is not None
+    ]
+    wanted = {x for *_, part, moving in edges for x in (part, *moving) if x is not None}
+    known = dict(zip(wanted, floats_at(graph, list(wanted), subject.arrays), strict=True))
+    for node, operand, part, moving in edges:
+        flows = [0.0 if t is None else float(np.sum(known[part] * known[t])) for t in moving]
+        yield Term(node, operand, np.array(flows))
 
 
 def _multiple(goal: Array, flows: Array) -> float | None:
@@ -385,23 +335,16 @@ def _about(term: Term, factor: float) -> str:
     """One term in words, with the user's line."""
     moved = term.operand.primitive is INPUT or term.operand.primitive.kind == "movement"
     through = term.node if moved else term.operand
-    where = f" in {through.line}" if through.line else ""
-    text = f" ({through.line.text})" if through.line and through.line.text else ""
     operation = through.primitive.name.removeprefix("constant_")
-    name = f"the term through {operation}{where}{text}"
-    if factor == -1.0:
-        return f"{name} is missing"
-    if factor == 1.0:
-        return f"{name} is counted twice, or an extra term equals it"
-    if factor == -2.0:
-        return f"{name} has the wrong sign"
-    return f"{name} is {_times(1.0 + factor, factor, 0)}"
+    name = f"the term through {operation}{_place(through)}"
+    return f"{name} {PLAIN.get(factor) or f'is {_times(1.0 + factor, factor, 0)}'}"
 
 
-def _verb(chosen: Array, single: str, plural: str = "are") -> str:
-    """A verb for one component, or `every component`, or for several."""
-    count = int(np.sum(chosen))
-    return single if count == 1 or 2 < count == len(chosen) else plural
+def _place(node: Expr) -> str:
+    """The user's line."""
+    if node.line is None:
+        return ""
+    return f" in {node.line}" + (f" ({node.line.text})" if node.line.text else "")
 
 
 MATCHERS: Final[tuple[Callable[[Evidence], str], ...]] = (
@@ -409,8 +352,7 @@ MATCHERS: Final[tuple[Callable[[Evidence], str], ...]] = (
     _outside_a_kink,
     _zero,
     _sign,
-    _transposed,
-    _permuted,
+    _rearranged,
     _other_argument,
     _common_factor,
     _stale,

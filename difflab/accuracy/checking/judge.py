@@ -28,7 +28,7 @@ import numpy as np
 from difflab.accuracy.checking.candidate import Candidate
 from difflab.accuracy.derivative import Derivative
 from difflab.accuracy.partials import Partial
-from difflab.accuracy.subject import Subject
+from difflab.accuracy.subject import Subject, numbers
 from difflab.interpretations.balls import (
     as_rounded,
     distance,
@@ -39,7 +39,7 @@ from difflab.interpretations.balls import (
     overlap,
     ulps_of,
 )
-from difflab.ir.expr import Array, Expr, evaluate, reachable, substitute
+from difflab.ir.expr import Array, Expr, reachable, substitute
 from difflab.ir.row import CONSTANT
 
 Verdict = Literal["correct", "rounding", "kink", "undecided", "wrong"]
@@ -96,15 +96,92 @@ class Component:
         return not self.jump and bool(low <= self.given <= high)
 
 
-@dataclass(frozen=True)
-class Enclosed:
+def judged_by_balls(
+    true: Derivative, candidate: Candidate, names: Sequence[str]
+) -> list[Component]:
+    """Every component against the enclosure."""
+    bench = _Bench(true, candidate)
+    places = [(k, at) for k, block in enumerate(true.balls) for at in np.ndindex(block.shape)]
+    found = [bench.component(name, *place) for name, place in zip(names, places, strict=True)]
+    doubtful = [c.verdict == "undecided" and not c.reason for c in found]
+    if any(doubtful) and not bench.given:
+        good = doubtful & _good_elsewhere(true.subject, candidate)
+        found = [
+            replace(c, verdict="rounding") if yes else c for c, yes in zip(found, good, strict=True)
+        ]
+    return found
+
+
+class _Bench:
     """The derivative, with the candidate's formula in balls beside it if it has one."""
 
-    true: Derivative
-    given: list[Expr]
-    """The blocks of the candidate's trace; none where it is opaque."""
-    formula: list[Array]
-    bits: int
+    def __init__(self, true: Derivative, candidate: Candidate) -> None:
+        self.true, self.candidate = true, candidate
+        self.largest = largest_of([midpoints(block) for block in true.balls]) or 1.0
+        self.given: list[Expr] = []
+        """The blocks of the candidate's trace; none where it is opaque."""
+        if candidate.graph is not None:
+            inputs = zip(candidate.graph.inputs, true.graph.inputs, strict=True)
+            self.given = substitute(candidate.blocks, dict(inputs))
+            self.formula, bits = true.scene.sharpened(self.given)
+            self.bits = max(bits, true.bits)
+
+    def component(self, name: str, k: int, index: tuple[int, ...]) -> Component:
+        """One component of one block."""
+        true, block = self.true.at(k, index), self.candidate.values[k]
+        expected, given = float(true.ball), float(block[index])
+        coarse = min(block.dtype, self.true.blocks[k].dtype, key=lambda dtype: dtype.itemsize)
+        relative = relative_error(given, expected, self.largest)
+        known: dict[str, Any] = {
+            "name": name, "given": given, "expected": expected, "left": true.left,
+            "right": true.right, "jump": true.verdict == "jump", "relative_error": relative,
+            "ulps": ulps_of(given, true.ball, coarse), "reason": true.reason,
+        }  # fmt: skip
+        if not np.isfinite(expected):
+            return _without_derivative(true, known)
+        error, explained, residual = self._formula(k, index, true.ball)
+        known |= {"formula_error": error, "residual": residual}
+        unit = unit_of(block)
+        kept = relative <= np.sqrt(2.0 * unit)
+        verdict: Verdict
+        if not (self.given and np.isfinite(error)):
+            verdict = self._by_value(k, index, expected, residual, kept)
+        elif not explained:
+            verdict = "wrong"
+        elif error > max(SLIGHT, CONSTANTS * unit):
+            verdict = "undecided"
+        elif kept:
+            verdict = "correct"
+        else:
+            verdict = "rounding" if self._is_rounding(k, index) else "wrong"
+        return Component(verdict=verdict, **known)
+
+    def _is_rounding(self, k: int, index: tuple[int, ...]) -> bool:
+        """Whether the roundings of the traced program explain what was returned when called."""
+        off = abs(float(self.candidate.values[k][index]) - float(self.formula[k][index]))
+        return not np.isfinite(off) or off <= 2.0 * float(self.roundings[k][index])
+
+    @cached_property
+    def roundings(self) -> list[Array]:
+        """The running bounds of the candidate's program; infinite where it overflows."""
+        assert self.candidate.graph is not None
+        graph = self.candidate.graph.with_outputs(self.candidate.blocks)
+        errors = graph.rounding_error(self.true.subject.arrays)
+        return [np.nan_to_num(np.asarray(error.bound), nan=np.inf) for error in errors]
+
+    def _formula(self, k: int, index: tuple[int, ...], ball: Any) -> tuple[float, bool, float]:
+        """The relative error of the formula, whether constants explain it, and the residual."""
+        if self.given:
+            own = self.formula[k][index]
+            low, high = distance(own, ball, self.largest)
+            if high < SAME:
+                return 0.0, True, gap(own, ball)
+            if np.isfinite(high):
+                explained = low == 0.0 or self.explained[k][index]
+                shared = high < SLIGHT and self.explained_with_shared[k][index]
+                return high, bool(explained or shared), gap(own, ball)
+        value = self.candidate.finest[k][index]
+        return np.nan, False, gap(exact(value).item(), ball) if np.isfinite(value) else np.nan
 
     @cached_property
     def explained(self) -> list[Array]:
@@ -121,8 +198,8 @@ class Enclosed:
         known = dict(zip(graph.inputs, map(exact, self.true.subject.arrays), strict=True))
         mine, theirs = (set(reachable(part)) for part in (blocks, self.given))
         bounds = {x for node in mine | theirs if _decides(node) for x in node.operands}
-        for node in (mine | theirs) - bounds:
-            if node.primitive is CONSTANT and (shared or not (node in mine and node in theirs)):
+        for node in (mine | theirs if shared else mine ^ theirs) - bounds:
+            if node.primitive is CONSTANT:
                 known[node] = as_rounded(node.value)
         enclose_nodes([*blocks, *self.given], known, self.bits)
         expected = [np.array(known[block]) for block in blocks]
@@ -133,20 +210,34 @@ class Enclosed:
             for left, right in zip(self.given, expected, strict=True)
         ]
 
+    def _by_value(
+        self, k: int, index: tuple[int, ...], expected: float, residual: float, kept: bool
+    ) -> Verdict:
+        """The verdict on a value whose formula cannot be seen."""
+        unit = unit_of(self.candidate.finest[k])
+        if not np.isfinite(residual):
+            return "undecided" if self.candidate.graph is None else "wrong"
+        tight = CLOSE * unit * abs(expected) if expected else 4.0 * unit * self.largest
+        if abs(residual) <= tight:
+            return "correct" if kept else "rounding"
+        far = FAR * unit * self.reach + 8.0 * self.jitter[k][index]
+        return "wrong" if abs(residual) > far else "undecided"
+
+    @cached_property
+    def jitter(self) -> list[Array]:
+        """How much the gradient moves when the point moves by a unit in the last place."""
+        return jitter(self.true.subject, self.candidate)
+
+    @cached_property
+    def reach(self) -> float:
+        """The size of what a program for the derivative is likely to compute with."""
+        outputs = [self.true.scene.floats[out] for out in self.true.graph.outputs]
+        return max(1.0, self.largest, largest_of(outputs))
+
 
 def _decides(node: Expr) -> bool:
     """Whether a node chooses a branch: what it compares with is no matter of rounding."""
     return node.dtype.kind == "b" or node.primitive.kink is not None
-
-
-def enclose_both(true: Derivative, candidate: Candidate) -> Enclosed:
-    """The derivative and the candidate's formula, sharp enough to be told apart."""
-    if candidate.graph is None:
-        return Enclosed(true, [], [], true.bits)
-    inputs = zip(candidate.graph.inputs, true.graph.inputs, strict=True)
-    given = substitute(candidate.blocks, dict(inputs))
-    formula, bits = true.scene.sharpened(given)
-    return Enclosed(true, given, formula, max(bits, true.bits))
 
 
 def unit_of(*arrays: Any) -> float:
@@ -155,129 +246,10 @@ def unit_of(*arrays: Any) -> float:
     return max(float(np.finfo(kind).eps) / 2.0 for kind in kinds if kind.kind == "f")
 
 
-def judged_by_balls(
-    subject: Subject, both: Enclosed, candidate: Candidate, names: Sequence[str]
-) -> list[Component]:
-    """Every component against the enclosure."""
-    largest = largest_of([midpoints(block) for block in both.true.balls])
-    bench = _Bench(subject, both, candidate, largest or 1.0)
-    places = [(k, at) for k, block in enumerate(both.true.balls) for at in np.ndindex(block.shape)]
-    found = [bench.component(name, *place) for name, place in zip(names, places, strict=True)]
-    doubtful = [i for i, c in enumerate(found) if c.verdict == "undecided" and not c.reason]
-    if doubtful and not both.given:
-        good = _good_elsewhere(subject, candidate)
-        for i in doubtful:
-            if good[i]:
-                found[i] = replace(found[i], verdict="rounding")
-    return found
-
-
-@dataclass(frozen=True)
-class _Bench:
-    """What the components of one judgement have in common."""
-
-    subject: Subject
-    both: Enclosed
-    candidate: Candidate
-    largest: float
-
-    def component(self, name: str, k: int, index: tuple[int, ...]) -> Component:
-        """One component of one block."""
-        true = self.both.true.at(k, index)
-        ball = true.ball
-        expected = float(ball)
-        given = self.candidate.values[k][index]
-        dtypes = self.candidate.values[k].dtype, self.both.true.blocks[k].dtype
-        coarse = min(dtypes, key=lambda dtype: dtype.itemsize)
-        relative = relative_error(float(given), expected, self.largest)
-        known: dict[str, Any] = {
-            "name": name, "given": float(given), "expected": expected, "left": true.left,
-            "right": true.right, "jump": true.verdict == "jump", "relative_error": relative,
-            "ulps": ulps_of(float(given), ball, coarse), "reason": true.reason,
-        }  # fmt: skip
-        if not np.isfinite(expected):
-            return _without_derivative(true, known)
-        formula_error, explained, residual = self._formula(k, index, ball)
-        known |= {"formula_error": formula_error, "residual": residual}
-        if self.both.given and np.isfinite(formula_error):
-            if not explained:
-                return Component(verdict="wrong", **known)
-            if formula_error > max(SLIGHT, CONSTANTS * unit_of(self.candidate.values[k])):
-                return Component(verdict="undecided", **known)
-            if not relative <= np.sqrt(2.0 * unit_of(self.candidate.values[k])):
-                verdict: Verdict = "rounding" if self._is_rounding(k, index) else "wrong"
-                return Component(verdict=verdict, **known)
-            return Component(verdict="correct", **known)
-        return Component(verdict=self._by_value(k, index, expected, residual), **known)
-
-    def _is_rounding(self, k: int, index: tuple[int, ...]) -> bool:
-        """Whether the roundings of the traced program explain what was returned when called."""
-        given, formula = self.candidate.values[k][index], self.both.formula[k][index]
-        off = abs(float(given) - float(formula))
-        return not np.isfinite(off) or off <= 2.0 * float(self.roundings[k][index])
-
-    @cached_property
-    def roundings(self) -> list[Array]:
-        """The running bounds of the candidate's program; infinite where it overflows."""
-        assert self.candidate.graph is not None
-        graph = self.candidate.graph.with_outputs(self.candidate.blocks)
-        errors = graph.rounding_error(self.subject.arrays)
-        return [np.nan_to_num(np.asarray(error.bound), nan=np.inf) for error in errors]
-
-    def _formula(self, k: int, index: tuple[int, ...], ball: Any) -> tuple[float, bool, float]:
-        """The relative error of the formula, whether constants explain it, and the residual."""
-        if self.both.given:
-            own = self.both.formula[k][index]
-            low, high = distance(own, ball, self.largest)
-            if high < SAME:
-                return 0.0, True, gap(own, ball)
-            if np.isfinite(high):
-                explained = (
-                    low == 0.0
-                    or self.both.explained[k][index]
-                    or (high < SLIGHT and self.both.explained_with_shared[k][index])
-                )
-                return high, bool(explained), gap(own, ball)
-        value = self._finest(k)[index]
-        return np.nan, False, gap(exact(value).item(), ball) if np.isfinite(value) else np.nan
-
-    def _finest(self, k: int) -> Array:
-        finer = self.candidate.finer
-        return self.candidate.values[k] if finer is None else finer[k]
-
-    def _by_value(
-        self, k: int, index: tuple[int, ...], expected: float, residual: float
-    ) -> Verdict:
-        """The verdict on a value whose formula cannot be seen."""
-        unit = unit_of(self._finest(k))
-        if not np.isfinite(residual):
-            return "undecided" if self.candidate.graph is None else "wrong"
-        tight = CLOSE * unit * abs(expected) if expected else 4.0 * unit * self.largest
-        if abs(residual) <= tight:
-            coarse = unit_of(self.candidate.values[k])
-            given = float(self.candidate.values[k][index])
-            lost = relative_error(given, expected, self.largest) > np.sqrt(2.0 * coarse)
-            return "rounding" if lost else "correct"
-        far = FAR * unit * self.reach + 8.0 * self.jitter[k][index]
-        return "wrong" if abs(residual) > far else "undecided"
-
-    @cached_property
-    def jitter(self) -> list[Array]:
-        """How much the gradient moves when the point moves by a unit in the last place."""
-        return jitter(self.subject, self.candidate)
-
-    @cached_property
-    def reach(self) -> float:
-        """The size of what a program for the derivative is likely to compute with."""
-        graph = self.both.true.graph
-        inputs = zip(graph.inputs, map(np.asarray, self.subject.arrays), strict=True)
-        return max(1.0, self.largest, largest_of(evaluate(graph.outputs, dict(inputs))))
-
-
 def largest_of(arrays: Sequence[Any]) -> float:
     """The largest finite magnitude in some arrays, or 0."""
-    sizes = [np.abs(np.asarray(array, np.float64)) for array in arrays]
-    return max((float(np.max(x, where=np.isfinite(x), initial=0.0)) for x in sizes), default=0.0)
+    sizes = np.abs(numbers(arrays))
+    return float(np.max(sizes, where=np.isfinite(sizes), initial=0.0))
 
 
 def jitter(subject: Subject, candidate: Candidate) -> list[Array]:
@@ -286,22 +258,19 @@ def jitter(subject: Subject, candidate: Candidate) -> list[Array]:
     It shows what the rounding inside a gradient that cannot be seen may amount to.
     """
     rng = np.random.default_rng(0)
+
+    def move(x: Array) -> Any:
+        return x + rng.integers(-JITTER_ULPS, JITTER_ULPS + 1, x.shape) * np.spacing(x)
+
     seen = []
     for _ in range(JITTERS):
-        arrays = list(subject.arrays)
-        for i in subject.wrt:
-            x = np.asarray(arrays[i])
-            moved = x + rng.integers(-JITTER_ULPS, JITTER_ULPS + 1, x.shape) * np.spacing(x)
-            arrays[i] = moved.astype(x.dtype)[()]
         with contextlib.suppress(ArithmeticError, ValueError):  # beyond the edge of its domain
-            seen.append(candidate.call(*arrays))
+            seen.append(candidate.call(*subject.moved(move)))
     if not seen:
         return [np.full(value.shape, np.inf) for value in candidate.values]
+    blocks = [np.array(block, np.float64) for block in zip(*seen, strict=True)]
     with np.errstate(all="ignore"):
-        return [
-            np.fmax.reduce(block) - np.fmin.reduce(block)
-            for block in (np.array(blocks, np.float64) for blocks in zip(*seen, strict=True))
-        ]
+        return [np.fmax.reduce(block) - np.fmin.reduce(block) for block in blocks]
 
 
 def relative_error(given: float, expected: float, largest: float) -> float:
@@ -323,32 +292,19 @@ def _without_derivative(true: Partial, known: dict[str, Any]) -> Component:
     return replace(component, verdict="wrong") if told and not component.between else component
 
 
-def _good_elsewhere(subject: Subject, candidate: Candidate) -> list[bool]:
+def _good_elsewhere(subject: Subject, candidate: Candidate) -> Array:
     """Whether each component is right at two points nearby, so that its formula must be right."""
-    agree: list[Array] = []
+    agree = np.zeros(numbers(candidate.values).shape, int)
     rng = np.random.default_rng(0)
-    for scale in NEIGHBOURS:
-        arrays = list(subject.arrays)
-        for i in subject.wrt:
-            x = np.asarray(arrays[i])
-            moved = scale * x * rng.uniform(0.9, 1.1, x.shape)
-            arrays[i] = moved.astype(x.dtype) if x.ndim else x.dtype.type(moved)
+
+    def at(scale: float) -> list[Any]:
+        return subject.moved(lambda x: scale * x * rng.uniform(0.9, 1.1, x.shape))
+
+    for arrays in map(at, NEIGHBOURS):
         try:
-            given = candidate.call(*arrays)
-            graph = subject.traced(arrays)
-            known = dict(zip(graph.inputs, map(np.asarray, arrays), strict=True))
-            true = evaluate(subject.blocks(graph), known)
+            given, true = candidate.call(*arrays), subject.true_at(arrays)
         except (ArithmeticError, ValueError):
             continue
-        given_flat, true_flat = flattened(given), flattened(true)
-        unit = unit_of(*given)
-        size = CLOSE * unit * np.abs(true_flat)
-        agree.append((np.abs(given_flat - true_flat) <= size) & (true_flat != 0.0))
-    if not agree:
-        return [False] * sum(value.size for value in candidate.values)
-    return [bool(x) for x in np.sum(agree, 0) >= 2]
-
-
-def flattened(blocks: Sequence[Any]) -> Array:
-    """All numbers of some blocks, in order."""
-    return np.concatenate([np.asarray(block, np.float64).ravel() for block in blocks])
+        size = CLOSE * unit_of(*given) * np.abs(true)
+        agree += (np.abs(numbers(given) - true) <= size) & (true != 0.0)
+    return np.asarray(agree >= 2)

@@ -17,7 +17,7 @@ nearly, so that an ulp of the point changes it as much as its error is, is not c
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final, Literal, NamedTuple
@@ -33,6 +33,7 @@ from difflab.ir.row import CONSTANT
 
 What = Literal["digits", "finiteness", "domain"]
 Where = Literal["value", "cotangent"]
+Role = Literal["value", "rule", "sum"]
 BITS: Final = 256
 """The precision at which a single operation is tried again."""
 MOST_ELEMENTS: Final = 64
@@ -62,7 +63,7 @@ class Place:
     node: Expr
     made: Expr
     index: Index
-    role: Literal["value", "rule", "sum"]
+    role: Role
     wrong: Where
     """Which result went wrong."""
 
@@ -106,32 +107,24 @@ class Place:
             return None
         below = {self.node}
         for user in self.evidence.graph.operations:
-            for i, x in enumerate(user.operands):
-                if x in below:
-                    below.add(user)
-                    if user.primitive.name == "where" and i > 0:
-                        return user, i
+            places = [i for i, x in enumerate(user.operands) if x in below]
+            if places and places[-1] > 0 and user.primitive.name == "where":
+                return user, next(i for i in places if i > 0)
+            below |= {user} if places else set()
         return None
 
     @property
     def digits(self) -> float:
         """How many digits are lost."""
-        return self.evidence.digits_lost(
-            self.made, float(np.asarray(self.evidence.errors(self.made))[self.index])
-        )
+        return self.evidence.digits_lost(self.made, self.evidence.errors(self.made)[self.index])
 
     @cached_property
     def uses(self) -> list[Use]:
         """The parts of the node's cotangent, where their sum is guilty."""
-        flows, evidence = self.evidence.flows, self.evidence
+        floats, balls, at = self.evidence.floats, self.evidence.balls, self.index
         return [
-            Use(
-                user,
-                position,
-                float(np.asarray(evidence.floats[part])[self.index]),
-                evidence.balls[part][self.index],
-            )
-            for (user, position), part in flows.parts.items()
+            Use(user, position, float(np.asarray(floats[part])[at]), balls[part][at])
+            for (user, position), part in self.evidence.flows.parts.items()
             if user.operands[position] is self.node
         ]
 
@@ -163,38 +156,53 @@ def sensitivity(evidence: Evidence, node: Expr, index: Index) -> Sensitivity:
     """The local partial and the condition number of an element; NaN where they do not exist."""
     if not node.differentiable:
         return Sensitivity(math.nan, math.nan)
-    fresh = [
-        x if x.primitive is CONSTANT or not x.differentiable else placeholder(x.shape, x.dtype, "x")
+    apart = [
+        placeholder(x.shape, x.dtype, "x")
+        if x.differentiable and x.primitive is not CONSTANT
+        else x
         for x in node.operands
     ]
-    pairs = [(new, old) for new, old in zip(fresh, node.operands, strict=True) if new is not old]
-    result = Expr(node.primitive, tuple(fresh), node.params)
+    moving = {new: x for new, x in zip(apart, node.operands, strict=True) if new is not x}
+    alone = Expr(node.primitive, tuple(apart), node.params)
+    true = evidence.balls[node][index]
+    shares = list(_shares(evidence, alone, index, true, moving, node.operands))
+    if not shares:
+        return Sensitivity(math.nan, math.nan)
+    _, partial = max(shares, key=lambda pair: math.inf if math.isnan(pair[0]) else pair[0])
+    return Sensitivity(partial, sum(share for share, _ in shares))
+
+
+def _shares(
+    evidence: Evidence,
+    node: Expr,
+    index: Index,
+    true: Any,
+    moving: Mapping[Expr, Expr],
+    fixed: Iterable[Expr],
+) -> Iterator[tuple[float, float]]:
+    """For every number that an element moves with: |x slope| relative to the element, and the slope
+    (in floats where it is not finite). What moves stands for nodes of the program.
+    """
     one = np.zeros(node.shape, node.dtype)
     one[index] = 1.0
     try:
-        parts = pullback([result], [constant(one)], [new for new, _ in pairs])
+        slopes = pullback([node], [constant(one)], list(moving))
     except UnsupportedError:
-        return Sensitivity(math.nan, math.nan)
-    flowing = [(part, old) for part, (_, old) in zip(parts, pairs, strict=True) if part is not None]
-    known = {x: evidence.balls[x] for x in node.operands}
-    known |= {new: evidence.balls[old] for new, old in pairs}
-    enclose_nodes([part for part, _ in flowing], known, BITS)
-    floats = {x: evidence.floats[x] for x in node.operands}
-    floats |= {new: evidence.floats[old] for new, old in pairs}
-    evaluate([part for part, _ in flowing], floats)
-    total, most, partial = 0.0, -1.0, math.nan
+        return
+    pairs = zip(slopes, moving.values(), strict=True)
+    flowing = [(slope, x) for slope, x in pairs if slope is not None]
+    stand_for = {x: x for x in fixed} | dict(moving)
+    known = {new: evidence.balls[x] for new, x in stand_for.items()}
+    floats = {new: evidence.floats[x] for new, x in stand_for.items()}
+    enclose_nodes([slope for slope, _ in flowing], known, BITS)
+    evaluate([slope for slope, _ in flowing], floats)
     with precision(BITS):
-        for part, old in flowing:
-            for i, (ball, x) in enumerate(
-                zip(known[part].flat, evidence.balls[old].flat, strict=True)
-            ):
-                share = _float(abs(ball * x) / abs(evidence.balls[node][index]))
-                total += share
-                if share > most or math.isnan(share):
-                    number = _float(ball)
-                    computed = float(np.ravel(floats[part])[i])
-                    most, partial = share, number if math.isfinite(number) else computed
-    return Sensitivity(partial, total if flowing else math.nan)
+        for slope, x in flowing:
+            rows = (known[slope].flat, evidence.balls[x].flat, np.ravel(floats[slope]))
+            for ball, size, computed in zip(*rows, strict=True):
+                partial = _float(ball)
+                finite = math.isfinite(partial)
+                yield _float(abs(ball * size) / abs(true)), partial if finite else float(computed)
 
 
 def _float(ball: Any) -> float:
@@ -217,20 +225,13 @@ def guilty_place(evidence: Evidence) -> Place | None:
     if not roots:
         result = "cotangent"
         wrong = _wrong(evidence, evidence.gradients.values())
-        roots = _roots(evidence, [at for at in wrong if not _vanishes(evidence, *at)])
-    if not roots:
-        return None
-    order = {node: i for i, node in enumerate(evidence.graph.nodes)}
+        roots = _roots(evidence, (at for at in wrong if not _vanishes(evidence, *at)))
     owners = _owners(evidence)
-    found = []
-    for made, index in roots:
-        if made in order:
-            place = Place(evidence, made, made, index, "value", result)
-            found.append((order[made], place))
-        else:
-            step, node, role = owners[made]
-            found.append((len(order) + step, Place(evidence, node, made, index, role, result)))
-    return min(found, key=lambda pair: pair[0])[1]
+    found = [(owners[made], made, index) for made, index in roots]
+    if not found:
+        return None
+    (_, node, role), made, index = min(found, key=lambda row: row[0][0])
+    return Place(evidence, node, made, index, role, result)
 
 
 def _wrong(evidence: Evidence, results: Iterable[Expr]) -> Iterator[tuple[Expr, Index]]:
@@ -243,25 +244,12 @@ def _wrong(evidence: Evidence, results: Iterable[Expr]) -> Iterator[tuple[Expr, 
 
 def _vanishes(evidence: Evidence, ct: Expr, index: Index) -> bool:
     """Whether a derivative is so close to 0 that an ulp of the point changes it by its error."""
-    inputs = [x for x in evidence.graph.inputs if x.differentiable]
     error, true = float(evidence.errors(ct)[index]), evidence.balls[ct][index]
     if not math.isfinite(error) or not true.is_finite():
         return False
-    one = np.zeros(ct.shape, ct.dtype)
-    one[index] = 1.0
-    try:
-        rows = pullback([ct], [constant(one)], inputs)
-    except UnsupportedError:
-        return False
-    found = [(x, row) for x, row in zip(inputs, rows, strict=True) if row is not None]
-    known = {x: evidence.balls[x] for x in evidence.graph.inputs}
-    enclose_nodes([row for _, row in found], known, BITS)
-    with precision(BITS):
-        moved = sum(
-            _float(abs(a * b) / abs(true))
-            for x, row in found
-            for a, b in zip(known[x].flat, known[row].flat, strict=True)
-        )
+    inputs = evidence.graph.inputs
+    moving = {x: x for x in inputs if x.differentiable}
+    moved = sum(share for share, _ in _shares(evidence, ct, index, true, moving, inputs))
     return bool(error <= SPARE * evidence.units[ct] * moved)
 
 
@@ -285,12 +273,11 @@ def _blamed(evidence: Evidence, node: Expr, index: Index) -> Iterator[tuple[Expr
     wrong = [x for x in dict.fromkeys(node.operands) if _wrong_elements(evidence, x)]
     if not wrong:
         return
-    if (
-        node.differentiable and not evidence.balls[node][index].is_finite()
-    ):  # nothing is right: follow what is not either
-        wrong = [x for x in wrong if _undefined(evidence, x)]
-        for x in wrong:
-            yield x, _undefined(evidence, x)[0] if x.shape != node.shape else index
+    if node.differentiable and not evidence.balls[node][index].is_finite():
+        for x in wrong:  # nothing is right: follow what is not either
+            undefined = _undefined(evidence, x)
+            if undefined:
+                yield x, undefined[0] if x.shape != node.shape else index
         return
     if not _is_right(evidence, node, index, {}):
         return  # wrong even where these are exact
@@ -346,18 +333,18 @@ def _is_right(evidence: Evidence, node: Expr, index: Index, kept: dict[Expr, Ind
         return distance(found, true) <= evidence.limit(node)
 
 
-def _owners(evidence: Evidence) -> dict[Expr, tuple[int, Expr, Literal["rule", "sum"]]]:
-    """To which step of the reverse sweep, and to which node, the nodes of that pass belong."""
-    found: dict[Expr, Any] = {}
-    seen: dict[Expr, None] = dict.fromkeys(evidence.graph.nodes)
+def _owners(evidence: Evidence) -> dict[Expr, tuple[int, Expr, Role]]:
+    """To which step of the two passes, and to which node of the graph, their nodes belong."""
+    nodes, flows = evidence.graph.nodes, evidence.flows
+    found: dict[Expr, tuple[int, Expr, Role]] = {
+        node: (step, node, "value") for step, node in enumerate(nodes)
+    }
     by_user: dict[Expr, list[Expr]] = {}
-    for (user, _), part in evidence.flows.parts.items():
+    for (user, _), part in flows.parts.items():
         by_user.setdefault(user, []).append(part)
-    for step, (node, ct) in enumerate(evidence.flows.cotangents.items()):
-        groups: Sequence[tuple[str, list[Expr]]] = (("sum", [ct]), ("rule", by_user.get(node, [])))
+    for step, (node, ct) in enumerate(flows.cotangents.items(), len(nodes)):
+        groups: list[tuple[Role, list[Expr]]] = [("sum", [ct]), ("rule", by_user.get(node, []))]
         for role, results in groups:
-            for made in reachable(results, seen):
-                if made not in seen:
-                    seen[made] = None
-                    found[made] = (step, node, role)
+            for made in reachable(results, found):
+                found.setdefault(made, (step, node, role))
     return found

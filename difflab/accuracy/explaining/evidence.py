@@ -16,7 +16,7 @@ lost all; what no ball settles is not judged (NaN), and never called wrong.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any, Final
 
@@ -32,6 +32,7 @@ Index = tuple[int, ...]
 PRECISIONS: Final = (192, 1024, 4096)
 """Bits, each tried where the one before leaves a number open; truth.py goes as far."""
 SHARP_BITS: Final = 64
+UNIT: Final = 2.0**-53
 KEPT: Final = 0.75
 """A number is good while it keeps this share of its digits; it is bad where it has lost a quarter,
 which is 4 of the 16 digits of float64."""
@@ -66,23 +67,18 @@ class Evidence:
         """The nodes that hold the derivatives, by input."""
         point = point_of(graph, arrays)
         self.floats: dict[Expr, Any] = {x: np.array(value) for x, value in point.items()}
-        self._evaluated = [*self.flows.nodes, *graph.outputs, *self._moving()]
+        self.arrays = [self.floats[x] for x in graph.inputs]
+        tangents = [tangent for tangent in self.flows.tangents.values() if tangent is not None]
+        moving = [*tangents, *cotangents.values(), *self.flows.parts.values()]
+        self._evaluated = [*self.flows.nodes, *graph.outputs, *moving]
         evaluate(self._evaluated, self.floats)
         self._errors: dict[Expr, Floats] = {}
-
-    def _moving(self) -> Iterator[Expr]:
-        for tangent in self.flows.tangents.values():
-            if tangent is not None:
-                yield tangent
-        yield from self.flows.cotangents.values()
-        yield from self.flows.parts.values()
 
     @cached_property
     def balls(self) -> dict[Expr, Array]:
         """What is exact, for inputs taken as exact."""
-        point = {x: exact(self.floats[x]) for x in self.graph.inputs}
         for bits in PRECISIONS:
-            known = dict(point)
+            known = {x: exact(self.floats[x]) for x in self.graph.inputs}
             enclose_nodes(self._evaluated, known, bits)
             if all(_is_settled(ball) for array in known.values() for ball in array.flat):
                 break
@@ -94,20 +90,16 @@ class Evidence:
         found: dict[Expr, float] = {}
         for node in reachable(self._evaluated):
             own = float(np.finfo(node.dtype).eps) / 2 if node.dtype.kind == "f" else 0.0
-            if not node.operands:
-                found[node] = 0.0
-            else:
-                found[node] = max(own, *(found[x] for x in node.operands))
+            found[node] = max([own, *(found[x] for x in node.operands)]) if node.operands else 0.0
         return found
 
     def errors(self, node: Expr) -> Floats:
         """The relative error of every element; inf where all is lost, NaN where it is not known."""
-        found = self._errors.get(node)
-        if found is None:
+        if node not in self._errors:
             pairs = zip(np.ravel(self.floats[node]), self.balls[node].flat, strict=True)
             found = np.array([relative_error(*pair) for pair in pairs], np.float64)
-            found = self._errors[node] = found.reshape(node.shape)
-        return found
+            self._errors[node] = found.reshape(node.shape)
+        return self._errors[node]
 
     def lost(self, node: Expr) -> float:
         """The digits that the worst element has lost; NaN where nothing is known."""
@@ -117,14 +109,12 @@ class Evidence:
 
     def digits_lost(self, node: Expr, error: float) -> float:
         """A relative error as digits lost, of those that a correctly rounded number has."""
-        unit = self.units[node] or float(np.finfo(np.float64).eps) / 2
-        if error <= unit:
-            return 0.0
-        return min(math.log10(error / unit), -math.log10(unit))
+        unit = self.units[node] or UNIT
+        return 0.0 if error <= unit else min(math.log10(error / unit), -math.log10(unit))
 
     def digits(self, node: Expr) -> float:
         """The digits that a correctly rounded number has there: 15.95 in float64."""
-        return -math.log10(self.units[node] or float(np.finfo(np.float64).eps) / 2)
+        return -math.log10(self.units[node] or UNIT)
 
     def result_errors(self, node: Expr) -> Floats:
         """As `errors`, where a result below the smallest float is right if it is rounded to it."""
@@ -143,11 +133,8 @@ class Evidence:
 
     def worst(self, results: Iterable[Expr]) -> float:
         """The most digits that an element of some results has lost."""
-        known = [0.0]
-        for node in results:
-            errors = self.result_errors(node)
-            known += [self.digits_lost(node, x) for x in errors[~np.isnan(errors)].tolist()]
-        return max(known)
+        errors = ((node, x) for node in results for x in self.result_errors(node).flat)
+        return max([0.0, *(self.digits_lost(node, x) for node, x in errors if not math.isnan(x))])
 
 
 def _is_settled(ball: Any) -> bool:

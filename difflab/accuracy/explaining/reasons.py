@@ -16,7 +16,6 @@ inf.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
@@ -34,6 +33,18 @@ LEAST_KEPT: Final = 8.0
 """A function that keeps fewer digits than this of inexact arguments is called ill-conditioned."""
 MOST_PARTS: Final = 4
 _SUMS: Final = ("sum", "cumsum", "matmul", "einsum")
+OUTSIDE: Final = (
+    "If the function does have a value and a derivative there, give them by np.where, with a safe "
+    "operand inside."
+)
+REARRANGE: Final = (
+    "Rearrange it so that what is equal cancels before it is rounded, or compute this part in "
+    "higher precision."
+)
+DISCARDED: Final = (
+    " np.where discards this value, and the result is right. But backwards the cotangent 0 of the "
+    "discarded branch meets a local partial of {:.3g}, and 0 times that is NaN."
+)
 _LOSSES: Final = {
     ("digits", "value"): "loses digits of its value",
     ("digits", "cotangent"): "has a right value, but loses digits of its derivative",
@@ -53,12 +64,13 @@ def reason(place: Place) -> str:
     """What happens at the place, and why."""
     if place.role == "sum":
         return _sum(place)
-    tell: Callable[[Place], str]
     if place.role == "rule":
-        tell = _rule
+        told = _rule(place)
+    elif place.what == "digits":
+        told = _digits(place)
     else:
-        tell = {"domain": _domain, "finiteness": _overflow, "digits": _digits}[place.what]
-    return tell(place) + (_discarded(place) if place.discarded else "")
+        told = _no_number(place)
+    return told + (DISCARDED.format(place.partial) if place.discarded else "")
 
 
 def spelt(place: Place, node: Expr) -> str:
@@ -67,9 +79,12 @@ def spelt(place: Place, node: Expr) -> str:
     return f"{names[node]} = {operation(node, names)}" if node.operands else names[node]
 
 
+def _at(place: Place) -> str:
+    return f" (element {list(place.index)})" if place.index else ""
+
+
 def _subject(place: Place) -> str:
-    at = f" (element {list(place.index)})" if place.index else ""
-    return spelt(place, place.node) + at
+    return spelt(place, place.node) + _at(place)
 
 
 def _number(ball: Any, digits: int = 3) -> str:
@@ -82,33 +97,26 @@ def _number(ball: Any, digits: int = 3) -> str:
     return f"{number:.{digits}g}"
 
 
-def _telling(place: Place) -> int:
-    """How many digits show that a number is wrong."""
-    return max(3, round(place.evidence.digits(place.made) - place.digits) + 2)
-
-
-def _operand(place: Place, x: Expr) -> str:
-    """What an operand is at the place: the element of the same place where it has the shape."""
-    value = np.asarray(place.evidence.floats[x])
-    if value.shape == place.made.shape:
-        return f"{value[place.index]:.6g}"
-    return abbreviated(value)
+def _off(place: Place) -> tuple[str, str, str]:
+    """What a number is and should be, with digits that show the difference, and the digits lost."""
+    digits = place.evidence.digits(place.made)
+    shown = max(3, round(digits - place.digits) + 2)
+    lost = f"{place.digits:.0f} of {digits:.0f} digits are lost"
+    return f"{place.computed:.{shown}g}", _number(place.exact, shown), lost
 
 
 def _operands(place: Place) -> str:
-    """``x = 0``, ``a = 3 and b = 4``: the operands that are not constants."""
-    names = names_of(place.evidence.graph)
-    texts = [
-        f"{names[x]} = {_operand(place, x)}"
-        for x in dict.fromkeys(place.node.operands)
-        if x.primitive is not CONSTANT
-    ]
-    return " and ".join(texts)
-
-
-def _lost(place: Place) -> str:
-    digits = place.evidence.digits(place.made)
-    return f"{place.digits:.0f} of {digits:.0f} digits are lost"
+    """``x = 0``, ``a = 3 and b = 4``: the operands that are not constants, each the element of the
+    same place where it has the shape.
+    """
+    names, found = names_of(place.evidence.graph), []
+    for x in dict.fromkeys(place.node.operands):
+        value = np.asarray(place.evidence.floats[x])
+        same = value.shape == place.made.shape
+        if x.primitive is not CONSTANT:
+            shown = f"{value[place.index]:.6g}" if same else abbreviated(value)
+            found.append(f"{names[x]} = {shown}")
+    return " and ".join(found)
 
 
 def _digits(place: Place) -> str:
@@ -118,15 +126,14 @@ def _digits(place: Place) -> str:
             f"{_subject(place)} is {bool(place.computed)} and should be {place.exact}: "
             f"{_operands(place)}, rounded, and the rounding decides."
         )
-    info = np.finfo(place.made.dtype)
-    shown = _telling(place)
-    exact, computed = _number(place.exact, shown), f"{place.computed:.{shown}g}"
-    if abs(place.exact) < float(info.tiny) and place.node.primitive.name not in ("add", "subtract"):
+    computed, exact, lost = _off(place)
+    info, subtle = np.finfo(place.made.dtype), place.node.primitive.name in ("add", "subtract")
+    if abs(place.exact) < float(info.tiny) and not subtle:
         return (
             f"{_subject(place)} underflows: exactly it is {exact}, the smallest {place.made.dtype} "
             f"is {info.smallest_subnormal:.2g}, and so it becomes {computed}."
         )
-    return f"{_subject(place)} is {computed} and should be {exact}: {_lost(place)}. {_cause(place)}"
+    return f"{_subject(place)} is {computed} and should be {exact}: {lost}. {_cause(place)}"
 
 
 def _cause(place: Place) -> str:
@@ -157,42 +164,35 @@ def _cause(place: Place) -> str:
     )
 
 
-def _overflow(place: Place) -> str:
-    most = np.finfo(place.made.dtype).max
-    computed = f"{place.computed:.3g}"
+def _no_number(place: Place) -> str:
+    """A value that is no finite float."""
+    subject, exact = _subject(place), _number(place.exact)
+    if place.what == "domain":
+        return f"{subject} is not defined at {_operands(place)}: it becomes {place.computed}."
     if math.isnan(place.computed):
-        return f"{_subject(place)} becomes nan, though exactly it is {_number(place.exact)}."
+        return f"{subject} becomes nan, though exactly it is {exact}."
     return (
-        f"{_subject(place)} overflows: exactly it is {_number(place.exact)}, the largest "
-        f"{place.made.dtype} is {most:.2g}, and so it becomes {computed}."
+        f"{subject} overflows: exactly it is {exact}, the largest {place.made.dtype} is "
+        f"{np.finfo(place.made.dtype).max:.2g}, and so it becomes {place.computed:.3g}."
     )
-
-
-def _domain(place: Place) -> str:
-    return f"{_subject(place)} is not defined at {_operands(place)}: it becomes {place.computed}."
 
 
 def _rule(place: Place) -> str:
     """A local partial, or its product with the cotangent, that goes wrong in the reverse pass."""
-    subject = f"the local partial of {_subject(place)}"
+    through = f"Backwards through {_subject(place)}"
+    if place.what == "domain" and math.isfinite(place.partial):
+        return f"{through}, the cotangent becomes {place.computed}."
     if place.what == "domain":
-        if math.isfinite(place.partial):
-            return f"Backwards through {_subject(place)}, the cotangent becomes {place.computed}."
         return (
-            f"At {_operands(place)}, {subject} is {place.partial}: the derivative is infinite or "
-            "does not exist there."
+            f"At {_operands(place)}, the local partial of {_subject(place)} is {place.partial}: "
+            "the derivative is infinite or does not exist there."
         )
+    through += f" (local partial {place.partial:.3g}) a number"
     if place.what == "finiteness":
-        return (
-            f"Backwards through {_subject(place)} (local partial {place.partial:.3g}) a number "
-            f"overflows: exactly it is {_number(place.exact)}, and it becomes {place.computed:.3g}."
-        )
-    shown = _telling(place)
-    return (
-        f"Backwards through {_subject(place)} (local partial "
-        f"{place.partial:.3g}) a number is {place.computed:.{shown}g} and should be "
-        f"{_number(place.exact, shown)}: {_lost(place)}. {_cause(place)}"
-    )
+        becomes = f"it becomes {place.computed:.3g}"
+        return f"{through} overflows: exactly it is {_number(place.exact)}, and {becomes}."
+    computed, exact, lost = _off(place)
+    return f"{through} is {computed} and should be {exact}: {lost}. {_cause(place)}"
 
 
 def _sum(place: Place) -> str:
@@ -202,23 +202,14 @@ def _sum(place: Place) -> str:
     parts = [f"{use.computed:.6g} through {spelt(place, use.user)}" for use in uses[:MOST_PARTS]]
     if len(uses) > MOST_PARTS:
         parts.append(f"{len(uses) - MOST_PARTS} more")
-    at = f" (element {list(place.index)})" if place.index else ""
-    start = f"The cotangent of {name}{at} is the sum of {', '.join(parts[:-1])} and {parts[-1]}"
-    shown = _telling(place)
+    listed = f"{', '.join(parts[:-1])} and {parts[-1]}"
+    start = f"The cotangent of {name}{_at(place)} is the sum of {listed}"
     if place.what != "digits":
         return f"{start}: that becomes {place.computed}."
+    computed, exact, lost = _off(place)
     return (
-        f"{start}. These cancel: the sum is "
-        f"{place.computed:.{shown}g} and should be {_number(place.exact, shown)}: {_lost(place)} "
+        f"{start}. These cancel: the sum is {computed} and should be {exact}: {lost} "
         f"(condition number {place.condition:.2g})."
-    )
-
-
-def _discarded(place: Place) -> str:
-    return (
-        " np.where discards this value, and the result is right. But backwards the cotangent 0 "
-        f"of the discarded branch meets a local partial of {place.partial:.3g}, and 0 times that "
-        "is NaN."
     )
 
 
@@ -227,22 +218,17 @@ def advice(place: Place) -> str:
     evidence = place.evidence
     unknown = "No stable form of this is known to difflab"
     if place.what == "domain":
-        return (
-            f"{unknown}. If the function does have a value and a derivative there, give them by "
-            "np.where, with a safe operand inside."
-        )
+        return f"{unknown}. {OUTSIDE}"
     if place.what == "finiteness":
         return f"{unknown}. Scale what goes in, or compute with logarithms."
-    outputs, needed = evidence.graph.outputs, inherent(evidence)
-    if place.wrong == "value" and needed * evidence.units[outputs[0]] * 10 > 10**-LEAST_KEPT:
+    needed = inherent(evidence)
+    unit = evidence.units[evidence.graph.outputs[0]]
+    if place.wrong == "value" and needed * unit * 10 > 10**-LEAST_KEPT:
         return (
             f"{unknown}, and none can help much: the function itself is ill-conditioned here, "
             f"{needed:.2g} times a relative change of its arguments arrives in its value."
         )
-    return (
-        f"{unknown}. Rearrange it so that what is equal cancels before it is rounded, or compute "
-        "this part in higher precision."
-    )
+    return f"{unknown}. {REARRANGE}"
 
 
 def inherent(evidence: Evidence) -> float:

@@ -16,7 +16,8 @@ it and judged again, so that what it would gain is a measured figure.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -55,6 +56,18 @@ class Remedy:
     lost: tuple[float, float] | None = None
     """The digits that value and derivative still lose when the program is rewritten with it."""
 
+    def __str__(self) -> str:
+        also = f" (or {self.also})" if self.also else ""
+        told = f"Write instead: {self.text}{also}\nWhy: {self.why}."
+        if self.lost is None:
+            return told
+        value, derivative = self.lost
+        rest = "; what remains has another cause" if max(self.lost) > MOST_LOST else ""
+        return (
+            f"{told}\nTried here: the value then loses {value:.1f} digits, the derivative "
+            f"{derivative:.1f}{rest}."
+        )
+
 
 def find_remedy(place: Place) -> Remedy | None:
     """The stable form for what went wrong; None where none is known."""
@@ -87,21 +100,14 @@ def _targets(place: Place) -> set[Expr]:
 
 def _roots(place: Place, targets: set[Expr]) -> Iterator[Expr]:
     """The targets, and what is computed from them within reach."""
-    users = users_of(place.evidence.graph.operations)
-    level, seen = dict.fromkeys(targets), dict.fromkeys(targets)
+    level, seen = dict.fromkeys(targets), set(targets)
     for _ in range(REACH):
         yield from level
-        level = {user: None for node in level for user in users.get(node, ()) if user not in seen}
-        seen |= level
-
-
-def users_of(nodes: Sequence[Expr]) -> dict[Expr, list[Expr]]:
-    """Which nodes use a node."""
-    found: dict[Expr, list[Expr]] = {}
-    for node in nodes:
-        for operand in dict.fromkeys(node.operands):
-            found.setdefault(operand, []).append(node)
-    return found
+        above = [
+            x for x in place.evidence.graph.operations if not level.keys().isdisjoint(x.operands)
+        ]
+        level = dict.fromkeys(x for x in above if x not in seen)
+        seen |= level.keys()
 
 
 def _keeps_digits(place: Place, form: StableForm, match: Match) -> bool:
@@ -111,30 +117,18 @@ def _keeps_digits(place: Place, form: StableForm, match: Match) -> bool:
     if not all(np.all(np.isfinite(value)) for value in values):
         return False
     if form.pattern.is_of_arrays:
-        axes = next(
-            (dict(x.params).get("axes") for x in match.inside if x.primitive.name == "sum"), None
-        )
-        points: list[list[Any]] = [[row] for row in _rows(values[0], axes)]
-    else:
-        here = place.index if len(place.index) == max(v.ndim for v in values) else None
-        points = [[_element(value, here) for value in values]]
-    return all(_worst(form, point) <= MOST_LOST for point in points)
-
-
-def _rows(value: Any, axes: tuple[int, ...] | None) -> Any:
-    """An array as the rows that are summed."""
-    axes = (-1,) if axes is None else axes
-    last = range(value.ndim - len(axes), value.ndim)
-    moved = np.moveaxis(value, axes, last)
-    size = int(np.prod(moved.shape[value.ndim - len(axes) :], dtype=int))
-    return moved.reshape(-1, size)
+        sums = (dict(x.params).get("axes") for x in match.inside if x.primitive.name == "sum")
+        axes = next(sums, None) or (-1,)
+        size = math.prod(values[0].shape[axis] for axis in axes)
+        rows = np.moveaxis(values[0], axes, range(-len(axes), 0)).reshape(-1, size)
+        return all(_worst(form, [row]) <= MOST_LOST for row in rows)
+    here = place.index if len(place.index) == max(v.ndim for v in values) else None
+    return _worst(form, [_element(value, here) for value in values]) <= MOST_LOST
 
 
 def _element(value: Any, index: tuple[int, ...] | None) -> Any:
     """The element that matters; the first of an array that has another shape."""
-    if not value.ndim:
-        return value[()]
-    return value[index] if index is not None and value.ndim == len(index) else value.ravel()[0]
+    return value[index] if index is not None and value.ndim == len(index) else value.flat[0]
 
 
 def _worst(form: StableForm, point: list[Any]) -> float:
@@ -169,7 +163,7 @@ def _lost(place: Place, replaced: Mapping[Expr, Expr]) -> tuple[float, float]:
     outputs = substitute(graph.outputs, replaced)
     positions = [i for i, x in enumerate(graph.inputs) if x in before.gradients]
     rewritten = graph.with_outputs(outputs, graph.output_tree)
-    after = Evidence(rewritten, [before.floats[x] for x in graph.inputs], inputs=positions)
+    after = Evidence(rewritten, before.arrays, inputs=positions)
     return after.worst(outputs), after.worst(after.gradients.values())
 
 
@@ -180,9 +174,8 @@ def _in_users_names(place: Place, form: StableForm, match: Match) -> tuple[str, 
     """The form, with what its names stand for, and the other way to write it."""
     names = names_of(place.evidence.graph)
     shown = {name: _number_or_name(node, names) for name, node in match.bound.items()}
-    text = form.written(shown, form.stable)
+    text, also = form.written(shown, form.stable), form.written(shown, form.also)
     named = [node for name, node in match.bound.items() if shown[name] == names[node]]
-    also = form.written(shown, form.also) if form.also else ""
     stacked = form.pattern.is_of_arrays and any(node.ndim > 1 for node in match.bound.values())
     axis = ", along the same axis" if stacked else ""
     return text + axis + _definitions(named, names), also
