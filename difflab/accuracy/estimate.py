@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import combinations
 from typing import Any
@@ -33,6 +33,11 @@ from difflab.methods.extrapolation import LineEstimate, along
 from difflab.methods.opaque import OUTSIDE
 from difflab.prepare import Argnums
 
+NO_GRADIENT = "each partial derivative exists, the gradient does not, by two lines besides the axes"
+DOUBTS, SLIGHT = 8.0, 1e-9
+"""How far off, in bands, a slope along a line is another one than the partial derivatives say; the
+least band, relative to the sizes of what is added up.
+"""
 SHAKE = 0.25
 """The shift of the other components, relatively, in units of the root of the rounding."""
 
@@ -120,9 +125,20 @@ def estimate(
     >>> print(estimate(lambda x: x**1.5, 0.0).one_sided)
     ('x',)
     """
+    return estimated(Subject(f, args, argnums, order), stated(noise))
+
+
+def estimated(subject: Subject, noise: float | None, try_lines: bool = False) -> Estimate:
+    """The estimate for a subject; with lines besides the axes, along which the derivative must be
+    what its components say, because partial derivatives alone do not make a gradient.
+    """
     with np.errstate(all="ignore"):
-        lines = _Lines(Subject(f, args, argnums, order), stated(noise) or 0.0)
-        return lines.assembled(*lines.directions(order))
+        lines = _Lines(subject, noise or 0.0)
+        columns, wholes = lines.directions(subject.order)
+        found = lines.assembled(columns, wholes)
+        if try_lines and subject.order == 1 and len(columns) > 1 and not found.kinks:
+            found = replace(found, kinks=lines.kinks_along_lines(wholes))
+        return found
 
 
 def stated(noise: Any) -> float | None:
@@ -209,7 +225,7 @@ class _Lines:
             shift = k * self.shifts if k else 0.0
             return self.at(np.where(moving, self.point + t * speeds, self.point + shift))
 
-        near = float(np.max(np.abs(self.point[moving]) / speeds[moving]))
+        near = float(np.max(np.abs(self.point[moving] / speeds[moving])))
         return along(
             phi, scale=max(near, 1.0), dtype=self.dtype, order=order, near=near, noise=self.noise,
             shaken=shaken if order == 1 and self.point.size > 1 else None,
@@ -232,7 +248,7 @@ class _Lines:
         alone = np.array([(c.value, c.error, c.spread) for c in columns]).transpose(1, 2, 0)
         if order == 1:
             return columns, alone
-        sizes = 2.0 ** np.rint(np.log2(np.maximum(np.abs(self.point.astype(float)), 1.0)))
+        sizes = self.sizes
         pairs = np.zeros((2, *alone.shape[1:], len(units)))
         for k, column in enumerate(columns):
             pairs[:, :, k, k] = column.value, column.error
@@ -244,6 +260,30 @@ class _Lines:
             error = np.sqrt(both.error**2 + one**2 + other**2)
             pairs[:, :, j, k] = pairs[:, :, k, j] = value / (2 * a * b), error / (2 * a * b)
         return columns, pairs
+
+    @property
+    def sizes(self) -> Array:
+        """For every component, about its size, a power of two."""
+        return np.asarray(2.0 ** np.rint(np.log2(np.fmax(np.abs(self.point.astype(float)), 1.0))))
+
+    def kinks_along_lines(self, wholes: Array) -> tuple[Kink, ...]:
+        """Where the function bends, or goes on otherwise than its partial derivatives say."""
+        rng, size = np.random.default_rng(0), self.point.size
+        slopes, bands, _ = wholes
+        bent = np.zeros(len(slopes), bool)
+        for signs in (np.ones(size), rng.choice([-1.0, 1.0], size) * rng.choice([0.5, 1.0], size)):
+            speeds = (signs * self.sizes).astype(self.point.dtype)
+            line = self.along(speeds, 1)
+            doubt = line.error + bands @ np.abs(speeds) + SLIGHT * np.abs(slopes) @ np.abs(speeds)
+            off = np.abs(line.value - slopes @ speeds)
+            bent |= np.isfinite(doubt) & (line.kink | (off > DOUBTS * doubt))
+        names = self.subject.names(self.tree, self.shapes)
+        rows = numbers(list(self.subject.split(np.repeat(bent[:, None], size, 1), self.shapes)))
+        return tuple(
+            Kink(name, math.nan, math.nan, None, False, NO_GRADIENT)
+            for name, is_bent in zip(names, rows, strict=True)
+            if is_bent
+        )
 
     def assembled(self, columns: list[LineEstimate], wholes: Array) -> Estimate:
         """The result in the shape of the derivative."""

@@ -30,7 +30,7 @@ from difflab.accuracy.checking.judge import (
     relative_error,
     unit_of,
 )
-from difflab.accuracy.estimate import Estimate, estimate
+from difflab.accuracy.estimate import Estimate, estimated
 from difflab.accuracy.subject import Subject, numbers
 from difflab.ir.expr import Array
 from difflab.ir.tree import Structure
@@ -90,9 +90,7 @@ def judged_by_differences(
 
     `noise` is how wrong the function's values may be, as the user states it.
     """
-    found = estimate(
-        subject.f, *subject.args, argnums=subject.argnums, order=subject.order, noise=noise
-    )
+    found = estimated(subject, noise, try_lines=True)
     values, bands = numbers(found.value), numbers(found.error)
     own, size = unit_of(*candidate.finest), max(1.0, largest_of(function.arrays))
     reach = max(1.0, largest_of(subject.arrays))
@@ -218,6 +216,8 @@ def _blame(rough: bool, wide: bool, width: float, moves: float) -> str:
 
 def _at_kinks(component: Component, found: Estimate) -> Component:
     for kink in found.kinks:
+        if kink.component == component.name and kink.reason:
+            return replace(component, verdict="kink", reason=kink.reason)
         if component.name.rpartition(" by ")[2] == kink.component:
             low, high = sorted((kink.left, kink.right))
             slack = SLACK * max(abs(low), abs(high))
