@@ -25,7 +25,7 @@ from difflab.accuracy.scene import Scene
 from difflab.errors import DifflabError
 from difflab.interpretations.balls import enclose_nodes
 from difflab.interpretations.germs import Germ
-from difflab.interpretations.sides import read_side, with_unknowns
+from difflab.interpretations.sides import Side, with_unknowns
 from difflab.ir.expr import Array, Expr, Graph
 from difflab.ir.trace import retrace
 
@@ -56,16 +56,17 @@ class _Beside:
     def __init__(self, scene: Scene, bits: int, moves: Sequence[tuple[Move, Germ]]) -> None:
         self.scene, self.bits = scene, bits
         self.known = scene.balls(bits)
-        self.moved: dict[Expr, Array] = {}
+        moved: dict[Expr, Array] = {}
         self.open = ""
         for (i, index), step in moves:
             x = scene.graph.inputs[i]
-            array = self.moved.setdefault(x, np.array(self.known[x], object))
+            array = moved.setdefault(x, np.array(self.known[x], object))
             array[index] = array[index] + step
+        self.side = Side(moved)
         graph = self._taken_graph(scene.graph)
         if self.open:
             raise BranchOpen(self.open)
-        read = read_side(graph.outputs, self.moved, self.known)
+        read = self.side.read(graph.outputs, self.known)
         self.outputs = [read[out] for out in graph.outputs]
 
     def _taken_graph(self, graph: Graph) -> Graph:
@@ -89,7 +90,7 @@ class _Beside:
     def _answer(self, node: Expr, value: Any) -> Any:
         """What Python gets beside the point when it asks for a node, of that value in floats."""
         self._enclose([node])
-        beside, here = read_side([node], self.moved, self.known)[node], self.known[node]
+        beside, here = self.side.read([node], self.known)[node], self.known[node]
         taken = np.array(value)
         for index in np.ndindex(taken.shape):
             if beside[index] is None:

@@ -43,28 +43,40 @@ def read_side(
     outputs: Iterable[Expr], moved: Mapping[Expr, Array], scene: Mapping[Expr, Array]
 ) -> dict[Expr, Array]:
     """The germs of the outputs, and of all that they depend on, with some inputs moved."""
-    known: dict[Expr, Array] = dict(moved)
-    changed = {x: _differing(array, scene.get(x)) for x, array in moved.items()}
-    for node in reachable(outputs):
-        if node in known:
-            continue
-        if node.primitive is INPUT or node.primitive is CONSTANT:
-            known[node] = scene[node] if node in scene else exact(node.value)
-            changed[node] = _NOTHING
-            continue
-        before = scene.get(node)
-        if before is not None and not any(changed[x].size for x in node.operands):
-            known[node], changed[node] = before, _NOTHING
-            continue
-        operands = [known[x] for x in node.operands]
-        if before is not None and node.primitive.kind == "pointwise":
-            changed[node] = _where_changed(node, changed)
-            found = _each(node, operands, before, changed[node])
-        else:
-            found = _read(node, operands)
-            changed[node] = _differing(found, before)
-        known[node] = _signed(found, node)
-    return known
+    return Side(moved).read(outputs, scene)
+
+
+class Side:
+    """The germs of nodes with some inputs moved, as far as they have been read."""
+
+    def __init__(self, moved: Mapping[Expr, Array]) -> None:
+        self.known: dict[Expr, Array] = dict(moved)
+        self.changed = {x: np.arange(array.size) for x, array in moved.items()}
+        """The flat places of elements that are not those of the scene."""
+
+    def read(self, outputs: Iterable[Expr], scene: Mapping[Expr, Array]) -> dict[Expr, Array]:
+        """Add the germs of the outputs, and of all that they depend on."""
+        known, changed = self.known, self.changed
+        for node in reachable(outputs, known):
+            if node in known:
+                continue
+            if node.primitive is INPUT or node.primitive is CONSTANT:
+                known[node] = scene[node] if node in scene else exact(node.value)
+                changed[node] = _NOTHING
+                continue
+            before = scene.get(node)
+            if before is not None and not any(changed[x].size for x in node.operands):
+                known[node], changed[node] = before, _NOTHING
+                continue
+            operands = [known[x] for x in node.operands]
+            if before is not None and node.primitive.kind == "pointwise":
+                changed[node] = _where_changed(node, changed)
+                found = _each(node, operands, before, changed[node])
+            else:
+                found = _read(node, operands)
+                changed[node] = _differing(found, before)
+            known[node] = _signed(found, node)
+        return known
 
 
 _NOTHING: Final = np.zeros(0, np.intp)
@@ -147,6 +159,10 @@ def _numbers(found: Array, node: Expr) -> Array:
 def _each(node: Expr, operands: list[Array], before: Array, places: Array) -> Array:
     """A pointwise row at some flat places, with the other elements as they were."""
     rule, params = _rule(node.primitive), dict(node.params)
+    if not node.shape:  # what loops over scalars are made of
+        found = np.empty((), object)
+        found[()] = _applied(node, rule, [x.item() for x in operands], params)
+        return _numbers(found, node) if node.dtype.kind != "f" else found
     found = np.array(before, object)
     flat = found.reshape(-1)
     columns = [np.broadcast_to(x, node.shape).ravel() for x in operands]
