@@ -25,8 +25,7 @@ import numpy as np
 from difflab.accuracy.derivative import derivative
 from difflab.accuracy.explaining.blame import Place, What, Where, guilty_place, sensitivity
 from difflab.accuracy.explaining.evidence import Evidence
-from difflab.accuracy.explaining.reasons import advice, headline, reason
-from difflab.accuracy.explaining.remedy import find_remedy
+from difflab.accuracy.explaining.reasons import advice, find_remedy, headline, reason
 from difflab.accuracy.kinks import at
 from difflab.accuracy.partials import Partial
 from difflab.accuracy.scene import Scene
