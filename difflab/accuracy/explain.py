@@ -299,7 +299,7 @@ def _explained(
     positions: Sequence[int],
     special: dict[str, Partial],
 ) -> Explanation:
-    evidence = Evidence(graph, arrays, wrt=positions[0], inputs=positions)
+    evidence = Evidence(graph, arrays, positions)
     place = guilty_place(evidence)
     return Explanation(name, evidence, None if place is None else _guilty(place), special)
 

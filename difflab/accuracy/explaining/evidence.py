@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from difflab.interpretations.balls import LEAST, enclose_nodes, exact, precision
-from difflab.interpretations.traces import Direction, Passes, passes, point_of
+from difflab.interpretations.traces import Passes, passes, point_of
 from difflab.ir.expr import Array, Expr, Graph, evaluate, reachable
 
 Floats = NDArray[np.float64]
@@ -45,21 +45,19 @@ class Evidence:
     ----------
     graph, arrays
         The program and the point, an array an input.
-    wrt
-        What the tangents are taken along, as for `trace_table`.
     inputs
-        The positions of the inputs whose derivatives matter; by default all.
+        The positions of the inputs whose derivatives matter, by default all; tangents are those
+        along the first.
     """
 
     def __init__(
         self,
         graph: Graph,
         arrays: Sequence[Any],
-        wrt: Direction = None,
         inputs: Sequence[int] | None = None,
     ) -> None:
         self.graph = graph
-        self.flows: Passes = passes(graph, wrt)
+        self.flows: Passes = passes(graph, inputs[0] if inputs else None)
         self.chosen = range(len(graph.inputs)) if inputs is None else inputs
         cotangents = self.flows.cotangents
         wanted = [graph.inputs[i] for i in self.chosen if graph.inputs[i].differentiable]

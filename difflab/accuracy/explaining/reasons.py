@@ -309,7 +309,7 @@ def find_remedy(place: Place) -> Remedy | None:
     return None
 
 
-# -- which form fits --------------------------------------------------------------------------------
+# -- which form fits ------------------------------------------------------------------------------
 
 
 def _targets(place: Place) -> set[Expr]:
@@ -385,7 +385,7 @@ def _lost(place: Place, replaced: Mapping[Expr, Expr]) -> tuple[float, float]:
     outputs = substitute(graph.outputs, replaced)
     positions = [i for i, x in enumerate(graph.inputs) if x in before.gradients]
     rewritten = graph.with_outputs(outputs, graph.output_tree)
-    after = Evidence(rewritten, before.arrays, inputs=positions)
+    after = Evidence(rewritten, before.arrays, positions)
     return after.worst(outputs), after.worst(after.gradients.values())
 
 
