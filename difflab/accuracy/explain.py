@@ -288,8 +288,9 @@ def explain(f: Callable[..., Any], *args: Any, argnums: Argnums | None = None) -
     """
     subject = Subject(f, args, argnums, may_be_empty=True)
     graph = subject.traced()
-    special = named(derivative(Scene(subject, graph)))
-    return _explained(name_of(f), graph, subject.arrays, subject.wrt, special)
+    scene = Scene(subject, graph)
+    special = named(derivative(scene))
+    return _explained(name_of(f), graph, subject.arrays, subject.wrt, special, scene)
 
 
 def _explained(
@@ -298,8 +299,9 @@ def _explained(
     arrays: Sequence[Any],
     positions: Sequence[int],
     special: dict[str, Partial],
+    scene: Scene | None = None,
 ) -> Explanation:
-    evidence = Evidence(graph, arrays, positions)
+    evidence = Evidence(graph, arrays, positions, scene)
     place = guilty_place(evidence)
     return Explanation(name, evidence, None if place is None else _guilty(place), special)
 
