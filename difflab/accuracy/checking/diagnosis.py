@@ -101,11 +101,10 @@ def _outside_a_kink(e: Evidence) -> str:
     return ""
 
 
-def _zero(e: Evidence) -> str:
-    return f"{e.said(e.wrong, 'is')} zero" if np.all(e.given[e.wrong] == 0.0) else ""
-
-
-def _sign(e: Evidence) -> str:
+def _zero_or_negative(e: Evidence) -> str:
+    """What is wrong is zero, or has the wrong sign."""
+    if np.all(e.given[e.wrong] == 0.0):
+        return f"{e.said(e.wrong, 'is')} zero"
     fits = np.all(e.close(e.given, -e.true)[e.wrong])
     return f"{e.said(e.wrong, 'has', 'have')} the wrong sign" if fits else ""
 
@@ -347,8 +346,7 @@ def _place(node: Expr) -> str:
 MATCHERS: Final[tuple[Callable[[Evidence], str], ...]] = (
     _not_a_number,
     _outside_a_kink,
-    _zero,
-    _sign,
+    _zero_or_negative,
     _rearranged,
     _other_argument,
     _common_factor,

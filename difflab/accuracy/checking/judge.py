@@ -105,10 +105,8 @@ def judged_by_balls(
     found = [bench.component(name, *place) for name, place in zip(names, places, strict=True)]
     doubtful = [c.verdict == "undecided" and not c.reason for c in found]
     if any(doubtful) and not bench.given:
-        good = doubtful & _good_elsewhere(true.subject, candidate)
-        found = [
-            replace(c, verdict="rounding") if yes else c for c, yes in zip(found, good, strict=True)
-        ]
+        for i in np.flatnonzero(doubtful & _good_elsewhere(true.subject, candidate)):
+            found[i] = replace(found[i], verdict="rounding")
     return found
 
 

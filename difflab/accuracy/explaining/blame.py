@@ -271,9 +271,10 @@ def _blamed(evidence: Evidence, node: Expr, index: Index) -> Iterator[tuple[Expr
         return
     if node.differentiable and not evidence.balls[node][index].is_finite():
         for x in wrong:  # nothing is right: follow what is not either
-            undefined = _undefined(evidence, x)
-            if undefined:
-                yield x, undefined[0] if x.shape != node.shape else index
+            if x.differentiable:
+                balls, elements = evidence.balls[x], _wrong_elements(evidence, x)
+                undefined = [at for at in elements if not balls[at].is_finite()]
+                yield from [(x, index if x.shape == node.shape else at) for at in undefined[:1]]
         return
     if not _is_right(evidence, node, index, {}):
         return  # wrong even where these are exact
@@ -300,13 +301,6 @@ def _wrong_elements(evidence: Evidence, x: Expr) -> list[Index]:
     errors = evidence.errors(x)
     wrong = [tuple(int(i) for i in at) for at in np.argwhere(errors > evidence.limit(x))]
     return sorted(wrong, key=lambda at: -float(errors[at]))
-
-
-def _undefined(evidence: Evidence, x: Expr) -> list[Index]:
-    """The elements that do not exist, and are not finite in floats either."""
-    if not x.differentiable:
-        return []
-    return [at for at in _wrong_elements(evidence, x) if not evidence.balls[x][at].is_finite()]
 
 
 def _is_right(evidence: Evidence, node: Expr, index: Index, kept: dict[Expr, Index]) -> bool:

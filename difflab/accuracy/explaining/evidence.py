@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from difflab.accuracy.scene import LADDER, View
 from difflab.interpretations.balls import LEAST, precision
+from difflab.interpretations.formulas import names_of
 from difflab.interpretations.traces import Passes, passes, point_of
 from difflab.ir.expr import Array, Expr, Graph, evaluate, reachable
 
@@ -73,6 +74,11 @@ class Evidence:
         self._evaluated = [*self.flows.nodes, *graph.outputs, *moving]
         evaluate(self._evaluated, self.floats)
         self._errors: dict[Expr, Floats] = {}
+
+    @cached_property
+    def names(self) -> dict[Expr, str]:
+        """What the nodes are called."""
+        return names_of(self.graph)
 
     @cached_property
     def balls(self) -> dict[Expr, Array]:

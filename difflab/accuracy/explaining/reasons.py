@@ -29,7 +29,7 @@ from difflab.accuracy.explaining.evidence import Evidence
 from difflab.accuracy.explaining.patterns import Match, number
 from difflab.accuracy.explaining.stable_forms import FORMS, StableForm
 from difflab.errors import DifflabError
-from difflab.interpretations.formulas import names_of, operation
+from difflab.interpretations.formulas import operation
 from difflab.interpretations.traces import abbreviated
 from difflab.ir.expr import Expr, constant, substitute
 from difflab.ir.row import CONSTANT
@@ -93,9 +93,8 @@ def reason(place: Place) -> str:
     return told + (DISCARDED.format(place.partial) if place.discarded else "")
 
 
-def spelt(place: Place, node: Expr) -> str:
-    """A node with its name: ``b = 1.0 - a``, and which of its elements."""
-    names = names_of(place.evidence.graph)
+def spelt(node: Expr, names: Mapping[Expr, str]) -> str:
+    """A node with its name: ``b = 1.0 - a``."""
     return f"{names[node]} = {operation(node, names)}" if node.operands else names[node]
 
 
@@ -104,7 +103,7 @@ def _at(place: Place) -> str:
 
 
 def _subject(place: Place) -> str:
-    return spelt(place, place.node) + _at(place)
+    return spelt(place.node, place.evidence.names) + _at(place)
 
 
 def _number(ball: Any, digits: int = 3) -> str:
@@ -129,7 +128,7 @@ def _operands(place: Place) -> str:
     """``x = 0``, ``a = 3 and b = 4``: the operands that are not constants, each the element of the
     same place where it has the shape.
     """
-    names, found = names_of(place.evidence.graph), []
+    names, found = place.evidence.names, []
     for x in dict.fromkeys(place.node.operands):
         value = np.asarray(place.evidence.floats[x])
         same = value.shape == place.made.shape
@@ -217,13 +216,12 @@ def _rule(place: Place) -> str:
 
 def _sum(place: Place) -> str:
     """Parts of a cotangent that cancel."""
-    name = names_of(place.evidence.graph)[place.node]
-    uses = sorted(place.uses, key=lambda use: -abs(use.computed))
-    parts = [f"{use.computed:.6g} through {spelt(place, use.user)}" for use in uses[:MOST_PARTS]]
+    names, uses = place.evidence.names, sorted(place.uses, key=lambda use: -abs(use.computed))
+    parts = [f"{use.computed:.6g} through {spelt(use.user, names)}" for use in uses[:MOST_PARTS]]
     if len(uses) > MOST_PARTS:
         parts.append(f"{len(uses) - MOST_PARTS} more")
     listed = f"{', '.join(parts[:-1])} and {parts[-1]}"
-    start = f"The cotangent of {name}{_at(place)} is the sum of {listed}"
+    start = f"The cotangent of {names[place.node]}{_at(place)} is the sum of {listed}"
     if place.what != "digits":
         return f"{start}: that becomes {place.computed}."
     computed, exact, lost = _off(place)
@@ -394,7 +392,7 @@ def _lost(place: Place, replaced: Mapping[Expr, Expr]) -> tuple[float, float]:
 
 def _in_users_names(place: Place, form: StableForm, match: Match) -> tuple[str, str]:
     """The form, with what its names stand for, and the other way to write it."""
-    names = names_of(place.evidence.graph)
+    names = place.evidence.names
     shown = {name: _number_or_name(node, names) for name, node in match.bound.items()}
     text, also = form.written(shown, form.stable), form.written(shown, form.also)
     named = [node for name, node in match.bound.items() if shown[name] == names[node]]
@@ -413,7 +411,7 @@ def _definitions(nodes: Iterable[Expr], names: Mapping[Expr, str]) -> str:
     while unexplained and len(defined) < MOST_DEFINED:
         node = unexplained.pop(0)
         if node.operands and node.primitive.kind != "movement":
-            defined[node] = f"{names[node]} = {operation(node, names)}"
+            defined[node] = spelt(node, names)
             unexplained += [x for x in node.operands if x not in defined]
     return f", where {' and '.join(defined.values())}" if defined else ""
 
@@ -432,7 +430,7 @@ def _number_or_name(node: Expr, names: dict[Expr, str]) -> str:
 
 def _double_where(place: Place) -> Remedy | None:
     """A safe operand inside the branch that np.where discards."""
-    guilty, names = place.node, dict(names_of(place.evidence.graph))
+    guilty, names = place.node, dict(place.evidence.names)
     if place.discarded is None or not guilty.operands:
         return None
     where, branch = place.discarded
@@ -453,7 +451,7 @@ def _double_where(place: Place) -> Remedy | None:
         names[guilty] = inner
         inner = f"np.where({', '.join(names[x] for x in where.operands)})"
         mentioned |= dict.fromkeys(x for x in where.operands[1:] if x is not guilty)
-    defined = _definitions(mentioned, names_of(place.evidence.graph))
+    defined = _definitions(mentioned, place.evidence.names)
     return Remedy(inner + defined, SAFE, "", lost)
 
 
