@@ -266,35 +266,26 @@ def _roots(evidence: Evidence, wrong: Iterable[tuple[Expr, Index]]) -> list[tupl
 
 def _blamed(evidence: Evidence, node: Expr, index: Index) -> Iterator[tuple[Expr, Index]]:
     """The operands' elements, wrong themselves, without which this element would be right."""
-    wrong = [x for x in dict.fromkeys(node.operands) if _wrong_elements(evidence, x)]
+    found = {x: _wrong_elements(evidence, x) for x in node.operands}
+    wrong = {x: elements for x, elements in found.items() if elements}
     if not wrong:
         return
     if node.differentiable and not evidence.balls[node][index].is_finite():
-        for x in wrong:  # nothing is right: follow what is not either
+        for x, elements in wrong.items():  # nothing is right: follow what is not either
             if x.differentiable:
-                balls, elements = evidence.balls[x], _wrong_elements(evidence, x)
-                undefined = [at for at in elements if not balls[at].is_finite()]
+                undefined = [at for at in elements if not evidence.balls[x][at].is_finite()]
                 yield from [(x, index if x.shape == node.shape else at) for at in undefined[:1]]
         return
     if not _is_right(evidence, node, index, {}):
         return  # wrong even where these are exact
-    alone = [
-        (x, at)
-        for x in wrong
-        for at in _candidates(evidence, x, node, index)
-        if not _is_right(evidence, node, index, {x: at})
-    ]
-    together = [(x, _wrong_elements(evidence, x)[0]) for x in wrong]
-    yield from dict(reversed(alone or together)).items()
-
-
-def _candidates(evidence: Evidence, x: Expr, node: Expr, index: Index) -> list[Index]:
-    """The wrong elements of an operand that may matter, the worst first."""
-    elements = _wrong_elements(evidence, x)
-    if node.primitive.kind == "pointwise":
+    alone = []
+    for x, elements in wrong.items():
         here = index if x.shape == node.shape else ()
-        return [here] if here in elements else []
-    return elements[:MOST_ELEMENTS]
+        pointwise = node.primitive.kind == "pointwise"
+        matter = [at for at in elements if at == here or not pointwise][:MOST_ELEMENTS]
+        alone += [(x, at) for at in matter if not _is_right(evidence, node, index, {x: at})]
+    together = [(x, elements[0]) for x, elements in wrong.items()]
+    yield from dict(reversed(alone or together)).items()
 
 
 def _wrong_elements(evidence: Evidence, x: Expr) -> list[Index]:
