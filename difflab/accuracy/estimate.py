@@ -225,9 +225,10 @@ class _Lines:
     def shifts(self) -> Array:
         """For every component a small shift, so that sums with it are exact."""
         rng, x = np.random.default_rng(0), self.point
-        share = rng.choice([-1.0, 1.0], x.shape) * rng.uniform(0.5, 1.0, x.shape)
+        sizes = [self.arrays[i].size for i in self.subject.wrt]
+        share = [rng.choice([-1.0, 1.0], n) * rng.uniform(0.5, 1.0, n) for n in sizes]
         small = SHAKE * float(np.finfo(self.dtype).eps) ** 0.5
-        return np.asarray((x + (small * share * x).astype(x.dtype)) - x)
+        return np.asarray((x + (small * np.concatenate(share) * x).astype(x.dtype)) - x)
 
     def directions(self, order: int) -> tuple[list[LineEstimate], Array]:
         """A line a component; the values, bands and spreads of all components, or, for the Hessian,
