@@ -89,8 +89,7 @@ class Check:
         sides' slopes.
         """
         if self.verdict == "kink":
-            bent = [c for c in self.components if c.verdict == "kink"]
-            return all(c.between for c in bent)
+            return all(c.between for c in self.components if c.verdict == "kink")
         return self.verdict in ("correct", "rounding")
 
     @property
@@ -106,17 +105,13 @@ class Check:
         import pandas as pd
 
         columns = (
-            "verdict", "given", "expected", "relative_error", "formula_error", "ulps", "band",
-            "left", "right",
+            "name", "verdict", "given", "expected", "relative_error", "formula_error", "ulps",
+            "band", "left", "right",
         )  # fmt: skip
-        rows = [
-            {"component": c.name} | {column: getattr(c, column) for column in columns}
-            for c in self.components
-        ]
-        table = pd.DataFrame(rows, columns=["component", *columns])
+        rows = [[getattr(c, column) for column in columns] for c in self.components]
+        table = pd.DataFrame(rows, columns=["component", *columns[1:]])
         if self.modes:
-            each = len(rows) // len(self.modes)
-            table.insert(0, "gradient", [mode for mode in self.modes for _ in range(each)])
+            table.insert(0, "gradient", np.repeat(self.modes, len(rows) // len(self.modes)))
         return table
 
     def __bool__(self) -> bool:

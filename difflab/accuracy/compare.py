@@ -129,9 +129,9 @@ def compare(
     1  central_difference     ok            2
     """
     chosen = [method_of(method) for method in (methods if methods is not None else METHODS)]
-    numbers = float_arguments(args) if argnums is None else argnums
-    enclosure = truth(f, *args, argnums=numbers)
-    rows = tuple(_row(f, args, numbers, method, enclosure) for method in chosen)
+    by = float_arguments(args) if argnums is None else argnums
+    enclosure = truth(f, *args, argnums=by)
+    rows = tuple(_row(f, args, by, method, enclosure) for method in chosen)
     return Comparison(getattr(f, "__name__", "f"), rows, enclosure)
 
 

@@ -49,6 +49,7 @@ SPARE_BITS: Final = 53 + 20
 MOST: Final = 1023
 """The largest binary exponent of float64; the least one, of a denormal number, is `LEAST`."""
 SMALLEST_NORMAL: Final = 2.0**-1022
+SIGNS: Final = (-1.0, 1.0)
 
 CORNERS: Final[dict[str, Callable[..., Any]]] = {
     # -y/b starts from y = a/b, and a denormal y has lost digits that b < 1 brings to light: 43,000
@@ -227,7 +228,9 @@ def points(row: Primitive, samples: int, seed: int = 0) -> list[Floats]:
     """Points over all exponents of a domain, near its edges, off its kinks: an array an operand."""
     rng = np.random.default_rng((seed, *row.name.encode()))
     if len(row.domain) == 1:
-        found = [np.unique(_line(rng, samples))]
+        every = np.arange(LEAST, MOST + 1)
+        each = [_of_exponents(rng, every), -_of_exponents(rng, every), edges()]
+        found = [np.unique(np.concatenate([*each, _moderate(rng, samples - 2 * len(every))]))]
     else:
         found = [np.concatenate(part) for part in zip(*_pairs(rng, samples), strict=True)]
     kept = np.ones(len(found[0]), bool)
@@ -250,7 +253,9 @@ def in_corner(row: Primitive, at: Sequence[Floats]) -> Flags:
 
 def across(rng: np.random.Generator, count: int) -> Floats:
     """Numbers of random sign and mantissa whose exponents go through all of float64's."""
-    return signs(rng, count) * _of_exponents(rng, np.resize(np.arange(LEAST, MOST + 1), count))
+    return rng.choice(SIGNS, count) * _of_exponents(
+        rng, np.resize(np.arange(LEAST, MOST + 1), count)
+    )
 
 
 def _of_exponents(rng: np.random.Generator, exponents: NDArray[np.int64]) -> Floats:
@@ -258,18 +263,6 @@ def _of_exponents(rng: np.random.Generator, exponents: NDArray[np.int64]) -> Flo
     bits = np.minimum(exponents - LEAST, 52)
     whole = np.floor(np.ldexp(rng.uniform(1.0, 2.0, len(exponents)), bits))
     return np.ldexp(whole, exponents - bits)
-
-
-def signs(rng: np.random.Generator, count: int) -> Floats:
-    """-1 or 1, at random."""
-    return rng.choice([-1.0, 1.0], count)
-
-
-def _line(rng: np.random.Generator, samples: int) -> Floats:
-    """Numbers for one operand: each exponent with either sign, the edges, and where it bends."""
-    every = np.arange(LEAST, MOST + 1)
-    each = [_of_exponents(rng, every), -_of_exponents(rng, every)]
-    return np.concatenate([*each, edges(), _moderate(rng, samples - 2 * len(every))])
 
 
 def edges() -> Floats:
@@ -285,7 +278,7 @@ def _moderate(rng: np.random.Generator, count: int) -> Floats:
     third = max(count // 3, 100)
     sizes = np.exp(rng.uniform(np.log(1e-4), np.log(1e4), third))
     near, wide = rng.uniform(-4.0, 4.0, third), rng.uniform(-760.0, 760.0, third)
-    return np.concatenate([near, wide, sizes * signs(rng, third)])
+    return np.concatenate([near, wide, sizes * rng.choice(SIGNS, third)])
 
 
 def _pairs(rng: np.random.Generator, samples: int) -> Iterator[tuple[Floats, Floats]]:
@@ -299,7 +292,7 @@ def _pairs(rng: np.random.Generator, samples: int) -> Iterator[tuple[Floats, Flo
     with np.errstate(all="ignore"):
         x = across(rng, count)
         ratio = np.ldexp(rng.uniform(1.0, 2.0, count), rng.integers(-60, 60, count))
-        yield x, x * signs(rng, count) * ratio
+        yield x, x * rng.choice(SIGNS, count) * ratio
         x = rng.choice(moderate, count)
         yield x, x + rng.uniform(-60.0, 60.0, count)
         x = rng.choice(np.concatenate([edges(), across(rng, 2 * count)]), count)

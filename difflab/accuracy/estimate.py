@@ -16,7 +16,7 @@ x[1]  1.35914091422...  ± ...e-1...
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import combinations
@@ -214,6 +214,12 @@ class _Lines:
             arrays[i] = point[span].reshape(arrays[i].shape).astype(arrays[i].dtype)
         return self.call(arrays)
 
+    def moving(self, speeds: Mapping[int, float]) -> Array:
+        """The direction in which some components move."""
+        direction = np.zeros_like(self.point)
+        direction[list(speeds)] = list(speeds.values())
+        return direction
+
     def along(self, speeds: Array, order: int) -> LineEstimate:
         """The derivative along a line through the point."""
         moving = speeds != 0.0
@@ -235,26 +241,27 @@ class _Lines:
     def shifts(self) -> Array:
         """For every component a small shift, so that sums with it are exact."""
         rng, x = np.random.default_rng(0), self.point
-        share = rng.choice([-1.0, 1.0], x.shape) * rng.uniform(0.5, 1.0, x.shape)
+        sizes = [self.arrays[i].size for i in self.subject.wrt]
+        share = [rng.choice([-1.0, 1.0], n) * rng.uniform(0.5, 1.0, n) for n in sizes]
         small = SHAKE * float(np.finfo(self.dtype).eps) ** 0.5
-        return np.asarray((x + (small * share * x).astype(x.dtype)) - x)
+        return np.asarray((x + (small * np.concatenate(share) * x).astype(x.dtype)) - x)
 
     def directions(self, order: int) -> tuple[list[LineEstimate], Array]:
         """A line a component; the values, bands and spreads of all components, or, for the Hessian,
         the values and bands of all pairs.
         """
-        units = np.eye(self.point.size, dtype=self.point.dtype)
-        columns = [self.along(unit, order) for unit in units]
+        places = range(self.point.size)
+        columns = [self.along(self.moving({k: 1.0}), order) for k in places]
         alone = np.array([(c.value, c.error, c.spread) for c in columns]).transpose(1, 2, 0)
         if order == 1:
             return columns, alone
         sizes = self.sizes
-        pairs = np.zeros((2, *alone.shape[1:], len(units)))
+        pairs = np.zeros((2, *alone.shape[1:], len(places)))
         for k, column in enumerate(columns):
             pairs[:, :, k, k] = column.value, column.error
-        for k, j in combinations(range(len(units)), 2):
+        for k, j in combinations(places, 2):
             a, b = float(sizes[j]), float(sizes[k])
-            both = self.along(a * units[j] + b * units[k], order)
+            both = self.along(self.moving({j: a, k: b}), order)
             (first, one), (second, other) = a * a * alone[:2, :, j], b * b * alone[:2, :, k]
             value = both.value - first - second
             error = np.sqrt(both.error**2 + one**2 + other**2)

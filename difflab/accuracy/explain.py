@@ -25,15 +25,14 @@ import numpy as np
 from difflab.accuracy.derivative import derivative
 from difflab.accuracy.explaining.blame import Place, What, Where, guilty_place, sensitivity
 from difflab.accuracy.explaining.evidence import Evidence
-from difflab.accuracy.explaining.reasons import advice, headline, reason
-from difflab.accuracy.explaining.remedy import find_remedy
+from difflab.accuracy.explaining.reasons import advice, find_remedy, headline, reason
 from difflab.accuracy.kinks import at
 from difflab.accuracy.partials import Partial
 from difflab.accuracy.scene import Scene
 from difflab.accuracy.subject import Subject, name_of
 from difflab.accuracy.truth import named
 from difflab.errors import ArgumentError, BudgetError, Line, UnsupportedError
-from difflab.interpretations.formulas import names_of, operation
+from difflab.interpretations.formulas import operation
 from difflab.interpretations.pictures import computation_graph, save_computation_graph
 from difflab.interpretations.stepping import Mark, page
 from difflab.interpretations.traces import print_table, rows_of
@@ -116,18 +115,15 @@ class Explanation:
     def _rows(self) -> list[dict[str, Any]]:
         evidence, flows = self.evidence, self.evidence.flows
         found = []
-        for node, row in zip(
-            flows.nodes, rows_of(evidence.graph, flows, evidence.floats), strict=True
-        ):
+        rows = rows_of(evidence.graph, flows, evidence.floats)
+        for node, row in zip(flows.nodes, rows, strict=True):
             of = {"value": node, "tangent": flows.tangents.get(node)}
             of["cotangent"] = flows.cotangents.get(node)
-            found.append(
-                {key: row[key] for key in ("name", "operation", "line")}
-                | {"source": node.line.text if node.line is not None else ""}
-                | {key: row[key] for key in of}
-                | {f"lost_{k}": math.nan if x is None else evidence.lost(x) for k, x in of.items()}
-                | {"condition": _condition(evidence, node)}
-            )
+            lost = {f"lost_{k}": math.nan if x is None else evidence.lost(x) for k, x in of.items()}
+            told = {"name": row["name"], "operation": row["operation"], "line": row["line"]}
+            told["source"] = node.line.text if node.line is not None else ""
+            numbers = {key: row[key] for key in of}
+            found.append(told | numbers | lost | {"condition": _condition(evidence, node)})
         return found
 
     @property
@@ -289,8 +285,9 @@ def explain(f: Callable[..., Any], *args: Any, argnums: Argnums | None = None) -
     """
     subject = Subject(f, args, argnums, may_be_empty=True)
     graph = subject.traced()
-    special = named(derivative(Scene(subject, graph)))
-    return _explained(name_of(f), graph, subject.arrays, subject.wrt, special)
+    scene = Scene(subject, graph)
+    special = named(derivative(scene))
+    return _explained(name_of(f), graph, subject.arrays, subject.wrt, special, scene)
 
 
 def _explained(
@@ -299,14 +296,15 @@ def _explained(
     arrays: Sequence[Any],
     positions: Sequence[int],
     special: dict[str, Partial],
+    scene: Scene | None = None,
 ) -> Explanation:
-    evidence = Evidence(graph, arrays, wrt=positions[0], inputs=positions)
+    evidence = Evidence(graph, arrays, positions, scene)
     place = guilty_place(evidence)
     return Explanation(name, evidence, None if place is None else _guilty(place), special)
 
 
 def _guilty(place: Place) -> Guilty:
-    names, node, line = names_of(place.evidence.graph), place.node, place.node.line
+    names, node, line = place.evidence.names, place.node, place.node.line
     remedy = find_remedy(place)
     if place.role == "sum":  # the line where the parts come from
         line = max((use.user for use in place.uses), key=lambda user: user.age).line

@@ -1,8 +1,8 @@
 """Formulas as text -> plain NumPy functions, by a parser that knows arithmetic and nothing else.
 
-What flows: text is parsed into Python's syntax tree, every node of which must be on a short list;
-the function walks the checked tree with NumPy's functions. The invariant: nothing that a user
-writes is ever evaluated as Python.
+What flows: text is parsed into Python's syntax tree, every node of which must be on a short list
+and becomes a function of the parameters, made of NumPy's. The invariant: nothing that a user writes
+is ever evaluated as Python.
 
 >>> f = formula("log(x1) + x1*x2 - sin(x2)", ["x1", "x2"])
 >>> print(round(float(f(2.0, 5.0)), 3))
@@ -15,6 +15,7 @@ import ast
 import inspect
 import operator
 from collections.abc import Callable, Mapping, Sequence
+from itertools import repeat
 from typing import Any, Final
 
 import numpy as np
@@ -23,6 +24,8 @@ from difflab.errors import ArgumentError, UnknownNameError
 from difflab.ir.primitives import POINTWISE
 from difflab.ir.special import leaky_relu, log_softmax, softmax
 
+Meaning = Callable[[Mapping[str, Any]], Any]
+"""What a part of a formula is at the parameters' values."""
 LONGEST: Final = 10_000
 INTERNAL: Final = ("convert", "constant_power")
 CONSTANTS: Final[Mapping[str, float]] = {"pi": np.pi, "e": np.e, "inf": np.inf}
@@ -85,7 +88,7 @@ def formula(text: str, names: Sequence[str]) -> Callable[..., Any]:
         )
     try:
         tree = ast.parse(text.strip(), mode="eval").body
-        _check(tree, text.strip(), frozenset(names))
+        meaning = _meaning(tree, text.strip(), frozenset(names))
     except SyntaxError as error:
         where = " " * ((error.offset or 1) - 1) + "^"
         raise ArgumentError(
@@ -97,76 +100,57 @@ def formula(text: str, names: Sequence[str]) -> Callable[..., Any]:
         ) from None
 
     def function(*values: Any) -> Any:
-        return _value(tree, dict(zip(names, values, strict=True)))
+        return meaning(dict(zip(names, values, strict=True)))
 
     function.__name__ = text.strip()
-    parameters = [
-        inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in names
-    ]
-    function.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    signature = inspect.Signature([inspect.Parameter(name, kind) for name in names])
+    function.__signature__ = signature  # type: ignore[attr-defined]
     return function
 
 
-def _check(node: ast.AST, text: str, names: frozenset[str]) -> None:
-    """Raise unless the tree is a formula."""
+def _meaning(node: ast.AST, text: str, names: frozenset[str]) -> Meaning:
+    """What a tree means; raises unless it is a formula."""
+    function: Callable[..., Any]
+    parts: Sequence[ast.AST] = ()
     match node:
-        case ast.BinOp(left, kind, right) if type(kind) in _BINARY:
-            parts: list[ast.AST] = [left, right]
+        case ast.BinOp(left, kind, right) | ast.Compare(left, [kind], [right]) if (
+            type(kind) in _BINARY
+        ):
+            function, parts = _BINARY[type(kind)], (left, right)
         case ast.UnaryOp(kind, operand) if type(kind) in _UNARY:
-            parts = [operand]
-        case ast.Compare(left, [kind], [right]) if type(kind) in _BINARY:
-            parts = [left, right]
-        case ast.IfExp(test, body, orelse):
-            parts = [test, body, orelse]
+            function, parts = _UNARY[type(kind)], (operand,)
         case ast.Call(ast.Name(name), arguments, []):
             if name not in FUNCTIONS:
                 raise UnknownNameError("function", name, FUNCTIONS)
-            parts = list(arguments)
+            function, parts = FUNCTIONS[name], arguments
         case ast.Subscript(
-            value, ast.Constant(int()) | ast.UnaryOp(ast.USub(), ast.Constant(int()))
+            value, ast.Constant(int()) | ast.UnaryOp(ast.USub(), ast.Constant(int())) as index
         ):
-            parts = [value]
+            function, parts = operator.itemgetter(ast.literal_eval(index)), (value,)
         case ast.List(elements) | ast.Tuple(elements):
-            parts = list(elements)
+            function, parts = _stacked, elements
+        case ast.IfExp(test, body, orelse):
+            condition, *arms = (_meaning(part, text, names) for part in (test, body, orelse))
+            return lambda values: arms[0 if condition(values) else 1](values)
         case ast.Constant(value) if type(value) in (int, float):
-            parts = []
+            return lambda values: value
         case ast.Name(name):
             if name not in names and name not in CONSTANTS:
                 raise UnknownNameError("name", name, [*names, *CONSTANTS])
-            parts = []
+            return lambda values: values[name] if name in names else CONSTANTS[name]
         case _:
+            remedy = "use arithmetic, numbers and NumPy's function names"
+            if isinstance(getattr(node, "op", None), ast.BitXor):
+                remedy = "write ** for a power"
             piece = ast.get_source_segment(text, node) or text
-            remedy = (
-                "write ** for a power" if isinstance(getattr(node, "op", None), ast.BitXor) else ""
-            )
-            raise ArgumentError(
-                f"{piece!r} is not part of a formula",
-                remedy or "use arithmetic, numbers and NumPy's function names",
-            )
-    for part in parts:
-        _check(part, text, names)
+            raise ArgumentError(f"{piece!r} is not part of a formula", remedy)
+    operands = tuple(map(_meaning, parts, repeat(text), repeat(names)))
+    return lambda values: function(*map(operator.call, operands, repeat(values)))
 
 
-def _value(node: ast.AST, values: Mapping[str, Any]) -> Any:
-    """The value of a checked tree."""
-    match node:
-        case ast.BinOp(left, kind, right) | ast.Compare(left, [kind], [right]):
-            return _BINARY[type(kind)](_value(left, values), _value(right, values))
-        case ast.UnaryOp(kind, operand):
-            return _UNARY[type(kind)](_value(operand, values))
-        case ast.IfExp(test, body, orelse):
-            return _value(body if _value(test, values) else orelse, values)
-        case ast.Call(ast.Name(name), arguments):
-            return FUNCTIONS[name](*[_value(argument, values) for argument in arguments])
-        case ast.Subscript(value, index):
-            return _value(value, values)[ast.literal_eval(index)]
-        case ast.List(elements) | ast.Tuple(elements):
-            return np.stack([_value(element, values) for element in elements])
-        case ast.Name(name):
-            return values[name] if name in values else CONSTANTS[name]
-        case ast.Constant(value):
-            return float(value) if isinstance(value, float) else value
-    raise AssertionError(node)
+def _stacked(*parts: Any) -> Any:
+    return np.stack(parts)
 
 
 def assignment(text: str) -> tuple[str, Any]:

@@ -72,14 +72,13 @@ def nearest(subject: Subject, graph: Graph) -> Nearest | None:
     found = zip(values, conditions.items(), strict=True)
     finite = [(v, *pair) for v, pair in found if v.size and np.isfinite(np.min(v))]
     size = max(1.0, float(np.max(np.abs(numbers([subject.arrays[i] for i in subject.wrt])))))
-    best: Nearest | None = None
+    near: list[Nearest] = []
     for value, condition, node in sorted(finite, key=lambda row: np.min(row[0]))[:NODES]:
         least = float(np.min(value))
         peak = np.zeros(condition.shape, condition.dtype)
         peak.flat[int(np.argmin(value))] = 1.0
         slopes = [ct for ct in pullback([condition], [constant(peak)], inputs) if ct is not None]
-        norms = [float(np.linalg.norm(s)) for s in floats_at(graph, slopes, subject.arrays)]
-        slope = float(np.hypot.reduce(norms)) if norms else 0.0
-        if slope > 0.0 and (best is None or least / slope < best.distance):
-            best = Nearest(least / slope, size, node.line, node.primitive.name)
-    return best
+        slope = float(np.linalg.norm(numbers(floats_at(graph, slopes, subject.arrays))))
+        if slope > 0.0:
+            near.append(Nearest(least / slope, size, node.line, node.primitive.name))
+    return min(near, key=lambda found: found.distance, default=None)

@@ -37,24 +37,39 @@ MARGIN: Final = 2.0**-40
 """A condition that is less than this, relative to what it compares, may be zero."""
 
 
-class Scene:
-    """A function at a point."""
+class View:
+    """A graph at a point, in floats and in balls."""
 
-    def __init__(self, subject: Subject, graph: Graph) -> None:
-        self.subject = subject
+    def __init__(self, graph: Graph, arrays: Sequence[Any]) -> None:
         self.graph = graph
+        self.arrays = arrays
         self._enclosed: dict[int, dict[Expr, Array]] = {}
-        self._known: dict[int, dict[Expr, Array]] = {}
 
     def enclosed(self, nodes: Iterable[Expr], bits: int) -> dict[Expr, Array]:
         """The function's nodes, and others made of them, in balls; NaN where those are too wide."""
         if bits not in self._enclosed:
-            known = dict(zip(self.graph.inputs, map(exact, self.subject.arrays), strict=True))
+            known = dict(zip(self.graph.inputs, map(exact, self.arrays), strict=True))
             enclose_nodes(self.graph.nodes, known, bits)
             self._enclosed[bits] = known
         known = dict(self._enclosed[bits])
         enclose_nodes(nodes, known, bits)
         return known
+
+    @cached_property
+    def floats(self) -> dict[Expr, Any]:
+        """Every node in floats."""
+        known = dict(zip(self.graph.inputs, map(np.asarray, self.arrays), strict=True))
+        evaluate(self.graph.nodes, known)
+        return known
+
+
+class Scene(View):
+    """A function at a point."""
+
+    def __init__(self, subject: Subject, graph: Graph) -> None:
+        super().__init__(graph, subject.arrays)
+        self.subject = subject
+        self._known: dict[int, dict[Expr, Array]] = {}
 
     @cached_property
     def bits(self) -> int:
@@ -86,13 +101,6 @@ class Scene:
         known = self.balls(self.bits)
         nodes = (node for node in reachable([output]) if known[node].dtype == object)
         return next((node for node in nodes if np.any(np.isnan(centres(known[node])))), None)
-
-    @cached_property
-    def floats(self) -> dict[Expr, Any]:
-        """Every node in floats."""
-        known = dict(zip(self.graph.inputs, map(np.asarray, self.subject.arrays), strict=True))
-        evaluate(self.graph.nodes, known)
-        return known
 
     @cached_property
     def suspects(self) -> dict[Expr, Array]:

@@ -74,9 +74,8 @@ class Subject:
 
     def traced(self, arrays: Sequence[Any] | None = None) -> Graph:
         """The graph of the function, at the point or at another one."""
-        graph = trace_signature(
-            self.f, self.signature, self.arrays if arrays is None else list(arrays)
-        )
+        at = self.arrays if arrays is None else list(arrays)
+        graph = trace_signature(self.f, self.signature, at)
         need_outputs(graph.outputs)
         return graph
 
@@ -202,11 +201,8 @@ def float_arguments(args: tuple[Any, ...]) -> Argnums:
     >>> float_arguments((1.0, 2, np.zeros(3)))
     (0, 2)
     """
-    found = []
-    for i, arg in enumerate(args):
-        leaves, _ = flatten(arg)
-        if leaves and all(np.asarray(leaf).dtype.kind == "f" for leaf in leaves):
-            found.append(i)
+    kinds = [{np.asarray(leaf).dtype.kind for leaf in flatten(arg)[0]} for arg in args]
+    found = [i for i, kind in enumerate(kinds) if kind == {"f"}]
     if not found:
         raise ArgumentError(
             "no argument holds floats, so there is nothing to differentiate", "pass 2.0, not 2"

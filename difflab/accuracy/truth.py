@@ -96,9 +96,8 @@ class Enclosure:
         >>> print(enclosure.ulps(1.0 - np.tanh(20.0) ** 2) > 1e15)
         True
         """
-        leaves = (
-            flatten(candidate)[0] if isinstance(candidate, (dict, list, tuple)) else [candidate]
-        )
+        many = isinstance(candidate, (dict, list, tuple))
+        leaves = flatten(candidate)[0] if many else [candidate]
         if len(leaves) != len(self.balls):
             raise ArgumentError(
                 f"the candidate has {len(leaves)} arrays, the derivative {len(self.balls)}"
@@ -110,9 +109,7 @@ class Enclosure:
                 raise ArgumentError(
                     f"the candidate has shape {array.shape}, the derivative {block.shape}"
                 )
-            distances = [
-                ulps_of(c, ball, dtype) for c, ball in zip(array.flat, block.flat, strict=True)
-            ]
+            distances = [ulps_of(*pair, dtype) for pair in zip(array.flat, block.flat, strict=True)]
             found.append(np.array(distances, np.float64).reshape(block.shape)[()])
         return unflatten(self.structure, found)
 
@@ -180,15 +177,13 @@ def enclosed(found: Derivative) -> Enclosure:
 
 def named(found: Derivative) -> dict[str, Partial]:
     """What is special about a derivative, by the names of its components."""
-    if not found.special:
+    graph, special = found.graph, found.special
+    if not special:
         return {}
-    graph, subject = found.graph, found.subject
-    names = iter(subject.names(graph.output_tree, [out.shape for out in graph.outputs]))
-    places = (
-        (k, index) for k, block in enumerate(found.blocks) for index in np.ndindex(block.shape)
-    )
-    special = ((name, found.special.get(at)) for name, at in zip(names, places, strict=True))
-    return {name: partial for name, partial in special if partial is not None}
+    names = found.subject.names(graph.output_tree, [out.shape for out in graph.outputs])
+    shapes = enumerate(block.shape for block in found.blocks)
+    places = [(k, index) for k, shape in shapes for index in np.ndindex(shape)]
+    return {name: special[at] for name, at in zip(names, places, strict=True) if at in special}
 
 
 def kinks_of(special: dict[str, Partial]) -> tuple[Kink, ...]:

@@ -8,7 +8,7 @@ of different sizes disagree, f has an error that is no rounding, as a solver's r
 is outside by less than ZONE is undecided too, unless the noise of f was stated.
 
 >>> band = _Band(own=2.0**-53, coarsest=2.0**-53, order=1, size=1.0, slope=1.0, largest=1.0)
->>> [band.component("x", c, c, 1.0, 1e-10, 0.0).verdict for c in (1.0, 1.0 + 3e-10, 1.1)]
+>>> [band.component("x", c, c, 1.0, 1e-10, 0.0, 0.0).verdict for c in (1.0, 1.0 + 3e-10, 1.1)]
 ['correct', 'undecided', 'wrong']
 """
 
@@ -91,29 +91,24 @@ def judged_by_differences(
     `noise` is how wrong the function's values may be, as the user states it.
     """
     found = estimated(subject, noise, try_lines=True)
-    values, bands = numbers(found.value), numbers(found.error)
+    values, widths = numbers(found.value), numbers(found.error)
     own, size = unit_of(*candidate.finest), max(1.0, largest_of(function.arrays))
-    reach = max(1.0, largest_of(subject.arrays))
-    band = _Band(
-        own=own,
-        coarsest=max(function.unit, own),
-        order=subject.order,
-        size=max(size, reach),
-        slope=size / reach,
-        largest=largest_of([values]),
-    )
-    given = numbers(candidate.values)
+    reach, largest = max(1.0, largest_of(subject.arrays)), largest_of([values])
+    coarsest = max(function.unit, own)
+    band = _Band(own, coarsest, subject.order, max(size, reach), size / reach, largest)
+    given, fine = numbers(candidate.values), numbers(candidate.finest)
     flat = (given == 0.0) & (values == 0.0)
     if subject.order == 1 and np.any(flat):
-        far = AROUND if band.coarsest < 1e-10 else SINGLE_AROUND
+        far = AROUND if coarsest < 1e-10 else SINGLE_AROUND
         saturated = _still(subject, function, NEAR) & ~_still(subject, function, far)
-        bands = np.where(flat & saturated, np.inf, bands)
+        widths = np.where(flat & saturated, np.inf, widths)
     zones = np.zeros(len(values))
     if noise is None and found.spread is not None:
-        zones = np.where(numbers(found.spread) == 0.0, 0.0, ZONE * band.largest)
+        zones = np.where(numbers(found.spread) == 0.0, 0.0, ZONE * largest)
     moves = numbers(jitter(subject, candidate))
-    rows = zip(names, given, numbers(candidate.finest), values, bands, moves, zones, strict=True)
-    return [_at_kinks(band.component(*row), found) for row in rows], found
+    figures = np.array([given, fine, values, widths, moves, zones]).T.tolist()
+    components = [band.component(name, *row) for name, row in zip(names, figures, strict=True)]
+    return [_at_kinks(component, found) for component in components], found
 
 
 def _still(subject: Subject, function: Called, radius: float) -> Array:
@@ -150,21 +145,13 @@ class _Band:
     slope: float
     largest: float
 
-    def component(
-        self,
-        name: str,
-        given: float,
-        fine: float,
-        value: float,
-        width: float,
-        moves: float,
-        zone: float = 0.0,
-    ) -> Component:
-        """One component: what was returned, at its finest, against value +- width.
+    def component(self, name: str, *figures: float) -> Component:
+        """One component: what was returned, and that at its finest, against value +- width.
 
-        The band that it gets includes what rounding inside the gradient may amount to; as far
-        outside as `zone` it is undecided.
+        The band that it gets includes what rounding inside the gradient may amount to (`moves`); as
+        far outside as `zone` it is undecided.
         """
+        given, fine, value, width, moves, zone = figures
         rounding = max(CLOSE * self.own * abs(value), 4.0 * self.own * self.largest, moves)
         if abs(value) <= width:  # where nothing moves, roundings inside the function may hide it
             band, doubt = width, max(rounding, FAR * self.coarsest * self.size)
@@ -181,16 +168,11 @@ class _Band:
                 verdict = "wrong"
             else:
                 blame = _blame(off > far, width > narrow or width >= moves, width, moves)
+        relative = relative_error(given, value, self.largest or 1.0)
         return Component(
-            name=name,
-            verdict=verdict,
-            given=float(given),
-            expected=float(value),
-            relative_error=relative_error(float(given), float(value), self.largest or 1.0),
-            band=float(band),
-            residual=float(fine - value),
+            name, verdict, given, value, relative_error=relative, band=band, residual=fine - value,
             blame=blame,
-        )
+        )  # fmt: skip
 
     def _narrow(self, fine: float, value: float) -> float:
         """How wide a band may be to say that what lies in it is correct."""

@@ -144,26 +144,26 @@ def conformed(result: Any, shapes: Sequence[tuple[int, ...]]) -> list[Any]:
         raise Misfit("the gradient returned None")
     if len(shapes) == 1 and (len(leaves) != 1 or isinstance(result, (list, tuple))):
         leaves = [_stacked(result)]
-    if len(leaves) == 1 and len(shapes) > 1 and len(set(shapes)) == 1:
-        whole = leaves[0]
-        if np.shape(whole) == (len(shapes), *shapes[0]):
+    if len(leaves) == 1 and len(shapes) > 1:
+        (whole,) = leaves
+        if all(np.shape(whole) == (len(shapes), *shape) for shape in shapes):
             leaves = [whole[k] for k in range(len(shapes))]
     if len(leaves) != len(shapes):
-        raise Misfit(f"the gradient has {_several(len(leaves))}, the derivative {len(shapes)}")
-    return [_shaped(leaf, shape) for leaf, shape in zip(leaves, shapes, strict=True)]
+        raise Misfit(f"the gradient has {_several(leaves)}, the derivative {len(shapes)}")
+    return list(map(_shaped, leaves, shapes))
 
 
-def _several(count: int) -> str:
-    return f"{count} array{'s' if count != 1 else ''}"
+def _several(parts: Sequence[Any]) -> str:
+    return f"{len(parts)} array{'s' if len(parts) != 1 else ''}"
 
 
 def _stacked(result: Any) -> Any:
     """Nested lists of numbers as an array."""
     if not isinstance(result, (list, tuple)):
         return result
-    parts = [_stacked(part) for part in result]
-    if len({np.shape(part) for part in parts}) != 1:
-        raise Misfit(f"the gradient has {_several(len(parts))} of different shapes")
+    parts = list(map(_stacked, result))
+    if len(set(map(np.shape, parts))) != 1:
+        raise Misfit(f"the gradient has {_several(parts)} of different shapes")
     return np.stack(parts)
 
 

@@ -101,11 +101,10 @@ def _outside_a_kink(e: Evidence) -> str:
     return ""
 
 
-def _zero(e: Evidence) -> str:
-    return f"{e.said(e.wrong, 'is')} zero" if np.all(e.given[e.wrong] == 0.0) else ""
-
-
-def _sign(e: Evidence) -> str:
+def _zero_or_negative(e: Evidence) -> str:
+    """What is wrong is zero, or has the wrong sign."""
+    if np.all(e.given[e.wrong] == 0.0):
+        return f"{e.said(e.wrong, 'is')} zero"
     fits = np.all(e.close(e.given, -e.true)[e.wrong])
     return f"{e.said(e.wrong, 'has', 'have')} the wrong sign" if fits else ""
 
@@ -141,10 +140,13 @@ def _orders(e: Evidence) -> Iterator[tuple[Array, str]]:
 
 
 def _common_factor(e: Evidence) -> str:
+    """One factor on the whole derivative; if that is a single number, a plain one."""
     moving = e.true != 0.0
-    every = not np.any(moving & ~e.wrong)
-    alone = int(np.sum(moving)) == 1
-    return _factor(e) if every and (not alone or _is_plain(e)) else ""
+    if np.any(moving & ~e.wrong):
+        return ""
+    ratio = abs(float(np.median(e.given[e.wrong] / e.true[e.wrong])))
+    plain = any(abs(ratio - k) <= 1e-9 * k for n in range(2, 11) for k in (n, 1 / n))
+    return _factor(e) if plain or np.sum(moving) != 1 else ""
 
 
 def _factor(e: Evidence) -> str:
@@ -158,20 +160,14 @@ def _factor(e: Evidence) -> str:
     return f"{e.said(e.wrong, 'is')} {_times(factor, small, n)}"
 
 
-def _is_plain(e: Evidence) -> bool:
-    ratio = abs(float(np.median(e.given[e.wrong] / e.true[e.wrong])))
-    return any(abs(ratio - k) <= 1e-9 * k for n in range(2, 11) for k in (n, 1 / n))
-
-
 def _times(factor: float, excess: float, n: int) -> str:
     """A factor in words; `excess` is factor - 1 with all its digits."""
-    if 0.0 < factor < 1.0 and abs(1.0 / factor - round(1.0 / factor)) < 1e-9:
-        k = round(1.0 / factor)
-        hint = ", as if averaged over the components" if k == n > 1 else ""
-        return f"too small by a factor of {k}{hint}"
-    if factor > 1.0 and abs(factor - round(factor)) < 1e-9:
-        hint = ", as if summed where a mean was taken" if round(factor) == n > 2 else ""
-        return f"too large by a factor of {round(factor)}{hint}"
+    averaged = "as if averaged over the components" if n > 1 else ""
+    summed = "as if summed where a mean was taken" if n > 2 else ""
+    for size, words, hint in ((1 / factor, "small", averaged), (factor, "large", summed)):
+        k = round(size) if 1.5 < size < 1e9 else 0
+        if k and abs(size - k) < 1e-9:
+            return f"too {words} by a factor of {k}" + (f", {hint}" if hint and k == n else "")
     if abs(excess) < 0.01:
         return f"off by a factor of 1 {'+' if excess > 0 else '-'} {abs(excess):.6g}"
     return f"off by a factor of {factor:.6g}"
@@ -350,8 +346,7 @@ def _place(node: Expr) -> str:
 MATCHERS: Final[tuple[Callable[[Evidence], str], ...]] = (
     _not_a_number,
     _outside_a_kink,
-    _zero,
-    _sign,
+    _zero_or_negative,
     _rearranged,
     _other_argument,
     _common_factor,

@@ -105,10 +105,8 @@ def judged_by_balls(
     found = [bench.component(name, *place) for name, place in zip(names, places, strict=True)]
     doubtful = [c.verdict == "undecided" and not c.reason for c in found]
     if any(doubtful) and not bench.given:
-        good = doubtful & _good_elsewhere(true.subject, candidate)
-        found = [
-            replace(c, verdict="rounding") if yes else c for c, yes in zip(found, good, strict=True)
-        ]
+        for i in np.flatnonzero(doubtful & _good_elsewhere(true.subject, candidate)):
+            found[i] = replace(found[i], verdict="rounding")
     return found
 
 
@@ -118,6 +116,7 @@ class _Bench:
     def __init__(self, true: Derivative, candidate: Candidate) -> None:
         self.true, self.candidate = true, candidate
         self.largest = largest_of([midpoints(block) for block in true.balls]) or 1.0
+        self._overlaps: dict[bool, list[Array]] = {}
         self.given: list[Expr] = []
         """The blocks of the candidate's trace; none where it is opaque."""
         if candidate.graph is not None:
@@ -177,23 +176,18 @@ class _Bench:
             if high < SAME:
                 return 0.0, True, gap(own, ball)
             if np.isfinite(high):
-                explained = low == 0.0 or self.explained[k][index]
-                shared = high < SLIGHT and self.explained_with_shared[k][index]
+                explained = low == 0.0 or self._explained(shared=False)[k][index]
+                shared = high < SLIGHT and self._explained(shared=True)[k][index]
                 return high, bool(explained or shared), gap(own, ball)
         value = self.candidate.finest[k][index]
         return np.nan, False, gap(exact(value).item(), ball) if np.isfinite(value) else np.nan
 
-    @cached_property
-    def explained(self) -> list[Array]:
-        """Whether both formulas may be one when their constants were rounded: 0.3 for 3 * 0.1."""
-        return self._with_rounded_constants(shared=False)
-
-    @cached_property
-    def explained_with_shared(self) -> list[Array]:
-        """The same where constants that both have in common may have been rounded as well."""
-        return self._with_rounded_constants(shared=True)
-
-    def _with_rounded_constants(self, shared: bool) -> list[Array]:
+    def _explained(self, shared: bool) -> list[Array]:
+        """Whether both formulas may be one when their constants were rounded (0.3 for 3 * 0.1), or
+        else those as well that both have in common.
+        """
+        if shared in self._overlaps:
+            return self._overlaps[shared]
         graph, blocks = self.true.graph, self.true.blocks
         known = dict(zip(graph.inputs, map(exact, self.true.subject.arrays), strict=True))
         mine, theirs = (set(reachable(part)) for part in (blocks, self.given))
@@ -205,10 +199,11 @@ class _Bench:
         expected = [np.array(known[block]) for block in blocks]
         for (k, index), partial in self.true.special.items():
             expected[k][index] = partial.ball
-        return [
+        self._overlaps[shared] = [
             np.array(list(map(overlap, known[left].flat, right.flat))).reshape(left.shape)
             for left, right in zip(self.given, expected, strict=True)
         ]
+        return self._overlaps[shared]
 
     def _by_value(
         self, k: int, index: tuple[int, ...], expected: float, residual: float, kept: bool

@@ -110,16 +110,17 @@ def _line(c: Component) -> str:
     """What is said of one component, in a line."""
     given = f"given {c.given!r}"
     if c.verdict == "kink":
-        left, right = f"{c.left!r} from the left", f"{c.right!r} from the right"
         if c.jump:
-            return f"the value jumps ({left}, {right}); {given}"
+            return (
+                f"the value jumps ({c.left!r} from the left, {c.right!r} from the right); {given}"
+            )
         if c.reason and math.isnan(c.left) == math.isnan(c.right):
             return f"{c.reason}; {given}"
-        slopes = ", ".join(
-            "no slope" + side.removeprefix("nan") if side.startswith("nan") else f"slope {side}"
-            for side in (left, right)
+        left, right = (
+            "no slope" if math.isnan(slope) else f"slope {slope!r}" for slope in (c.left, c.right)
         )
-        return f"{slopes}; the {given} {'lies' if c.between else 'does not lie'} between them"
+        lies = "lies" if c.between else "does not lie"
+        return f"{left} from the left, {right} from the right; the {given} {lies} between them"
     if c.verdict == "undecided" and c.reason:
         return f"{given}; {c.reason}"
     if c.verdict == "undecided" and not math.isfinite(c.band):
@@ -151,13 +152,11 @@ def _evidence(check: Check, components: Sequence[Component]) -> str:
         return f"It lies within {ulps:.2g} ulps of the derivative, enclosed by ball arithmetic."
     formula = max((c.formula_error for c in components), default=0.0)
     own = " and ".join(f"{mode} mode" for mode in check.modes)
-    same = f"{f'The formula of {own}' if own else 'Its formula'} is the derivative's, certified by"
-    same += " ball arithmetic"
+    which = f"The formula of {own}" if own else "Its formula"
+    how = "is the derivative's, certified by ball arithmetic"
     if formula and not own:
-        same = (
-            f"Its formula differs by {formula:.1g} relative, no more than its constants are rounded"
-        )
-    return f"{same}; rounding costs {ulps:.2g} ulps at most."
+        how = f"differs by {formula:.1g} relative, no more than its constants are rounded"
+    return f"{which} {how}; rounding costs {ulps:.2g} ulps at most."
 
 
 def _by_a_tolerance(check: Check, chosen: Sequence[Component]) -> Iterator[str]:

@@ -17,7 +17,7 @@ nearly, so that an ulp of the point changes it as much as its error is, is not c
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final, Literal, NamedTuple
@@ -43,12 +43,10 @@ SPARE: Final = 10.0
 
 
 class Use(NamedTuple):
-    """What a use of a value adds to its cotangent, at one element: computed, and exact."""
+    """What a use of a value adds to its cotangent, at one element."""
 
     user: Expr
-    position: int
     computed: float
-    exact: Any
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,9 +119,9 @@ class Place:
     @cached_property
     def uses(self) -> list[Use]:
         """The parts of the node's cotangent, where their sum is guilty."""
-        floats, balls, at = self.evidence.floats, self.evidence.balls, self.index
+        floats = self.evidence.floats
         return [
-            Use(user, position, float(np.asarray(floats[part])[at]), balls[part][at])
+            Use(user, float(np.asarray(floats[part])[self.index]))
             for (user, position), part in self.evidence.flows.parts.items()
             if user.operands[position] is self.node
         ]
@@ -156,16 +154,15 @@ def sensitivity(evidence: Evidence, node: Expr, index: Index) -> Sensitivity:
     """The local partial and the condition number of an element; NaN where they do not exist."""
     if not node.differentiable:
         return Sensitivity(math.nan, math.nan)
+    moves = [x.differentiable and x.primitive is not CONSTANT for x in node.operands]
     apart = [
-        placeholder(x.shape, x.dtype, "x")
-        if x.differentiable and x.primitive is not CONSTANT
-        else x
-        for x in node.operands
+        placeholder(x.shape, x.dtype, "x") if yes else x
+        for x, yes in zip(node.operands, moves, strict=True)
     ]
-    moving = {new: x for new, x in zip(apart, node.operands, strict=True) if new is not x}
+    known = dict(zip(apart, node.operands, strict=True))
+    moving = [x for x, yes in zip(apart, moves, strict=True) if yes]
     alone = Expr(node.primitive, tuple(apart), node.params)
-    true = evidence.balls[node][index]
-    shares = list(_shares(evidence, alone, index, true, moving, node.operands))
+    shares = _shares(evidence, alone, index, evidence.balls[node][index], known, moving)
     if not shares:
         return Sensitivity(math.nan, math.nan)
     _, partial = max(shares, key=lambda pair: math.inf if math.isnan(pair[0]) else pair[0])
@@ -177,32 +174,31 @@ def _shares(
     node: Expr,
     index: Index,
     true: Any,
-    moving: Mapping[Expr, Expr],
-    fixed: Iterable[Expr],
-) -> Iterator[tuple[float, float]]:
+    known: Mapping[Expr, Expr],
+    moving: Sequence[Expr],
+) -> list[tuple[float, float]]:
     """For every number that an element moves with: |x slope| relative to the element, and the slope
-    (in floats where it is not finite). What moves stands for nodes of the program.
+    (in floats where it is not finite). What is known stands for nodes of the program.
     """
     one = np.zeros(node.shape, node.dtype)
     one[index] = 1.0
     try:
-        slopes = pullback([node], [constant(one)], list(moving))
+        slopes = pullback([node], [constant(one)], moving)
     except UnsupportedError:
-        return
-    pairs = zip(slopes, moving.values(), strict=True)
-    flowing = [(slope, x) for slope, x in pairs if slope is not None]
-    stand_for = {x: x for x in fixed} | dict(moving)
-    known = {new: evidence.balls[x] for new, x in stand_for.items()}
-    floats = {new: evidence.floats[x] for new, x in stand_for.items()}
-    enclose_nodes([slope for slope, _ in flowing], known, BITS)
-    evaluate([slope for slope, _ in flowing], floats)
+        return []
+    flowing = {x: slope for x, slope in zip(moving, slopes, strict=True) if slope is not None}
+    balls = {new: evidence.balls[x] for new, x in known.items()}
+    floats = {new: evidence.floats[x] for new, x in known.items()}
+    enclose_nodes(flowing.values(), balls, BITS)
+    evaluate(flowing.values(), floats)
+    found = []
     with precision(BITS):
-        for slope, x in flowing:
-            rows = (known[slope].flat, evidence.balls[x].flat, np.ravel(floats[slope]))
-            for ball, size, computed in zip(*rows, strict=True):
-                partial = _float(ball)
-                finite = math.isfinite(partial)
-                yield _float(abs(ball * size) / abs(true)), partial if finite else float(computed)
+        for x, slope in flowing.items():
+            rows = zip(balls[slope].flat, balls[x].flat, np.ravel(floats[slope]), strict=True)
+            for ball, size, computed in rows:
+                partial = _float(ball) if math.isfinite(_float(ball)) else float(computed)
+                found.append((_float(abs(ball * size) / abs(true)), partial))
+    return found
 
 
 def _float(ball: Any) -> float:
@@ -247,9 +243,9 @@ def _vanishes(evidence: Evidence, ct: Expr, index: Index) -> bool:
     error, true = float(evidence.errors(ct)[index]), evidence.balls[ct][index]
     if not math.isfinite(error) or not true.is_finite():
         return False
-    inputs = evidence.graph.inputs
-    moving = {x: x for x in inputs if x.differentiable}
-    moved = sum(share for share, _ in _shares(evidence, ct, index, true, moving, inputs))
+    known = {x: x for x in evidence.graph.inputs}
+    moving = [x for x in known if x.differentiable]
+    moved = sum(share for share, _ in _shares(evidence, ct, index, true, known, moving))
     return bool(error <= SPARE * evidence.units[ct] * moved)
 
 
@@ -270,47 +266,32 @@ def _roots(evidence: Evidence, wrong: Iterable[tuple[Expr, Index]]) -> list[tupl
 
 def _blamed(evidence: Evidence, node: Expr, index: Index) -> Iterator[tuple[Expr, Index]]:
     """The operands' elements, wrong themselves, without which this element would be right."""
-    wrong = [x for x in dict.fromkeys(node.operands) if _wrong_elements(evidence, x)]
+    found = {x: _wrong_elements(evidence, x) for x in node.operands}
+    wrong = {x: elements for x, elements in found.items() if elements}
     if not wrong:
         return
     if node.differentiable and not evidence.balls[node][index].is_finite():
-        for x in wrong:  # nothing is right: follow what is not either
-            undefined = _undefined(evidence, x)
-            if undefined:
-                yield x, undefined[0] if x.shape != node.shape else index
+        for x, elements in wrong.items():  # nothing is right: follow what is not either
+            if x.differentiable:
+                undefined = [at for at in elements if not evidence.balls[x][at].is_finite()]
+                yield from [(x, index if x.shape == node.shape else at) for at in undefined[:1]]
         return
     if not _is_right(evidence, node, index, {}):
         return  # wrong even where these are exact
-    alone = [
-        (x, at)
-        for x in wrong
-        for at in _candidates(evidence, x, node, index)
-        if not _is_right(evidence, node, index, {x: at})
-    ]
-    together = [(x, _wrong_elements(evidence, x)[0]) for x in wrong]
-    yield from dict(reversed(alone or together)).items()
-
-
-def _candidates(evidence: Evidence, x: Expr, node: Expr, index: Index) -> list[Index]:
-    """The wrong elements of an operand that may matter, the worst first."""
-    elements = _wrong_elements(evidence, x)
-    if node.primitive.kind == "pointwise":
+    alone = []
+    for x, elements in wrong.items():
         here = index if x.shape == node.shape else ()
-        return [here] if here in elements else []
-    return elements[:MOST_ELEMENTS]
+        pointwise = node.primitive.kind == "pointwise"
+        matter = [at for at in elements if at == here or not pointwise][:MOST_ELEMENTS]
+        alone += [(x, at) for at in matter if not _is_right(evidence, node, index, {x: at})]
+    together = [(x, elements[0]) for x, elements in wrong.items()]
+    yield from dict(reversed(alone or together)).items()
 
 
 def _wrong_elements(evidence: Evidence, x: Expr) -> list[Index]:
     errors = evidence.errors(x)
     wrong = [tuple(int(i) for i in at) for at in np.argwhere(errors > evidence.limit(x))]
     return sorted(wrong, key=lambda at: -float(errors[at]))
-
-
-def _undefined(evidence: Evidence, x: Expr) -> list[Index]:
-    """The elements that do not exist, and are not finite in floats either."""
-    if not x.differentiable:
-        return []
-    return [at for at in _wrong_elements(evidence, x) if not evidence.balls[x][at].is_finite()]
 
 
 def _is_right(evidence: Evidence, node: Expr, index: Index, kept: dict[Expr, Index]) -> bool:

@@ -23,14 +23,14 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from difflab.interpretations.balls import LEAST, enclose_nodes, exact, precision
-from difflab.interpretations.traces import Direction, Passes, passes, point_of
+from difflab.accuracy.scene import LADDER, View
+from difflab.interpretations.balls import LEAST, precision
+from difflab.interpretations.formulas import names_of
+from difflab.interpretations.traces import Passes, passes, point_of
 from difflab.ir.expr import Array, Expr, Graph, evaluate, reachable
 
 Floats = NDArray[np.float64]
 Index = tuple[int, ...]
-PRECISIONS: Final = (192, 1024, 4096)
-"""Bits, each tried where the one before leaves a number open; truth.py goes as far."""
 SHARP_BITS: Final = 64
 UNIT: Final = 2.0**-53
 KEPT: Final = 0.75
@@ -45,29 +45,30 @@ class Evidence:
     ----------
     graph, arrays
         The program and the point, an array an input.
-    wrt
-        What the tangents are taken along, as for `trace_table`.
     inputs
-        The positions of the inputs whose derivatives matter; by default all.
+        The positions of the inputs whose derivatives matter, by default all; tangents are those
+        along the first.
+    view
+        The same point, where it was looked at before.
     """
 
     def __init__(
         self,
         graph: Graph,
         arrays: Sequence[Any],
-        wrt: Direction = None,
         inputs: Sequence[int] | None = None,
+        view: View | None = None,
     ) -> None:
         self.graph = graph
-        self.flows: Passes = passes(graph, wrt)
+        self.flows: Passes = passes(graph, inputs[0] if inputs else None)
         self.chosen = range(len(graph.inputs)) if inputs is None else inputs
         cotangents = self.flows.cotangents
         wanted = [graph.inputs[i] for i in self.chosen if graph.inputs[i].differentiable]
         self.gradients = {x: cotangents[x] for x in wanted if x in cotangents}
         """The nodes that hold the derivatives, by input."""
-        point = point_of(graph, arrays)
-        self.floats: dict[Expr, Any] = {x: np.array(value) for x, value in point.items()}
-        self.arrays = [self.floats[x] for x in graph.inputs]
+        self.arrays = [np.array(x) for x in point_of(graph, arrays).values()]
+        self.view = view or View(graph, self.arrays)
+        self.floats = dict(self.view.floats)
         tangents = [tangent for tangent in self.flows.tangents.values() if tangent is not None]
         moving = [*tangents, *cotangents.values(), *self.flows.parts.values()]
         self._evaluated = [*self.flows.nodes, *graph.outputs, *moving]
@@ -75,11 +76,15 @@ class Evidence:
         self._errors: dict[Expr, Floats] = {}
 
     @cached_property
+    def names(self) -> dict[Expr, str]:
+        """What the nodes are called."""
+        return names_of(self.graph)
+
+    @cached_property
     def balls(self) -> dict[Expr, Array]:
         """What is exact, for inputs taken as exact."""
-        for bits in PRECISIONS:
-            known = {x: exact(self.floats[x]) for x in self.graph.inputs}
-            enclose_nodes(self._evaluated, known, bits)
+        for bits, _ in LADDER:
+            known = self.view.enclosed(self._evaluated, bits)
             if all(_is_settled(ball) for array in known.values() for ball in array.flat):
                 break
         return known
@@ -152,6 +157,7 @@ def relative_error(number: Any, ball: Any) -> float:
     An exact zero, and what is as it should be, has error 0; a NaN or infinity has error inf; where
     the exact value is not known, the error is NaN.
 
+    >>> from difflab.interpretations.balls import exact
     >>> (ball,) = exact([2.0])
     >>> relative_error(3.0, ball), relative_error(float("inf"), ball)
     (0.5, inf)
