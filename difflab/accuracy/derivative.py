@@ -47,6 +47,7 @@ SECONDS: Final = 3.5
 """After which no further component is looked at in germs."""
 DIRECTIONS: Final = 3
 """Lines, besides the axes, along which a gradient is tried."""
+ENDLESS_INSIDE: Final = "an operation inside has no value, and floats go on with infinity"
 SIDES: Final = (-1, 1)
 Output = tuple[int, tuple[int, ...]]
 """An output, and an index in it."""
@@ -212,8 +213,12 @@ class _First(_Order):
             if isinstance(value, Germ) or not value.is_finite():
                 node = self.scene.first_without_value(self.graph.outputs[out[0]])
                 self.without_value = self.without_value or node
+                partial = decided(value, (), np.dtype(float))
+                row, index = out
+                if np.isfinite(self.scene.floats[self.graph.outputs[row]][index]):
+                    partial = replace(partial, reason=ENDLESS_INSIDE)
                 for move in self.moves:
-                    self.put(self.place(out, move), decided(value, (), np.dtype(float)))
+                    self.put(self.place(out, move), partial)
 
     def _reached(self) -> list[Move]:
         """The components to look at: those that reach a suspect, or have no finite ball."""

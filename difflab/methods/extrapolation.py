@@ -50,6 +50,8 @@ CLEAR, STRONG = 8.0, 1e-4
 """One-sided slopes make a kink where they differ by so many times what windows of steps disagree
 about them, or by so much of themselves.
 """
+WILD: Final = 0.1
+"""The largest part of the values that their noise may be (Moré & Wild 2011)."""
 PATIENCE: Final = 7
 """Levels that may be added without a narrower band."""
 
@@ -281,7 +283,9 @@ class _Reading:
         # Where nothing that phi does stands out of the noise, the noise may be all there is of it.
         self.noisy = (self.noise > 64 * self.eps * np.abs(self.middle)) & ~self.plateau
         drowned = self.noisy & (np.fmax.reduce(self.changes) < 5 * self.noisiest)
-        unknown = np.isnan(self.middle) | np.isnan(best.error) | drowned
+        # What is as large as the values is no noise: the steps are too wide for what phi does.
+        wild = self.noise > WILD * self.largest
+        unknown = np.isnan(self.middle) | np.isnan(best.error) | drowned | wild
         if order == 1:  # twice the distance of the farthest slope that is believed
             best.error = np.fmax(best.error, np.where(self.reach > 0.0, 2.0 * self.reach, 0.0))
         if order > 1:

@@ -25,7 +25,6 @@ AS_CALLED = {
     "bisection_sqrt": "its value is a staircase, whose steps are not the curve",
     "quadratic_root-1-hard": "its value stays the same in floats for all steps: the sum cancels",
     "euclidean_norm-1-hard": "its squares underflow for smaller steps: in floats it has a tip",
-    "inverse-1-hard": "the matrix is singular a hundredth of the finest step away",
 }
 """Where the program in floats is another function than in real numbers, for every step."""
 APART = {"kink": "kink", "jump": "jump", "undefined": "no value", "undecided": "undecided"}
