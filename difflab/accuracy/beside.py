@@ -25,7 +25,8 @@ from difflab.accuracy.scene import Scene
 from difflab.errors import DifflabError
 from difflab.interpretations.balls import enclose_nodes
 from difflab.interpretations.germs import Germ
-from difflab.interpretations.sides import Side, with_unknowns
+from difflab.interpretations.open_balls import with_unknowns
+from difflab.interpretations.sides import Side
 from difflab.ir.expr import Array, Expr, Graph
 from difflab.ir.trace import retrace
 

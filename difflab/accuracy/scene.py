@@ -27,7 +27,7 @@ import numpy as np
 from difflab.accuracy.subject import Subject
 from difflab.interpretations.balls import enclose_nodes, exact, is_sharp
 from difflab.interpretations.germs import Germ
-from difflab.interpretations.sides import centres, stays_narrow, widths, with_unknowns
+from difflab.interpretations.open_balls import centres, stays_narrow, widths, with_unknowns
 from difflab.ir.expr import Array, Expr, Graph, evaluate, reachable
 from difflab.ir.row import CONSTANT, Transpose, Transposes
 

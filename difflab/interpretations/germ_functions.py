@@ -24,12 +24,19 @@ from difflab.interpretations.germs import (
     BEYOND,
     ENDLESS,
     FUNCTIONS,
+    LOGARITHMS,
     NO_VALUE,
     NOT_TOLD,
     OSCILLATES,
     Germ,
     Taylor,
+    composed,
+    exactly,
     expanded,
+    inverse_factorials,
+    logarithm,
+    sign_of,
+    whole,
 )
 
 Function = Callable[..., Germ]
@@ -65,6 +72,44 @@ def _alternating(names: tuple[str, str]) -> Taylor:
 def _integral(slope: Callable[[arb_series], arb_series], name: str) -> Taylor:
     """A function by its derivative."""
     return expanded(lambda s: slope(s).integral(), lambda c: getattr(c, name)())
+
+
+def _exp(g: Germ) -> Germ:
+    """The exponential; of a multiple of L, a power of t."""
+    if g.bad:
+        return g
+    if g.order is not None and g.order <= 0:
+        if g.order != -ENDLESS or not g.rest:
+            return Germ.unknown(OSCILLATES)
+        return Germ({}, -g.rest * ENDLESS, 1, g.level)
+    endless = {e: c for e, c in g.terms.items() if e[0] < 0 or (e[0] == 0 and e[1] > 1)}
+    if endless:
+        sign = sign_of(g.terms[g.leading])
+        if sign is None:
+            return Germ.unknown(NOT_TOLD)
+        return Germ({}, -sign * ENDLESS, 1, g.level)
+    logs = g.terms.get((0, 1), arb(0))
+    m = None if isinstance(logs, Germ) else exactly(logs)
+    if m is None:
+        return Germ.unknown(LOGARITHMS)
+    head = g.terms.get((0, 0), arb(0)).exp()
+    small = {e: c for e, c in g.terms.items() if e[0] > 0}
+    u = Germ(small, g.order, g.rest, g.level)
+    lead = Germ({(whole(-m), 0): head}, level=g.level)
+    if isinstance(head, Germ) and not head.terms:  # flat, or beyond every power, at every level
+        lead = Germ({(0, 0): head}, level=g.level)
+    return lead if u.is_zero() else lead * composed(u, inverse_factorials)
+
+
+def _log(g: Germ) -> Germ:
+    """The logarithm of what is positive; of t, a multiple of L."""
+    refused = g.refused(positive=True)
+    if refused is not None:
+        return refused
+    c, a, u = g.split_at_leading()
+    terms = {(0, 0): c.log(), (0, 1): arb(-a.numerator) / a.denominator if a else arb(0)}
+    found = Germ({e: x for e, x in terms.items() if sign_of(x) != 0}, level=g.level)
+    return found if u.is_zero() else found + composed(u, logarithm)
 
 
 def _half_pi() -> arb:
@@ -186,7 +231,8 @@ def _gamma(name: str) -> Function:
 
 
 _NAMED: Final[dict[str, Function]] = {
-    "sin": _oscillating("sin"), "cos": _oscillating("cos"), "tan": _everywhere("tan"),
+    "exp": _exp, "log": _log, "sin": _oscillating("sin"), "cos": _oscillating("cos"),
+    "tan": _everywhere("tan"),
     "expm1": _expm1, "log1p": _log1p, "sinh": _sinh, "cosh": _cosh, "tanh": _tanh, "erf": _erf,
     "asinh": _asinh, "acosh": _acosh, "asin": _asin, "acos": _acos, "atan": _atan,
     "atanh": _atanh, "atan2": _atan2, "hypgeom_0f1": _hypgeom_0f1, "gamma": _gamma("gamma"),

@@ -8,6 +8,7 @@ real number that a germ stands for lies in it for every t small enough, and it i
 first coefficient that is not exactly 0, so that nothing is decided by a tolerance. A germ without a
 value (NaN) and one of which nothing is known are told apart.
 
+>>> import difflab.interpretations.germ_functions  # the elementary ones
 >>> t = Germ.parameter()
 >>> (1 + t).log()
 t - 1/2 t^2 + ... + O(t^5)
@@ -143,7 +144,7 @@ class Germ:
         found: Germ = FUNCTIONS["atan2"](*_alike(y, x))
         return found
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> Callable[..., Germ]:
         function = FUNCTIONS.get(name)
         if function is None:
             raise AttributeError(f"germs have no {name}")
@@ -173,7 +174,7 @@ class Germ:
 
     def is_exact(self) -> bool:
         """Whether more digits would tell no more."""
-        return bool(self.bad) or _exact(self) is not None
+        return bool(self.bad) or exactly(self) is not None
 
     def man_exp(self) -> Any:
         """The mantissa and the exponent of an exact constant."""
@@ -269,7 +270,7 @@ class Germ:
         terms: dict[Exponent, Any] = {}
         for (p, k), c in a.terms.items():
             for (q, m), d in b.terms.items():
-                exponent = (_whole(p + q), k + m)
+                exponent = (whole(p + q), k + m)
                 if order is None or exponent[0] < order:
                     product = c * d
                     terms[exponent] = terms[exponent] + product if exponent in terms else product
@@ -288,14 +289,14 @@ class Germ:
         found.line = self.line
         return found
 
-    def _split_at_leading(self) -> tuple[Any, Any, Germ]:
+    def split_at_leading(self) -> tuple[Any, Any, Germ]:
         """c, a and u in c t^a (1 + u)."""
         a, c = self.valuation, self.terms[self.leading]
-        rest = {(_whole(p - a), k): d / c for (p, k), d in self.terms.items() if (p, k) != (a, 0)}
+        rest = {(whole(p - a), k): d / c for (p, k), d in self.terms.items() if (p, k) != (a, 0)}
         order = None if self.order is None else self.order - a
         return c, a, Germ(rest, order, level=self.level)
 
-    def _refused(self, positive: bool) -> Germ | None:
+    def refused(self, positive: bool) -> Germ | None:
         """What a quotient or a root of it is where there is no first term to divide by."""
         if self.bad:
             return self
@@ -318,20 +319,20 @@ class Germ:
             return Germ({(0, 0): arb(1)}, level=a.level)
         if not b.terms and b.rest and a.terms:  # by what is flat, or beyond every power
             return Germ({}, -b.order, (a.sign or 0) * b.rest, a.level)
-        refused = b._refused(positive=False)
+        refused = b.refused(positive=False)
         if refused is not None:
             return Germ({}, level=a.level) if a.is_zero() and not b.is_zero() else refused
-        c, shift, u = b._split_at_leading()
-        terms = {(_whole(p - shift), k): d / c for (p, k), d in a.terms.items()}
+        c, shift, u = b.split_at_leading()
+        terms = {(whole(p - shift), k): d / c for (p, k), d in a.terms.items()}
         order = None if a.order is None else a.order - shift
         quotient = _made(terms, order, a.rest * (sign_of(c) or 0), a.level)
-        return quotient if u.is_zero() else quotient * _composed(u, _binomials(Fraction(-1)))
+        return quotient if u.is_zero() else quotient * composed(u, _binomials(Fraction(-1)))
 
     def __rtruediv__(self, other: Any) -> Germ:
         return _alike(self, other)[1] / self
 
     def __pow__(self, exponent: Any) -> Germ:
-        p = _exact(exponent)
+        p = exactly(exponent)
         if p is None:
             if self.is_zero() and _alike(self, exponent)[1].sign == 1:
                 return Germ({}, level=self.level)
@@ -359,13 +360,13 @@ class Germ:
         odd = p.denominator == 1 and int(p) % 2 == 1
         if p.denominator == 1 and self.sign == -1:
             return (-self).power(p) * (-1 if odd else 1)
-        refused = self._refused(positive=True)
+        refused = self.refused(positive=True)
         if refused is not None:
             return refused
-        c, a, u = self._split_at_leading()
+        c, a, u = self.split_at_leading()
         head = c.power(p) if isinstance(c, Germ) else _ball_power(c, p)
-        lead = Germ({(_whole(Fraction(a) * p), 0): head}, level=self.level)
-        return lead if u.is_zero() else lead * _composed(u, _binomials(p))
+        lead = Germ({(whole(Fraction(a) * p), 0): head}, level=self.level)
+        return lead if u.is_zero() else lead * composed(u, _binomials(p))
 
     def sqrt(self) -> Germ:
         """The square root."""
@@ -451,43 +452,7 @@ class Germ:
         u = Germ(
             {e: c for e, c in self.terms.items() if e != (0, 0)}, self.order, self.rest, self.level
         )
-        return _composed(u, lambda n: _coefficients(head, taylor, n))
-
-    def exp(self) -> Germ:
-        """The exponential; of a multiple of L, a power of t."""
-        if self.bad:
-            return self
-        if self.order is not None and self.order <= 0:
-            if self.order != -ENDLESS or not self.rest:
-                return Germ.unknown(OSCILLATES)
-            return Germ({}, -self.rest * ENDLESS, 1, self.level)
-        endless = {e: c for e, c in self.terms.items() if e[0] < 0 or (e[0] == 0 and e[1] > 1)}
-        if endless:
-            sign = sign_of(self.terms[self.leading])
-            if sign is None:
-                return Germ.unknown(NOT_TOLD)
-            return Germ({}, -sign * ENDLESS, 1, self.level)
-        logs = self.terms.get((0, 1), arb(0))
-        m = None if isinstance(logs, Germ) else _exact(logs)
-        if m is None:
-            return Germ.unknown(LOGARITHMS)
-        head = self.terms.get((0, 0), arb(0)).exp()
-        small = {e: c for e, c in self.terms.items() if e[0] > 0}
-        u = Germ(small, self.order, self.rest, self.level)
-        lead = Germ({(_whole(-m), 0): head}, level=self.level)
-        if isinstance(head, Germ) and not head.terms:  # flat, or beyond every power, at every level
-            lead = Germ({(0, 0): head}, level=self.level)
-        return lead if u.is_zero() else lead * _composed(u, _inverse_factorials)
-
-    def log(self) -> Germ:
-        """The logarithm of what is positive; of t, a multiple of L."""
-        refused = self._refused(positive=True)
-        if refused is not None:
-            return refused
-        c, a, u = self._split_at_leading()
-        terms = {(0, 0): c.log(), (0, 1): arb(-a.numerator) / a.denominator if a else arb(0)}
-        found = Germ({e: x for e, x in terms.items() if sign_of(x) != 0}, level=self.level)
-        return found if u.is_zero() else found + _composed(u, _logarithm)
+        return composed(u, lambda n: _coefficients(head, taylor, n))
 
 
 def sign_of(c: Any) -> int | None:
@@ -549,17 +514,17 @@ def _least(a: Any, b: Any) -> Any:
     return b if a is None else a if b is None else min(a, b)
 
 
-def _whole(a: Any) -> Any:
+def whole(a: Any) -> Any:
     """A fraction as a whole number where it is one: those are faster."""
     return int(a) if type(a) is Fraction and a.denominator == 1 else a
 
 
-def _exact(number: Any) -> Fraction | None:
+def exactly(number: Any) -> Fraction | None:
     """A number as a fraction, if it is one exactly."""
     if isinstance(number, Germ):
         if number.bad or number.order is not None or set(number.terms) - {(0, 0)}:
             return None
-        return _exact(number.terms.get((0, 0), arb(0)))
+        return exactly(number.terms.get((0, 0), arb(0)))
     ball = number if isinstance(number, arb) else arb(float(number))
     if not (ball.is_finite() and ball.is_exact()):
         return None
@@ -584,7 +549,7 @@ def _term(c: Any, exponent: Exponent) -> str:
 
 
 def _number(c: arb) -> str:
-    exact = _exact(c)
+    exact = exactly(c)
     return str(exact) if exact is not None and exact.denominator < 100 else str(c.str(6))
 
 
@@ -600,7 +565,7 @@ def _needed(u: Germ) -> int:
     return max(2, math.ceil(terms / Fraction(valuation)) + 1)
 
 
-def _composed(u: Germ, coefficients: Callable[[int], Sequence[Any]]) -> Germ:
+def composed(u: Germ, coefficients: Callable[[int], Sequence[Any]]) -> Germ:
     """A power series in a germ that tends to 0."""
     if u.is_zero():
         return germ(coefficients(1)[0]).at(u.level)
@@ -623,7 +588,7 @@ def _coefficients(head: Any, taylor: Taylor, n: int) -> Sequence[Any]:
     m = 1 if v.is_zero() else _needed(v)
     known = taylor(start, n + m)
     return [
-        _composed(v, lambda _, k=k: [math.comb(j + k, k) * known[j + k] for j in range(m)])  # type: ignore[misc]
+        composed(v, lambda _, k=k: [math.comb(j + k, k) * known[j + k] for j in range(m)])  # type: ignore[misc]
         for k in range(n)
     ]
 
@@ -638,11 +603,11 @@ def _binomials(p: Fraction) -> Callable[[int], Sequence[arb]]:
     return coefficients
 
 
-def _inverse_factorials(n: int) -> list[arb]:
+def inverse_factorials(n: int) -> list[arb]:
     return [1 / arb(math.factorial(k)) for k in range(n)]
 
 
-def _logarithm(n: int) -> list[arb]:
+def logarithm(n: int) -> list[arb]:
     return [arb(0), *[arb((-1) ** (k + 1)) / k for k in range(1, n)]]
 
 

@@ -19,24 +19,22 @@ decided by the germs, or the result is unknown; nothing that is not known counts
 from __future__ import annotations
 
 import functools
-import itertools
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 import numpy as np
 from flint import arb
 
 import difflab.interpretations.germ_functions  # noqa: F401 (registers them)
+from difflab.interpretations import germ_matrices
 from difflab.interpretations.balls import exact
-from difflab.interpretations.germs import NO_VALUE, NOT_TOLD, Germ, germ
+from difflab.interpretations.germs import NO_VALUE, Germ, germ
+from difflab.interpretations.open_balls import centres
 from difflab.ir.expr import Array, Expr, reachable
 from difflab.ir.operations import order
 from difflab.ir.row import CONSTANT, INPUT, ITSELF, Primitive
 
 ORDER: Final = "which element is selected beside the point cannot be told"
-CORNERS: Final = 3
-"""The most inexact operands of which all ends are tried."""
 
 
 def read_side(
@@ -308,112 +306,6 @@ def _indexed(rule: Callable[..., Any]) -> Callable[..., Any]:
     return read
 
 
-# -- matrices --------------------------------------------------------------------------------------
-
-
-def _matrices(rule: Callable[..., Any]) -> Callable[..., Any]:
-    """A matrix rule on every matrix of a stack."""
-
-    def read(*operands: Array, **_: Any) -> Array:
-        lead = operands[0].shape[:-2]
-        parts = {i: rule(*[x[i].copy() for x in operands]) for i in np.ndindex(lead)}
-        shape = np.shape(next(iter(parts.values()))) if parts else ()
-        found = np.empty(lead + shape, object)
-        for i, part in parts.items():
-            found[i] = part
-        return found
-
-    return read
-
-
-def _pivot(column: Iterable[Any]) -> int | None:
-    """The element to divide by: the one that vanishes most slowly; None where all are open."""
-    signed = [(k, germ(x)) for k, x in enumerate(column)]
-    best = [(x.valuation, k) for k, x in signed if x.sign in (1, -1)]
-    return int(min(best)[1]) if best else None
-
-
-def _eliminated(a: Array) -> tuple[Array, int] | None:
-    """The upper triangle by elimination, and the sign of its permutation; None where no pivot is
-    certain.
-    """
-    n, sign = len(a), 1
-    for k in range(n):
-        place = _pivot(a[k:, k])
-        if place is None:
-            return None
-        if place:
-            a[[k, k + place]] = a[[k + place, k]]
-            sign = -sign
-        for i in range(k + 1, n):
-            if germ(a[i, k]).sign == 0:
-                continue
-            a[i, k:] = a[i, k:] - a[k, k:] * (germ(a[i, k]) / germ(a[k, k]))
-    return a, sign
-
-
-def _det(a: Array) -> Any:
-    found = _eliminated(a.copy())
-    if found is None:
-        return _det_without_division(a)
-    upper, sign = found
-    return functools.reduce(lambda p, q: p * q, np.diagonal(upper), Germ(sign))
-
-
-def _det_without_division(a: Array) -> Any:
-    """By Berkowitz' algorithm, which is exact where no element is certain (Berkowitz 1984)."""
-    n = len(a)
-    if n == 0:
-        return Germ(1)
-    vector = np.array([Germ(1), -germ(a[0, 0])], object)
-    for k in range(1, n):
-        row, column, corner = a[k, :k], a[:k, k], germ(a[k, k])
-        first = [Germ(1), -corner]
-        power = column
-        for _ in range(k):
-            first.append(-germ(np.dot(row, power)))
-            power = a[:k, :k] @ power
-        toeplitz = np.array(
-            [[first[i - j] if i - j >= 0 else Germ(0) for j in range(k + 1)] for i in range(k + 2)],
-            object,
-        )
-        vector = toeplitz @ vector
-    return germ(vector[-1]) * (-1) ** n
-
-
-def _adjugate(a: Array) -> Any:
-    found = np.empty(a.shape, object)
-    for i, j in np.ndindex(a.shape):
-        minor = np.delete(np.delete(a, i, 0), j, 1)
-        found[j, i] = (-1) ** (i + j) * germ(_det_without_division(minor))
-    return found
-
-
-def _solve(a: Array, b: Array) -> Any:
-    n = len(a)
-    found = _eliminated(np.concatenate([a, b], 1))
-    if found is None:
-        singular = germ(_det_without_division(a)).is_zero()
-        return np.full(b.shape, Germ.unknown(NO_VALUE if singular else NOT_TOLD), object)
-    upper, _ = found
-    x = upper[:, n:]
-    for k in reversed(range(n)):
-        for j in range(k + 1, n):
-            x[k] = x[k] - x[j] * germ(upper[k, j])
-        x[k] = [germ(e) / germ(upper[k, k]) for e in x[k]]
-    return x
-
-
-def _cholesky(a: Array) -> Any:
-    lower = np.full(a.shape, Germ(0), object)
-    for i, j in zip(*np.tril_indices(len(a)), strict=True):
-        rest = germ(a[i, j] - sum((lower[i, k] * lower[j, k] for k in range(j)), Germ(0)))
-        if i == j and rest.is_zero():
-            return np.full(a.shape, Germ.unknown(NO_VALUE), object)
-        lower[i, j] = rest.sqrt() if i == j else rest / lower[j, j]
-    return lower
-
-
 def _row(name: str) -> Any:
     from difflab.ir.primitives import TABLE
 
@@ -427,131 +319,11 @@ WHOLE: Final[dict[str, Callable[..., Any]]] = {
     "argsort": _sorted_by_germs,
     "gather": _indexed(_row("gather")),
     "scatter_add": _indexed(_row("scatter_add")),
-    "det": _matrices(_det),
-    "adjugate": _matrices(_adjugate),
-    "log_abs_det": _matrices(lambda a: abs(germ(_det(a))).log()),
-    "sign_det": _matrices(lambda a: germ(_det(a)).sgn()),
-    "solve": _matrices(_solve),
-    "cholesky": _matrices(_cholesky),
+    "det": germ_matrices.det,
+    "adjugate": germ_matrices.adjugate,
+    "log_abs_det": germ_matrices.log_abs_det,
+    "sign_det": germ_matrices.sign_det,
+    "solve": germ_matrices.solve,
+    "cholesky": germ_matrices.cholesky,
 }
 """Rows that are not read by their ball cell, by name."""
-
-
-# -- what has no value -----------------------------------------------------------------------------
-
-
-def with_unknowns(scene: Mapping[Expr, Array]) -> dict[Expr, Array]:
-    """A scene in which a ball that is NaN has no value for certain: where it is only too wide, an
-    unknown germ takes its place.
-    """
-    known = dict(scene)
-    for node in sorted(scene, key=lambda node: node.age):
-        array = known[node]
-        if array.dtype != object or not node.operands:
-            continue
-        if all(not isinstance(x, arb) or x.is_finite() for x in array.flat):
-            continue
-        operands = [known[x] for x in node.operands]
-        known[node] = np.array(array)
-        for index, x in np.ndenumerate(array):
-            if isinstance(x, arb) and not x.is_finite():
-                known[node][index] = _without_value(node, operands, index)
-    return known
-
-
-def _without_value(node: Expr, operands: list[Array], index: tuple[int, ...]) -> Any:
-    """An element that is not finite: without a value, infinite, or unknown."""
-    row, params = node.primitive, dict(node.params)
-    if row.kind != "pointwise":
-        elements = [x for a in operands if a.dtype == object for x in a.flat]
-        unknown = [x for x in elements if isinstance(x, Germ)]
-        if unknown:
-            return unknown[0]
-        outside = any(isinstance(x, arb) and not x.is_finite() for x in elements)
-        return arb("nan") if outside or row.kind == "factorisation" else _unknown(node)
-    values = [np.broadcast_to(a, node.shape)[index] for a in operands]
-    if any(v is None for v in values):
-        return _unknown(node)
-    unknown = [v for v in values if isinstance(v, Germ)]
-    if unknown:
-        chosen = row.need("ball")
-        if any(isinstance(v, (bool, np.bool_)) for v in values):
-            return chosen(*values, **params)
-        return unknown[0]
-    return arb("nan") if _is_certain(row, values, params) else _unknown(node)
-
-
-def _unknown(node: Expr) -> Germ:
-    found = Germ.unknown(NOT_TOLD)
-    found.line = node.line
-    return found
-
-
-def _is_certain(row: Primitive, values: Sequence[Any], params: Mapping[str, Any]) -> bool:
-    """Whether there is no value at all ends of the operands."""
-    rule = row.need("ball")
-    inexact = [v for v in values if isinstance(v, arb) and v.is_finite() and not v.is_exact()]
-    if len(inexact) > CORNERS:
-        return False
-    ends = [
-        (v.lower(), v.mid(), v.upper()) if any(v is w for w in inexact) else (v,) for v in values
-    ]
-    for corner in itertools.product(*ends):
-        first, *rest = corner
-        value = getattr(first, rule)(*rest) if isinstance(rule, str) else rule(*corner, **params)
-        if not isinstance(value, arb) or value.is_finite():
-            return False
-    return True
-
-
-# -- how near a ball is to the border of what a row is smooth on ----------------------------------
-
-ROOM: Final = (2.0**-40, 2.0**-1000)
-"""By how much an operand is widened, relatively and absolutely, to see whether a row minds."""
-NARROW: Final = (2.0**-20, 2.0**-400)
-
-
-def centres(array: Array) -> Array:
-    """The floats nearest to the centres of balls; NaN for what is open or unknown."""
-    if array.dtype != object:
-        return array.astype(np.float64)
-    numbers = [_centre(x) for x in array.flat]
-    return np.array(numbers, np.float64).reshape(array.shape)
-
-
-def _centre(x: Any) -> float:
-    if isinstance(x, Germ):
-        return float(x.constant) if x.is_regular else math.nan
-    return math.nan if x is None else float(x)
-
-
-def widths(array: Array) -> Array:
-    """The radii of balls; infinite for what is open or unknown."""
-    if array.dtype != object:
-        return np.zeros(array.shape)
-    radii = [
-        float(x.rad()) if isinstance(x, arb) else 0.0 if isinstance(x, (bool, int)) else np.inf
-        for x in array.flat
-    ]
-    return np.array(radii, np.float64).reshape(array.shape)
-
-
-def stays_narrow(
-    row: Primitive, values: Sequence[Any], widened: Sequence[bool], params: Mapping[str, Any]
-) -> bool:
-    """Whether a pointwise row's ball is finite and narrow where some operands are a little wider:
-    then the row has neither border, nor pole, nor cut there.
-    """
-    if not all(isinstance(v, arb) for v in values):
-        return False
-    relative, absolute = ROOM
-    first, *rest = [
-        v + arb(0, float(abs(v.mid())) * relative + absolute) if wide else v
-        for v, wide in zip(values, widened, strict=True)
-    ]
-    rule = row.need("ball")
-    found = getattr(first, rule)(*rest) if isinstance(rule, str) else rule(first, *rest, **params)
-    if not isinstance(found, arb) or not found.is_finite():
-        return False
-    relative, absolute = NARROW
-    return float(found.rad()) <= relative * float(abs(found.mid())) + absolute
