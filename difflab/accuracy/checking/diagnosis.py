@@ -164,7 +164,8 @@ def _times(factor: float, excess: float, n: int) -> str:
     """A factor in words; `excess` is factor - 1 with all its digits."""
     averaged = "as if averaged over the components" if n > 1 else ""
     summed = "as if summed where a mean was taken" if n > 2 else ""
-    for size, words, hint in ((1 / factor, "small", averaged), (factor, "large", summed)):
+    inverse = 1 / factor if factor else 0.0
+    for size, words, hint in ((inverse, "small", averaged), (factor, "large", summed)):
         k = round(size) if 1.5 < size < 1e9 else 0
         if k and abs(size - k) < 1e-9:
             return f"too {words} by a factor of {k}" + (f", {hint}" if hint and k == n else "")

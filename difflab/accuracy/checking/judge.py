@@ -50,7 +50,7 @@ SAME: Final = 2.0**-60
 """Formulas that differ by less than this, relatively, are one formula."""
 SLIGHT: Final = 1e-9
 """Formulas that differ by more than this differ by more than data that both have in common."""
-CONSTANTS: Final = 16.0
+CONSTANTS: Final = 12.0
 """Units of rounding by which formulas may differ for the sake of their constants alone."""
 CLOSE: Final = 2.0**10
 """Units of rounding, relative to a component, that a good program may lose."""
