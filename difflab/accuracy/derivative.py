@@ -314,26 +314,23 @@ class _Second(_Order):
         self, pair: tuple[Move, Move], bits: int, terms: int
     ) -> Callable[[Output], Partial]:
         a, b = pair
-        sides = [
-            [
-                self.beside(
-                    bits,
-                    terms,
-                    [(b, Germ.parameter(sign=t)), (a, Germ.parameter(level=2, sign=s))],
-                )
-                for s in SIDES
-            ]
-            for t in SIDES
-        ]
+        steps = [(b, Germ.parameter(sign=t)) for t in SIDES]
+        inner = [(a, Germ.parameter(level=2, sign=s)) for s in SIDES]
+        here = [self.beside(bits, terms, [step]) for step in steps]
+        sides = [[self.beside(bits, terms, [step, move]) for move in inner] for step in steps]
 
         def told(out: Output) -> Partial:
+            first = self.first.at(self.first.place(out, a))
             with resolution(bits, terms):
                 found = [
-                    slope_beside([side(out).at(2) for side in inner], t)
-                    for inner, t in zip(sides, SIDES, strict=True)
+                    slope_beside(here[k](out), [side(out).at(2) for side in sides[k]], t)
+                    for k, t in enumerate(SIDES)
                 ]
-                value = self.first.at(self.first.place(out, a)).ball
-                return decided_twice(value, found, self.graph.outputs[out[0]].dtype)
+                dtype = self.graph.outputs[out[0]].dtype
+                partial = decided_twice(first.ball, found, dtype)
+            if partial.exists and not first.exists:  # the first derivative is that of one side
+                return replace(partial, verdict=first.verdict, reason=first.reason)
+            return partial
 
         return told
 

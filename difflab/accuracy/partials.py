@@ -167,27 +167,31 @@ def decided(value: Any, sides: Sequence[Seen], dtype: np.dtype[Any]) -> Partial:
     return Partial("undecided", nothing, reason=reason, hull=hull)
 
 
-def slope_beside(sides: Sequence[Germ], side: int) -> Seen:
-    """What is seen of a first derivative to one side of the point, by germs of level 2: there, both
-    of their own sides must agree on it.
+def slope_beside(here: Germ, sides: Sequence[Germ], side: int) -> Seen:
+    """What is seen of a first derivative to one side of the point: `here` is the function there, by
+    germs, and `sides` are its own two sides, by germs of level 2, which must agree.
     """
+    if here.bad:
+        return Seen(reason=here.bad, line=here.line)
     slopes, outside = [], None
     for g, sign in zip(sides, (-1, 1), strict=True):
         if g.bad:
             outside = Seen(reason=g.bad, line=g.line)
             if not outside.outside:
                 return outside
-        elif any(map(_is_steep, g.terms)):
+            continue
+        if any(map(_is_steep, g.terms)):
             return Seen(reason=NO_SLOPE)
-        elif g.order is not None and g.order <= 1:
+        continuous = _agree(germ(g.terms.get((0, 0), Ball(0))), here)
+        if continuous is None or (g.order is not None and g.order <= 1):
             return Seen(reason=NOT_TOLD)
-        else:
-            slopes.append(germ(g.terms.get((1, 0), Ball(0))) * sign)
+        if not continuous:
+            return Seen(reason=NO_SLOPE)
+        slopes.append(germ(g.terms.get((1, 0), Ball(0))) * sign)
     if not slopes:
         return outside or Seen(reason=NO_VALUE)
     left, right = slopes[0], slopes[-1]
-    gap = right - left
-    if gap.sign and not _is_negligible(gap, right):
+    if _agree(left, right) is False:
         return Seen(reason=NO_SLOPE)
     return seen(left.union(right), side)
 
@@ -221,7 +225,12 @@ def _meets(a: Ball | None, b: Ball) -> bool:
     return bool(gap <= MEETS * abs(b) or gap < Ball(2) ** LEAST)
 
 
-def _is_negligible(gap: Germ, slope: Germ) -> bool:
-    """Whether two slopes differ by no more than floats can tell."""
-    c, d = gap.terms.get(gap.leading), slope.terms.get(gap.leading)
-    return isinstance(c, Ball) and isinstance(d, Ball) and bool(abs(c) <= MEETS * abs(d))
+def _agree(a: Germ, b: Germ) -> bool | None:
+    """Whether two germs are one, as far as floats can tell; None where that is open."""
+    gap = a - b
+    if gap.bad:
+        return None
+    pairs = [(c, b.terms.get(e, Ball(0))) for e, c in gap.terms.items()]
+    if all(isinstance(c, Ball) and _meets(c + d, d) for c, d in pairs):
+        return True
+    return False if gap.sign else None

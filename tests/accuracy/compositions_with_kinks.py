@@ -153,7 +153,11 @@ def exact(tree: Tree, x: Any) -> Any:
     if tree is None:
         return x
     operation, *operands = tree
-    values = [exact(operand, x) for operand in operands]
+    return applied(operation, *[exact(operand, x) for operand in operands])
+
+
+def applied(operation: Operation, *values: Any) -> Any:
+    """An operation on exact numbers; what chooses may choose the one that has a value."""
     if any(map(mpmath.isnan, values)) and operation.name not in ("above", "equal", "at least"):
         return mp.nan
     return operation.exact(*values)

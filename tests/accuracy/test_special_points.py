@@ -4,6 +4,7 @@ difference quotients with tiny steps in mpmath, and values known by analysis.
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 from typing import Any, Final
@@ -14,7 +15,15 @@ from mpmath import mp, mpf
 
 import difflab
 from difflab.accuracy.truth import truth
-from tests.accuracy.compositions_with_kinks import POINTS, exact, plain, random_tree, text
+from tests.accuracy.compositions_with_kinks import (
+    BINARY,
+    POINTS,
+    applied,
+    exact,
+    plain,
+    random_tree,
+    text,
+)
 
 NIGHTLY: Final = os.environ.get("DIFFLAB_PROFILE") == "nightly"
 FIRST: Final = range(1000 if NIGHTLY else 100)
@@ -97,6 +106,48 @@ def test_second_derivatives_are_what_tiny_steps_say(block: int) -> None:
                 here = (ends[1] - ends[0]) / (2 * INNER)
                 where = f"seed {seed}: {text(tree)} at {x}"
                 assert _close((slope - here) / t, float(second.midpoint)), where
+
+
+class _Two:
+    """A composition of two variables, as NumPy has it and exactly."""
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        self.trees = [random_tree(rng, int(rng.integers(0, 3))) for _ in range(3)]
+        self.outer, self.inner = (BINARY[rng.integers(len(BINARY))] for _ in range(2))
+        self.point = [float(rng.choice(POINTS)) for _ in range(2)]
+
+    def plain(self, v: Any) -> Any:
+        first, second, both = map(plain, self.trees)
+        return self.outer.plain(first(v[0]), self.inner.plain(second(v[1]), both(v[0] * v[1])))
+
+    def exact(self, v: Any) -> Any:
+        first, second, both = (
+            exact(tree, x) for tree, x in zip(self.trees, (*v, v[0] * v[1]), strict=True)
+        )
+        return applied(self.outer, first, applied(self.inner, second, both))
+
+    def slope(self, i: int, v: Any) -> Any:
+        ends = [[x + t * (k == i) for k, x in enumerate(v)] for t in (-INNER, INNER)]
+        return (self.exact(ends[1]) - self.exact(ends[0])) / (2 * INNER)
+
+
+@pytest.mark.parametrize("block", range(5))
+def test_derivatives_by_two_variables_are_what_tiny_steps_say(block: int) -> None:
+    for seed in range(block, 100 if NIGHTLY else 20, 5):
+        two = _Two(np.random.default_rng(50_000 + seed))
+        with np.errstate(all="ignore"):
+            first, second = (truth(two.plain, np.array(two.point), order=k) for k in (1, 2))
+        told = [p.verdict for p in (*first.special.values(), *second.special.values())]
+        if set(told) - {"smooth"}:
+            continue
+        with mp.workprec(12_000):
+            v = [mpf(x) for x in two.point]
+            for i, j, t in itertools.product(range(2), range(2), (-STEP, STEP)):
+                beside = [x + t * (k == j) for k, x in enumerate(v)]
+                slope = (two.exact(beside) - two.exact(v)) / t
+                curvature = (two.slope(i, beside) - two.slope(i, v)) / t
+                assert _close(slope, first.midpoint[j]), f"seed {seed}"
+                assert _close(curvature, second.midpoint[i][j]), f"seed {seed}"
 
 
 # Values known by analysis ----------------------------------------------------------------------
@@ -190,6 +241,9 @@ OTHERWISE = {
     "|x|, twice": (np.abs, 0.0, 2, "kink"),
     "relu squared, twice": (lambda x: difflab.relu(x) ** 2, 0.0, 2, "kink"),
     "max(x y, 0), twice": (lambda x: np.maximum(x[0] * x[1], 0), ZERO, 2, "kink"),
+    "a jump that ends in a partial derivative": (
+        lambda x: np.maximum(x[0], np.floor(x[1])), np.ones(2), 2, "kink",
+    ),
     "|x| y, twice": (lambda x: np.abs(x[0]) * x[1], ZERO, 2, "kink"),
     "tanh(1/x) x": (lambda x: np.where(x == 0, 0.0, np.tanh(1 / x) * x), 0.0, 1, "kink"),
     "cbrt": (np.cbrt, 0.0, 1, "infinite"),
