@@ -43,7 +43,7 @@ class View:
 
     def __init__(self, graph: Graph, arrays: Sequence[Any]) -> None:
         self.graph = graph
-        self.arrays = arrays
+        self.arrays = [np.array(array) for array in arrays]  # which the caller may change
         self._enclosed: dict[int, dict[Expr, Array]] = {}
 
     def enclosed(self, nodes: Iterable[Expr], bits: int) -> dict[Expr, Array]:

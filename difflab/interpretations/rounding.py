@@ -249,8 +249,8 @@ def _quotient(y: Any, a: Any, b: Any) -> Local:
 
 
 def _one_operand(y: Any, x: Any) -> Local:
-    """Square and reciprocal: exact for powers of two."""
-    return _unless((_power_of_two(x) & _normal(y)) | (x == 0.0), y)
+    """Square and reciprocal: exact for powers of two; of 0 it may be one of what underflowed."""
+    return _unless(_power_of_two(x) & _normal(y), y)
 
 
 def _power_of_two(x: Any) -> Any:
