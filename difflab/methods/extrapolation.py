@@ -24,6 +24,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -46,7 +47,7 @@ TABLE: Final = 2.5
 COARSE: Final = 12
 """The last level of the coarse window of steps."""
 EVERY: Final = slice(None)
-CLEAR, STRONG = 8.0, 1e-4
+CLEAR, STRONG = 8.0, 2.0**-15
 """One-sided slopes make a kink where they differ by so many times what windows of steps disagree
 about them, or by so much of themselves.
 """
@@ -219,25 +220,26 @@ class _Reading:
 
     def _bent(self) -> Array:
         """Whether the one-sided slopes differ by more than a rough function's do anyway: by
-        several times what windows of steps disagree about either, or by a good part of the slope.
+        several times what windows of steps, with the band of the fine one, leave open about
+        either, or by a good part of the slope.
         """
         apart = _disjoint(self.right, self.left)
         self.reach = np.zeros_like(self.middle)
         if not np.any(apart):
             return apart
-        moved = np.zeros_like(self.middle)
+        moved = np.full_like(self.middle, -np.inf)  # where no two windows tell a slope
         believed: list[Limit] = [self.right, self.left]
         for sign in (1, -1):
             seen = [self._sided(sign, 1, window) for window in self._windows]
             believed += seen
-            if seen:
-                known = np.isfinite(seen[0].error + seen[1].error)
-                moved = np.where(
-                    known, np.fmax(moved, np.abs(seen[0].value - seen[1].value)), moved
-                )
+            for coarse, fine in pairwise(seen):
+                doubt = np.abs(coarse.value - fine.value) + fine.error
+                told = np.isfinite(doubt + coarse.error)
+                moved = np.where(told, np.fmax(moved, doubt), moved)
         gap = np.abs(self.right.value - self.left.value)
         larger = np.fmax(np.abs(self.right.value), np.abs(self.left.value))
-        bent = apart & ((gap >= CLEAR * moved) | (gap >= STRONG * larger))
+        clear = np.isfinite(moved) & (gap >= CLEAR * moved)
+        bent = apart & (clear | (gap >= STRONG * larger))
         values = np.stack([np.where(np.isfinite(b.error), b.value, np.nan) for b in believed])
         rough = apart & ~bent
         self.reach = np.where(rough, np.fmax.reduce(values) - np.fmin.reduce(values), 0.0)

@@ -50,7 +50,7 @@ class Composition:
         return self._read(FLOATS, x)
 
     def _read(self, names: dict[str, Any], x: Any) -> Any:
-        return eval(self.text, names | {"x": x})
+        return eval(self.text, names | {"x": x})  # a text that `_Made` has written
 
     def truth(self) -> np.ndarray[Any, Any]:
         """All partial derivatives, correctly rounded."""

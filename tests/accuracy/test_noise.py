@@ -190,3 +190,13 @@ def test_partial_derivatives_alone_make_no_gradient() -> None:
         found = check(called(f), np.zeros(size), gradient=lambda x: np.zeros(len(x.tolist())))
         assert found.verdict == "kink" and not found.ok
         assert "the gradient does not" in str(found)
+
+
+@pytest.mark.parametrize("a", [0.3725, 0.7, 1.5182, 1.798, 1.8091])
+def test_where_no_two_windows_tell_a_slope_a_solution_has_no_kink(a: float) -> None:
+    integrate = pytest.importorskip("scipy.integrate")
+
+    def f(a: float) -> Any:
+        return integrate.solve_ivp(lambda t, y: -a * y, (0, 1), [1.0], rtol=1e-8).y[0, -1]
+
+    assert estimate(f, a).kinks == ()
