@@ -39,7 +39,8 @@ from difflab.accuracy.partials import (
 )
 from difflab.accuracy.scene import LADDER, Scene
 from difflab.accuracy.subject import Subject
-from difflab.interpretations.germs import NOT_TOLD, Ball, Germ, germ, resolution
+from difflab.interpretations.germ_series import resolution
+from difflab.interpretations.germs import NOT_TOLD, Ball, Germ, germ
 from difflab.ir.expr import Array, Expr, Graph
 from difflab.methods.automatic import derivative_blocks
 
@@ -213,7 +214,7 @@ class _First(_Order):
             if isinstance(value, Germ) or not value.is_finite():
                 node = self.scene.first_without_value(self.graph.outputs[out[0]])
                 self.without_value = self.without_value or node
-                partial = decided(value, (), np.dtype(float))
+                partial = decided(value, ())
                 row, index = out
                 if np.isfinite(self.scene.floats[self.graph.outputs[row]][index]):
                     partial = replace(partial, reason=ENDLESS_INSIDE)
@@ -236,7 +237,7 @@ class _First(_Order):
         def told(out: Output) -> Partial:
             with resolution(bits, terms):
                 found = [seen(side(out), s) for side, s in zip(sides, SIDES, strict=True)]
-                return decided(self.values[out], found, self.graph.outputs[out[0]].dtype)
+                return decided(self.values[out], found)
 
         return told
 
@@ -326,8 +327,7 @@ class _Second(_Order):
                     slope_beside(here[k](out), [side(out).at(2) for side in sides[k]], t)
                     for k, t in enumerate(SIDES)
                 ]
-                dtype = self.graph.outputs[out[0]].dtype
-                partial = decided_twice(first.ball, found, dtype)
+                partial = decided_twice(first.ball, found)
             if partial.exists and not first.exists:  # the first derivative is that of one side
                 return replace(partial, verdict=first.verdict, reason=first.reason)
             return partial

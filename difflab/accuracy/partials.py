@@ -6,10 +6,10 @@ that says what there is instead. The invariant: two numbers are apart only where
 more than floats can tell; what is neither apart nor sharp is undecided.
 
 >>> t, value = Germ.parameter(), Ball(0)
->>> found = decided(value, [seen(-t, -1), seen(t, 1)], np.dtype(float))
+>>> found = decided(value, [seen(-t, -1), seen(t, 1)])
 >>> found.verdict, found.left, found.right
 ('smooth', 1.0, 1.0)
->>> decided(value, [seen(t, -1), seen(t, 1)], np.dtype(float)).verdict
+>>> decided(value, [seen(t, -1), seen(t, 1)]).verdict
 'kink'
 """
 
@@ -19,8 +19,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
-
-import numpy as np
 
 from difflab.errors import Line
 from difflab.interpretations.balls import LEAST, is_sharp
@@ -34,6 +32,7 @@ from difflab.interpretations.germs import (
     rank,
     sign_of,
 )
+from difflab.ir.build import FLOAT64
 
 Verdict = Literal["smooth", "one-sided", "infinite", "kink", "jump", "undefined", "undecided"]
 VERDICTS: Final[tuple[Verdict, ...]] = (
@@ -129,7 +128,7 @@ def seen(g: Germ, side: int) -> Seen:
     return Seen(limit, side * g.terms.get((1, 0), Ball(0)))
 
 
-def decided(value: Any, sides: Sequence[Seen], dtype: np.dtype[Any]) -> Partial:
+def decided(value: Any, sides: Sequence[Seen]) -> Partial:
     """The verdict on a component, by what is seen to its left and right and the value between."""
     nothing = Ball("nan")
     if isinstance(value, Germ):
@@ -160,7 +159,7 @@ def decided(value: Any, sides: Sequence[Seen], dtype: np.dtype[Any]) -> Partial:
     if _apart(first, second):
         return Partial("kink", nothing, left, right)
     hull = first.union(second)
-    if is_sharp(hull, dtype) or not first.overlaps(second):
+    if is_sharp(hull, FLOAT64) or not first.overlaps(second):
         return Partial("smooth", hull, left, right)
     low, high = float(hull.lower()), float(hull.upper())
     reason = f"if there is a derivative, it lies between {low:.6g} and {high:.6g}"
@@ -196,9 +195,9 @@ def slope_beside(here: Germ, sides: Sequence[Germ], side: int) -> Seen:
     return seen(left.union(right), side)
 
 
-def decided_twice(value: Ball, sides: Sequence[Seen], dtype: np.dtype[Any]) -> Partial:
+def decided_twice(value: Ball, sides: Sequence[Seen]) -> Partial:
     """The verdict on a second derivative, by the first one at the point and beside it."""
-    found = decided(value, sides, dtype)
+    found = decided(value, sides)
     if found.verdict == "jump" or any(side.reason == NO_SLOPE for side in sides):
         low, high = (math.nan if side.limit is None else float(side.limit) for side in sides)
         return Partial("kink", Ball("nan"), low, high, NO_SLOPE)

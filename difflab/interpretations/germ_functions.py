@@ -16,10 +16,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any, Final
 
 from flint import arb, arb_series
 
+from difflab.interpretations.germ_series import (
+    Taylor,
+    ball_power,
+    binomials,
+    expanded,
+    inverse_factorials,
+    logarithm,
+)
 from difflab.interpretations.germs import (
     BEYOND,
     ENDLESS,
@@ -29,12 +38,8 @@ from difflab.interpretations.germs import (
     NOT_TOLD,
     OSCILLATES,
     Germ,
-    Taylor,
     composed,
     exactly,
-    expanded,
-    inverse_factorials,
-    logarithm,
     sign_of,
     whole,
 )
@@ -110,6 +115,57 @@ def _log(g: Germ) -> Germ:
     terms = {(0, 0): c.log(), (0, 1): arb(-a.numerator) / a.denominator if a else arb(0)}
     found = Germ({e: x for e, x in terms.items() if sign_of(x) != 0}, level=g.level)
     return found if u.is_zero() else found + composed(u, logarithm)
+
+
+def _power(g: Germ, p: Fraction) -> Germ:
+    """A power of what is positive (any, if p is whole); of 0, if p is positive."""
+    if g.is_zero() and p > 0:
+        return g
+    if g.rest and not g.terms and not g.bad and g.rest > 0:
+        return Germ({}, g.order if p > 0 else -g.order, 1, g.level)
+    odd = p.denominator == 1 and int(p) % 2 == 1
+    if p.denominator == 1 and g.sign == -1:
+        return (-g).power(p) * (-1 if odd else 1)
+    refused = g.refused(positive=True)
+    if refused is not None:
+        return refused
+    c, a, u = g.split_at_leading()
+    head = c.power(p) if isinstance(c, Germ) else ball_power(c, p)
+    lead = Germ({(whole(Fraction(a) * p), 0): head}, level=g.level)
+    return lead if u.is_zero() else lead * composed(u, binomials(p))
+
+
+def _sqrt(g: Germ) -> Germ:
+    """The square root."""
+    return g.power(Fraction(1, 2))
+
+
+def _root(g: Germ, n: int) -> Germ:
+    """The n-th root of what is positive."""
+    return g.power(Fraction(1, n))
+
+
+def _floor(g: Germ) -> Germ:
+    """The largest whole number below."""
+    if not g.is_regular:
+        return g if g.bad else Germ.unknown(OSCILLATES)
+    low, high = (end.floor() for end in (g.constant.lower(), g.constant.upper()))
+    least, most = (end.unique_fmpz() for end in (low, high))
+    if least is None or most is None:
+        return Germ.unknown(NOT_TOLD)
+    number = Germ(arb(most)).at(g.level)
+    if least == most and g.constant > low:  # between two whole numbers
+        return number
+    sign = (g - number).sign  # at one, or around one
+    below = Germ(arb(most - 1)).at(g.level)
+    if sign is None:
+        return number.union(Germ(arb(min(least, most - 1))).at(g.level))
+    return number if sign >= 0 else below
+
+
+def _ceil(g: Germ) -> Germ:
+    """The least whole number above."""
+    return -((-g).floor())
 
 
 def _half_pi() -> arb:
@@ -231,6 +287,7 @@ def _gamma(name: str) -> Function:
 
 
 _NAMED: Final[dict[str, Function]] = {
+    "power": _power, "sqrt": _sqrt, "root": _root, "floor": _floor, "ceil": _ceil,
     "exp": _exp, "log": _log, "sin": _oscillating("sin"), "cos": _oscillating("cos"),
     "tan": _everywhere("tan"),
     "expm1": _expm1, "log1p": _log1p, "sinh": _sinh, "cosh": _cosh, "tanh": _tanh, "erf": _erf,

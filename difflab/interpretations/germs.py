@@ -19,23 +19,19 @@ t - 1/2 t^2 + ... + O(t^5)
 from __future__ import annotations
 
 import math
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from functools import partial
 from typing import Any, Final
 
-from flint import arb, arb_series
+from flint import arb
 
 from difflab.errors import Line
-from difflab.interpretations.balls import precision
+from difflab.interpretations.germ_series import Taylor, binomials, terms
 
 Ball = arb
 Exponent = tuple[Any, int]
 """Of t (a whole number or a fraction) and of L."""
-Taylor = Callable[[arb, int], list[arb]]
-"""The first Taylor coefficients of a function at a ball."""
 
 FUNCTIONS: Final[dict[str, Callable[..., Any]]] = {}
 """The elementary functions of germs (germ_functions.py), by the names of the balls' methods."""
@@ -48,24 +44,6 @@ NOT_TOLD: Final = "more digits are needed than were computed"
 OSCILLATES: Final = "beside the point the function may oscillate without settling"
 LOGARITHMS: Final = "beside the point logarithms stand within logarithms, or under a fraction"
 BEYOND: Final = "beside the point the function grows or falls beyond every power"
-
-
-class _Resolution(threading.local):
-    terms = 4
-
-
-_resolution = _Resolution()
-
-
-@contextmanager
-def resolution(bits: int, terms: int) -> Iterator[None]:
-    """Germs computed inside have balls of that many bits, and about that many terms."""
-    before, _resolution.terms = _resolution.terms, terms
-    try:
-        with precision(bits):
-            yield
-    finally:
-        _resolution.terms = before
 
 
 class Germ:
@@ -326,7 +304,7 @@ class Germ:
         terms = {(whole(p - shift), k): d / c for (p, k), d in a.terms.items()}
         order = None if a.order is None else a.order - shift
         quotient = _made(terms, order, a.rest * (sign_of(c) or 0), a.level)
-        return quotient if u.is_zero() else quotient * composed(u, _binomials(Fraction(-1)))
+        return quotient if u.is_zero() else quotient * composed(u, binomials(Fraction(-1)))
 
     def __rtruediv__(self, other: Any) -> Germ:
         return _alike(self, other)[1] / self
@@ -350,31 +328,6 @@ class Germ:
 
     def __rpow__(self, base: Any) -> Germ:
         return (_alike(self, base)[1].log() * self).exp()
-
-    def power(self, p: Fraction) -> Germ:
-        """A power of what is positive (any, if p is whole); of 0, if p is positive."""
-        if self.is_zero() and p > 0:
-            return self
-        if self.rest and not self.terms and not self.bad and self.rest > 0:
-            return Germ({}, self.order if p > 0 else -self.order, 1, self.level)
-        odd = p.denominator == 1 and int(p) % 2 == 1
-        if p.denominator == 1 and self.sign == -1:
-            return (-self).power(p) * (-1 if odd else 1)
-        refused = self.refused(positive=True)
-        if refused is not None:
-            return refused
-        c, a, u = self.split_at_leading()
-        head = c.power(p) if isinstance(c, Germ) else _ball_power(c, p)
-        lead = Germ({(whole(Fraction(a) * p), 0): head}, level=self.level)
-        return lead if u.is_zero() else lead * composed(u, _binomials(p))
-
-    def sqrt(self) -> Germ:
-        """The square root."""
-        return self.power(Fraction(1, 2))
-
-    def root(self, n: int) -> Germ:
-        """The n-th root of what is positive."""
-        return self.power(Fraction(1, n))
 
     # -- choices -----------------------------------------------------------------------------------
 
@@ -412,27 +365,6 @@ class Germ:
     def min(self, other: Any) -> Germ:
         """The smaller one; both where that is open."""
         return -((-self).max(-other))
-
-    def floor(self) -> Germ:
-        """The largest whole number below."""
-        if not self.is_regular:
-            return self if self.bad else Germ.unknown(OSCILLATES)
-        low, high = (end.floor() for end in (self.constant.lower(), self.constant.upper()))
-        least, most = (end.unique_fmpz() for end in (low, high))
-        if least is None or most is None:
-            return Germ.unknown(NOT_TOLD)
-        whole = Germ(arb(most)).at(self.level)
-        if least == most and self.constant > low:  # between two whole numbers
-            return whole
-        sign = (self - whole).sign  # at one, or around one
-        below = Germ(arb(most - 1)).at(self.level)
-        if sign is None:
-            return whole.union(Germ(arb(min(least, most - 1))).at(self.level))
-        return whole if sign >= 0 else below
-
-    def ceil(self) -> Germ:
-        """The least whole number above."""
-        return -((-self).floor())
 
     def at(self, level: int) -> Germ:
         """A constant at another level."""
@@ -532,13 +464,6 @@ def exactly(number: Any) -> Fraction | None:
     return Fraction(int(mantissa)) * Fraction(2) ** int(exponent)
 
 
-def _ball_power(c: arb, p: Fraction) -> arb:
-    """A power of a positive ball."""
-    if p.denominator in (2, 3):
-        return c.root(p.denominator) ** p.numerator
-    return c ** (arb(p.numerator) / p.denominator)
-
-
 def _term(c: Any, exponent: Exponent) -> str:
     a, b = exponent
     number = repr(c) if isinstance(c, Germ) else _number(c)
@@ -561,8 +486,8 @@ def _needed(u: Germ) -> int:
     valuation = u.valuation
     if valuation is None or valuation == ENDLESS:
         return 2
-    terms = _resolution.terms if u.level == 1 else min(_resolution.terms, MOST_INNER)
-    return max(2, math.ceil(terms / Fraction(valuation)) + 1)
+    kept = terms() if u.level == 1 else min(terms(), MOST_INNER)
+    return max(2, math.ceil(kept / Fraction(valuation)) + 1)
 
 
 def composed(u: Germ, coefficients: Callable[[int], Sequence[Any]]) -> Germ:
@@ -591,31 +516,3 @@ def _coefficients(head: Any, taylor: Taylor, n: int) -> Sequence[Any]:
         composed(v, lambda _, k=k: [math.comb(j + k, k) * known[j + k] for j in range(m)])  # type: ignore[misc]
         for k in range(n)
     ]
-
-
-def _binomials(p: Fraction) -> Callable[[int], Sequence[arb]]:
-    def coefficients(n: int) -> list[arb]:
-        found = [Fraction(1)]
-        for k in range(1, n):
-            found.append(found[-1] * (p - k + 1) / k)
-        return [arb(c.numerator) / c.denominator for c in found]
-
-    return coefficients
-
-
-def inverse_factorials(n: int) -> list[arb]:
-    return [1 / arb(math.factorial(k)) for k in range(n)]
-
-
-def logarithm(n: int) -> list[arb]:
-    return [arb(0), *[arb((-1) ** (k + 1)) / k for k in range(1, n)]]
-
-
-def expanded(function: Callable[[arb_series], arb_series], value: Callable[[arb], arb]) -> Taylor:
-    """The Taylor coefficients of a function of series, the first by the function of balls."""
-
-    def taylor(c: arb, n: int) -> list[arb]:
-        found = list(function(arb_series([c, 1], prec=n)))[:n]
-        return [value(c), *found[1:], *[arb(0)] * (n - len(found))][:n]
-
-    return taylor

@@ -12,7 +12,7 @@ decided by the germs, or the result is unknown; nothing that is not known counts
 >>> scene = {graph.inputs[0]: exact(0.0)}
 >>> enclose_nodes(graph.outputs, scene, 128)
 >>> moved = {graph.inputs[0]: np.array(Germ.parameter(sign=-1), object)}
->>> read_side(graph.outputs, moved, scene)[graph.outputs[0]].item()
+>>> Side(moved).read(graph.outputs, scene)[graph.outputs[0]].item()
 -1 t
 """
 
@@ -35,13 +35,6 @@ from difflab.ir.operations import order
 from difflab.ir.row import CONSTANT, INPUT, ITSELF, Primitive
 
 ORDER: Final = "which element is selected beside the point cannot be told"
-
-
-def read_side(
-    outputs: Iterable[Expr], moved: Mapping[Expr, Array], scene: Mapping[Expr, Array]
-) -> dict[Expr, Array]:
-    """The germs of the outputs, and of all that they depend on, with some inputs moved."""
-    return Side(moved).read(outputs, scene)
 
 
 class Side:
