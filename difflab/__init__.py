@@ -11,10 +11,9 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from difflab.ir.special import erf, leaky_relu, log_softmax, relu, sigmoid, softmax, softplus
-from difflab.ir.trace import trace
+from difflab.ir.expr import READERS, Graph
 from difflab.methods import METHODS, Forward, Numerical, Reverse
-from difflab.operators import (
+from difflab.operators.operators import (
     derivative,
     gradient,
     hessian,
@@ -24,6 +23,10 @@ from difflab.operators import (
     value_and_gradient,
     vjp,
 )
+from difflab.readings.rounding import rounding_error
+from difflab.table.special import erf, leaky_relu, log_softmax, relu, sigmoid, softmax, softplus
+from difflab.tracing.trace import trace
+from difflab.views.formulas import latex, text
 
 if TYPE_CHECKING:
     from difflab.accuracy.check import check
@@ -31,8 +34,8 @@ if TYPE_CHECKING:
     from difflab.accuracy.estimate import estimate
     from difflab.accuracy.explain import explain
     from difflab.accuracy.truth import truth
-    from difflab.interpretations.symbols import from_sympy
     from difflab.methods.symbolic import Symbolic
+    from difflab.readings.symbols import from_sympy
 
 __all__ = [
     "METHODS", "Forward", "Numerical", "Reverse", "Symbolic", "check", "compare", "derivative",
@@ -48,10 +51,25 @@ _LATER = {
     "compare": "difflab.accuracy.compare",
     "estimate": "difflab.accuracy.estimate",
     "explain": "difflab.accuracy.explain",
-    "from_sympy": "difflab.interpretations.symbols",
+    "from_sympy": "difflab.readings.symbols",
     "truth": "difflab.accuracy.truth",
 }
 
+
+def _to_sympy(graph: Graph) -> list[Any]:
+    from difflab.readings.symbols import to_sympy  # SymPy takes half a second
+
+    return to_sympy(graph)
+
+
+READERS.update(
+    {
+        "text": text,
+        "latex": latex,
+        "rounding_error": rounding_error,
+        "to_sympy": _to_sympy,
+    }
+)
 
 _MODULES = ("testing",)
 

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from difflab.errors import ArgumentError, DifflabError
-from difflab.ir.primitives import TABLE
-from difflab.ir.row import Pair, Partials, Primitive, Transpose, Transposes, Unsupported
+from difflab.ir.row import TABLE, Pair, Partials, Primitive, Transpose, Transposes, Unsupported
 from difflab.methods import METHODS
 
 EXAMPLES = """examples:

@@ -24,6 +24,7 @@ import numpy as np
 
 _PACKAGE = Path(__file__).parent
 _NUMPY = Path(np.__file__).parent
+_AS_A_USER_WRITES = frozenset(("zoo", "experiments"))  # rooms inside the package
 _internal: dict[CodeType, bool] = {}
 
 
@@ -50,7 +51,7 @@ class Line:
 def _is_internal(code: CodeType) -> bool:
     file = Path(code.co_filename)
     if file.is_relative_to(_PACKAGE):
-        return not file.name.startswith("zoo_")  # the zoo is user code
+        return _AS_A_USER_WRITES.isdisjoint(file.relative_to(_PACKAGE).parts)
     return file.is_relative_to(_NUMPY) or str(file).startswith(("<frozen", "<difflab"))
 
 

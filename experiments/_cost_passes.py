@@ -13,11 +13,11 @@ import numpy as np
 import pandas as pd
 from _cost_programs import AGREES, FUNCTIONS, true_gradient
 
-from difflab.ir.simplify import simplify
-from difflab.ir.trace import trace
 from difflab.ir.tree import flatten, unflatten
 from difflab.lab import Case, Evidence, Row, share_interval
-from difflab.operators import jvp, vjp
+from difflab.operators.operators import jvp, vjp
+from difflab.table.identities import simplify
+from difflab.tracing.trace import trace
 
 PASSES = {"Helmholtz": [8, 22, 50], "Rosenbrock": [10, 50, 100], "network": [2, 4, 8]}
 """The sizes at which single passes are run, one after another."""

@@ -19,12 +19,12 @@ from sympy.core.cache import clear_cache
 
 from difflab.accuracy.truth import truth
 from difflab.ir.expr import Graph
-from difflab.ir.trace import trace
 from difflab.ir.tree import flatten
 from difflab.lab import Row, generator
 from difflab.methods import Derivation
-from difflab.operators import value_and_gradient
-from difflab.prepare import Prepared
+from difflab.operators.operators import value_and_gradient
+from difflab.operators.programs import Prepared
+from difflab.tracing.trace import trace
 
 AGREES = {True: 1e-10, False: 1e-4}
 """How far a gradient may be from the truth, relative to its largest component, by `exact`."""

@@ -14,8 +14,8 @@ import numpy as np
 from flint import arb
 
 from difflab.accuracy.truth import Enclosure, ulps_of
-from difflab.interpretations.balls import EVERY_BIT, enclose, enclose_nodes, exact, precision
 from difflab.ir.expr import Graph
+from difflab.readings.balls import EVERY_BIT, enclose, enclose_nodes, exact, precision
 
 FORMULA_BITS = 512
 STEP_BITS = 1500

@@ -29,8 +29,8 @@ from mpmath import mp, mpf
 
 from difflab.errors import DifflabError
 from difflab.ir.expr import Expr, Graph
-from difflab.ir.trace import retrace, trace
 from difflab.ir.tree import read_arguments
+from difflab.tracing.trace import retrace, trace
 
 DIGITS = (200, 700, 2000)
 """Of the values behind differences; each is tried where the ones before leave a question."""

@@ -4,7 +4,7 @@ What flows: the graph's inputs as object arrays of mpmath's numbers go in, its n
 has no value is NaN. The invariant: an operation is written here as mathematics has it, from its
 definition; rows that only move, order or add up elements are run as they are.
 
->>> from difflab.ir.trace import trace
+>>> from difflab.tracing.trace import trace
 >>> graph = trace(lambda x: np.exp(x) - 1, 1e-30)
 >>> with mp.workdps(90):
 ...     x = {graph.inputs[0]: np.array(mpf(1e-30), object)}

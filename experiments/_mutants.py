@@ -23,13 +23,12 @@ from mpmath import mp, mpf
 from numpy.typing import NDArray
 
 from difflab.errors import DifflabError
-from difflab.interpretations.cotangents import pullback, sweep
-from difflab.interpretations.tangents import zeros
 from difflab.ir.build import reshaped
 from difflab.ir.expr import Expr, Graph, constant, substitute
-from difflab.ir.primitives import TABLE
-from difflab.ir.row import Partials, Transpose
+from difflab.ir.row import TABLE, Partials, Transpose
 from difflab.ir.tree import LEAF, Structure, flatten
+from difflab.readings.cotangents import pullback, sweep
+from difflab.readings.tangents import zeros
 
 LEAST = {8: 1e-9, 4: 5e-7}
 """A mutant counts from this relative change of a component, by the size of a float in bytes.

@@ -19,14 +19,14 @@ from difflab.accuracy.compare import float_arguments
 from difflab.accuracy.truth import truth
 from difflab.accuracy.zoo import Point, lookup
 from difflab.errors import UnsupportedError
-from difflab.interpretations.balls import rounded
-from difflab.interpretations.batches import batch
 from difflab.ir.expr import Expr, Graph, evaluate, reachable
 from difflab.ir.row import CONSTANT
-from difflab.ir.trace import trace
 from difflab.ir.tree import flatten, read_arguments, unflatten
 from difflab.methods import Numerical
 from difflab.methods.numerical import offsets_of, weights
+from difflab.readings.balls import rounded
+from difflab.readings.batches import batch
+from difflab.tracing.trace import trace
 
 Floats = NDArray[np.float64]
 LARGEST = 0.1

@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 import sympy
 
-from difflab.interpretations.symbols import symbols_for, to_sympy
 from difflab.ir.expr import Graph
-from difflab.ir.trace import trace
 from difflab.lab import Row, generator
 from difflab.methods import Forward, Reverse
 from difflab.methods.symbolic import Symbolic
+from difflab.readings.symbols import symbols_for, to_sympy
+from difflab.tracing.trace import trace
 
 Function = Callable[..., Any]
 UNLIMITED: dict[str, Any] = {"operations": 10**12, "seconds": 3600.0}

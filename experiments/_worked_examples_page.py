@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import pandas as pd
 
 from difflab import trace
-from difflab.interpretations.pictures import computation_graph, latex
 from difflab.ir.expr import Graph
 from difflab.lab import Code, Formula, Picture, Section, Table
+from difflab.views.pictures import computation_graph, latex
 
 
 @dataclass(frozen=True)

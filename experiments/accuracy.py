@@ -22,8 +22,6 @@ from difflab.accuracy.truth import Enclosure, truth
 from difflab.accuracy.zoo import ZOO, Point, lookup
 from difflab.errors import BudgetError, UnsupportedError
 from difflab.ir.expr import Graph
-from difflab.ir.primitives import POINTWISE
-from difflab.ir.trace import trace
 from difflab.ir.tree import flatten, read_arguments, unflatten
 from difflab.lab import (
     Case,
@@ -37,7 +35,9 @@ from difflab.lab import (
     share_interval,
 )
 from difflab.methods import METHODS, Method, Numerical
-from difflab.operators import Jacobian
+from difflab.operators.operators import Jacobian
+from difflab.table.primitives import POINTWISE
+from difflab.tracing.trace import trace
 
 WRITTEN_OUT = 10**9
 """SymPy is not tried on a function of more operations than this, written out as an expression."""

@@ -45,7 +45,6 @@ from numpy.typing import NDArray
 
 from difflab.accuracy.zoo import ZOO
 from difflab.ir.expr import Graph
-from difflab.ir.trace import trace
 from difflab.ir.tree import flatten, unflatten
 from difflab.lab import (
     Case,
@@ -56,6 +55,7 @@ from difflab.lab import (
     main,
 )
 from difflab.methods import METHODS
+from difflab.tracing.trace import trace
 
 STAIRCASES = ("bisection_sqrt",)
 """Programs whose value is a staircase: they have the slope of a step, their graph another one."""

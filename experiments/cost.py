@@ -37,8 +37,6 @@ from _cost_programs import (
 )
 
 from difflab.accuracy.zoo import ZOO
-from difflab.ir.simplify import simplify
-from difflab.ir.trace import read_arguments, trace
 from difflab.ir.tree import flatten
 from difflab.lab import (
     TIME_COLUMNS,
@@ -53,7 +51,9 @@ from difflab.lab import (
     share_interval,
 )
 from difflab.methods import METHODS
-from difflab.operators import Compiled, jacobian, value_and_gradient
+from difflab.operators.operators import Compiled, jacobian, value_and_gradient
+from difflab.table.identities import simplify
+from difflab.tracing.trace import read_arguments, trace
 
 EVERY_DIRECTION = ("forward", "forward_difference", "central_difference", "complex_step")
 """The methods that visit each input apart."""

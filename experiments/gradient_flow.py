@@ -27,7 +27,6 @@ from _learning import examples
 from difflab import derivative, gradient, jacobian, sigmoid
 from difflab.accuracy.digits import cases as rules
 from difflab.accuracy.digits import distances, points, truths
-from difflab.ir.trace import trace
 from difflab.lab import (
     Case,
     Experiment,
@@ -39,6 +38,7 @@ from difflab.lab import (
 )
 from difflab.networks import Network
 from difflab.networks.layers import Layer, pre_activations
+from difflab.tracing.trace import trace
 
 Array = np.ndarray
 INSTANCES = 100

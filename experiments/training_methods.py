@@ -40,8 +40,6 @@ from _training_programs import (
 )
 
 from difflab.errors import BudgetError
-from difflab.ir.simplify import simplify
-from difflab.ir.trace import trace
 from difflab.ir.tree import flatten
 from difflab.lab import (
     TIME_COLUMNS,
@@ -56,6 +54,8 @@ from difflab.lab import (
     main,
 )
 from difflab.methods import METHODS
+from difflab.table.identities import simplify
+from difflab.tracing.trace import trace
 
 SMALL = {"sizes": [4, 3, 2], "rate": 0.5}
 """Digits 0 and 1 in 2 x 2 pixels: small enough for SymPy."""

@@ -17,7 +17,6 @@ from _worked_examples_page import sections as all_sections
 from difflab import sigmoid
 from difflab.accuracy.compare import compare
 from difflab.accuracy.truth import truth
-from difflab.interpretations.pictures import trace_table
 from difflab.ir.expr import Expr, Graph
 from difflab.lab import (
     Case,
@@ -31,6 +30,7 @@ from difflab.lab import (
     main,
     share_interval,
 )
+from difflab.views.pictures import trace_table
 
 LECTURE = "lecture: computation graphs and backpropagation"
 SURVEY = "Baydin et al. 2018, Automatic differentiation in machine learning, tables 2 and 3"

@@ -11,8 +11,7 @@ import pytest
 from difflab.__main__ import READINGS, capabilities, main
 from difflab.accuracy.formula import assignment, formula
 from difflab.errors import ArgumentError, UnknownNameError
-from difflab.ir.primitives import TABLE
-from difflab.ir.row import Unsupported
+from difflab.ir.row import TABLE, Unsupported
 from difflab.methods import METHODS
 
 

@@ -23,12 +23,12 @@ import numpy as np
 
 from difflab.accuracy.scene import Scene
 from difflab.errors import DifflabError
-from difflab.interpretations.balls import enclose_nodes
-from difflab.interpretations.germs import Germ
-from difflab.interpretations.open_balls import with_unknowns
-from difflab.interpretations.sides import Side
 from difflab.ir.expr import Array, Expr, Graph
-from difflab.ir.trace import retrace
+from difflab.readings.balls import enclose_nodes
+from difflab.readings.germs import Germ
+from difflab.readings.open_balls import with_unknowns
+from difflab.readings.sides import Side
+from difflab.tracing.trace import retrace
 
 Move = tuple[int, tuple[int, ...]]
 """A component of the arguments: an array, and an index in it."""

@@ -21,18 +21,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from difflab.accuracy.checking import wording
-from difflab.accuracy.checking.bands import Called, called, judged_by_differences
-from difflab.accuracy.checking.candidate import Candidate, Misfit, read, why_not
-from difflab.accuracy.checking.diagnosis import Evidence, diagnosis
-from difflab.accuracy.checking.judge import (
+from difflab.accuracy import words as wording
+from difflab.accuracy.bands import Called, called, judged_by_differences
+from difflab.accuracy.candidate import Candidate, Misfit, read, why_not
+from difflab.accuracy.derivative import Derivative, derivative
+from difflab.accuracy.diagnosis import Evidence, diagnosis
+from difflab.accuracy.estimate import stated
+from difflab.accuracy.judge import (
     VERDICTS,
     Component,
     Verdict,
     judged_by_balls,
 )
-from difflab.accuracy.derivative import Derivative, derivative
-from difflab.accuracy.estimate import stated
 from difflab.accuracy.kinks import Kink, Nearest, at, nearest
 from difflab.accuracy.scene import Scene
 from difflab.accuracy.subject import Subject, name_of
@@ -40,8 +40,8 @@ from difflab.accuracy.truth import kinks_of, named
 from difflab.errors import ArgumentError
 from difflab.ir.expr import Graph
 from difflab.ir.tree import Structure
-from difflab.operators import Jacobian
-from difflab.prepare import Argnums
+from difflab.operators.operators import Jacobian
+from difflab.operators.programs import Argnums
 
 if TYPE_CHECKING:
     import pandas as pd

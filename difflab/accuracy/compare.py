@@ -23,8 +23,8 @@ from difflab.accuracy.truth import Enclosure, truth
 from difflab.errors import ArgumentError, DifflabError
 from difflab.ir.tree import read_arguments
 from difflab.methods import METHODS, Method, Numerical, method_of
-from difflab.operators import Jacobian
-from difflab.prepare import Argnums, Prepared
+from difflab.operators.operators import Jacobian
+from difflab.operators.programs import Argnums, Prepared
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -39,10 +39,10 @@ from difflab.accuracy.partials import (
 )
 from difflab.accuracy.scene import LADDER, Scene
 from difflab.accuracy.subject import Subject
-from difflab.interpretations.germ_series import resolution
-from difflab.interpretations.germs import NOT_TOLD, Ball, Germ, germ
 from difflab.ir.expr import Array, Expr, Graph
 from difflab.methods.automatic import derivative_blocks
+from difflab.readings.germ_series import resolution
+from difflab.readings.germs import NOT_TOLD, Ball, Germ, germ
 
 SECONDS: Final = 3.5
 """After which no further component is looked at in germs."""

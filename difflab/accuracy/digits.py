@@ -20,8 +20,12 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from difflab.engines.numpy import compiled
 from difflab.errors import UnknownNameError
-from difflab.interpretations.balls import (
+from difflab.ir.build import broadcast
+from difflab.ir.expr import Expr, Graph, constant, placeholder
+from difflab.ir.row import Primitive, Unsupported
+from difflab.readings.balls import (
     LEAST,
     enclose_nodes,
     exact,
@@ -29,14 +33,10 @@ from difflab.interpretations.balls import (
     precision,
     rounded,
 )
-from difflab.interpretations.cotangents import pullback
-from difflab.interpretations.numbers import compiled
-from difflab.interpretations.tangents import zeros
-from difflab.ir.build import broadcast
-from difflab.ir.expr import Expr, Graph, constant, placeholder
-from difflab.ir.primitives import POINTWISE
-from difflab.ir.row import Primitive, Unsupported
-from difflab.ir.simplify import simplify
+from difflab.readings.cotangents import pullback
+from difflab.readings.tangents import zeros
+from difflab.table.identities import simplify
+from difflab.table.primitives import POINTWISE
 
 if TYPE_CHECKING:
     import pandas as pd

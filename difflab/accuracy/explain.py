@@ -22,22 +22,22 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from difflab.accuracy.blame import Place, What, Where, guilty_place, sensitivity
 from difflab.accuracy.derivative import derivative
-from difflab.accuracy.explaining.blame import Place, What, Where, guilty_place, sensitivity
-from difflab.accuracy.explaining.evidence import Evidence
-from difflab.accuracy.explaining.reasons import advice, find_remedy, headline, reason
+from difflab.accuracy.evidence import Evidence
 from difflab.accuracy.kinks import at
 from difflab.accuracy.partials import Partial
+from difflab.accuracy.reasons import advice, find_remedy, headline, reason
 from difflab.accuracy.scene import Scene
 from difflab.accuracy.subject import Subject, name_of
 from difflab.accuracy.truth import named
 from difflab.errors import ArgumentError, BudgetError, Line, UnsupportedError
-from difflab.interpretations.formulas import operation
-from difflab.interpretations.pictures import computation_graph, save_computation_graph
-from difflab.interpretations.stepping import Mark, page
-from difflab.interpretations.traces import print_table, rows_of
 from difflab.ir.expr import Expr, Graph
-from difflab.prepare import Argnums
+from difflab.operators.programs import Argnums
+from difflab.views.formulas import operation
+from difflab.views.pictures import computation_graph, save_computation_graph
+from difflab.views.stepping import Mark, page
+from difflab.views.traces import print_table, rows_of
 
 if TYPE_CHECKING:
     import pandas as pd

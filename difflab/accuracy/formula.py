@@ -21,8 +21,8 @@ from typing import Any, Final
 import numpy as np
 
 from difflab.errors import ArgumentError, UnknownNameError
-from difflab.ir.primitives import POINTWISE
-from difflab.ir.special import leaky_relu, log_softmax, softmax
+from difflab.table.primitives import POINTWISE
+from difflab.table.special import leaky_relu, log_softmax, softmax
 
 Meaning = Callable[[Mapping[str, Any]], Any]
 """What a part of a formula is at the parameters' values."""

@@ -14,8 +14,8 @@ import numpy as np
 
 from difflab.accuracy.subject import Subject, floats_at, numbers
 from difflab.errors import Line
-from difflab.interpretations.cotangents import pullback
 from difflab.ir.expr import Expr, Graph, constant
+from difflab.readings.cotangents import pullback
 
 NODES: Final = 8
 """Conditions whose slope is looked at for the nearest kink: those with the least values."""

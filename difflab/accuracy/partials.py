@@ -21,8 +21,9 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from difflab.errors import Line
-from difflab.interpretations.balls import LEAST, is_sharp
-from difflab.interpretations.germs import (
+from difflab.ir.build import FLOAT64
+from difflab.readings.balls import LEAST, is_sharp
+from difflab.readings.germs import (
     NO_VALUE,
     NOT_TOLD,
     Ball,
@@ -32,7 +33,6 @@ from difflab.interpretations.germs import (
     rank,
     sign_of,
 )
-from difflab.ir.build import FLOAT64
 
 Verdict = Literal["smooth", "one-sided", "infinite", "kink", "jump", "undefined", "undecided"]
 VERDICTS: Final[tuple[Verdict, ...]] = (

@@ -25,12 +25,12 @@ from typing import Any, Final
 import numpy as np
 
 from difflab.accuracy.subject import Subject
-from difflab.interpretations.balls import enclose_nodes, exact, is_sharp
-from difflab.interpretations.germs import Germ
-from difflab.interpretations.open_balls import centres, stays_narrow, widths, with_unknowns
 from difflab.ir.build import FLOAT64
 from difflab.ir.expr import Array, Expr, Graph, evaluate, reachable
 from difflab.ir.row import CONSTANT, Transpose, Transposes
+from difflab.readings.balls import enclose_nodes, exact, is_sharp
+from difflab.readings.germs import Germ
+from difflab.readings.open_balls import centres, stays_narrow, widths, with_unknowns
 
 LADDER: Final = ((128, 4), (256, 6), (1024, 6), (4096, 8))
 """Bits of the balls and terms of the germs, each tried where the ones before leave a question."""

@@ -21,12 +21,12 @@ from typing import Any
 import numpy as np
 
 from difflab.errors import ArgumentError, DomainError
-from difflab.ir.called import Called, parameter_names
 from difflab.ir.expr import Array, Expr, Graph, evaluate
-from difflab.ir.trace import trace_signature
 from difflab.ir.tree import LEAF, Spec, Structure, flatten, paths, read_arguments
 from difflab.methods.automatic import derivative_blocks
-from difflab.prepare import Argnums, Operator
+from difflab.operators.programs import Argnums, Operator
+from difflab.tracing.called import Called, parameter_names
+from difflab.tracing.trace import trace_signature
 
 Assemble = Callable[[Sequence[Any]], Any]
 

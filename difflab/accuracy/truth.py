@@ -20,10 +20,10 @@ from difflab.accuracy.partials import VERDICTS, Partial, Verdict
 from difflab.accuracy.scene import Scene
 from difflab.accuracy.subject import Subject
 from difflab.errors import ArgumentError
-from difflab.interpretations.balls import is_sharp, ulps_of
 from difflab.ir.expr import Array
 from difflab.ir.tree import Structure, flatten, unflatten
-from difflab.prepare import Argnums
+from difflab.operators.programs import Argnums
+from difflab.readings.balls import is_sharp, ulps_of
 
 __all__ = ["Enclosure", "Kink", "truth"]
 

@@ -14,11 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from difflab.errors import ShapeError, TraceError, UnsupportedError
+from difflab.errors import ShapeError, TraceError
 from difflab.ir.expr import Expr, constant
-from difflab.ir.primitives import TABLE
 from difflab.ir.protocols import SPELLINGS, is_weak
-from difflab.ir.row import CONSTANT, Primitive
+from difflab.ir.row import CONSTANT, TABLE, Primitive
 
 FLOAT64, FLOAT32, INT64, BOOL = (np.dtype(kind) for kind in ("float64", "float32", "int64", "bool"))
 _DTYPES = frozenset((FLOAT64, FLOAT32, INT64, BOOL))
@@ -135,24 +134,3 @@ def pointwise(row: Primitive, *values: Any, **params: Any) -> Expr:
             x if x.primitive is CONSTANT and not x.shape else broadcast(x, shape) for x in operands
         ]
     return Expr(row, tuple(operands), tuple(params.items()))
-
-
-def _spelling(row: Primitive) -> Any:
-    def spell(*values: Any, dtype: Any = None, where: Any = True, **unknown: Any) -> Expr:
-        if dtype is not None or where is not True or unknown:
-            given = {"dtype": dtype is not None, "where": where is not True} | dict.fromkeys(
-                unknown
-            )
-            options = ", ".join(f"{name}=" for name, used in given.items() if used is not False)
-            raise UnsupportedError(
-                f"np.{row.name} with {options} cannot be traced", "use np.where or astype"
-            )
-        return pointwise(row, *values)
-
-    return spell
-
-
-for _row in TABLE.values():
-    if _row.kind == "pointwise":
-        for _function in _row.numpy:
-            SPELLINGS[_function] = _spelling(_row)

@@ -16,7 +16,6 @@ True
 
 from __future__ import annotations
 
-import importlib
 import itertools
 import threading
 import weakref
@@ -24,22 +23,23 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from difflab.errors import InvariantError, Line, MatrixError, ShapeError, TraceError, users_line
-from difflab.ir.captures.contents import Held
+from difflab.ir.contents import Held
 from difflab.ir.protocols import TracedArray
 from difflab.ir.row import CONSTANT, INPUT, Primitive
 from difflab.ir.tree import LEAF, Signature, Structure, unflatten
 
-if TYPE_CHECKING:
-    import sympy
-
 Array = NDArray[Any]
 Params = tuple[tuple[str, Any], ...]
+READERS: Final[dict[str, Callable[..., Any]]] = {}
+"""What the methods of a graph that are not the IR's own call: `text`, `latex`, `rounding_error` and
+`to_sympy`. The views and readings that do it register themselves.
+"""
 
 _interned: weakref.WeakValueDictionary[tuple[Any, ...], Expr] = weakref.WeakValueDictionary()
 _age = itertools.count()
@@ -374,24 +374,23 @@ class Graph:
         ends = [place[x] for x in self.inputs], [place[x] for x in self.outputs]
         return _graph_of, (rows, *ends, guards, self.signature, self.output_tree)
 
-    # Readings are above the IR; a graph knows them by name only, for the convenience of those who
-    # hold one.
+    # What stands above the IR and shows or reads a graph gives itself in (`READERS`).
 
     def __str__(self) -> str:
-        return str(_reading("pictures").text(self))
+        return str(READERS["text"](self))
 
     def latex(self) -> str:
         """The outputs as LaTeX."""
-        return str(_reading("pictures").latex(self))
+        return str(READERS["latex"](self))
 
     def rounding_error(self, arrays: Sequence[Any]) -> list[Any]:
         """The running rounding errors of the outputs at a point: ``.bound`` and ``.typical``."""
-        found: list[Any] = _reading("rounding").rounding_error(self, arrays)
+        found: list[Any] = READERS["rounding_error"](self, arrays)
         return found
 
-    def to_sympy(self) -> list[sympy.Basic]:
+    def to_sympy(self) -> list[Any]:
         """The outputs as SymPy expressions (object arrays of them where an output is an array)."""
-        found: list[sympy.Basic] = _reading("symbols").to_sympy(self)
+        found: list[Any] = READERS["to_sympy"](self)
         return found
 
     def _repr_latex_(self) -> str:
@@ -425,7 +424,3 @@ def _graph_of(
         signature,
         output_tree,
     )
-
-
-def _reading(name: str) -> Any:
-    return importlib.import_module(f"difflab.interpretations.{name}")

@@ -26,7 +26,7 @@ from difflab.errors import (
 )
 
 SPELLINGS: dict[Any, Callable[..., Any]] = {}
-"""What each NumPy function means on nodes; filled by build.py and numpy_functions.py."""
+"""What each NumPy function means on nodes; filled by `difflab.spellings`."""
 
 REMEDIES: dict[Any, str] = {}
 """What to write instead of a function that is refused: by the function, or by its name."""

@@ -354,9 +354,19 @@ CONSTANT: Final = _leaf(
 )
 
 
-def _row_named(name: str) -> Primitive:
-    from difflab.ir.primitives import TABLE  # which uses this module
+TABLE: Final[dict[str, Primitive]] = {}
+"""Every primitive by its name; the rooms of `difflab.table` fill it."""
 
+
+def enter(*rows: Primitive) -> None:
+    """Enter rows into the table; a name that is taken is an `InvariantError`."""
+    for row in rows:
+        if row.name in TABLE:
+            raise InvariantError(f"there are two rows of the name {row.name!r}")
+        TABLE[row.name] = row
+
+
+def _row_named(name: str) -> Primitive:
     return {row.name: row for row in (INPUT, CONSTANT)}.get(name) or TABLE[name]
 
 

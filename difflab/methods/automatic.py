@@ -5,7 +5,7 @@ direction is one sweep; many are one sweep under a leading batch axis, over the 
 outputs (reverse) or inputs (forward).
 
 >>> import numpy as np
->>> from difflab.ir.trace import trace
+>>> from difflab.tracing.trace import trace
 >>> graph = trace(lambda x: np.sum(x**3), np.ones(2))
 >>> value, block = Reverse().derive(graph, [0]).graph(np.array([1.0, 2.0]))
 >>> value, block
@@ -20,14 +20,14 @@ from typing import Any
 
 import numpy as np
 
-from difflab.interpretations.batches import batch
-from difflab.interpretations.cotangents import pullback
-from difflab.interpretations.tangents import pushforward, zeros
 from difflab.ir.build import BOOL, broadcast, reshaped
 from difflab.ir.expr import Expr, Graph, constant, placeholder, reachable
-from difflab.ir.simplify import number, simplify
 from difflab.ir.tree import LEAF, Structure
 from difflab.methods.derivation import Derivation, Method
+from difflab.readings.batches import batch
+from difflab.readings.cotangents import pullback
+from difflab.readings.tangents import pushforward, zeros
+from difflab.table.identities import number, simplify
 
 
 @dataclass(frozen=True, slots=True)

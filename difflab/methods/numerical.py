@@ -26,14 +26,14 @@ from typing import Any, Final, Literal
 import numpy as np
 
 from difflab.errors import ArgumentError, UnknownNameError, UnsupportedError
-from difflab.interpretations.batches import batch
 from difflab.ir.expr import Expr, Graph, computed, reachable, substitute
 from difflab.ir.row import CONSTANT
-from difflab.ir.simplify import simplify
 from difflab.ir.tree import LEAF, Structure
 from difflab.methods.automatic import with_blocks
 from difflab.methods.derivation import Derivation, Method
 from difflab.methods.opaque import Evaluate, extrapolated_along_axes, looped
+from difflab.readings.batches import batch
+from difflab.table.identities import simplify
 
 Stencil = Literal["forward", "backward", "central", "richardson", "complex"]
 STENCILS: Final = ("forward", "backward", "central", "richardson", "complex")

@@ -20,9 +20,9 @@ import numpy as np
 
 from difflab.errors import UnsupportedError
 from difflab.ir.expr import Array
-from difflab.ir.held import NO_BOUND
 from difflab.methods.extrapolation import along
 from difflab.methods.samples import in_the_reals
+from difflab.tracing.held import NO_BOUND
 
 Evaluate = Callable[[Any], list[Any]]
 _OTHER_METHOD = "use another method, such as method='richardson'"

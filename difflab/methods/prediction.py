@@ -4,14 +4,14 @@ What flows: a program and a point go in; out come the quotient's two errors as f
 h. The *truncation* error is a series in h whose coefficients are exact derivatives along the one
 component that moves, by nested forward mode with simplification between. The *rounding* error is
 C / h, where C adds the typical roundings of the program at the stencil's points, of the arguments
-x + k h, and of the stencil's own arithmetic (running error analysis, `interpretations.rounding`).
+x + k h, and of the stencil's own arithmetic (running error analysis, `readings.rounding`).
 The best step is where both together, as the root of the sum of squares, are least.
 
 The invariant: no difference quotient is computed, so that the prediction can be held against
 measured errors.
 
 >>> import numpy as np
->>> from difflab.ir.trace import trace
+>>> from difflab.tracing.trace import trace
 >>> found = predict(trace(np.sin, 1.0), [1.0])
 >>> print(f"{found.step:.0e} {found.error:.0e}")
 6e-06 6e-12
@@ -28,14 +28,14 @@ from typing import Any, Final
 
 import numpy as np
 
+from difflab.engines.numpy import compiled
 from difflab.errors import ArgumentError, DomainError
-from difflab.interpretations.numbers import compiled
-from difflab.interpretations.rounding import EVEN, Rounding, RunningError, ulp
-from difflab.interpretations.tangents import pushforward, zeros
 from difflab.ir.build import broadcast
 from difflab.ir.expr import Array, Expr, Graph, constant, evaluate, placeholder, reachable
-from difflab.ir.simplify import simplify
 from difflab.methods.numerical import TINY, Given, Numerical, offsets_of, weights
+from difflab.readings.rounding import EVEN, Rounding, RunningError, ulp
+from difflab.readings.tangents import pushforward, zeros
+from difflab.table.identities import simplify
 
 TERMS: Final = 2
 """Terms of the truncation series that are asked of exact derivatives."""
@@ -151,7 +151,7 @@ def predict(
 
     Examples
     --------
-    >>> from difflab.ir.trace import trace
+    >>> from difflab.tracing.trace import trace
     >>> forward = predict(trace(np.exp, 1.0), [1.0], stencil="forward", order=1)
     >>> print(f"{forward.step:.0e} {forward.error:.0e}")
     1e-08 3e-08

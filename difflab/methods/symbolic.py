@@ -5,7 +5,7 @@ invariant: the derivative comes back as a graph over the same inputs, run by the
 every other method's, so that what is compared is the way to differentiate. Expressions swell; a
 budget stops them with an error that says how far the derivation got.
 
->>> from difflab.ir.trace import trace
+>>> from difflab.tracing.trace import trace
 >>> derivation = Symbolic().derive(trace(lambda x: x**3, 2.0), [0])
 >>> derivation.graph(2.0)
 [np.float64(8.0), np.float64(12.0)]
@@ -25,13 +25,13 @@ import numpy as np
 import sympy
 
 from difflab.errors import BudgetError
-from difflab.interpretations.symbols import compute, symbols_for, to_sympy, with_shared_ties
 from difflab.ir.build import broadcast, lift, reshaped
 from difflab.ir.expr import Expr, Graph, constant
-from difflab.ir.indexing import getitem
-from difflab.ir.simplify import simplify as simplified
 from difflab.methods.automatic import with_blocks
 from difflab.methods.derivation import Derivation, Method
+from difflab.readings.symbols import compute, symbols_for, to_sympy, with_shared_ties
+from difflab.spellings.indexing import getitem
+from difflab.table.identities import simplify as simplified
 
 
 @dataclass(frozen=True, slots=True)

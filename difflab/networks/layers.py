@@ -19,8 +19,8 @@ from typing import Any, Final
 import numpy as np
 
 from difflab.errors import ArgumentError, UnknownNameError
-from difflab.ir.special import leaky_relu, relu, sigmoid, softmax, softplus
 from difflab.networks.options import is_count, is_number
+from difflab.table.special import leaky_relu, relu, sigmoid, softmax, softplus
 
 Array = np.ndarray[Any, Any]
 Parameters = list[dict[str, Any]]

@@ -19,8 +19,8 @@ from typing import Any, Final
 import numpy as np
 
 from difflab.errors import ArgumentError
-from difflab.ir.special import log_softmax, sigmoid, softmax, softplus
 from difflab.networks.layers import Layer, Parameters
+from difflab.table.special import log_softmax, sigmoid, softmax, softplus
 
 
 @dataclass(frozen=True)

@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from difflab.engines.numpy import compiled
 from difflab.errors import UnsupportedError
-from difflab.interpretations.numbers import compiled
 from difflab.ir.expr import Graph
-from difflab.ir.simplify import simplify
-from difflab.ir.trace import trace
 from difflab.ir.tree import flatten
 from difflab.methods import Method
 from difflab.networks.layers import Array, Parameters
 from difflab.networks.solvers import Memory, Solver
-from difflab.operators import value_and_gradient
+from difflab.operators.operators import value_and_gradient
+from difflab.table.identities import simplify
+from difflab.tracing.trace import trace
 
 if TYPE_CHECKING:
     from difflab.networks.network import Network

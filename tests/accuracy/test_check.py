@@ -11,13 +11,13 @@ import pytest
 
 import difflab
 from difflab.accuracy.check import check
-from difflab.accuracy.checking.diagnosis import MATCHERS
-from difflab.accuracy.checking.judge import VERDICTS
+from difflab.accuracy.diagnosis import MATCHERS
+from difflab.accuracy.judge import VERDICTS
 from difflab.accuracy.subject import Subject
 from difflab.accuracy.zoo import ZOO
 from difflab.errors import ArgumentError, DomainError
 from difflab.ir.tree import flatten, unflatten
-from difflab.operators import Jacobian
+from difflab.operators.operators import Jacobian
 from difflab.testing import assert_gradient
 
 POINT = np.array([0.7, -1.3, 2.1])

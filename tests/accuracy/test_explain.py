@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 import difflab
+from difflab.accuracy.blame import guilty_place
+from difflab.accuracy.evidence import Evidence
 from difflab.accuracy.explain import Explanation, explain
-from difflab.accuracy.explaining.blame import guilty_place
-from difflab.accuracy.explaining.evidence import Evidence
 from difflab.accuracy.truth import truth
 from difflab.accuracy.zoo import ZOO
 from difflab.errors import ArgumentError, BudgetError, DomainError, UnsupportedError
-from difflab.ir.trace import trace
+from difflab.tracing.trace import trace
 
 
 def sinc(x: Any) -> Any:

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from difflab.accuracy.evidence import Evidence
 from difflab.accuracy.explain import explain
-from difflab.accuracy.explaining.evidence import Evidence
-from difflab.accuracy.explaining.patterns import Pattern, as_function
-from difflab.accuracy.explaining.stable_forms import FORMS, StableForm
-from difflab.interpretations.balls import enclose, precision
-from difflab.ir.trace import trace
+from difflab.accuracy.patterns import Pattern, as_function
+from difflab.accuracy.stable_forms import FORMS, StableForm
+from difflab.readings.balls import enclose, precision
+from difflab.tracing.trace import trace
 
 BITS = 400
 NAMES = [f"{form.pattern.text} -> {form.stable}" for form in FORMS]

@@ -15,7 +15,7 @@ import pytest
 
 from difflab.accuracy import zoo_arrays, zoo_multivariate, zoo_scalar, zoo_special
 from difflab.accuracy.zoo import TAGS, ZOO, Function, Kind, Point, lookup
-from difflab.accuracy.zoo_form import Members, ordinary
+from difflab.accuracy.zoo.form import Members, ordinary
 from difflab.errors import InvariantError, UnknownNameError
 
 SHAPE_TAGS = {"scalar", "multivariate", "vector"}

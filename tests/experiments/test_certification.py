@@ -62,7 +62,7 @@ def test_where_there_is_no_derivative_mpmath_says_what_there_is(
 def test_certification_asks_difflab_for_values_and_nothing_else() -> None:
     for name in ("_independent", "_mpmath_values", "_special_points"):
         text = (FOLDER / f"{name}.py").read_text()
-        for module in ("accuracy", "interpretations", "methods", "operators"):
+        for module in ("accuracy", "readings", "methods", "operators"):
             assert f"difflab.{module}" not in text
     assert "accuracy.truth" not in (FOLDER / "_mutants.py").read_text()
 

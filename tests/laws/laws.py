@@ -28,17 +28,17 @@ from difflab.accuracy.digits import (
     truths,
     worst,
 )
+from difflab.engines.numpy import compiled
+from difflab.engines.plain_floats import is_scalar
 from difflab.errors import UnsupportedError
-from difflab.interpretations.balls import enclose_nodes, exact, precision
-from difflab.interpretations.batches import batch
-from difflab.interpretations.cotangents import pullback
-from difflab.interpretations.numbers import compiled
-from difflab.interpretations.plain_floats import is_scalar
-from difflab.interpretations.symbols import to_sympy
-from difflab.interpretations.tangents import pushforward, zeros
 from difflab.ir.expr import Expr, Graph, constant, evaluate, placeholder
 from difflab.ir.row import Primitive, Unsupported
 from difflab.methods import METHODS
+from difflab.readings.balls import enclose_nodes, exact, precision
+from difflab.readings.batches import batch
+from difflab.readings.cotangents import pullback
+from difflab.readings.symbols import to_sympy
+from difflab.readings.tangents import pushforward, zeros
 
 from .samples import Sample, interior, samples
 

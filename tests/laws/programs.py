@@ -10,9 +10,9 @@ import numpy as np
 from hypothesis import strategies as st
 
 from difflab.accuracy.digits import is_gradable
-from difflab.ir.primitives import POINTWISE, TABLE
-from difflab.ir.row import Interval, Primitive
-from difflab.ir.special import log_softmax, softmax
+from difflab.ir.row import TABLE, Interval, Primitive
+from difflab.table.primitives import POINTWISE
+from difflab.table.special import log_softmax, softmax
 
 NP: Any = np
 MODERATE: Final = 4.0

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from difflab.ir.operations import Slice
 from difflab.ir.row import Interval, Primitive, Transpose
+from difflab.table.operations import Slice
 
 Rng = np.random.Generator
 

@@ -19,7 +19,7 @@ from difflab.accuracy.digits import (
 )
 from difflab.accuracy.truth import truth
 from difflab.ir.expr import Graph, placeholder
-from difflab.ir.primitives import POINTWISE
+from difflab.table.primitives import POINTWISE
 
 ULPS = 4.0
 GRADED = [row.name for row in POINTWISE if is_gradable(row)]

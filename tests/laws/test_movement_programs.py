@@ -19,12 +19,12 @@ import numpy as np
 import pytest
 
 import difflab
-from difflab.interpretations.cotangents import pullback
-from difflab.interpretations.numbers import compiled
-from difflab.interpretations.tangents import pushforward
+from difflab.engines.numpy import compiled
 from difflab.ir.build import lift
 from difflab.ir.expr import Graph, constant, evaluate, placeholder
-from difflab.ir.simplify import simplify
+from difflab.readings.cotangents import pullback
+from difflab.readings.tangents import pushforward
+from difflab.table.identities import simplify
 
 PARTS: Final = 4
 EXAMPLES: Final = 10_000 if os.environ.get("DIFFLAB_PROFILE") == "nightly" else 300

@@ -10,11 +10,8 @@ import numpy as np
 import pytest
 
 from difflab.ir.expr import Expr
-from difflab.ir.linear_algebra import swap
-from difflab.ir.operations import keep, place
-from difflab.ir.partials import exactly
-from difflab.ir.primitives import TABLE
 from difflab.ir.row import (
+    TABLE,
     Pair,
     Partials,
     Primitive,
@@ -23,6 +20,9 @@ from difflab.ir.row import (
     Unsupported,
     same_params,
 )
+from difflab.table.linear_algebra import swap
+from difflab.table.operations import keep, place
+from difflab.table.partials import exactly
 
 from . import laws
 

@@ -17,15 +17,15 @@ from flint import arb
 from hypothesis import HealthCheck, given, seed, settings
 
 import difflab
+from difflab.engines.numpy import compiled
 from difflab.errors import UnsupportedError
-from difflab.interpretations.balls import enclose_nodes, exact, precision
-from difflab.interpretations.batches import batch
-from difflab.interpretations.cotangents import pullback, sweep
-from difflab.interpretations.numbers import compiled
-from difflab.interpretations.symbols import to_sympy
-from difflab.interpretations.tangents import pushforward, zeros
 from difflab.ir.expr import Expr, Graph, constant, evaluate
-from difflab.ir.simplify import simplify
+from difflab.readings.balls import enclose_nodes, exact, precision
+from difflab.readings.batches import batch
+from difflab.readings.cotangents import pullback, sweep
+from difflab.readings.symbols import to_sympy
+from difflab.readings.tangents import pushforward, zeros
+from difflab.table.identities import simplify
 
 from .programs import Program, programs
 

@@ -6,8 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from difflab.ir.primitives import TABLE
-from difflab.ir.row import Primitive
+from difflab.ir.row import TABLE, Primitive
 
 from .laws import LAWS
 from .samples import NAMED, WITH_PARAMS, samples

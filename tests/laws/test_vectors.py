@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from difflab.accuracy.digits import is_gradable, partial_digits
-from difflab.ir.primitives import POINTWISE
+from difflab.table.primitives import POINTWISE
 
 from . import laws
 

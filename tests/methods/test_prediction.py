@@ -11,10 +11,10 @@ import difflab
 from difflab import Numerical
 from difflab.accuracy.zoo import ZOO
 from difflab.errors import ArgumentError, DomainError, UnknownNameError
-from difflab.ir.trace import trace
 from difflab.ir.tree import read_arguments
 from difflab.methods.numerical import offsets_of, weights
 from difflab.methods.prediction import predict
+from difflab.tracing.trace import trace
 
 
 def measured(f, x, stencil, order, h, truth, rng):

@@ -1,0 +1,1 @@
+"""What a user calls: from a function to a function that computes derivatives."""

@@ -1,0 +1,298 @@
+"""The elementary functions of germs, under the names of the balls' methods.
+
+What flows: where a function is analytic at the number that a germ tends to, its Taylor series is
+composed with the rest. Elsewhere, at an edge of its domain or towards infinity, an identity leads
+back to a root, a logarithm, an exponential or a reciprocal. The invariant is the germs'.
+
+>>> from difflab.readings.germs import Germ
+>>> t = Germ.parameter()
+>>> (1 - t).acos() ** 2
+[2.0000...] t + ... + O(t^5)
+>>> (1 / t).tanh()
+1 + O(t^inf)
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any, Final
+
+from flint import arb, arb_series
+
+from difflab.readings.germ_series import (
+    Taylor,
+    ball_power,
+    binomials,
+    expanded,
+    inverse_factorials,
+    logarithm,
+)
+from difflab.readings.germs import (
+    BEYOND,
+    ENDLESS,
+    FUNCTIONS,
+    LOGARITHMS,
+    NO_VALUE,
+    NOT_TOLD,
+    OSCILLATES,
+    Germ,
+    composed,
+    exactly,
+    sign_of,
+    whole,
+)
+
+Function = Callable[..., Germ]
+
+
+def _everywhere(name: str) -> Function:
+    """A function that is analytic everywhere, by the series' and the balls' method of that name."""
+    taylor = expanded(lambda s: getattr(s, name)(), lambda c: getattr(c, name)())
+    return lambda g: g.analytic(taylor)
+
+
+def _oscillating(name: str) -> Function:
+    """The same, for a function that stays bounded where its argument does not."""
+    inside = _everywhere(name)
+
+    def function(g: Germ) -> Germ:
+        bounded = g.bad or g.is_regular or g.order is not None
+        return inside(g) if bounded else Germ({}, 0, level=g.level)
+
+    return function
+
+
+def _alternating(names: tuple[str, str]) -> Taylor:
+    """Two functions that are each other's derivative."""
+
+    def taylor(c: arb, n: int) -> list[arb]:
+        values = [getattr(c, name)() for name in names]
+        return [values[k % 2] / arb(math.factorial(k)) for k in range(n)]
+
+    return taylor
+
+
+def _integral(slope: Callable[[arb_series], arb_series], name: str) -> Taylor:
+    """A function by its derivative."""
+    return expanded(lambda s: slope(s).integral(), lambda c: getattr(c, name)())
+
+
+def _exp(g: Germ) -> Germ:
+    """The exponential; of a multiple of L, a power of t."""
+    if g.bad:
+        return g
+    if g.order is not None and g.order <= 0:
+        if g.order != -ENDLESS or not g.rest:
+            return Germ.unknown(OSCILLATES)
+        return Germ({}, -g.rest * ENDLESS, 1, g.level)
+    endless = {e: c for e, c in g.terms.items() if e[0] < 0 or (e[0] == 0 and e[1] > 1)}
+    if endless:
+        sign = sign_of(g.terms[g.leading])
+        if sign is None:
+            return Germ.unknown(NOT_TOLD)
+        return Germ({}, -sign * ENDLESS, 1, g.level)
+    logs = g.terms.get((0, 1), arb(0))
+    m = None if isinstance(logs, Germ) else exactly(logs)
+    if m is None:
+        return Germ.unknown(LOGARITHMS)
+    head = g.terms.get((0, 0), arb(0)).exp()
+    small = {e: c for e, c in g.terms.items() if e[0] > 0}
+    u = Germ(small, g.order, g.rest, g.level)
+    lead = Germ({(whole(-m), 0): head}, level=g.level)
+    if isinstance(head, Germ) and not head.terms:  # flat, or beyond every power, at every level
+        lead = Germ({(0, 0): head}, level=g.level)
+    return lead if u.is_zero() else lead * composed(u, inverse_factorials)
+
+
+def _log(g: Germ) -> Germ:
+    """The logarithm of what is positive; of t, a multiple of L."""
+    refused = g.refused(positive=True)
+    if refused is not None:
+        return refused
+    c, a, u = g.split_at_leading()
+    terms = {(0, 0): c.log(), (0, 1): arb(-a.numerator) / a.denominator if a else arb(0)}
+    found = Germ({e: x for e, x in terms.items() if sign_of(x) != 0}, level=g.level)
+    return found if u.is_zero() else found + composed(u, logarithm)
+
+
+def _power(g: Germ, p: Fraction) -> Germ:
+    """A power of what is positive (any, if p is whole); of 0, if p is positive."""
+    if g.is_zero() and p > 0:
+        return g
+    if g.rest and not g.terms and not g.bad and g.rest > 0:
+        return Germ({}, g.order if p > 0 else -g.order, 1, g.level)
+    odd = p.denominator == 1 and int(p) % 2 == 1
+    if p.denominator == 1 and g.sign == -1:
+        return (-g).power(p) * (-1 if odd else 1)
+    refused = g.refused(positive=True)
+    if refused is not None:
+        return refused
+    c, a, u = g.split_at_leading()
+    head = c.power(p) if isinstance(c, Germ) else ball_power(c, p)
+    lead = Germ({(whole(Fraction(a) * p), 0): head}, level=g.level)
+    return lead if u.is_zero() else lead * composed(u, binomials(p))
+
+
+def _sqrt(g: Germ) -> Germ:
+    """The square root."""
+    return g.power(Fraction(1, 2))
+
+
+def _root(g: Germ, n: int) -> Germ:
+    """The n-th root of what is positive."""
+    return g.power(Fraction(1, n))
+
+
+def _floor(g: Germ) -> Germ:
+    """The largest whole number below."""
+    if not g.is_regular:
+        return g if g.bad else Germ.unknown(OSCILLATES)
+    low, high = (end.floor() for end in (g.constant.lower(), g.constant.upper()))
+    least, most = (end.unique_fmpz() for end in (low, high))
+    if least is None or most is None:
+        return Germ.unknown(NOT_TOLD)
+    number = Germ(arb(most)).at(g.level)
+    if least == most and g.constant > low:  # between two whole numbers
+        return number
+    sign = (g - number).sign  # at one, or around one
+    below = Germ(arb(most - 1)).at(g.level)
+    if sign is None:
+        return number.union(Germ(arb(min(least, most - 1))).at(g.level))
+    return number if sign >= 0 else below
+
+
+def _ceil(g: Germ) -> Germ:
+    """The least whole number above."""
+    return -((-g).floor())
+
+
+def _half_pi() -> arb:
+    return arb.pi() / 2
+
+
+def _expm1(g: Germ) -> Germ:
+    if g.bad or g.is_regular:
+        return g.analytic(expanded(arb_series.exp, arb.expm1))
+    return g.exp() - 1
+
+
+def _log1p(g: Germ) -> Germ:
+    if not g.bad and g.is_regular and g.constant > -1:
+        return g.analytic(expanded(lambda s: (1 + s).log(), arb.log1p))
+    return (1 + g).log()
+
+
+def _sinh(g: Germ) -> Germ:
+    if g.bad or g.is_regular:
+        return g.analytic(_alternating(("sinh", "cosh")))
+    return (g.exp() - (-g).exp()) / 2
+
+
+def _cosh(g: Germ) -> Germ:
+    if g.bad or g.is_regular:
+        return g.analytic(_alternating(("cosh", "sinh")))
+    return (g.exp() + (-g).exp()) / 2
+
+
+def _tanh(g: Germ) -> Germ:
+    if g.bad or g.is_regular:
+        return g.analytic(expanded(lambda s: 1 - 2 / (1 + (2 * s).exp()), arb.tanh))
+    return 1 - 2 / (1 + (2 * g).exp())
+
+
+def _erf(g: Germ) -> Germ:
+    if g.bad or g.is_regular or g.sign is None:
+        return g.analytic(expanded(arb_series.erf, arb.erf))
+    return Germ({(0, 0): arb(g.sign)}, ENDLESS, level=g.level)
+
+
+def _asinh(g: Germ) -> Germ:
+    if g.bad or g.is_regular:
+        return g.analytic(_integral(lambda s: (1 + s * s).rsqrt(), "asinh"))
+    return g.sgn() * (abs(g) + (g * g + 1).sqrt()).log()
+
+
+def _acosh(g: Germ) -> Germ:
+    if not g.bad and g.is_regular:
+        if g.constant > 1:
+            return g.analytic(_integral(lambda s: (s * s - 1).rsqrt(), "acosh"))
+        if g.constant == 1:
+            return 2 * _asinh(((g - 1) / 2).sqrt())
+        return Germ.unknown(NO_VALUE if g.constant < 1 else NOT_TOLD)
+    return (g + (g * g - 1).sqrt()).log()
+
+
+def _asin(g: Germ) -> Germ:
+    if g.bad or (g.is_regular and abs(g.constant) < 1):
+        return g.analytic(expanded(arb_series.asin, arb.asin))
+    if g.is_regular and abs(g.constant) == 1:
+        inner = ((1 - abs(g)) / 2).sqrt()
+        return g.sgn() * (_half_pi() - 2 * _asin(inner))
+    outside = abs(g) > 1
+    return Germ.unknown(NO_VALUE if outside else NOT_TOLD)
+
+
+def _acos(g: Germ) -> Germ:
+    if not g.bad and g.is_regular and abs(g.constant) == 1:
+        from_one = 2 * _asin(((1 - abs(g)) / 2).sqrt())
+        return from_one if g.constant > 0 else arb.pi() - from_one
+    return _half_pi() - _asin(g)
+
+
+def _atan(g: Germ) -> Germ:
+    if g.bad or g.is_regular:
+        return g.analytic(expanded(arb_series.atan, arb.atan))
+    if g.sign is None:
+        return Germ.unknown(OSCILLATES)
+    return g.sgn() * _half_pi() - _atan(1 / g)
+
+
+def _atanh(g: Germ) -> Germ:
+    if not g.bad and g.is_regular and abs(g.constant) < 1:
+        return g.analytic(_integral(lambda s: 1 / (1 - s * s), "atanh"))
+    return ((1 + g) / (1 - g)).log() / 2
+
+
+def _atan2(y: Germ, x: Germ) -> Germ:
+    """By the signs of both; on the negative axis itself +pi, as NumPy says."""
+    up, right = y.sign, x.sign
+    if up:
+        return y.sgn() * _half_pi() - _atan(x / y)
+    if right == 1:
+        return _atan(y / x)
+    if up == 0 and right is not None:
+        return Germ(arb.pi()).at(y.level) if right else Germ({}, level=y.level)
+    bad = [g for g in (y, x) if g.bad]
+    return bad[0] if bad else Germ.unknown(NOT_TOLD)
+
+
+def _hypgeom_0f1(z: Germ, a: Any) -> Germ:
+    """The derivative of 0F1(; a; z) is 0F1(; a + 1; z) / a."""
+
+    def taylor(c: arb, n: int) -> list[arb]:
+        scale, found = arb(1), []
+        for k in range(n):
+            found.append(c.hypgeom_0f1(a + k) * scale)
+            scale = scale / ((a + k) * (k + 1))
+        return found
+
+    return z.analytic(taylor)
+
+
+def _gamma(name: str) -> Function:
+    taylor = expanded(lambda s: getattr(s, name)(), lambda c: getattr(c, name)())
+    return lambda g: g.analytic(taylor) if g.bad or g.is_regular else Germ.unknown(BEYOND)
+
+
+_NAMED: Final[dict[str, Function]] = {
+    "power": _power, "sqrt": _sqrt, "root": _root, "floor": _floor, "ceil": _ceil,
+    "exp": _exp, "log": _log, "sin": _oscillating("sin"), "cos": _oscillating("cos"),
+    "tan": _everywhere("tan"),
+    "expm1": _expm1, "log1p": _log1p, "sinh": _sinh, "cosh": _cosh, "tanh": _tanh, "erf": _erf,
+    "asinh": _asinh, "acosh": _acosh, "asin": _asin, "acos": _acos, "atan": _atan,
+    "atanh": _atanh, "atan2": _atan2, "hypgeom_0f1": _hypgeom_0f1, "gamma": _gamma("gamma"),
+    "lgamma": _gamma("lgamma"),
+}  # fmt: skip
+FUNCTIONS.update(_NAMED)

@@ -1,0 +1,1 @@
+"""How NumPy's functions are spelt in primitives, and what is refused."""

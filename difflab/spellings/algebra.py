@@ -1,0 +1,360 @@
+"""How NumPy's contractions and linear algebra are spelt in primitives.
+
+A part of what functions.py describes. Every contraction ends in one matmul or one einsum.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Sequence
+from functools import reduce
+from string import ascii_letters
+from typing import Any
+
+import numpy as np
+
+from difflab.errors import ShapeError, UnsupportedError
+from difflab.ir.build import as_dtype, broadcast, lift, node, promoted, reshaped
+from difflab.ir.expr import Expr
+from difflab.spellings.elementwise import floating, power
+from difflab.spellings.movement import (
+    NP,
+    axis_of,
+    listed,
+    moveaxis,
+    no_options,
+    ravel,
+    spells,
+    transpose,
+)
+from difflab.spellings.reductions import max_, min_, sum_
+from difflab.spellings.selection import truth
+from difflab.table import linear_algebra
+from difflab.table.special import root
+
+# -- contractions ----------------------------------------------------------------------------------
+
+
+@spells(np.matmul, np.linalg.matmul)
+def matmul(x1: Any, x2: Any) -> Any:
+    a, b = promoted(x1, x2)
+    if a.ndim == 0 or b.ndim == 0:
+        raise ShapeError("matmul needs arrays, not numbers", "multiply by * instead")
+    if a.shape[-1] != b.shape[max(b.ndim - 2, 0)]:
+        rows = b.shape[max(b.ndim - 2, 0)]
+        raise ShapeError(
+            f"matmul of shapes {a.shape} and {b.shape}: {a.shape[-1]} columns meet {rows} rows",
+            "transpose one of them",
+        )
+    left = reshaped(a, (1, *a.shape)) if a.ndim == 1 else a
+    right = reshaped(b, (*b.shape, 1)) if b.ndim == 1 else b
+    y = node("matmul", *_stacks(left, right))
+    kept = (
+        y.shape[-2 : y.ndim - (b.ndim == 1)] if a.ndim > 1 else y.shape[-1 : y.ndim - (b.ndim == 1)]
+    )
+    return reshaped(y, y.shape[:-2] + kept)
+
+
+def _stacks(a: Expr, b: Expr) -> tuple[Expr, Expr]:
+    """Two stacks of matrices, with their leading axes broadcast."""
+    try:
+        lead = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    except ValueError:
+        raise ShapeError(f"stacks of shapes {a.shape} and {b.shape} cannot be broadcast") from None
+    return broadcast(a, lead + a.shape[-2:]), broadcast(b, lead + b.shape[-2:])
+
+
+@spells(np.dot)
+def dot(a: Any, b: Any, out: Any = None) -> Any:
+    no_options("dot", out=out)
+    x, y = promoted(a, b)
+    if x.ndim == 0 or y.ndim == 0:
+        return x * y
+    return matmul(x, y) if y.ndim <= 2 else tensordot(x, y, ([-1], [-2]))
+
+
+@spells(np.inner)
+def inner(a: Any, b: Any, /) -> Any:
+    x, y = promoted(a, b)
+    return x * y if x.ndim == 0 or y.ndim == 0 else tensordot(x, y, ([-1], [-1]))
+
+
+@spells(np.vdot)
+def vdot(a: Any, b: Any, /) -> Any:
+    return dot(ravel(a), ravel(b))
+
+
+@spells(np.vecdot, np.linalg.vecdot)
+def vecdot(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
+    x, y = (moveaxis(part, axis, -1) for part in promoted(x1, x2))
+    return NP.matmul(x[..., None, :], y[..., :, None])[..., 0, 0]
+
+
+def matvec(x1: Any, x2: Any, /) -> Any:
+    """Stacks of matrices times stacks of vectors."""
+    x, y = promoted(x1, x2)
+    return NP.matmul(x, y[..., :, None])[..., 0]
+
+
+def vecmat(x1: Any, x2: Any, /) -> Any:
+    """Stacks of vectors times stacks of matrices."""
+    x, y = promoted(x1, x2)
+    return NP.matmul(x[..., None, :], y)[..., 0, :]
+
+
+if hasattr(np, "matvec"):  # since NumPy 2.2
+    spells(np.matvec)(matvec)
+    spells(np.vecmat)(vecmat)
+
+
+@spells(np.outer, np.linalg.outer)
+def outer(a: Any, b: Any, out: Any = None) -> Any:
+    no_options("outer", out=out)
+    return ravel(a)[:, None] * ravel(b)[None, :]
+
+
+@spells(np.kron)
+def kron(a: Any, b: Any) -> Any:
+    x, y = promoted(a, b)
+    ndim = max(x.ndim, y.ndim)
+    rows, columns = ((1,) * (ndim - part.ndim) + part.shape for part in (x, y))
+    left = reshaped(x, tuple([n for length in rows for n in (length, 1)]))
+    right = reshaped(y, tuple([n for length in columns for n in (1, length)]))
+    product = NP.multiply(left, right)
+    return reshaped(product, tuple([m * n for m, n in zip(rows, columns, strict=True)]))
+
+
+@spells(np.cross)
+def cross(
+    a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None
+) -> Any:
+    if axis is not None:
+        axisa = axisb = axisc = axis
+    x, y = promoted(a, b)
+    x, y = moveaxis(x, axisa, -1), moveaxis(y, axisb, -1)
+    if x.shape[-1] != 3 or y.shape[-1] != 3:
+        raise ShapeError(f"the cross product needs vectors of 3, not {x.shape} and {y.shape}")
+    i, j = np.array([1, 2, 0]), np.array([2, 0, 1])
+    return moveaxis(x[..., i] * y[..., j] - x[..., j] * y[..., i], -1, axisc)
+
+
+@spells(np.linalg.cross)
+def linalg_cross(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
+    return cross(x1, x2, axis=axis)
+
+
+@spells(np.tensordot, np.linalg.tensordot)
+def tensordot(a: Any, b: Any, /, axes: Any = 2) -> Any:
+    x, y = promoted(a, b)
+    if isinstance(axes, (int, np.integer)):
+        axes = (range(x.ndim - int(axes), x.ndim), range(int(axes)))
+    left = [axis_of(x, i) % x.ndim for i in listed(axes[0])]
+    right = [axis_of(y, i) % y.ndim for i in listed(axes[1])]
+    if [x.shape[i] for i in left] != [y.shape[i] for i in right]:
+        raise ShapeError(f"tensordot of shapes {x.shape} and {y.shape} over axes {left}, {right}")
+    rows = [i for i in range(x.ndim) if i not in left]
+    columns = [i for i in range(y.ndim) if i not in right]
+    inside = math.prod(x.shape[i] for i in left)
+    p = reshaped(transpose(x, [*rows, *left]), (math.prod(x.shape[i] for i in rows), inside))
+    q = reshaped(transpose(y, [*right, *columns]), (inside, math.prod(y.shape[i] for i in columns)))
+    return reshaped(matmul(p, q), (*[x.shape[i] for i in rows], *[y.shape[i] for i in columns]))
+
+
+@spells(np.einsum)
+def einsum(subscripts: Any, *operands: Any, out: Any = None, optimize: Any = False) -> Any:
+    no_options("einsum", out=out)
+    if not isinstance(subscripts, str):
+        raise UnsupportedError("np.einsum without a string cannot be traced", "write 'ij,jk->ik'")
+    parts = promoted(*operands)
+    words, output = _subscripts(subscripts, parts)
+    if len(set(output)) < len(output) or not set(output) <= set("".join(words)):
+        raise ShapeError(f"einsum {subscripts!r}: the output's letters must differ, and be inputs")
+    lengths: dict[str, int] = {}
+    for word, part in zip(words, parts, strict=True):
+        for letter, length in zip(word, part.shape, strict=True):
+            if lengths.setdefault(letter, length) == 1:
+                lengths[letter] = length
+            if length not in (1, lengths[letter]):
+                raise ShapeError(
+                    f"einsum {subscripts!r}: {letter} is {lengths[letter]} and {length}"
+                )
+    for i, word in enumerate(words):
+        parts[i] = broadcast(parts[i], tuple([lengths[letter] for letter in word]))
+        elsewhere = set(output).union(*words[:i], *words[i + 1 :])
+        words[i], parts[i] = _without_repeats(word, parts[i], elsewhere)
+    if len(parts) == 1:
+        return transpose(parts[0], [words[0].index(x) for x in output])
+    return node("einsum", *parts, subscripts=f"{','.join(words)}->{output}")
+
+
+def _subscripts(subscripts: str, parts: Sequence[Expr]) -> tuple[list[str], str]:
+    """The letters of every operand and of the output, with dots spelt out in letters too."""
+    inputs, arrow, output = subscripts.replace(" ", "").partition("->")
+    words = inputs.split(",")
+    free = [x for x in ascii_letters[::-1] if x not in subscripts]
+    hidden = [x.ndim - len(w.replace("...", "")) for w, x in zip(words, parts, strict=False)]
+    fits = [n >= 0 if "..." in w else n == 0 for w, n in zip(words, hidden, strict=False)]
+    if len(words) != len(parts) or not all(fits):
+        text = " and ".join(str(part.shape) for part in parts)
+        raise ShapeError(f"einsum {subscripts!r} does not fit shapes {text}")
+    dots = "".join(free[: max(hidden)])
+    if not arrow:
+        once = sorted(x for x in set(inputs) - set(",.") if inputs.count(x) == 1)
+        output = "..." * ("." in inputs) + "".join(once)
+    words = [w.replace("...", dots[len(dots) - n :]) for w, n in zip(words, hidden, strict=True)]
+    return words, output.replace("...", dots)
+
+
+def _without_repeats(word: str, x: Any, elsewhere: set[str]) -> tuple[str, Any]:
+    """Take the diagonal of repeated letters, and sum over letters that stand nowhere else."""
+    for letter in dict.fromkeys(word):
+        while word.count(letter) > 1:
+            i, j = word.index(letter), word.rindex(letter)
+            x = NP.diagonal(x, 0, i, j)
+            word = word[:i] + word[i + 1 : j] + word[j + 1 :] + letter
+    lonely = [i for i, letter in enumerate(word) if letter not in elsewhere]
+    return "".join(x for x in word if x in elsewhere), sum_(x, lonely) if lonely else x
+
+
+# -- linear algebra --------------------------------------------------------------------------------
+
+
+def _square_matrix(function: str, a: Any) -> Expr:
+    x: Expr = floating(a)
+    if x.ndim < 2 or x.shape[-1] != x.shape[-2]:
+        raise ShapeError(f"np.linalg.{function} needs square matrices, not shape {x.shape}")
+    return x
+
+
+@spells(np.linalg.solve)
+def solve(a: Any, b: Any) -> Any:
+    x, y = promoted(_square_matrix("solve", a), b, floating=True)
+    right = y[:, None] if y.ndim == 1 else y
+    if right.shape[-2] != x.shape[-1]:
+        raise ShapeError(f"np.linalg.solve of shapes {x.shape} and {y.shape}")
+    found = node("solve", *_stacks(x, right))
+    return reshaped(found, found.shape[:-1]) if y.ndim == 1 else found
+
+
+@spells(np.linalg.inv)
+def inv(a: Any) -> Any:
+    x = _square_matrix("inv", a)
+    return solve(x, np.broadcast_to(np.eye(x.shape[-1], dtype=x.dtype), x.shape))
+
+
+@spells(np.linalg.tensorsolve)
+def tensorsolve(a: Any, b: Any, axes: Any = None) -> Any:
+    x, y = promoted(a, b, floating=True)
+    last = [] if axes is None else [i % x.ndim for i in listed(axes)]
+    x = transpose(x, [*[i for i in range(x.ndim) if i not in last], *last])
+    return reshaped(solve(reshaped(x, (y.size, y.size)), ravel(y)), x.shape[y.ndim :])
+
+
+@spells(np.linalg.tensorinv)
+def tensorinv(a: Any, ind: int = 2) -> Any:
+    x = floating(a)
+    size = math.prod(x.shape[:ind])
+    return reshaped(inv(NP.reshape(x, (size, -1))), x.shape[ind:] + x.shape[:ind])
+
+
+@spells(np.linalg.det)
+def det(a: Any) -> Expr:
+    return node("det", _square_matrix("det", a))
+
+
+@spells(linear_algebra.adjugate)
+def adjugate(a: Any) -> Expr:
+    return node("adjugate", lift(a))
+
+
+@spells(np.linalg.slogdet)
+def slogdet(a: Any) -> Any:
+    x = _square_matrix("slogdet", a)
+    return type(np.linalg.slogdet(np.eye(1)))(node("sign_det", x), node("log_abs_det", x))
+
+
+@spells(np.linalg.cholesky)
+def cholesky(a: Any, /, *, upper: bool = False) -> Any:
+    """NumPy reads the lower triangle, or the upper one for `upper`."""
+    x = _square_matrix("cholesky", a)
+    return node("cholesky", x.mT).mT if upper else node("cholesky", x)
+
+
+@spells(np.linalg.vector_norm)
+def vector_norm(
+    x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: float | None = 2
+) -> Any:
+    a = floating(x)
+    size = NP.abs(a)
+    if ord in (None, 2, "fro"):
+        return root(sum_(NP.square(a), axis, keepdims=keepdims))
+    if not isinstance(ord, (int, float)):
+        raise _no_norm(ord)
+    if math.isinf(ord):
+        return (max_ if ord > 0 else min_)(size, axis, None, keepdims)
+    if ord == 0:
+        return sum_(as_dtype(truth(a), a.dtype), axis, keepdims=keepdims)
+    if ord == 1:
+        return sum_(size, axis, keepdims=keepdims)
+    return power(sum_(power(size, ord), axis, keepdims=keepdims), 1.0 / ord)
+
+
+@spells(np.linalg.norm)
+def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
+    a = floating(x)
+    axes = list(range(a.ndim)) if axis is None else listed(axis)
+    if ord is None or len(axes) == 1:
+        return vector_norm(a, axis=tuple(axes), keepdims=keepdims, ord=ord)
+    if len(axes) != 2:
+        raise ShapeError(f"np.linalg.norm with ord={ord!r} needs one axis or two, not {len(axes)}")
+    if ord == "fro":
+        return vector_norm(a, axis=tuple(axes), keepdims=keepdims)
+    if ord not in (1, np.inf, -1, -np.inf):
+        raise _no_norm(ord)
+    inside = axes[0] if abs(ord) == 1 else axes[1]
+    sums = sum_(NP.abs(a), inside, keepdims=True)
+    return (max_ if ord > 0 else min_)(sums, tuple(axes), None, keepdims)
+
+
+@spells(np.linalg.matrix_norm)
+def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
+    return norm(x, ord, (-2, -1), keepdims)
+
+
+def _no_norm(ord: Any) -> UnsupportedError:
+    return UnsupportedError(
+        f"np.linalg.norm with ord={ord!r} cannot be traced", "use ord=None, 1, 'fro' or np.inf"
+    )
+
+
+@spells(np.linalg.matrix_power)
+def matrix_power(a: Any, n: int) -> Any:
+    """By repeated squaring."""
+    x: Any = _square_matrix("matrix_power", a)
+    if n == 0:
+        return np.broadcast_to(np.eye(x.shape[-1], dtype=x.dtype), x.shape)
+    x, n = (inv(x), -n) if n < 0 else (x, n)
+    found = None
+    while n:
+        if n % 2:
+            found = x if found is None else found @ x
+        n //= 2
+        x = x @ x if n else x
+    return found
+
+
+@spells(np.linalg.multi_dot)
+def multi_dot(arrays: Any, *, out: Any = None) -> Any:
+    no_options("multi_dot", out=out)
+    return reduce(operator.matmul, map(lift, arrays))
+
+
+@spells(np.linalg.trace)
+def linalg_trace(x: Any, /, *, offset: int = 0, dtype: Any = None) -> Any:
+    return NP.trace(x, offset, -2, -1, dtype)
+
+
+@spells(np.linalg.diagonal)
+def linalg_diagonal(x: Any, /, *, offset: int = 0) -> Any:
+    return NP.diagonal(x, offset, -2, -1)

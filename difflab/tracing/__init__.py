@@ -1,0 +1,1 @@
+"""How a plain function becomes a graph, and what it reads from outside."""

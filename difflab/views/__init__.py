@@ -1,0 +1,1 @@
+"""How graphs, formulas and traces look; nothing here computes."""

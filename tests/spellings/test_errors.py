@@ -1,0 +1,236 @@
+"""Law: what cannot be traced is refused with what happened, the user's own line, and a remedy."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from difflab.errors import DifflabError
+from difflab.ir.protocols import REMEDIES, SPELLINGS
+from difflab.tracing.trace import trace
+
+X = np.array([0.7, -1.3, 2.1])
+A = np.arange(6.0).reshape(2, 3) + np.eye(2, 3)
+
+
+def _assign(x: Any) -> Any:
+    x[0] = 1.0  # here
+    return x
+
+
+def _assign_into_plain(x: Any) -> Any:
+    y = np.zeros(3)
+    y[0] = x[0]  # here
+    return y
+
+
+def _assign_slice(x: Any) -> Any:
+    y = np.zeros(3)
+    y[:] = x  # here
+    return y
+
+
+def _add_in_place(x: Any) -> Any:
+    y = np.zeros(3)
+    y += x  # here
+    return y
+
+
+def _change_argument(x: Any) -> Any:
+    x += 1.0  # here
+    return x
+
+
+def _change_view(x: Any) -> Any:
+    y = x[1:]
+    y *= 2.0  # here
+    return x
+
+
+def _out(x: Any) -> Any:
+    y = np.zeros(3)
+    np.exp(x, out=y)  # here
+    return y
+
+
+def _sort_in_place(x: Any) -> Any:
+    x.sort()  # here
+    return x
+
+
+def _fill_diagonal(x: Any) -> Any:
+    np.fill_diagonal(x, 1.0)  # here
+    return x
+
+
+def _ambiguous(x: Any) -> Any:
+    return x if x > 0 else -x  # here
+
+
+# what the function does: the function, words of WHAT, words of the REMEDY
+CASES: dict[str, tuple[Any, str, str]] = {
+    "math.sin": (lambda x: math.sin(x[0]), "math.sin", "np.sin"),  # here
+    "math.asin": (lambda x: math.asin(x[0]), "math.asin", "np.arcsin"),  # here
+    "float": (lambda x: float(x[0]), "plain float", "leave out"),  # here
+    "int": (lambda x: int(x[0]), "plain int", "leave out"),  # here
+    "complex": (lambda x: complex(x[0]), "plain complex", "leave out"),  # here
+    "np.asarray": (lambda x: np.asarray(x), "np.asarray", "leave out np.asarray"),  # here
+    "np.array": (lambda x: np.array([x, x]), "np.array", "np.stack"),  # here
+    "np.array of numbers": (lambda x: np.array([x[0], 1.0]), "np.array", "np.stack"),  # here
+    "np.float64": (lambda x: np.float64(x[0]), "plain", "leave out"),  # here
+    "np.full": (lambda x: np.full(3, x[0]), "np.full", "np.broadcast_to"),  # here
+    "np.arange": (lambda x: np.arange(x[0]), "np.arange", "np.arange(n)"),  # here
+    "np.vectorize": (lambda x: np.vectorize(abs)(x), "np.vectorize", "whole arrays"),  # here
+    "assignment": (_assign, "in-place assignment", "np.where"),
+    "assignment into plain": (_assign_into_plain, "in-place assignment", "np.stack"),
+    "assignment of a slice": (_assign_slice, "in-place assignment", "np.stack"),
+    "plain += traced": (_add_in_place, "in-place assignment", "a = a + b"),
+    "argument += 1": (_change_argument, "in-place assignment", "x = x + y"),
+    "view *= 2": (_change_view, "in-place assignment", "x.copy()"),
+    "out=": (_out, "in-place assignment", "value it returns"),
+    "x.sort()": (_sort_in_place, "array.sort", "np.sort(x)"),
+    "x.item()": (lambda x: x.item(), "array.item", "x[0]"),  # here
+    "x.tolist()": (lambda x: x.tolist(), "array.tolist", "keep the array"),  # here
+    "fill_diagonal": (_fill_diagonal, "np.fill_diagonal", "in place"),
+    "np.linalg.svd": (lambda x: np.linalg.svd(x[None]), "np.linalg.svd", "np.linalg.norm"),  # here
+    "np.unique": (lambda x: np.unique(x), "np.unique", "indices"),  # here
+    "np.fft.fft": (lambda x: np.fft.fft(x), "np.fft.fft", "np.cos"),  # here
+    "np.fft.rfft": (lambda x: np.fft.rfft(x), "np.fft.rfft", "np.cos"),  # here
+    "an option": (lambda x: np.sum(x, initial=1.0), "np.sum with initial=", "leave out"),  # here
+    "where=": (lambda x: np.add(x, x, where=x > 0), "np.add with where=", "np.where"),  # here
+    "a method's option": (lambda x: x.sum(where=x > 0), "np.sum with where=", "leave out"),  # here
+    "np.add.reduceat": (lambda x: np.add.reduceat(x, [0, 1]), "np.add.reduceat", "spell"),  # here
+    "complex number": (lambda x: x * 1j, "complex numbers", "real and imaginary"),  # here
+    "complex array": (lambda x: np.array([1j, 2, 3]) * x, "complex128", "float64"),  # here
+    "object array": (lambda x: np.array([1, 2, 3], object) * x, "object", "float64"),  # here
+    "astype(complex)": (lambda x: x.astype(complex), "complex128", "float64"),  # here
+    "the truth of an array": (_ambiguous, "truth of an array", "np.any"),
+    "shapes": (lambda x: x + np.ones(4), "(3,) and (4,)", "reshape"),  # here
+    "matmul": (lambda x: np.ones((2, 2)) @ x, "(2, 2) and (3,)", "transpose"),  # here
+    "bits": (lambda x: np.argsort(x) & 1, "bits of integers", "outside"),  # here
+    "a mask of one": (lambda x: x[True], "truth value", "np.where"),  # here
+    "a float as index": (lambda x: x[1.0], "not an integer", "integers"),  # here
+    "attribute": (lambda x: x.flat, "array.flat", "np.ravel"),  # here
+}
+
+
+@pytest.mark.parametrize(("f", "what", "remedy"), CASES.values(), ids=CASES.keys())
+def test_refused(f: Any, what: str, remedy: str) -> None:
+    with pytest.raises(DifflabError) as caught:
+        trace(f, X)
+    error = caught.value
+    assert what in error.what
+    assert remedy in error.remedy
+    assert str(error).endswith(f"remedy: {error.remedy}")
+    assert error.line is not None
+    assert error.line.file == __file__
+    assert "# here" in error.line.text
+    assert f"at test_errors.py:{error.line.number}: {error.line.text}" in str(error)
+
+
+def _global_draw(x: Any) -> Any:
+    return x * np.random.normal()  # here  # noqa: NPY002
+
+
+def _fresh_generator(x: Any) -> Any:
+    return x + np.random.default_rng().normal(size=3)  # here
+
+
+def _only_draws(x: Any) -> Any:
+    return np.random.default_rng().normal(size=3)  # here
+
+
+def _drawn_before(x: Any) -> Any:
+    noise = np.random.default_rng().normal(size=3)
+    return np.sin(x) * noise  # here
+
+
+@pytest.mark.parametrize("f", [_global_draw, _fresh_generator, _drawn_before])
+def test_random_numbers(f: Any) -> None:
+    with pytest.raises(
+        DifflabError, match=r"(?s)not pure.*at test_errors\.py.*random numbers"
+    ) as caught:
+        trace(f, X)
+    assert caught.value.line is not None
+    assert "# here" in caught.value.line.text
+
+
+def test_random_output() -> None:
+    with pytest.raises(DifflabError, match="not pure"):
+        trace(_only_draws, X)
+
+
+def test_seeded_numbers_are_pure() -> None:
+    trace(lambda x: x + np.random.default_rng(0).normal(size=3), X)
+
+
+@pytest.mark.parametrize(
+    "argument", [X.astype(np.float16), X.astype(complex), X.astype(object), X.astype(str)]
+)
+def test_argument_dtype(argument: Any) -> None:
+    with pytest.raises(DifflabError) as caught:
+        trace(np.sin, argument)
+    assert str(argument.dtype) in caught.value.what
+    assert "float64" in caught.value.remedy
+    assert "test_errors.py" in str(caught.value)
+
+
+def _returns_nothing(x: Any) -> None:
+    np.sin(x)
+
+
+@pytest.mark.parametrize(("f", "name"), [(lambda x: "a", "str"), (_returns_nothing, "NoneType"),
+                                         (lambda x: [x, "a"], "str")])  # fmt: skip
+def test_what_is_returned(f: Any, name: str) -> None:
+    with pytest.raises(DifflabError) as caught:
+        trace(f, X)
+    assert name in caught.value.what
+    assert "return" in caught.value.remedy
+    assert "test_errors.py" in str(caught.value)
+
+
+def test_use_after_return() -> None:
+    def f(x: Any) -> Any:
+        raise KeyError(x)
+
+    with pytest.raises(KeyError) as caught:
+        trace(f, X)
+    for use in (lambda x: bool(x[0] > 0), lambda x: float(x[0]), np.asarray):
+        with pytest.raises(DifflabError, match="after its function returned"):
+            use(caught.value.args[0])
+    with pytest.raises(DifflabError, match="after its function returned"):
+        trace(lambda x: x + caught.value.args[0], X)
+
+
+def test_what_a_trace_leaves_behind_is_plain() -> None:
+    kept: list[Any] = []
+    trace(lambda x: kept.append(x) or x, X)
+    assert [type(x) for x in kept] == [np.ndarray, np.ndarray]
+
+
+def test_nothing_is_both_spelled_and_refused() -> None:
+    assert [f for f in REMEDIES if callable(f) and f in SPELLINGS] == []
+
+
+def test_refusals_have_reasons() -> None:
+    """Every public NumPy function is spelled, has a remedy, or never sees a traced array."""
+    refused = [f for f in REMEDIES if callable(f)]
+    assert all(len(REMEDIES[f]) > 10 for f in refused)
+    assert len(refused) > 60
+
+
+def test_an_array_may_be_changed_after_its_use() -> None:
+    def f(x: Any) -> Any:
+        direction = np.zeros(3)
+        total = 0.0
+        for i in range(3):
+            direction[i] = i + 1.0
+            total = total + x @ direction
+            direction[i] = 0.0
+        return total
+
+    graph = trace(f, X)
+    assert float(graph(X)) == pytest.approx(float(f(X)), rel=1e-15)
