@@ -7,6 +7,7 @@ They must also differentiate to any order, so where a partial chooses (``np.wher
 are the same function.
 
 >>> import numpy as np
+>>> from difflab.ir.row import TABLE
 >>> row = TABLE["tanh"]
 >>> float(row.derivative.rule(np.tanh(20.0), 20.0))
 1.699341702116...e-17
