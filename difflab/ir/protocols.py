@@ -65,7 +65,6 @@ _UFUNC_METHODS: dict[tuple[str, str], Callable[..., Any]] = {
     ("logical_or", "reduce"): np.any, ("add", "accumulate"): np.cumsum,
     ("multiply", "accumulate"): np.cumprod,
 }  # fmt: skip
-_ALIASES = frozenset(("input", "constant", "reshape", "transpose", "getitem", "expand"))
 _STORES = re.compile(r"(?:^|;)\s*[\w.]+(\[.*\])+\s*([-+*/@%&|^]|//|\*\*)?=(?!=)")
 _MATH = re.compile(r"\bmath\.(\w+)\(")
 _MAKES_PLAIN = re.compile(r"\bnp\.(\w+)\(")
@@ -193,7 +192,7 @@ def _in_place(ufunc: np.ufunc) -> Callable[[Any, Any], Any]:
     operate = _operator(ufunc)
 
     def change(self: TracedArray, other: Any) -> Any:
-        if self.shape and self.primitive.name in _ALIASES:
+        if self.shape and (self.primitive.kind == "leaf" or self.primitive.view):
             raise TraceError(
                 "in-place assignment into an argument, or into a view of another array",
                 "make a new array: write x = x + y for x += y, or start from x.copy()",
@@ -230,7 +229,7 @@ class TracedArray:
     @property
     def boxed(self) -> bool:
         """Whether it is an argument that is an array of shape ()."""
-        return self.primitive.name == "input" and bool(dict(self.params)["boxed"])
+        return self.primitive.kind == "leaf" and bool(dict(self.params).get("boxed"))
 
     @property
     def ndim(self) -> int:

@@ -26,7 +26,7 @@ from typing import Any, Final, Literal
 import numpy as np
 
 from difflab.errors import ArgumentError, UnknownNameError, UnsupportedError
-from difflab.ir.expr import Expr, Graph, computed, reachable, substitute
+from difflab.ir.expr import Expr, Graph, computed, substitute, walk
 from difflab.ir.row import CONSTANT
 from difflab.ir.tree import LEAF, Structure
 from difflab.methods.automatic import with_blocks
@@ -425,13 +425,9 @@ def _complex_step(graph: Graph, wrt: list[int]) -> Callable[..., list[Any]]:
 
 def _run_complex(outputs: Sequence[Expr], known: dict[Expr, Any]) -> list[Any]:
     with np.errstate(all="ignore"):
-        for node in reachable(outputs, known):
-            if node not in known:
-                operands = [known[x] for x in node.operands]
-                rule = (
-                    node.primitive.evaluate
-                    if node.primitive is CONSTANT
-                    else node.primitive.need("complex")
-                )
-                known[node] = computed(node, rule, operands)
-    return [np.asarray(known[out]) + 0j for out in outputs]
+        return [np.asarray(found) + 0j for found in walk(outputs, known, _run_on_complex)]
+
+
+def _run_on_complex(node: Expr, operands: list[Any]) -> Any:
+    row = node.primitive
+    return computed(node, row.evaluate if row is CONSTANT else row.need("complex"), operands)

@@ -30,8 +30,8 @@ from difflab.spellings.movement import (
 )
 from difflab.spellings.reductions import max_, min_, sum_
 from difflab.spellings.selection import truth
-from difflab.table import linear_algebra
-from difflab.table.special import root
+from difflab.table import algebra as algebra_rows
+from difflab.table.arithmetic import root
 
 # -- contractions ----------------------------------------------------------------------------------
 
@@ -263,7 +263,7 @@ def det(a: Any) -> Expr:
     return node("det", _square_matrix("det", a))
 
 
-@spells(linear_algebra.adjugate)
+@spells(algebra_rows.adjugate)
 def adjugate(a: Any) -> Expr:
     return node("adjugate", lift(a))
 

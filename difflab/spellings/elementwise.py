@@ -17,8 +17,8 @@ from difflab.ir.protocols import SPELLINGS, is_weak
 from difflab.ir.row import TABLE, Primitive
 from difflab.spellings.movement import NP, listed, no_options, ravel, same, spells
 from difflab.spellings.selection import nonzero, truth
-from difflab.table import special
-from difflab.table.operations import scatter_add
+from difflab.table import elementary
+from difflab.table.movement import scatter_add
 
 # -- arithmetic ------------------------------------------------------------------------------------
 
@@ -173,7 +173,7 @@ def sinc(x: Any) -> Any:
     return spherical_bessel(math.pi * floating(x))
 
 
-@spells(special.spherical_bessel)
+@spells(elementary.spherical_bessel)
 def spherical_bessel(x: Any, n: int = 0) -> Any:
     return pointwise(TABLE["spherical_bessel"], x, n=n)
 

@@ -34,7 +34,8 @@ from difflab.spellings import algebra as numpy_algebra
 from difflab.spellings import analysis as numpy_analysis
 from difflab.spellings.elementwise import floating
 from difflab.spellings.movement import axis_of, spells
-from difflab.table.operations import place, scatter_add, share_of_largest
+from difflab.table.movement import place, scatter_add
+from difflab.table.reductions import share_of_largest
 from difflab.table.special import log_softmax, softmax
 
 __all__ = ["log_softmax_", "numpy_algebra", "numpy_analysis", "place_", "scatter_add_", "softmax_"]

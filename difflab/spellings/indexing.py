@@ -18,7 +18,7 @@ from difflab.ir.build import INT64, broadcast, common_shape, lift, node, reshape
 from difflab.ir.expr import Expr, constant
 from difflab.ir.protocols import SPELLINGS, TracedArray
 from difflab.ir.row import CONSTANT
-from difflab.table.operations import ALL, Slice
+from difflab.table.movement import ALL, Slice
 
 
 def current_value(x: Expr) -> Any:

@@ -28,7 +28,7 @@ from difflab.spellings.movement import (
     spells,
 )
 from difflab.spellings.selection import sort, truth
-from difflab.table.special import root
+from difflab.table.arithmetic import root
 
 
 def _reduce(name: str, x: Expr, axis: Axes, keepdims: bool) -> Any:

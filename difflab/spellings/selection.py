@@ -26,7 +26,7 @@ from difflab.spellings.movement import (
     spells,
     transpose,
 )
-from difflab.table.operations import scatter_add
+from difflab.table.movement import scatter_add
 
 
 def truth(a: Any) -> Expr:
