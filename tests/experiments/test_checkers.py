@@ -41,8 +41,8 @@ from difflab.accuracy.zoo import ZOO  # noqa: E402
 from difflab.errors import DifflabError  # noqa: E402
 from difflab.ir.primitives import TABLE  # noqa: E402
 from difflab.ir.trace import trace  # noqa: E402
-from difflab.lab.experiment import preset  # noqa: E402
-from difflab.lab.verdicts import findings_of  # noqa: E402
+from difflab.lab.cases import preset  # noqa: E402
+from difflab.lab.results import findings_of  # noqa: E402
 
 
 def f(x: Any, y: Any) -> Any:

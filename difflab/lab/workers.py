@@ -23,17 +23,21 @@ import threading
 import time
 import traceback
 import warnings
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
 from difflab.errors import ArgumentError, DifflabError, DomainError
-from difflab.lab.experiment import Case, Experiment, case_generator, load
-from difflab.lab.measure import one_blas_thread, one_core
-from difflab.lab.records import Outcome, flat_rows
+from difflab.lab.cases import Case, Experiment, case_generator, load
+from difflab.lab.machine import one_blas_thread, one_core
+from difflab.lab.store import Outcome, flat_rows
 
-Finishing: TypeAlias = Generator[tuple[str, Outcome], None, None]
+Task: TypeAlias = tuple[Path, str, int, str, Case]
+"""What a worker is told: file, fingerprint of the code, this process, id and case."""
+Finished: TypeAlias = tuple[str, Outcome]
+Pool: TypeAlias = Callable[[Sequence[Task], int], Iterator[Finished]]
+"""What measures tasks, so many at once, and gives the outcomes as they come."""
 
 PATIENCE = 5.0
 """Seconds to wait for a cluster's answer."""
@@ -45,9 +49,6 @@ class ClusterError(DifflabError, ConnectionError):
 
 class WorkerError(RuntimeError):
     """What a worker says if it must not measure; its text survives the way back."""
-
-
-# One case -----------------------------------------------------------------------------------------
 
 
 def attempt(experiment: Experiment, case: Case) -> Outcome:
@@ -73,15 +74,12 @@ def attempt(experiment: Experiment, case: Case) -> Outcome:
     return Outcome(case, rows, time.perf_counter() - start, failure)
 
 
-# All of them --------------------------------------------------------------------------------------
-
-
 def outcomes(
     experiment: Experiment,
     pending: Mapping[str, Case],
     jobs: int | None = None,
     cluster: str = "",
-) -> Finishing:
+) -> Generator[Finished, None, None]:
     """The outcomes as they finish: cases that may share the machine first, then the timed ones.
 
     Parameters
@@ -93,70 +91,48 @@ def outcomes(
     """
     timed = {key: case for key, case in pending.items() if experiment.is_timed(case)}
     shared = {key: case for key, case in pending.items() if key not in timed}
+    code = fingerprint(experiment.file) if cluster and shared else ""
+    tasks = [(experiment.file, code, os.getpid(), key, case) for key, case in shared.items()]
     if shared and cluster:
-        with joined(cluster) as workers:
-            yield from _parallel(experiment, shared, jobs, workers)
-    elif len(shared) > 1 and jobs != 1 and _workers(jobs) > 1:
-        yield from _parallel(experiment, shared, jobs)
+        yield from _on_cluster(cluster, tasks, jobs)
+    elif len(shared) > 1 and jobs != 1 and _count(jobs) > 1:
+        yield from _in_parallel(tasks, _count(jobs))
     else:
         yield from ((key, attempt(experiment, case)) for key, case in shared.items())
     with one_core():
         yield from ((key, attempt(experiment, case)) for key, case in timed.items())
 
 
-def _workers(jobs: int | None) -> int:
+def _count(jobs: int | None) -> int:
     import joblib
 
     return int(joblib.effective_n_jobs(jobs))
 
 
-def _parallel(
-    experiment: Experiment, cases: Mapping[str, Case], jobs: int | None, cluster: int = 0
-) -> Finishing:
-    """The outcomes from joblib's workers, or from this many of a cluster."""
+def _in_parallel(tasks: Sequence[Task], count: int) -> Iterator[Finished]:
+    """The outcomes from joblib's workers: processes, or what its `parallel_config` says."""
     import joblib
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
     backend, _ = joblib.parallel.get_active_backend()
     streams = backend.supports_return_generator
-    count = min(jobs if jobs and jobs > 0 else cluster, cluster) if cluster else _workers(jobs)
-    file, code = experiment.file, fingerprint(experiment.file) if cluster else ""
-    task = joblib.delayed(_attempt_in_worker)
-    tasks = (task(file, code, os.getpid(), key, case) for key, case in cases.items())
+    # A backend that returns nothing before all of a list is done gets lists of a few.
+    size = len(tasks) if streams else 2 * count
     try:
         with joblib.Parallel(
             n_jobs=count,
             return_as="generator_unordered" if streams else "list",
             batch_size=1,
-            pre_dispatch=count if cluster and streams else "2*n_jobs",
         ) as workers:
             # A worker that has rested for long, or grown, is replaced without loss.
             warnings.filterwarnings("ignore", "A worker stopped while some jobs were given")
-            for chunk in [tasks] if streams else _chunks(tasks, 2 * count):
-                yield from workers(chunk)
+            for first in range(0, len(tasks), size):
+                some = tasks[first : first + size]
+                yield from workers(joblib.delayed(_attempt_in_worker)(task) for task in some)
     except TerminatedWorkerError:
         raise ArgumentError(
             "a worker process died, perhaps for want of memory", "use fewer --jobs"
         ) from None
-    except WorkerError as reason:
-        raise ClusterError(
-            f"a worker of the cluster cannot measure: {reason}",
-            "give all workers the same files under the same paths, for example on a shared disk, "
-            "and restart the workers after a change of difflab itself",
-        ) from None
-    except Exception as reason:
-        if not cluster:
-            raise
-        raise ClusterError(
-            f"the cluster failed: {type(reason).__name__}: {reason}",
-            "see the log of its scheduler and workers; each needs difflab and its lab extra",
-        ) from reason
-
-
-def _chunks(tasks: Iterator[Any], size: int) -> Iterator[list[Any]]:
-    """Lists of a few tasks, for a backend that returns nothing before all of a list is done."""
-    while chunk := list(itertools.islice(tasks, size)):
-        yield chunk
 
 
 # In a worker --------------------------------------------------------------------------------------
@@ -164,11 +140,10 @@ def _chunks(tasks: Iterator[Any], size: int) -> Iterator[list[Any]]:
 _alone = threading.Lock()
 
 
-def _attempt_in_worker(
-    file: Path, code: str, parent: int, key: str, case: Case
-) -> tuple[str, Outcome]:
+def _attempt_in_worker(task: Task) -> Finished:
     import signal
 
+    file, code, parent, key, case = task
     if os.getpid() != parent:
         with contextlib.suppress(ValueError):  # a worker that is a thread cannot, and need not
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
@@ -208,17 +183,17 @@ def _loaded(file: Path, code: str) -> Experiment:
 
 def fingerprint(file: Path) -> str:
     """A hash of the code that measures: difflab as it was loaded, and the experiment's folder."""
-    return _hash([_package(), _hash(sorted(file.parent.glob("*.py")))])
+    return _package() + _hash(file.parent.glob("*.py"))
 
 
 @functools.cache
 def _package() -> str:
-    return _hash(sorted(Path(__file__).parents[1].rglob("*.py")))
+    return _hash(Path(__file__).parents[1].rglob("*.py"))
 
 
-def _hash(parts: Iterable[Path | str]) -> str:
-    texts = (part if isinstance(part, str) else part.read_bytes().hex() for part in parts)
-    return hashlib.sha256("\n".join(texts).encode()).hexdigest()
+def _hash(files: Iterator[Path]) -> str:
+    texts = (hashlib.sha256(file.read_bytes()).digest() for file in sorted(files))
+    return hashlib.sha256(b"".join(texts)).hexdigest()
 
 
 # Clusters -----------------------------------------------------------------------------------------
@@ -238,99 +213,95 @@ def cluster_address(text: str) -> str:
     return text
 
 
-@contextlib.contextmanager
-def joined(address: str) -> Iterator[int]:
-    """Inside, joblib works on the cluster at this address; gives the number of its workers."""
+def _on_cluster(address: str, tasks: list[Task], jobs: int | None) -> Iterator[Finished]:
+    """The outcomes from the workers of a cluster, at most so many at once."""
     kind = "ray" if address.startswith("ray") else "distributed"
     try:
         library = importlib.import_module(kind)
     except ModuleNotFoundError:
         raise ClusterError(f"{kind} is not installed", f'pip install "difflab[{kind}]"') from None
-    if "://" in address:
+    with _answering(address):
         _knock(address)
-    with (_ray if kind == "ray" else _dask)(library, address) as count:
-        if not count:
-            raise ClusterError(f"the cluster at {address} has no workers", "start some")
-        yield count
+    try:
+        with (_ray if kind == "ray" else _dask)(library, address) as (count, measure):
+            if not count:
+                raise ClusterError(f"the cluster at {address} has no workers", "start some")
+            yield from measure(tasks, min(jobs, count) if jobs and jobs > 0 else count)
+    except DifflabError:
+        raise
+    except WorkerError as reason:
+        raise ClusterError(
+            f"a worker of the cluster cannot measure: {reason}",
+            "give all workers the same files under the same paths, for example on a shared disk, "
+            "and restart the workers after a change of difflab itself",
+        ) from None
+    except Exception as reason:
+        raise ClusterError(
+            f"the cluster failed: {type(reason).__name__}: {reason}",
+            "see the log of its scheduler and workers; each needs difflab and its lab extra",
+        ) from reason
+
+
+@contextlib.contextmanager
+def _answering(address: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError, RuntimeError, TypeError) as reason:
+        raise ClusterError(
+            f"no cluster answers at {address}: {reason}",
+            "start one (dask scheduler and dask worker ADDRESS, or ray start), "
+            "or leave out --cluster",
+        ) from None
 
 
 def _knock(address: str) -> None:
     """Fail soon where nobody listens, or somebody else: Dask's own client would wait for ever."""
-    place = urlsplit(address)
-    try:
-        with socket.create_connection((place.hostname or "", place.port or 0), PATIENCE) as line:
-            if place.scheme == "tcp" and not line.recv(1):  # Dask speaks first
+    target = urlsplit(address)
+    if target.port:
+        with socket.create_connection((target.hostname or "", target.port), PATIENCE) as line:
+            if target.scheme == "tcp" and not line.recv(1):  # Dask speaks first
                 raise OSError("it hangs up")
-    except (OSError, ValueError) as reason:
-        raise _unreachable(address, reason) from None
-
-
-def _unreachable(address: str, reason: Exception) -> ClusterError:
-    return ClusterError(
-        f"no cluster answers at {address}: {reason}",
-        "start one (dask scheduler and dask worker ADDRESS, or ray start), or leave out --cluster",
-    )
 
 
 @contextlib.contextmanager
-def _dask(distributed: Any, address: str) -> Iterator[int]:
-    import joblib
+def _dask(distributed: Any, address: str) -> Iterator[tuple[int, Pool]]:
+    """The number of workers of a Dask cluster, and what measures on so many of them.
 
-    try:
+    joblib's backend for Dask hears nothing of a task whose worker died: it would wait for ever.
+    """
+    with _answering(address):
         client = distributed.Client(address, timeout=PATIENCE, set_as_default=False)
-    except (OSError, ValueError, TypeError) as reason:
-        raise _unreachable(address, reason) from None
-    with client, joblib.parallel_config(_dask_backend(client)):
+
+    def submit(task: Task) -> Any:
+        return client.submit(_attempt_in_worker, task, pure=False)
+
+    def measure(tasks: Sequence[Task], count: int) -> Iterator[Finished]:
+        running = distributed.as_completed(map(submit, tasks[:count]), loop=client.loop)
+        waiting = iter(tasks[count:])
+        for future in running:
+            for task in itertools.islice(waiting, 1):
+                running.add(submit(task))
+            yield future.result()
+
+    with client:
         with contextlib.suppress(TimeoutError):  # workers may be on their way
             client.wait_for_workers(1, timeout=PATIENCE)
-        yield sum(client.ncores().values())
-
-
-def _dask_backend(client: Any) -> Any:
-    """joblib's backend, which also hears of tasks that failed without a result.
-
-    joblib counts on a callback for every task, but its backend for Dask makes none for a task whose
-    worker died or could not unpack it: the run would wait for ever.
-    """
-    base = importlib.import_module("joblib._dask").DaskDistributedBackend
-
-    class Backend(base):  # type: ignore[misc, valid-type]
-        def effective_n_jobs(self, n_jobs: int) -> int:
-            # Of one, joblib makes a loop in this process.
-            return max(2, int(super().effective_n_jobs(n_jobs)))
-
-        def submit(self, func: Any, callback: Any = None) -> Any:
-            def tell(future: Any) -> None:
-                if future.exception() is not None:
-                    callback(future.exception())
-
-            future = super().submit(func, callback)
-            future.add_done_callback(tell)
-            return future
-
-        def retrieve_result_callback(self, out: Any) -> Any:
-            if isinstance(out, BaseException):
-                raise out
-            return super().retrieve_result_callback(out)
-
-    return Backend(client=client, wait_for_workers_timeout=0)
+        yield sum(client.ncores().values()), measure
 
 
 @contextlib.contextmanager
-def _ray(ray: Any, address: str) -> Iterator[int]:
+def _ray(ray: Any, address: str) -> Iterator[tuple[int, Pool]]:
+    """The number of a Ray cluster's processors, and what measures on so many of them."""
     import joblib
 
-    register = importlib.import_module("ray.util.joblib").register_ray
     ours = not ray.is_initialized()
-    try:
+    with _answering(address):
         if ours:
             ray.init(None if address == "ray" else address, log_to_driver=False)
-    except (OSError, ValueError, RuntimeError) as reason:
-        raise _unreachable(address, reason) from None
-    register()
+    importlib.import_module("ray.util.joblib").register_ray()
     try:
         with joblib.parallel_config("ray"):
-            yield int(ray.cluster_resources().get("CPU", 0))
+            yield int(ray.cluster_resources().get("CPU", 0)), _in_parallel
     finally:
         if ours:
             ray.shutdown()

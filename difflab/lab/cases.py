@@ -28,7 +28,7 @@ import itertools
 import json
 import sys
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
@@ -80,7 +80,7 @@ def preset(name: str, seeds: int | None = None) -> Preset:
 # Experiments --------------------------------------------------------------------------------------
 
 
-def _no_cells(rows: pd.DataFrame) -> list[Any]:
+def _nothing(rows: pd.DataFrame) -> list[Any]:
     return []
 
 
@@ -112,16 +112,16 @@ class Experiment:
     cases: Callable[[Preset], Iterable[Case]]
     measure: Callable[[Case, np.random.Generator], Row | Iterable[Row]]
     after: Callable[[Preset, pd.DataFrame], Iterable[Case]] | None = None
-    sections: Callable[[pd.DataFrame], list[Section]] = _no_cells
-    tables: Callable[[pd.DataFrame], list[Table]] = _no_cells
-    figures: Callable[[pd.DataFrame], list[Figure | Picture]] = _no_cells
-    findings: Callable[[pd.DataFrame], list[Evidence]] = _no_cells
+    sections: Callable[[pd.DataFrame], list[Section]] = _nothing
+    tables: Callable[[pd.DataFrame], list[Table]] = _nothing
+    figures: Callable[[pd.DataFrame], list[Figure | Picture]] = _nothing
+    findings: Callable[[pd.DataFrame], list[Evidence]] = _nothing
     method: str = ""
     limitations: str = ""
     volatile: tuple[str, ...] = ()
     timed: bool | Callable[[Case], bool] = False
     seeded_by: tuple[str, ...] | None = None
-    order: int = field(default=50)
+    order: int = 50
 
     @property
     def file(self) -> Path:
@@ -205,7 +205,7 @@ def case_generator(experiment: Experiment, case: Case) -> np.random.Generator:
     return generator(experiment.name, experiment.version, {key: case.get(key) for key in keys})
 
 
-def case_list(experiment: Experiment, chosen: Preset) -> dict[str, Case]:
+def case_list(experiment: Experiment, size: Preset) -> dict[str, Case]:
     """The preset's cases by id, in their own order, as the JSON that is stored.
 
     >>> pairs = Experiment(name="pairs", title="", question="", version=1,
@@ -213,10 +213,10 @@ def case_list(experiment: Experiment, chosen: Preset) -> dict[str, Case]:
     >>> list(case_list(pairs, preset("smoke")).values())
     [{'layers': [3, 1]}]
     """
-    return _by_id(experiment, experiment.cases(chosen))
+    return _by_id(experiment, experiment.cases(size))
 
 
-def further_cases(experiment: Experiment, chosen: Preset, rows: pd.DataFrame) -> dict[str, Case]:
+def further_cases(experiment: Experiment, size: Preset, rows: pd.DataFrame) -> dict[str, Case]:
     """The cases that follow from the finished rows of the first ones, by id; none of those again.
 
     >>> import pandas as pd
@@ -228,14 +228,13 @@ def further_cases(experiment: Experiment, chosen: Preset, rows: pd.DataFrame) ->
     """
     if experiment.after is None:
         return {}
-    first = case_list(experiment, chosen)
-    further = _by_id(experiment, experiment.after(chosen, rows))
+    first = case_list(experiment, size)
+    further = _by_id(experiment, experiment.after(size, rows))
     return {key: case for key, case in further.items() if key not in first}
 
 
 def _by_id(experiment: Experiment, cases: Iterable[Case]) -> dict[str, Case]:
-    named = [(case_id(experiment, case), case) for case in cases]
-    return {key: json.loads(json.dumps(case)) for key, case in named}
+    return {case_id(experiment, case): json.loads(json.dumps(case)) for case in cases}
 
 
 # Finding experiments ------------------------------------------------------------------------------

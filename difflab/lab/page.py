@@ -22,13 +22,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from difflab.errors import ArgumentError
 from difflab.lab.blocks import Block, Code, Figure, Formula, Picture, Table
+from difflab.lab.cases import Experiment
 from difflab.lab.claims import VERDICTS, claims
-from difflab.lab.experiment import Experiment
-from difflab.lab.files import write
-from difflab.lab.records import ERROR, RESERVED, load_rows
-from difflab.lab.runs import known, load_run
+from difflab.lab.record import json_object, load_rows, load_run
+from difflab.lab.results import NOT_JUDGED, Plain, changes, here, not_judged, plain_findings
+from difflab.lab.store import ERROR, RESERVED, write
 from difflab.lab.style import formula, images
-from difflab.lab.verdicts import NOT_JUDGED, Plain, changes, here, not_judged, plain_findings
 
 if TYPE_CHECKING:
     import jinja2
@@ -331,7 +330,7 @@ def front_page(out: Path, experiments: Path | None = None) -> None:
     True
     """
     page = _Page(out)
-    summaries = [summary for path in out.glob("*/summary.json") if (summary := known(path))]
+    summaries = [summary for path in out.glob("*/summary.json") if (summary := json_object(path))]
     summaries.sort(key=lambda summary: (summary["order"], summary["name"]))
     for summary in summaries:
         # A report that an older version rendered may hold findings of another form.
