@@ -114,19 +114,20 @@ class Rule:
         if self.every:
             return "confirmed"
         low, high = min(interval.low, interval.high) - noise, max(interval[1:3]) + noise
+        reached = True
         if self.within is not None:
-            return _verdict_within(low, high, *self.within)
-        if self.below is not None:
-            low, high = -high, -low
-        sign = 1.0 if self.above is not None else -1.0
-        bound = self.above if self.above is not None else self.below
-        assert bound is not None
-        if high <= sign * bound:
+            least, most = self.within
+            holds, fails = least <= low and high <= most, high < least or most < low
+        elif self.above is not None:
+            holds, fails = low > self.above, high <= self.above
+            reached = self.claimed is None or high >= self.claimed
+        else:
+            assert self.below is not None
+            holds, fails = high < self.below, low >= self.below
+            reached = self.claimed is None or low <= self.claimed
+        if fails:
             return "refuted"
-        if low <= sign * bound:
-            return "inconclusive"
-        short = self.claimed is not None and high < sign * self.claimed
-        return "weaker" if short else "confirmed"
+        return ("confirmed" if reached else "weaker") if holds else "inconclusive"
 
     def __str__(self) -> str:
         if self.every:
@@ -138,12 +139,6 @@ class Rule:
         if self.claimed is not None:
             where += f" (and reaches {self.claimed:g}, or else it is weaker)"
         return f"the whole interval lies {where}, n ≥ {self.least}"
-
-
-def _verdict_within(low: float, high: float, least: float, most: float) -> Verdict:
-    if least <= low and high <= most:
-        return "confirmed"
-    return "refuted" if high < least or most < low else "inconclusive"
 
 
 # Claims, evidence, findings -----------------------------------------------------------------------
@@ -279,13 +274,6 @@ def claims(folder: Path) -> dict[str, Claim]:
     Raises
     ------
     ClaimError : the file is not TOML, or a claim lacks a key, has another or breaks a rule's form
-
-    >>> import tempfile
-    >>> folder = Path(tempfile.mkdtemp())
-    >>> text = '[faster]\\nexperiment = "races"\\nsentence = "A is faster"\\nsource = "A"\\n'
-    >>> _ = (folder / "claims.toml").write_text(text + "rule = { above = 1 }")
-    >>> claims(folder)["faster"].rule.above
-    1.0
     """
     path = folder / FILE
     if not path.is_file():
@@ -334,24 +322,21 @@ def _rule(table: Any) -> Rule:
     for key in table:
         if key not in known:
             raise UnknownNameError("rule", key, known)
-    numbers = {key: table[key] for key in ("above", "below", "claimed") if key in table}
-    pair = table.get("within", [0, 1])
-    sound = (
-        all(_is_number(value) for value in numbers.values())
-        and isinstance(pair, list)
-        and len(pair) == 2
-        and all(map(_is_number, pair))
-        and isinstance(table.get("every", True), bool)
-        and isinstance(table.get("least", LEAST), int)
-        and not isinstance(table.get("least", LEAST), bool)
-    )
-    if not sound:
-        raise ClaimError(f"the rule {table} has a value of the wrong type", f"write one of {forms}")
-    settings: dict[str, Any] = {key: float(value) for key, value in numbers.items()}
-    if "within" in table:
-        settings["within"] = (float(pair[0]), float(pair[1]))
-    return Rule(**settings, **{key: table[key] for key in ("every", "least") if key in table})
+    try:
+        settings = {key: _setting(key, value) for key, value in table.items()}
+    except (TypeError, ValueError):
+        raise ClaimError(
+            f"the rule {table} has a value of the wrong type", f"write one of {forms}"
+        ) from None
+    return Rule(**settings)
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+def _setting(key: str, value: Any) -> Any:
+    """A value of a rule as `Rule` wants it."""
+    if key == "within":
+        low, high = value
+        return _setting("low", low), _setting("high", high)
+    kind = {"every": bool, "least": int}.get(key)
+    if type(value) not in ((kind,) if kind else (int, float)) or not math.isfinite(value):
+        raise TypeError(key)
+    return value if kind else float(value)

@@ -23,11 +23,7 @@ PACKAGES = ("difflab", "numpy", "sympy", "python-flint", "pandas", "matplotlib")
 
 @contextlib.contextmanager
 def one_blas_thread() -> Iterator[None]:
-    """Linear algebra runs on one thread inside: times are comparable, sums have one order.
-
-    >>> with one_blas_thread():
-    ...     pass
-    """
+    """Linear algebra runs on one thread inside: times are comparable, sums have one order."""
     import numpy as np  # noqa: F401  (its BLAS must be loaded before it can be limited)
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped,unused-ignore]
 
@@ -37,11 +33,7 @@ def one_blas_thread() -> Iterator[None]:
 
 @contextlib.contextmanager
 def one_core() -> Iterator[None]:
-    """This process stays on one core inside, where the system can do that.
-
-    >>> with one_core():
-    ...     pass
-    """
+    """This process stays on one core inside, where the system can do that."""
     if not hasattr(os, "sched_setaffinity"):
         yield
         return
@@ -54,11 +46,7 @@ def one_core() -> Iterator[None]:
 
 
 def provenance(root: Path) -> dict[str, str]:
-    """Where and with what something is measured: versions, machine, load, commit, time.
-
-    >>> provenance(Path.cwd())["python"].count(".")
-    2
-    """
+    """Where and with what something is measured: versions, machine, load, commit, time."""
     facts = {"measured": datetime.now(UTC).isoformat(timespec="seconds"), "commit": _commit(root)}
     facts["python"] = platform.python_version()
     for package in PACKAGES:

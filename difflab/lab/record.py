@@ -130,11 +130,7 @@ def _compared(folder: Path, rows: str) -> tuple[str, dict[str, Any]]:
 
 
 def json_object(path: Path) -> dict[str, Any]:
-    """The JSON object in a file, or an empty one if the file is missing or torn.
-
-    >>> json_object(Path("nowhere.json"))
-    {}
-    """
+    """The JSON object in a file, or an empty one if the file is missing or torn."""
     try:
         return _json(path)
     except (OSError, ValueError):
@@ -210,14 +206,6 @@ def load_rows(folder: Path) -> pd.DataFrame:
 
     Text is read as the type that would be written so: a column of numbers is numeric. What is
     missing, and NaN, is NaN.
-
-    >>> import tempfile
-    >>> folder = Path(tempfile.mkdtemp())
-    >>> texts = csv_texts({"4e1": Outcome({"seed": 0}, [{"ulps": 0.5}], 2.0)}, volatile=())
-    >>> for name, text in zip(("rows.csv", "timings.csv"), texts, strict=True):
-    ...     write(folder / name, text)
-    >>> load_rows(folder).to_dict("records")
-    [{'case_id': '4e1', 'case_row': 0, 'seed': 0, 'status': 'ok', 'ulps': 0.5, 'case_seconds': 2.0}]
     """
     try:
         rows, timings = (frame((folder / name).read_text()) for name in ("rows.csv", "timings.csv"))
@@ -250,24 +238,21 @@ def frame(text: str) -> pd.DataFrame:
     )
 
 
-def _typed(cells: Sequence[str]) -> list[Any]:
-    for kinds in ((int,), (int, float), (_truth,), (str,)):
-        with contextlib.suppress(ValueError):
-            return [_parse(cell, kinds) if cell else math.nan for cell in cells]
-    raise AssertionError("text is always text")
+def _typed(cells: Sequence[str]) -> Sequence[Any]:
+    """The cells as the first of these types in which all of them would be written so."""
+    for kinds in ((int,), (int, float), ("True".__eq__,)):
+        values = [_read(cell, kinds) if cell else math.nan for cell in cells]
+        if None not in values:
+            return values
+    return [cell or math.nan for cell in cells]
 
 
-def _parse(cell: str, kinds: Sequence[Callable[[str], Any]]) -> Any:
+def _read(cell: str, kinds: Sequence[Callable[[str], Any]]) -> Any:
     for kind in kinds:
         with contextlib.suppress(ValueError):
-            value = kind(cell)
-            if _text(value) == cell:
+            if _text(value := kind(cell)) == cell:
                 return value
-    raise ValueError(cell)
-
-
-def _truth(cell: str) -> bool:
-    return cell == "True"
+    return None
 
 
 def describe_change(before: str, after: str) -> str:

@@ -144,10 +144,7 @@ def _plain(claim: Claim, verdict: str, interval: Plain | None, n: int, evidence:
     return {
         "id": claim.id,
         "claim": claim.sentence,
-        "source": claim.source,
-        "reported": claim.reported,
-        "unit": claim.unit,
-        "differs": claim.differs,
+        **{name: getattr(claim, name) for name in ("source", "reported", "unit", "differs")},
         "rule": str(claim.rule),
         "verdict": verdict,
         "interval": interval,
@@ -157,12 +154,7 @@ def _plain(claim: Claim, verdict: str, interval: Plain | None, n: int, evidence:
 
 
 def here(finding: Plain) -> str:
-    """Our figure with its confidence interval and unit, or nothing.
-
-    >>> interval = {"estimate": 1.743, "low": 1.6, "high": 1.91, "n": 10}
-    >>> here({"interval": interval, "unit": "times"})
-    '1.743 [1.6, 1.91] times'
-    """
+    """Our figure with its confidence interval and unit, or nothing."""
     found = finding["interval"]
     return f"{Interval(**found)} {finding['unit']}".strip() if found else ""
 
@@ -171,18 +163,7 @@ def here(finding: Plain) -> str:
 
 
 def changes(before: Sequence[Plain], now: Sequence[Plain]) -> list[dict[str, str]]:
-    """The claims whose verdict changed, or whose estimate left the other run's interval.
-
-    >>> def found(verdict, *interval):
-    ...     numbers = dict(zip(("estimate", "low", "high", "n"), interval))
-    ...     return {"id": "faster", "claim": "A is faster", "verdict": verdict, "unit": "",
-    ...             "interval": numbers}
-    >>> changes([found("confirmed", 1.7, 1.6, 1.9, 9)], [found("confirmed", 1.8, 1.6, 2.0, 9)])
-    []
-    >>> (change,) = changes([found("confirmed", 1.7, 1.6, 1.9, 9)], [found("weaker", 1, 1, 1, 9)])
-    >>> change["before"], change["now"]
-    ('confirmed: 1.7 [1.6, 1.9]', 'weaker: 1 [1, 1]')
-    """
+    """The claims whose verdict changed, or whose estimate left the other run's interval."""
     absent = {"verdict": NOT_JUDGED, "interval": None}
     old, new = ({finding["id"]: finding for finding in run} for run in (before, now))
     found = []

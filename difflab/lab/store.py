@@ -43,14 +43,7 @@ class WriteError(DifflabError, OSError):
 
 
 def write(path: Path, content: str | bytes) -> None:
-    """Write a file whole or not at all; leave it untouched if it already has this content.
-
-    >>> import tempfile
-    >>> path = Path(tempfile.mkdtemp()) / "folder" / "note.txt"
-    >>> write(path, "kept")
-    >>> path.read_text()
-    'kept'
-    """
+    """Write a file whole or not at all; leave it untouched if it already has this content."""
     data = content.encode() if isinstance(content, str) else content
     draft = path.with_name(f"{path.name}.{uuid.uuid4().hex}{DRAFT}")
     with _said(path):
@@ -91,12 +84,7 @@ def sweep(folder: Path) -> None:
 
 @contextlib.contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
-    """Inside, no other process is inside with this folder, where its file system has locks.
-
-    >>> import tempfile
-    >>> with alone_in(Path(tempfile.mkdtemp()) / "reports"):
-    ...     pass
-    """
+    """Inside, no other process is inside with this folder, where its file system has locks."""
     from filelock import FileLock
 
     with _said(folder):
@@ -125,10 +113,10 @@ def flat_rows(measured: Row | Iterable[Row], case: Case) -> list[Row]:
         if not isinstance(row, Mapping):
             what = f"a row is a {type(row).__name__}"
             raise ArgumentError(what, "return one dict, or several, from measure")
-    return [{str(name): _plain(name, row[name], case) for name in row} for row in rows]
+    return [{str(name): _flat(name, row[name], case) for name in row} for row in rows]
 
 
-def _plain(name: str, value: Any, case: Case) -> Any:
+def _flat(name: str, value: Any, case: Case) -> Any:
     if hasattr(value, "item") and getattr(value, "ndim", None) == 0:
         value = value.item()
     if name in RESERVED or (name in case and case[name] != value):

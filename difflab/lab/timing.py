@@ -76,23 +76,11 @@ def interleave(
     for name, ratio in ratios.items():
         low, middle, high = np.quantile(samples[name], (0.25, 0.5, 0.75)).tolist()
         beyond = (ratio.low > 1 or ratio.high < 1) and abs(ratio.estimate - 1) > noise
-        rows.append(
-            {
-                "contestant": name,
-                "first_seconds": first[name],
-                "seconds": middle,
-                "low_seconds": low,
-                "high_seconds": high,
-                "calls": calls[name],
-                "rounds": rounds,
-                "ratio": ratio.estimate,
-                "ratio_low": ratio.low,
-                "ratio_high": ratio.high,
-                "noise": noise,
-                "differs": name != alias and beyond,
-            }
-        )
-    return pd.DataFrame(rows)
+        times = (first[name], middle, low, high, calls[name])
+        rows.append((name, *times, rounds, *ratio[:3], noise, name != alias and beyond))
+    return pd.DataFrame(
+        rows, columns=["contestant", *TIME_COLUMNS[:5], "rounds", *TIME_COLUMNS[5:]]
+    )
 
 
 def _seconds_of(call: Callable[[], object]) -> float:

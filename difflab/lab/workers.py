@@ -56,11 +56,6 @@ def attempt(experiment: Experiment, case: Case) -> Outcome:
 
     Linear algebra runs on one thread, so that the order of its sums, and with it the rows, does not
     depend on how many cases run at once.
-
-    >>> thrice = Experiment(name="thrice", title="", question="", version=1,
-    ...     cases=lambda preset: [], measure=lambda case, rng: {"triple": 3 * case["x"]})
-    >>> attempt(thrice, {"x": 2}).rows
-    [{'triple': 6}]
     """
     start = time.perf_counter()
     rows, failure = [], ""
@@ -200,11 +195,7 @@ def _hash(files: Iterator[Path]) -> str:
 
 
 def cluster_address(text: str) -> str:
-    """The text, if it can be the address of a cluster.
-
-    >>> cluster_address("tcp://10.0.0.7:8786")
-    'tcp://10.0.0.7:8786'
-    """
+    """The text, if it can be the address of a cluster."""
     if text != "ray" and not re.fullmatch(r"(tcp|tls|ray)://[^\s/:]+:\d{1,5}/?", text):
         raise DomainError(
             f"{text!r} is not the address of a cluster",
