@@ -77,9 +77,6 @@ def preset(name: str, seeds: int | None = None) -> Preset:
     return Preset(name, range(SEEDS[name] if seeds is None else seeds))
 
 
-# Experiments --------------------------------------------------------------------------------------
-
-
 def _nothing(rows: pd.DataFrame) -> list[Any]:
     return []
 
@@ -131,9 +128,6 @@ class Experiment:
     def is_timed(self, case: Case) -> bool:
         """Whether the case must run alone."""
         return self.timed(case) if callable(self.timed) else self.timed
-
-
-# Cases and their seeds ----------------------------------------------------------------------------
 
 
 def grid(**settings: Iterable[Any]) -> list[Case]:
@@ -205,9 +199,6 @@ def _by_id(experiment: Experiment, cases: Iterable[Case]) -> dict[str, Case]:
     """An id is sixteen hexadecimal digits that name a case of this experiment and version."""
     owner = (experiment.name, experiment.version)
     return {digest(*owner, case)[:16]: json.loads(json.dumps(case)) for case in cases}
-
-
-# Finding experiments ------------------------------------------------------------------------------
 
 
 def load(file: Path) -> Experiment:

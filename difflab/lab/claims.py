@@ -92,16 +92,13 @@ class Rule:
             raise ClaimError("within needs two bounds, the lower one first", "write [low, high]")
         if self.least < 1:
             raise ClaimError(f"least = {self.least} is no number of values", "give at least 1")
-        if self.claimed is not None and not self._is_beyond(self.claimed):
+        above = math.inf if self.above is None else self.above
+        below = -math.inf if self.below is None else self.below
+        if self.claimed is not None and below < self.claimed < above:
             raise ClaimError(
                 f"claimed = {self.claimed:g} does not lie beyond a bound",
                 "claimed goes with above or below, and lies on the side that the claim asserts",
             )
-
-    def _is_beyond(self, figure: float) -> bool:
-        if self.above is not None:
-            return figure >= self.above
-        return self.below is not None and figure <= self.below
 
     def verdict(self, interval: Interval | None, noise: float = 0.0) -> Verdict:
         """The verdict on an interval; whatever lies within the noise of a bound is undecided."""
@@ -230,10 +227,8 @@ class Finding:
     verdict: Verdict
 
 
-def judge(
-    experiment: str, known: Mapping[str, Claim], evidence: Iterable[Evidence]
-) -> list[Finding]:
-    """The findings of an experiment, in the order of its evidence.
+def judge(name: str, known: Mapping[str, Claim], evidence: Iterable[Evidence]) -> list[Finding]:
+    """The findings of the experiment of that name, in the order of its evidence.
 
     Raises
     ------
@@ -245,17 +240,17 @@ def judge(
         if claim is None:
             unknown = UnknownNameError("claim", item.claim, known)
             raise ClaimError(
-                f"the findings of {experiment} judge the {unknown.what}: it is not in {FILE}",
+                f"the findings of {name} judge the {unknown.what}: it is not in {FILE}",
                 f"add a table [{item.claim}] to it, or: {unknown.remedy}",
             )
-        if claim.experiment != experiment:
+        if claim.experiment != name:
             raise ClaimError(
-                f"the findings of {experiment} judge {claim.id!r}, a claim of {claim.experiment}",
-                f"give it to {experiment} in {FILE}, or judge another",
+                f"the findings of {name} judge {claim.id!r}, a claim of {claim.experiment}",
+                f"give it to {name} in {FILE}, or judge another",
             )
         if claim.id in findings:
             raise ClaimError(
-                f"the findings of {experiment} judge {claim.id!r} twice",
+                f"the findings of {name} judge {claim.id!r} twice",
                 "give all its intervals to one Evidence, through `also`",
             )
         findings[claim.id] = claim.judge(item)
@@ -265,7 +260,6 @@ def judge(
 # Reading claims.toml ------------------------------------------------------------------------------
 
 TEXTS = ("experiment", "sentence", "source", "figure", "unit", "differs")
-NEEDED = ("experiment", "sentence", "source", "rule")
 
 
 def claims(folder: Path) -> dict[str, Claim]:
@@ -304,7 +298,7 @@ def _claim(name: str, table: Any) -> Claim:
     for key in table:
         if key not in (*TEXTS, "rule"):
             raise UnknownNameError("key", key, (*TEXTS, "rule"))
-    for key in NEEDED:
+    for key in ("experiment", "sentence", "source", "rule"):
         if not table.get(key):
             raise ClaimError(f"the key {key!r} is missing", f"add {key} = ...")
     for key in TEXTS:

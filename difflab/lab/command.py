@@ -9,12 +9,11 @@ Invariant: whatever goes wrong is said in words, with the command that measures 
 from __future__ import annotations
 
 import argparse
-import itertools
 import shlex
 import sys
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -29,10 +28,6 @@ from difflab.lab.store import Store, WriteError, alone_in
 from difflab.lab.workers import ClusterError, cluster_address
 
 INTERRUPTED = 130
-NOTES = 20
-"""More notes than these would hide what else is printed."""
-
-# Options ------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,16 +49,12 @@ class Options:
         """The options in what `options_parser` parsed."""
         if arguments.jobs == 0:
             raise DomainError("no case runs with --jobs 0", "give 1 or more, or -1 for each core")
+        same = ("seeds", "output", "jobs", "fresh", "report", "listing")
         return cls(
             preset=preset(arguments.preset, arguments.seeds),
-            seeds=arguments.seeds,
-            output=arguments.output,
-            jobs=arguments.jobs,
             cluster=arguments.cluster and cluster_address(arguments.cluster),
-            fresh=arguments.fresh,
-            report=arguments.report,
-            listing=arguments.list,
             only=tuple(arguments.only),
+            **{name: getattr(arguments, name) for name in same},
         )
 
     def arguments(self, *, resume: bool = False) -> list[str]:
@@ -106,14 +97,12 @@ def options_parser() -> argparse.ArgumentParser:
         help="measure only cases with this setting; several keys must all fit, "
         "several values of a key are alternatives (the page shows all cases that are stored)",
     )  # fmt: skip
-    add("--list", action="store_true", help="list the cases and estimate the time; measure nothing")
+    add("--list", dest="listing", action="store_true",
+        help="list the cases and estimate the time; measure nothing")  # fmt: skip
     add("--output", type=Path, metavar="DIR",
         help="folder of the reports (default: reports, reports/quick or .difflab/smoke)",
     )  # fmt: skip
     return parser
-
-
-# Runs ---------------------------------------------------------------------------------------------
 
 
 def main(experiment: Experiment, arguments: Sequence[str] | None = None) -> NoReturn:
@@ -182,15 +171,9 @@ def run(experiment: Experiment, options: Options) -> int:
         _measure(plan, options)
     with alone_in(out):
         if plan is not None:
-            save_run(
-                folder,
-                experiment,
-                plan.preset,
-                plan.tried,
-                cases=len(plan.cases),
-                incomplete=plan.incomplete,
-                command=shlex.join([*_program(experiment), *options.arguments()]),
-            )
+            command = shlex.join([*_program(experiment), *options.arguments()])
+            known = {"cases": len(plan.cases), "incomplete": plan.incomplete, "command": command}
+            save_run(folder, experiment, plan.preset, plan.tried, known)
         problems = render(experiment, folder)
         front_page(out, experiment.file.parent)
     for problem in problems:
@@ -203,7 +186,7 @@ def run(experiment: Experiment, options: Options) -> int:
 
 def _plan(experiment: Experiment, options: Options) -> Plan:
     folder = _root(experiment) / ".difflab" / "store" / experiment.name
-    store = Store(folder, experiment, warn=_notes())
+    store = Store(folder, experiment, warn=lambda text: _warn(f"note: {text}"))
     fresh = options.fresh and not options.listing
     return Plan(experiment, options.preset, store, options.only, fresh)
 
@@ -240,15 +223,14 @@ def _measure(plan: Plan, options: Options) -> None:
 
 def _list(experiment: Experiment, options: Options) -> int:
     plan = _plan(experiment, options)
-    seconds = []
+    seconds = {key: plan.outcomes[key].seconds for key in plan.chosen if key in plan.outcomes}
     for key, case in plan.chosen.items():
-        stored = plan.outcomes.get(key)
-        seconds += [stored.seconds] if stored else []
-        print(f"{key}  {f'{stored.seconds:8.2f} s' if stored else '    to do '}  {settings(case)}")
-    cases = len(plan.chosen)
-    left = cases - len(seconds)
-    guess = f", about {left * sum(seconds) / len(seconds):.0f} s" if seconds and left else ""
-    print(f"{experiment.name}: {cases} cases, {len(seconds)} stored, {left} to do{guess}")
+        known = f"{seconds[key]:8.2f} s" if key in seconds else "    to do "
+        print(f"{key}  {known}  {settings(case)}")
+    cases, stored = len(plan.chosen), len(seconds)
+    guess = (cases - stored) * sum(seconds.values()) / max(stored, 1)
+    words = f", about {guess:.0f} s" if 0 < stored < cases else ""
+    print(f"{experiment.name}: {cases} cases, {stored} stored, {cases - stored} to do{words}")
     if plan.unknown:
         print(f"{experiment.name}: {plan.unknown}")
     return 0
@@ -267,15 +249,3 @@ def _program(experiment: Experiment) -> list[str]:
 
 def _warn(text: str) -> None:
     print(text, file=sys.stderr)
-
-
-def _notes() -> Callable[[str], None]:
-    """Prints the first notes, and then only that there are more."""
-    numbers = itertools.count(1)
-
-    def note(text: str) -> None:
-        number = next(numbers)
-        if number <= NOTES + 1:
-            _warn(f"note: {text if number <= NOTES else 'and so are further files'}")
-
-    return note

@@ -43,8 +43,6 @@ TABLE_ROWS = 200
 FAILED_ROWS = 20
 MARKS = dict(zip((*VERDICTS, NOT_JUDGED), "✓◐✗?–", strict=True))
 
-# From blocks to what the templates show -----------------------------------------------------------
-
 
 class _Page:
     """Turns an experiment's blocks into dicts for the templates, and writes their images."""
@@ -226,9 +224,6 @@ def _write_pages(template: str, folder: Path, content: dict[str, Any]) -> None:
         text = environment.get_template(template + suffix).render(**content)
         text = re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
         write(folder / name, text)
-
-
-# Pages --------------------------------------------------------------------------------------------
 
 
 def render(experiment: Experiment, folder: Path) -> list[str]:

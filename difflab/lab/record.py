@@ -51,34 +51,30 @@ def save_run(
     experiment: Experiment,
     preset: Preset,
     outcomes: Mapping[str, Outcome],
-    *,
-    cases: int,
-    incomplete: str,
-    command: str,
+    known: Mapping[str, Any],
 ) -> None:
     """Write the rows of a run, and how they came about.
 
-    Whoever calls this holds the folder of reports (`alone_in`).
-
-    Parameters
-    ----------
-    folder : of the experiment's report
-    experiment, preset : what was run
-    outcomes : of the cases that were tried, in the order of the rows
-    cases : how many are known
-    incomplete : what is missing, in words, or nothing
-    command : that measures the same again
+    Outcomes are in the order of the rows; known are how many `cases` there are, in words what is
+    `incomplete`, and the `command`. Whoever calls this holds the folder (`alone_in`).
     """
     rows, timings = csv_texts(outcomes, experiment.volatile)
     machines = [outcome.machine for outcome in outcomes.values()]
     names = dict.fromkeys(name for machine in machines for name in machine)
-    values = (
-        *(experiment.name, experiment.version, preset.name, len(preset.seeds)),
-        *(cases, len(outcomes), incomplete, command, _hash(rows.encode())),
-        *_compared(folder, rows),
-        {name: _span([m[name] for m in machines if name in m]) for name in names},
-    )
-    facts = dict(zip(FACTS, values, strict=True))
+    change, previous = _compared(folder, rows)
+    values = {
+        "experiment": experiment.name,
+        "version": experiment.version,
+        "preset": preset.name,
+        "seeds": len(preset.seeds),
+        "measured": len(outcomes),
+        **known,
+        "rows": _hash(rows.encode()),
+        "change": change,
+        "previous": previous,
+        "machine": {name: _span([m[name] for m in machines if name in m]) for name in names},
+    }
+    facts = {name: values[name] for name in FACTS}
     write(folder / "timings.csv", timings)
     write(folder / "provenance.json", json.dumps(facts, indent=1) + "\n")
     write(folder / "rows.csv", rows)
@@ -157,9 +153,6 @@ def _span(values: list[str]) -> str:
     return ", ".join(distinct) if len(distinct) <= 3 else f"{distinct[0]} ... {distinct[-1]}"
 
 
-# Rows as text, and back ---------------------------------------------------------------------------
-
-
 def csv_texts(outcomes: Mapping[str, Outcome], volatile: Iterable[str]) -> tuple[str, str]:
     """The texts of rows.csv, which is the same on every run, and of timings.csv, which is not.
 
@@ -191,14 +184,9 @@ def _csv(rows: list[dict[str, Any]]) -> str:
 
 
 def _text(value: Any) -> str:
-    match value:
-        case None:
-            return ""
-        case str():
-            return value
-        case list() | dict():
-            return canonical(value)
-    return repr(value)
+    if isinstance(value, list | dict):
+        return canonical(value)
+    return "" if value is None else value if isinstance(value, str) else repr(value)
 
 
 def load_rows(folder: Path) -> pd.DataFrame:
@@ -232,15 +220,13 @@ def frame(text: str) -> pd.DataFrame:
         raise ValueError("it ends within a line")
     head, *rows = csv.reader(io.StringIO(text))
     columns = zip(*rows, strict=True) if rows else [()] * len(head)
-    named = zip(head, columns, strict=True)
-    return pd.DataFrame(
-        {name: list(cells) if name == KEYS[0] else _typed(cells) for name, cells in named}
-    )
+    named = dict(zip(head, columns, strict=True))
+    return pd.DataFrame({name: _typed(name, cells) for name, cells in named.items()})
 
 
-def _typed(cells: Sequence[str]) -> Sequence[Any]:
+def _typed(name: str, cells: Sequence[str]) -> list[Any]:
     """The cells as the first of these types in which all of them would be written so."""
-    for kinds in ((int,), (int, float), ("True".__eq__,)):
+    for kinds in ((int,), (int, float), ("True".__eq__,)) if name != KEYS[0] else ():
         values = [_read(cell, kinds) if cell else math.nan for cell in cells]
         if None not in values:
             return values

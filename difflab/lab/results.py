@@ -27,8 +27,6 @@ Plain: TypeAlias = dict[str, Any]
 
 NOT_JUDGED = "not judged"
 
-# Intervals ----------------------------------------------------------------------------------------
-
 
 def bootstrap_interval(
     values: ArrayLike,
@@ -112,9 +110,6 @@ def share_interval(holds: ArrayLike, *, confidence: float = 0.95) -> Interval | 
     return proportion_interval(count, values.size, confidence=confidence) if values.size else None
 
 
-# Findings as they are stored ----------------------------------------------------------------------
-
-
 def findings_of(experiment: Experiment, rows: pd.DataFrame) -> list[Finding]:
     """What an experiment finds in rows, judged by `claims.toml` beside the experiment's file."""
     return judge(experiment.name, claims(experiment.file.parent), experiment.findings(rows))
@@ -157,9 +152,6 @@ def here(finding: Plain) -> str:
     """Our figure with its confidence interval and unit, or nothing."""
     found = finding["interval"]
     return f"{Interval(**found)} {finding['unit']}".strip() if found else ""
-
-
-# Since the previous run ---------------------------------------------------------------------------
 
 
 def changes(before: Sequence[Plain], now: Sequence[Plain]) -> list[dict[str, str]]:

@@ -12,39 +12,14 @@ from __future__ import annotations
 
 import contextlib
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from difflab.errors import ArgumentError, DifflabError, DomainError, UnknownNameError
 from difflab.lab.cases import Case, Experiment, Preset, canonical, case_list, further_cases
 from difflab.lab.record import csv_texts, frame
 from difflab.lab.store import Outcome, Store
 from difflab.lab.workers import outcomes
-
-
-class Selection:
-    """The cases that ``--only`` asks for: several keys must all fit, values are alternatives.
-
-    >>> Selection(["size=1", "size=2", "kind=a"]).fits({"size": 2, "kind": "a"})
-    True
-    """
-
-    def __init__(self, choices: Sequence[str]) -> None:
-        self.choices = choices
-        self.wanted: dict[str, set[str]] = {}
-        for choice in choices:
-            name, equals, value = choice.partition("=")
-            if not equals:
-                raise ArgumentError(
-                    f"--only {choice} is not KEY=VALUE", "write --only method=reverse"
-                )
-            self.wanted.setdefault(name, set()).add(value)
-
-    def fits(self, case: Case) -> bool:
-        """Whether the case has one of the values asked for of every key."""
-        return all(_written(case.get(name)) in values for name, values in self.wanted.items())
-
-    def __str__(self) -> str:
-        return " and ".join(self.choices)
 
 
 def settings(case: Case) -> str:
@@ -61,6 +36,7 @@ def _written(value: object) -> str:
     return value if isinstance(value, str) else canonical(value)
 
 
+@dataclass
 class Plan:
     """The cases of a run as far as they are known, with what became of them.
 
@@ -68,7 +44,8 @@ class Plan:
     ----------
     experiment, preset : whose cases
     store : of the finished ones
-    only : settings of the cases to measure, as for `Selection`
+    only : settings of the cases to measure, as ``--only`` has them: several keys must all fit,
+        several values of a key are alternatives
     fresh : whether to measure them even if they are stored
 
     Raises
@@ -76,36 +53,38 @@ class Plan:
     DifflabError : no case can fit `only`
     """
 
-    def __init__(
-        self,
-        experiment: Experiment,
-        preset: Preset,
-        store: Store,
-        only: Sequence[str] = (),
-        fresh: bool = False,
-    ) -> None:
-        self.experiment = experiment
-        self.preset = preset
-        self.store = store
-        self.fresh = fresh
-        self.selection = Selection(only)
-        self.first = case_list(experiment, preset)
-        self.further: dict[str, Case] | None = {} if experiment.after is None else None
-        self.outcomes: dict[str, Outcome] = {}
-        self.trouble = ""  # the traceback, if what follows could not be asked
-        self._load(self.first)
-        self._follow()
-        self._check_selection()
+    experiment: Experiment
+    preset: Preset
+    store: Store
+    only: Sequence[str] = ()
+    fresh: bool = False
 
-    @property
-    def cases(self) -> dict[str, Case]:
-        """All cases that are known, in the order of the rows."""
-        return {**self.first, **(self.further or {})}
+    def __post_init__(self) -> None:
+        self.wanted: dict[str, set[str]] = {}
+        for choice in self.only:
+            name, equals, value = choice.partition("=")
+            if not equals:
+                raise ArgumentError(
+                    f"--only {choice} is not KEY=VALUE", "write --only method=reverse"
+                )
+            self.wanted.setdefault(name, set()).add(value)
+        self.cases = case_list(self.experiment, self.preset)  # as far as known, in order
+        self.first = set(self.cases)
+        self.complete = self.experiment.after is None  # whether all cases are known
+        self.trouble = ""  # the traceback, if what follows could not be asked
+        self.outcomes: dict[str, Outcome] = {}
+        self._load(self.cases)
+        self._follow()
+        self._check_choice()
+
+    def is_chosen(self, case: Case) -> bool:
+        """Whether the case has one of the values asked for of every key."""
+        return all(_written(case.get(name)) in values for name, values in self.wanted.items())
 
     @property
     def chosen(self) -> dict[str, Case]:
-        """Those of them that were selected."""
-        return {key: case for key, case in self.cases.items() if self.selection.fits(case)}
+        """The cases that were asked for."""
+        return {key: case for key, case in self.cases.items() if self.is_chosen(case)}
 
     @property
     def tried(self) -> dict[str, Outcome]:
@@ -120,20 +99,18 @@ class Plan:
     @property
     def unknown(self) -> str:
         """Why it is not known which cases follow, or nothing if it is known."""
-        if self.further is not None:
-            return ""
-        if self.trouble:
+        if self.trouble and not self.complete:
             return "which cases follow could not be computed"
-        return f"further cases follow from {self._unfinished()} that are missing"
+        missing = f"further cases follow from {self._unfinished()} that are missing"
+        return "" if self.complete else missing
 
     @property
     def incomplete(self) -> str:
         """What is missing, in words, or nothing."""
-        tried, cases = len(self.outcomes), len(self.cases)
-        if tried == cases and not self.unknown:
+        tried, cases, unknown = len(self.outcomes), len(self.cases), self.unknown
+        if tried == cases and not unknown:
             return ""
-        more = f"; {self.unknown}" if self.unknown else ""
-        return f"{tried} of {cases} cases have been tried{more}."
+        return f"{tried} of {cases} cases have been tried{unknown and f'; {unknown}'}."
 
     def measure(
         self,
@@ -144,79 +121,61 @@ class Plan:
     ) -> int:
         """Measure what is missing: first cases, then, if those are all finished, the others.
 
-        Parameters
-        ----------
-        machine : where they are measured
-        tell : is told how many are done, and of how many
-        jobs, cluster : as for `outcomes`
-
-        Returns
-        -------
-        How many were tried.
+        `tell` hears how many are done, and of how many; returns how many were measured or failed.
+        Jobs and cluster are as for `outcomes`, the machine is where this process runs.
         """
-        done = total = 0
-        for stage in self._stages():
-            total += len(stage)
+        done = 0
+        while pending := {k: case for k, case in self.chosen.items() if k not in self.outcomes}:
+            total = done + len(pending)
             tell(done, total)
-            with contextlib.closing(outcomes(self.experiment, stage, jobs, cluster)) as finishing:
+            with contextlib.closing(outcomes(self.experiment, pending, jobs, cluster)) as finishing:
                 for key, outcome in finishing:
                     outcome.machine = machine
                     self.outcomes[key] = outcome
                     if not outcome.traceback:
                         self.store.save(key, outcome)
-                    done += 1
-                    tell(done, total)
+                    tell(done := done + 1, total)
+            self._follow()
         return done
-
-    def _stages(self) -> Iterator[dict[str, Case]]:
-        yield self._pending(self.first)
-        self._follow()
-        yield self._pending(self.further or {})
-
-    def _pending(self, cases: Mapping[str, Case]) -> dict[str, Case]:
-        return {
-            key: case
-            for key, case in cases.items()
-            if key not in self.outcomes and self.selection.fits(case)
-        }
 
     def _load(self, cases: Mapping[str, Case]) -> None:
         for key, case in cases.items():
-            again = self.fresh and self.selection.fits(case)
-            stored = None if again else self.store.load(key, case)
-            if stored is not None:
+            again = self.fresh and self.is_chosen(case)
+            if not again and (stored := self.store.load(key, case)):
                 self.outcomes[key] = stored
 
     def _unfinished(self) -> int:
         """How many of the first cases are missing, or failed."""
         finished = {key for key, outcome in self.outcomes.items() if not outcome.traceback}
-        return len(self.first.keys() - finished)
+        return len(self.first - finished)
 
     def _follow(self) -> None:
         """Find the cases that follow, if that can be known now and is not known yet."""
-        if self.further is not None or self._unfinished():
+        if self.complete or self._unfinished():
             return
-        rows, _ = csv_texts(
-            {key: self.outcomes[key] for key in self.first}, self.experiment.volatile
-        )
+        rows, _ = csv_texts(self.tried, self.experiment.volatile)
         try:
-            self.further = further_cases(self.experiment, self.preset, frame(rows))
+            further = further_cases(self.experiment, self.preset, frame(rows))
         except DifflabError:
             raise
         except Exception:
             self.trouble = traceback.format_exc()
-        else:
-            self._load(self.further)
+            return
+        self.complete = True
+        self.cases |= further
+        self._load(further)
 
-    def _check_selection(self) -> None:
-        if self.unknown and self.cases and not self.chosen:
+    def _check_choice(self) -> None:
+        words = " and ".join(self.only)
+        nothing = self.cases and not self.chosen
+        if nothing and self.unknown:
             raise DomainError(
-                f"no case that is known yet fits {self.selection}: {self.unknown}",
+                f"no case that is known yet fits {words}: {self.unknown}",
                 "measure those first, without --only",
             )
         known = {name for case in self.cases.values() for name in case}
-        for name in self.selection.wanted:
+        for name in self.wanted:
             if name not in known:
                 raise UnknownNameError("setting", name, known)
-        if self.cases and not self.chosen:
-            raise DomainError(f"no case fits {self.selection}", "--list shows the cases")
+        if nothing:
+            raise DomainError(f"no case fits {words}", "--list shows the cases")

@@ -33,9 +33,8 @@ SEAL = "digest"
 DRAFT = ".tmp"
 STALE = 3600.0
 """Seconds after which nobody is still writing a draft."""
-
-
-# Files --------------------------------------------------------------------------------------------
+NOTES = 20
+"""More notes than these would hide what else is printed."""
 
 
 class WriteError(DifflabError, OSError):
@@ -98,9 +97,6 @@ def alone_in(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-# Finished cases -----------------------------------------------------------------------------------
-
-
 def flat_rows(measured: Row | Iterable[Row], case: Case) -> list[Row]:
     """The rows that a measurement returned, checked to be flat, as plain Python values.
 
@@ -147,7 +143,7 @@ class Store:
     ----------
     folder : where the files are
     experiment : whose cases they are; files of another name or version are foreign
-    warn : told about each file that is not used
+    warn : told about each file that is not used, up to a few
 
     A file holds a hash of its content, so that one that was edited is not used.
     """
@@ -156,6 +152,7 @@ class Store:
         self.folder = folder
         self.owner = {"experiment": experiment.name, "version": experiment.version}
         self.warn = warn
+        self.unusable = 0
         sweep(folder)
 
     def save(self, key: str, outcome: Outcome) -> None:
@@ -177,7 +174,11 @@ class Store:
             what = reason.what
         except (OSError, ValueError, TypeError, RecursionError) as reason:
             what = getattr(reason, "strerror", None) or str(reason)
-        self.warn(f"{path} is measured again, its file is not usable: {what}")
+        self.unusable += 1
+        if self.unusable <= NOTES:
+            self.warn(f"{path} is measured again, its file is not usable: {what}")
+        elif self.unusable == NOTES + 1:
+            self.warn("and so are further files")
         return None
 
     def _path(self, key: str) -> Path:
@@ -196,13 +197,12 @@ class Store:
         if seal != digest(content):
             raise ValueError("it was changed after it was written")
         outcome = Outcome(**{name: content[name] for name in parts})
-        if not (
-            isinstance(outcome.rows, list)
-            and isinstance(outcome.seconds, float)
-            and 0 <= outcome.seconds < math.inf
-            and outcome.traceback == ""
-            and isinstance(outcome.machine, dict)
-            and all(isinstance(fact, str) for fact in outcome.machine.values())
+        kinds = (outcome.rows, list), (outcome.seconds, float), (outcome.machine, dict)
+        if (
+            not all(isinstance(part, kind) for part, kind in kinds)
+            or not all(isinstance(fact, str) for fact in outcome.machine.values())
+            or not 0 <= outcome.seconds < math.inf
+            or outcome.traceback
         ):
             raise ValueError("its parts are of other types than those of a finished case")
         outcome.rows = flat_rows(outcome.rows, case)

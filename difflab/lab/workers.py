@@ -130,8 +130,6 @@ def _in_parallel(tasks: Sequence[Task], count: int) -> Iterator[Finished]:
         ) from None
 
 
-# In a worker --------------------------------------------------------------------------------------
-
 _alone = threading.Lock()
 
 
@@ -189,9 +187,6 @@ def _package() -> str:
 def _hash(files: Iterator[Path]) -> str:
     texts = (hashlib.sha256(file.read_bytes()).digest() for file in sorted(files))
     return hashlib.sha256(b"".join(texts)).hexdigest()
-
-
-# Clusters -----------------------------------------------------------------------------------------
 
 
 def cluster_address(text: str) -> str:
