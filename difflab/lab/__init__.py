@@ -1,6 +1,8 @@
 """The lab: experiments as cases -> rows -> tables, figures, findings -> reports.
 
-An experiment's file imports everything it needs from here and ends in `main(EXPERIMENT)`.
+An experiment's file imports everything it needs from here and ends in `main(EXPERIMENT)`. What it
+speaks in stands in `blocks`, `claims` and `results`; behind these, each room knows only earlier
+ones: `cases`, `store`, `record`, `machine`, `workers`, `runner`, `page`, `command`.
 """
 
 from difflab.lab.blocks import Code, Figure, Formula, Picture, Section, Table

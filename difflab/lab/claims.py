@@ -52,9 +52,6 @@ class Interval(NamedTuple):
         return f"{self.estimate:.4g} [{self.low:.4g}, {self.high:.4g}]"
 
 
-# Rules --------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, kw_only=True)
 class Rule:
     """What turns an interval into a verdict: one bound, two, or no exceptions.
@@ -136,9 +133,6 @@ class Rule:
         if self.claimed is not None:
             where += f" (and reaches {self.claimed:g}, or else it is weaker)"
         return f"the whole interval lies {where}, n ≥ {self.least}"
-
-
-# Claims, evidence, findings -----------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -256,8 +250,6 @@ def judge(name: str, known: Mapping[str, Claim], evidence: Iterable[Evidence]) -
         findings[claim.id] = claim.judge(item)
     return list(findings.values())
 
-
-# Reading claims.toml ------------------------------------------------------------------------------
 
 TEXTS = ("experiment", "sentence", "source", "figure", "unit", "differs")
 

@@ -61,11 +61,11 @@ class Options:
         """The words that ask for the same rows (and, to resume, in the same way)."""
         name = self.preset.name
         words = {"full": [], "quick": ["--quick"]}.get(name, ["--preset", name])
-        wanted: dict[str, object] = {"--seeds": self.seeds}
+        pairs: list[tuple[str, object]] = [("--seeds", self.seeds)]
         if resume:
-            wanted |= {"--output": self.output, "--jobs": self.jobs, "--cluster": self.cluster}
-        words = [*words, *(str(x) for pair in wanted.items() if pair[1] for x in pair)]
-        return words + [word for choice in self.only if resume for word in ("--only", choice)]
+            pairs += [("--output", self.output), ("--jobs", self.jobs), ("--cluster", self.cluster)]
+            pairs += [("--only", choice) for choice in self.only]
+        return [*words, *(str(part) for pair in pairs if pair[1] for part in pair)]
 
 
 def options_parser() -> argparse.ArgumentParser:
@@ -75,33 +75,30 @@ def options_parser() -> argparse.ArgumentParser:
     2
     """
     parser = argparse.ArgumentParser(add_help=False)
-    add = parser.add_argument
     amount = parser.add_mutually_exclusive_group()
-    amount.add_argument(
-        "--preset", choices=SEEDS, default="full", help="how much to measure (default: full)"
-    )
-    amount.add_argument(
-        "--quick", dest="preset", action="store_const", const="quick", help="--preset quick"
-    )
     seeds = ", ".join(f"{name} {count}" for name, count in SEEDS.items())
+    add = parser.add_argument
+    # fmt: off
+    amount.add_argument("--preset", choices=SEEDS, default="full",
+        help="how much to measure (default: full)")
+    amount.add_argument("--quick", dest="preset", action="store_const", const="quick",
+        help="--preset quick")
     add("--seeds", type=int, metavar="N", help=f"number of seeds (default: {seeds})")
     add("--jobs", type=int, metavar="N",
         help="cases at once (default: 1, on a cluster one for each of its workers; "
-        "-1: one for each core); timed cases always run here, alone")  # fmt: skip
+        "-1: one for each core); timed cases always run here, alone")
     add("--cluster", default="", metavar="ADDRESS",
-        help="measure on a cluster: tcp://HOST:PORT (Dask's scheduler), ray or ray://HOST:PORT",
-    )  # fmt: skip
+        help="measure on a cluster: tcp://HOST:PORT (Dask's scheduler), ray or ray://HOST:PORT")
     add("--fresh", action="store_true", help="measure again what is stored")
     add("--report", action="store_true", help="measure nothing, only render the rows again")
     add("--only", action="append", default=[], metavar="KEY=VALUE",
         help="measure only cases with this setting; several keys must all fit, "
-        "several values of a key are alternatives (the page shows all cases that are stored)",
-    )  # fmt: skip
+        "several values of a key are alternatives (the page shows all cases that are stored)")
     add("--list", dest="listing", action="store_true",
-        help="list the cases and estimate the time; measure nothing")  # fmt: skip
+        help="list the cases and estimate the time; measure nothing")
     add("--output", type=Path, metavar="DIR",
-        help="folder of the reports (default: reports, reports/quick or .difflab/smoke)",
-    )  # fmt: skip
+        help="folder of the reports (default: reports, reports/quick or .difflab/smoke)")
+    # fmt: on
     return parser
 
 
@@ -201,10 +198,7 @@ def _measure(plan: Plan, options: Options) -> None:
     machine = provenance(_root(plan.experiment))
     with Progress(console=console, disable=not console.is_terminal, transient=True) as bar:
         task = bar.add_task(name, total=0)
-
-        def tell(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total)
-
+        tell = lambda done, total: bar.update(task, completed=done, total=total)
         measured = plan.measure(machine, tell, options.jobs, options.cluster)
     for outcome in plan.failed:
         what = outcome.traceback.rstrip().splitlines()[-1]

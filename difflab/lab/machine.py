@@ -9,6 +9,7 @@ Invariant: what is held is given back, however the block ends.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import platform
 import subprocess
@@ -69,14 +70,10 @@ def _processor() -> str:
 
 
 def _commit(root: Path) -> str:
-    def git(*words: str) -> str:
-        return subprocess.check_output(
-            ["git", *words], cwd=root, stderr=subprocess.DEVNULL, text=True
-        ).strip()
-
+    git = functools.partial(subprocess.check_output, cwd=root, stderr=subprocess.DEVNULL, text=True)
     try:
-        commit = git("rev-parse", "--short=12", "HEAD")
-        changed = git("status", "--porcelain", "--", ".", ":(exclude)reports")
+        commit = git(["git", "rev-parse", "--short=12", "HEAD"]).strip()
+        changed = git(["git", "status", "--porcelain", "--", ".", ":(exclude)reports"]).strip()
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return f"{commit} with local changes" if changed else commit

@@ -25,7 +25,7 @@ from difflab.lab.blocks import Block, Code, Figure, Formula, Picture, Table
 from difflab.lab.cases import Experiment
 from difflab.lab.claims import VERDICTS, claims
 from difflab.lab.record import json_object, load_rows, load_run
-from difflab.lab.results import NOT_JUDGED, Plain, changes, here, not_judged, plain_findings
+from difflab.lab.results import NOT_JUDGED, Plain, changes, here, plain, plain_findings
 from difflab.lab.store import ERROR, RESERVED, write
 from difflab.lab.style import formula, images
 
@@ -313,7 +313,7 @@ def front_page(out: Path, experiments: Path | None = None) -> None:
     judged = {summary["name"] for summary in summaries if summary["findings"]}
     for claim in claims(experiments).values() if experiments else ():
         if claim.experiment not in judged:
-            missing.setdefault(claim.experiment, []).append(not_judged(claim))
+            missing.setdefault(claim.experiment, []).append(plain(claim))
     listed = [summary["findings"] for summary in summaries] + list(missing.values())
     counts = Counter(finding["verdict"] for findings in listed for finding in findings)
     content = {

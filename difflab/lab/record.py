@@ -30,19 +30,10 @@ if TYPE_CHECKING:
 FIRST = "measure first: leave out --report"
 AGAIN = "measure again: leave out --report"
 FACTS: dict[str, type] = {
-    "experiment": str,
-    "version": int,
-    "preset": str,
-    "seeds": int,
-    "cases": int,
-    "measured": int,
-    "incomplete": str,
-    "command": str,
-    "rows": str,
-    "change": str,
-    "previous": dict,
-    "machine": dict,
-}
+    "experiment": str, "version": int, "preset": str, "seeds": int, "cases": int, "measured": int,
+    "incomplete": str, "command": str, "rows": str,
+    "change": str, "previous": dict, "machine": dict,
+}  # fmt: skip
 """What provenance.json holds, in this order."""
 
 
@@ -63,17 +54,11 @@ def save_run(
     names = dict.fromkeys(name for machine in machines for name in machine)
     change, previous = _compared(folder, rows)
     values = {
-        "experiment": experiment.name,
-        "version": experiment.version,
-        "preset": preset.name,
-        "seeds": len(preset.seeds),
-        "measured": len(outcomes),
-        **known,
-        "rows": _hash(rows.encode()),
-        "change": change,
-        "previous": previous,
+        "experiment": experiment.name, "version": experiment.version, "preset": preset.name,
+        "seeds": len(preset.seeds), "measured": len(outcomes), **known,
+        "rows": hashlib.sha256(rows.encode()).hexdigest(), "change": change, "previous": previous,
         "machine": {name: _span([m[name] for m in machines if name in m]) for name in names},
-    }
+    }  # fmt: skip
     facts = {name: values[name] for name in FACTS}
     write(folder / "timings.csv", timings)
     write(folder / "provenance.json", json.dumps(facts, indent=1) + "\n")
@@ -102,7 +87,7 @@ def load_run(folder: Path, experiment: Experiment) -> dict[str, Any]:
     if (run["experiment"], run["version"]) != own:
         whose = f"{run['experiment']}, version {run['version']}"
         raise ArgumentError(f"{path} belongs to {whose}, not to {own[0]}, version {own[1]}", AGAIN)
-    if run["rows"] != _hash(rows):
+    if run["rows"] != hashlib.sha256(rows).hexdigest():
         raise ArgumentError(f"{folder / 'rows.csv'} is not as the run wrote it", AGAIN)
     return run
 
@@ -141,10 +126,6 @@ def _json(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ValueError("it is no record of a run")
     return value
-
-
-def _hash(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
 
 
 def _span(values: list[str]) -> str:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from difflab.errors import ArgumentError, DomainError
 from difflab.lab.cases import Experiment
-from difflab.lab.claims import Claim, Finding, Interval, claims, judge
+from difflab.lab.claims import Claim, Evidence, Finding, Interval, claims, judge
 
 if TYPE_CHECKING:
     import numpy as np
@@ -55,7 +55,6 @@ def bootstrap_interval(
     Interval(estimate=2.0, low=2.0, high=2.0, n=3)
     """
     import numpy as np
-    from scipy import stats  # type: ignore[import-untyped,unused-ignore]
 
     sample = np.asarray(values, dtype=np.float64).ravel()
     for other, combine in ((over, np.divide), (minus, np.subtract)):
@@ -68,19 +67,10 @@ def bootstrap_interval(
         what = "a NaN among the values" if sample.size else "no values"
         raise DomainError(f"no interval: {what}", "select the finished runs, and report k of n")
     reduce = np.median if statistic is None else statistic
-    estimate = float(reduce(sample, axis=0))
-    if sample.size == 1:  # of which SciPy makes no resamples: all would be equal
-        return Interval(estimate, estimate, estimate, 1)
-    low, high = stats.bootstrap(
-        (sample,),
-        reduce,
-        n_resamples=resamples,
-        vectorized=True,
-        confidence_level=confidence,
-        method="percentile",
-        rng=np.random.default_rng(seed),
-    ).confidence_interval
-    return Interval(estimate, float(low), float(high), sample.size)
+    picks = np.random.default_rng(seed).integers(sample.size, size=(resamples, sample.size))
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(reduce(sample[picks], axis=1), (tail, 1 - tail))
+    return Interval(float(reduce(sample, axis=0)), float(low), float(high), sample.size)
 
 
 def proportion_interval(count: int, n: int, *, confidence: float = 0.95) -> Interval:
@@ -89,7 +79,7 @@ def proportion_interval(count: int, n: int, *, confidence: float = 0.95) -> Inte
     >>> print(proportion_interval(20, 20))
     1 [0.8389, 1]
     """
-    from scipy import stats
+    from scipy import stats  # type: ignore[import-untyped,unused-ignore]
 
     if not 0 <= count <= n or n == 0:
         raise DomainError(f"no proportion: {count} of {n}", "count the cases that were finished")
@@ -120,31 +110,22 @@ def plain_findings(experiment: Experiment, rows: pd.DataFrame) -> list[Plain]:
     findings = findings_of(experiment, rows) if len(rows) else []
     judged = {finding.claim.id for finding in findings}
     own = [c for c in claims(experiment.file.parent).values() if c.experiment == experiment.name]
-    return [*map(_judged, findings), *(not_judged(c) for c in own if c.id not in judged)]
+    return [plain(f.claim, f) for f in findings] + [plain(c) for c in own if c.id not in judged]
 
 
-def _judged(finding: Finding) -> Plain:
-    shown, words = finding.evidence.interval, finding.evidence.words
-    # Strict JSON knows no NaN: then there is no interval.
-    numbers = shown._asdict() if shown is not None and all(map(math.isfinite, shown)) else None
-    return _plain(finding.claim, finding.verdict, numbers, finding.evidence.n, words)
-
-
-def not_judged(claim: Claim) -> Plain:
-    """A claim without evidence."""
-    return _plain(claim, NOT_JUDGED, None, 0, "")
-
-
-def _plain(claim: Claim, verdict: str, interval: Plain | None, n: int, evidence: str) -> Plain:
+def plain(claim: Claim, finding: Finding | None = None) -> Plain:
+    """A claim as strict JSON, which knows no NaN, with what was found if it was judged."""
+    evidence = finding.evidence if finding else Evidence(claim.id, None, "")
+    shown = evidence.interval
     return {
         "id": claim.id,
         "claim": claim.sentence,
         **{name: getattr(claim, name) for name in ("source", "reported", "unit", "differs")},
         "rule": str(claim.rule),
-        "verdict": verdict,
-        "interval": interval,
-        "n": n,
-        "evidence": evidence,
+        "verdict": finding.verdict if finding else NOT_JUDGED,
+        "interval": shown._asdict() if shown and all(map(math.isfinite, shown)) else None,
+        "n": evidence.n,
+        "evidence": evidence.words,
     }
 
 

@@ -40,17 +40,9 @@ def _written(value: object) -> str:
 class Plan:
     """The cases of a run as far as they are known, with what became of them.
 
-    Parameters
-    ----------
-    experiment, preset : whose cases
-    store : of the finished ones
-    only : settings of the cases to measure, as ``--only`` has them: several keys must all fit,
-        several values of a key are alternatives
-    fresh : whether to measure them even if they are stored
-
-    Raises
-    ------
-    DifflabError : no case can fit `only`
+    Cases that were chosen by `only` (several keys must all fit, several values of a key are
+    alternatives) are measured unless they are stored, or anyhow if the run is to be `fresh`. It is
+    an error (a `DifflabError`) if no case can fit.
     """
 
     experiment: Experiment

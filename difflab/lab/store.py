@@ -44,22 +44,17 @@ class WriteError(DifflabError, OSError):
 def write(path: Path, content: str | bytes) -> None:
     """Write a file whole or not at all; leave it untouched if it already has this content."""
     data = content.encode() if isinstance(content, str) else content
+    with contextlib.suppress(OSError):
+        if path.read_bytes() == data:
+            return
     draft = path.with_name(f"{path.name}.{uuid.uuid4().hex}{DRAFT}")
     with _said(path):
         try:
-            if not _holds(path, data):
-                path.parent.mkdir(parents=True, exist_ok=True)
-                draft.write_bytes(data)
-                os.replace(draft, path)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            draft.write_bytes(data)
+            os.replace(draft, path)
         finally:
             draft.unlink(missing_ok=True)
-
-
-def _holds(path: Path, data: bytes) -> bool:
-    try:
-        return path.read_bytes() == data
-    except OSError:
-        return False
 
 
 @contextlib.contextmanager
@@ -139,13 +134,8 @@ class Outcome:
 class Store:
     """The finished cases of an experiment: a folder with one JSON file for each.
 
-    Parameters
-    ----------
-    folder : where the files are
-    experiment : whose cases they are; files of another name or version are foreign
-    warn : told about each file that is not used, up to a few
-
-    A file holds a hash of its content, so that one that was edited is not used.
+    A file holds a hash of its content; one that was edited, is torn, or is of another experiment or
+    version is not used, and `warn` is told of it.
     """
 
     def __init__(self, folder: Path, experiment: Experiment, warn: Callable[[str], None]) -> None:
@@ -157,7 +147,7 @@ class Store:
 
     def save(self, key: str, outcome: Outcome) -> None:
         """Keep a finished case."""
-        path = self._path(key)
+        path = self.folder / f"{key}.json"
         if path.is_dir():  # nothing that is in the way is lost
             path.rename(path.with_suffix(f".{uuid.uuid4().hex}"))
         content = {**self.owner, **asdict(outcome)}
@@ -165,7 +155,7 @@ class Store:
 
     def load(self, key: str, case: Case) -> Outcome | None:
         """The finished case, or None if it is not stored or its file cannot be trusted."""
-        path = self._path(key)
+        path = self.folder / f"{key}.json"
         try:
             return self._outcome(json.loads(path.read_bytes()), case)
         except FileNotFoundError:
@@ -180,9 +170,6 @@ class Store:
         elif self.unusable == NOTES + 1:
             self.warn("and so are further files")
         return None
-
-    def _path(self, key: str) -> Path:
-        return self.folder / f"{key}.json"
 
     def _outcome(self, content: Any, case: Case) -> Outcome:
         """What a file says, checked in full."""

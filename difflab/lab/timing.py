@@ -8,7 +8,6 @@ differs from itself.
 
 from __future__ import annotations
 
-import time
 import timeit
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
@@ -59,8 +58,8 @@ def interleave(
         raise UnknownNameError("baseline", baseline, contestants)
     alias = f"{baseline} (again)"
     runners = {**contestants, alias: contestants[baseline]}
-    first = {name: _seconds_of(call) for name, call in runners.items()}
     timers = {name: timeit.Timer(call) for name, call in runners.items()}  # garbage collection off
+    first = {name: timer.timeit(1) for name, timer in timers.items()}
     calls = {name: _calls_per_sample(timer, sample_seconds) for name, timer in timers.items()}
     calls[alias] = calls[baseline]
     samples: dict[str, list[float]] = {name: [] for name in runners}
@@ -81,12 +80,6 @@ def interleave(
     return pd.DataFrame(
         rows, columns=["contestant", *TIME_COLUMNS[:5], "rounds", *TIME_COLUMNS[5:]]
     )
-
-
-def _seconds_of(call: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
 
 
 def _calls_per_sample(timer: timeit.Timer, sample_seconds: float) -> int:

@@ -77,31 +77,23 @@ def outcomes(
 ) -> Generator[Finished, None, None]:
     """The outcomes as they finish: cases that may share the machine first, then the timed ones.
 
-    Parameters
-    ----------
-    experiment, pending : the cases to measure, by id
-    jobs : how many at once; by default what joblib's `parallel_config` says, or else one, and on a
-        cluster as many as it has workers
-    cluster : the address of a cluster for the cases that are not timed
+    Jobs are how many run at once; by default what joblib's `parallel_config` says, or else one, and
+    on a cluster as many as it has workers. The cluster is for the cases that are not timed.
     """
+    import joblib
+
     timed = {key: case for key, case in pending.items() if experiment.is_timed(case)}
     shared = {key: case for key, case in pending.items() if key not in timed}
     code = fingerprint(experiment.file) if cluster and shared else ""
     tasks = [(experiment.file, code, os.getpid(), key, case) for key, case in shared.items()]
     if shared and cluster:
         yield from _on_cluster(cluster, tasks, jobs)
-    elif len(shared) > 1 and jobs != 1 and _count(jobs) > 1:
-        yield from _in_parallel(tasks, _count(jobs))
+    elif len(shared) > 1 and jobs != 1 and joblib.effective_n_jobs(jobs) > 1:
+        yield from _in_parallel(tasks, joblib.effective_n_jobs(jobs))
     else:
         yield from ((key, attempt(experiment, case)) for key, case in shared.items())
     with one_core():
         yield from ((key, attempt(experiment, case)) for key, case in timed.items())
-
-
-def _count(jobs: int | None) -> int:
-    import joblib
-
-    return int(joblib.effective_n_jobs(jobs))
 
 
 def _in_parallel(tasks: Sequence[Task], count: int) -> Iterator[Finished]:
@@ -114,11 +106,8 @@ def _in_parallel(tasks: Sequence[Task], count: int) -> Iterator[Finished]:
     # A backend that returns nothing before all of a list is done gets lists of a few.
     size = len(tasks) if streams else 2 * count
     try:
-        with joblib.Parallel(
-            n_jobs=count,
-            return_as="generator_unordered" if streams else "list",
-            batch_size=1,
-        ) as workers:
+        kind = "generator_unordered" if streams else "list"
+        with joblib.Parallel(n_jobs=count, return_as=kind, batch_size=1) as workers:
             # A worker that has rested for long, or grown, is replaced without loss.
             warnings.filterwarnings("ignore", "A worker stopped while some jobs were given")
             for first in range(0, len(tasks), size):
