@@ -12,11 +12,10 @@ import numpy as np
 import pytest
 
 from difflab.errors import ArgumentError, DomainError, UnknownNameError
-from difflab.lab.backends import attempt
-from difflab.lab.experiment import case_generator, case_list, discover, preset
-from difflab.lab.options import Options
-from difflab.lab.records import describe_change, load_rows
-from difflab.lab.runner import run_all
+from difflab.lab.cases import case_generator, case_list, discover, preset
+from difflab.lab.command import Options, run_all
+from difflab.lab.record import describe_change, load_rows
+from difflab.lab.workers import attempt
 
 CASES = 9
 
