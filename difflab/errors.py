@@ -10,11 +10,14 @@ a Python programmer would expect (`TypeError`, `ValueError`, ...). Its text has 
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import importlib
 import linecache
+import re
 import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import CodeType
@@ -24,6 +27,8 @@ import numpy as np
 
 _PACKAGE = Path(__file__).parent
 _NUMPY = Path(np.__file__).parent
+_BETWEEN = (contextlib.__file__, importlib.__file__)
+"""Python's own files that stand between a user's line and difflab's."""
 _internal: dict[CodeType, bool] = {}
 
 
@@ -51,6 +56,8 @@ def _is_internal(code: CodeType) -> bool:
     file = Path(code.co_filename)
     if file.is_relative_to(_PACKAGE):
         return not file.name.startswith("zoo_")  # the zoo is user code
+    if code.co_filename in _BETWEEN:
+        return True
     return file.is_relative_to(_NUMPY) or str(file).startswith(("<frozen", "<difflab"))
 
 
@@ -188,3 +195,57 @@ class UnknownNameError(DifflabError, LookupError, ValueError):
         near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.4)
         hint = f"did you mean {near[0]!r}? " if near else ""
         super().__init__(f"unknown {kind} {name!r}", f"{hint}known: {', '.join(names)}")
+
+
+# Extras -------------------------------------------------------------------------------------------
+
+
+class MissingPackageError(DifflabError, ImportError):
+    """A package that an extra of difflab brings, and that is not installed."""
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(f"{package} is not installed", f'pip install "difflab[{extra}]"')
+
+    def __reduce__(self) -> tuple[Any, ...]:  # ImportError has one of its own
+        return DifflabError.__reduce__(self)
+
+
+@contextlib.contextmanager
+def extra(name: str, package: str = "") -> Iterator[None]:
+    """Inside, what is imported belongs to an extra: its absence is an error that names the extra.
+
+    >>> with extra("lab"):
+    ...     import nowhere
+    Traceback (most recent call last):
+    ...
+    difflab.errors.MissingPackageError: nowhere is not installed
+      at ...
+      remedy: pip install "difflab[lab]"
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise MissingPackageError(package or str(error.name), name) from None
+
+
+def require(name: str) -> None:
+    """Check that every package of an extra is installed, by difflab's own metadata.
+
+    Raises
+    ------
+    MissingPackageError : for the first that is not
+    """
+    from importlib import metadata  # takes longer to import than all of this module
+
+    try:
+        required = metadata.requires("difflab") or []
+    except metadata.PackageNotFoundError:  # a folder on the path, whose user knows what is there
+        return
+    for text in required:
+        requirement, _, condition = text.partition(";")
+        if re.search(rf"""extra == ['"]{name}['"]""", condition):
+            package = re.split(r"[^\w.-]", requirement.strip())[0]
+            try:
+                metadata.version(package)
+            except metadata.PackageNotFoundError:
+                raise MissingPackageError(package, name) from None

@@ -261,16 +261,23 @@ def load(file: Path) -> Experiment:
     return experiment
 
 
+INSTALLED = Path(__file__).resolve().parents[2] / "difflab_experiments"
+"""Where a wheel puts the experiments: beside difflab, because they are code of the user's."""
+
+
 def experiments_folder() -> Path:
-    """The folder `experiments` beside the nearest pyproject.toml, from here or from difflab."""
+    """The folder `experiments` beside the nearest pyproject.toml, else the one installed."""
     here = Path.cwd()
     package = Path(__file__).resolve()
     for place in (here, *here.parents, *package.parents):
         if (place / "pyproject.toml").is_file() and (place / "experiments").is_dir():
             return place / "experiments"
+    if INSTALLED.is_dir():
+        return INSTALLED
     raise ArgumentError(
-        f"there is no folder 'experiments' beside a pyproject.toml at or above {here}",
-        "run inside a checkout of difflab, or run an experiment's file with python",
+        f"difflab has no experiments here: no folder 'experiments' beside a pyproject.toml at or "
+        f"above {here}, and none installed beside the package",
+        'pip install "difflab[lab]", or run inside a checkout of difflab',
     )
 
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from difflab.errors import DifflabError, UnknownNameError
 from difflab.lab.backends import ClusterError, outcomes
-from difflab.lab.experiment import Experiment, discover
+from difflab.lab.experiment import INSTALLED, Experiment, discover
 from difflab.lab.files import WriteError, alone_in
 from difflab.lab.measure import provenance
 from difflab.lab.options import Options, options_parser
@@ -66,7 +66,7 @@ def run_all(names: Sequence[str], options: Options, folder: Path | None = None) 
         if name not in known:
             raise UnknownNameError("experiment", name, known)
     chosen = [known[name] for name in names or known]
-    return _run_each(chosen, options, ["python", "-m", "difflab", "run", *names])
+    return _run_each(chosen, options, ["difflab", "run", *names])
 
 
 def _run_each(experiments: list[Experiment], options: Options, program: list[str]) -> int:
@@ -99,13 +99,19 @@ def _run_each(experiments: list[Experiment], options: Options, program: list[str
 
 
 def _root(experiment: Experiment) -> Path:
-    """The project that the experiment's file belongs to, or else the file's folder."""
+    """The project that the experiment's file belongs to, or else the file's folder; where they are
+    installed with difflab, the folder that one is in.
+    """
     folder = experiment.file.parent
+    if folder == INSTALLED:
+        return Path.cwd()
     places = (folder, *folder.parents)
     return next((place for place in places if (place / "pyproject.toml").is_file()), folder)
 
 
 def _program(experiment: Experiment) -> list[str]:
+    if experiment.file.parent == INSTALLED:
+        return ["difflab", "run", experiment.name]
     return ["python", experiment.file.relative_to(_root(experiment)).as_posix()]
 
 
