@@ -203,11 +203,10 @@ class UnknownNameError(DifflabError, LookupError, ValueError):
 class MissingPackageError(DifflabError, ImportError):
     """A package that an extra of difflab brings, and that is not installed."""
 
-    def __init__(self, package: str, extra: str) -> None:
-        super().__init__(f"{package} is not installed", f'pip install "difflab[{extra}]"')
 
-    def __reduce__(self) -> tuple[Any, ...]:  # ImportError has one of its own
-        return DifflabError.__reduce__(self)
+def missing(package: str, extra: str) -> MissingPackageError:
+    """The error for a package that is not installed, and that an extra brings."""
+    return MissingPackageError(f"{package} is not installed", f'pip install "difflab[{extra}]"')
 
 
 @contextlib.contextmanager
@@ -225,7 +224,7 @@ def extra(name: str, package: str = "") -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        raise MissingPackageError(package or str(error.name), name) from None
+        raise missing(package or str(error.name), name) from None
 
 
 def require(name: str) -> None:
@@ -248,4 +247,4 @@ def require(name: str) -> None:
             try:
                 metadata.version(package)
             except metadata.PackageNotFoundError:
-                raise MissingPackageError(package, name) from None
+                raise missing(package, name) from None

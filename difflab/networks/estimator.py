@@ -25,7 +25,7 @@ from difflab.networks.losses import CrossEntropy, Loss, SquaredError
 from difflab.networks.network import Network
 from difflab.networks.solvers import SOLVERS
 
-with extra("lab"):
+with extra("lab", "scikit-learn"):
     from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
     from sklearn.utils import check_random_state
     from sklearn.utils.multiclass import check_classification_targets
