@@ -31,7 +31,7 @@ SPELLINGS: dict[Any, Callable[..., Any]] = {}
 REMEDIES: dict[Any, str] = {}
 """What to write instead of a function that is refused: by the function, or by its name."""
 
-_COVERED = "`python -m difflab primitives` lists what can be traced; spell it with those functions"
+_COVERED = "`difflab primitives` lists what can be traced; spell it with those functions"
 _ADVICE = "write it with NumPy functions that return new arrays"
 _REFUSED_METHODS = {
     "sort": "x.sort() works in place: use np.sort(x)",

@@ -30,7 +30,7 @@ import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 from difflab.errors import ArgumentError, DomainError, UnknownNameError
 from difflab.lab.blocks import Figure, Picture, Section, Table
@@ -224,19 +224,28 @@ def load(file: Path) -> Experiment:
 def discover(folder: Path | None = None) -> dict[str, Experiment]:
     """All experiments of a folder by name, in the order of the front page.
 
-    By default the folder `experiments` beside the nearest pyproject.toml, from here or difflab.
+    By default the folder `experiments` beside the nearest pyproject.toml, from here or difflab;
+    where there is none, the experiments that are installed.
     """
-    files = (_experiments() if folder is None else folder).glob("[!_]*.py")
+    files = (experiments_folder() if folder is None else folder).glob("[!_]*.py")
     found = sorted(map(load, sorted(files)), key=lambda one: (one.order, one.name))
     return {experiment.name: experiment for experiment in found}
 
 
-def _experiments() -> Path:
+INSTALLED: Final = Path(__file__).resolve().parents[2] / "difflab_experiments"
+"""Where a wheel puts the experiments: beside difflab, because they are code of the user's."""
+
+
+def experiments_folder() -> Path:
+    """The folder `experiments` beside the nearest pyproject.toml, else the one installed."""
     here = Path.cwd()
     for place in (here, *here.parents, *Path(__file__).resolve().parents):
         if (place / "pyproject.toml").is_file() and (place / "experiments").is_dir():
             return place / "experiments"
+    if INSTALLED.is_dir():
+        return INSTALLED
     raise ArgumentError(
-        f"there is no folder 'experiments' beside a pyproject.toml at or above {here}",
-        "run inside a checkout of difflab, or run an experiment's file with python",
+        f"difflab has no experiments here: no folder 'experiments' beside a pyproject.toml at or "
+        f"above {here}, and none installed beside the package",
+        'pip install "difflab[lab]", or run inside a checkout of difflab',
     )

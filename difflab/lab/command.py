@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from difflab.errors import DifflabError, DomainError, UnknownNameError
-from difflab.lab.cases import SEEDS, Experiment, Preset, discover, preset
+from difflab.lab.cases import INSTALLED, SEEDS, Experiment, Preset, discover, preset
 from difflab.lab.machine import provenance
 from difflab.lab.page import front_page, render
 from difflab.lab.record import save_run
@@ -129,7 +129,7 @@ def run_all(names: Sequence[str], options: Options, folder: Path | None = None) 
         if name not in known:
             raise UnknownNameError("experiment", name, known)
     chosen = [known[name] for name in names or known]
-    return _run_each(chosen, options, ["python", "-m", "difflab", "run", *names])
+    return _run_each(chosen, options, ["difflab", "run", *names])
 
 
 def _run_each(experiments: list[Experiment], options: Options, program: list[str]) -> int:
@@ -231,13 +231,19 @@ def _list(experiment: Experiment, options: Options) -> int:
 
 
 def _root(experiment: Experiment) -> Path:
-    """The project that the experiment's file belongs to, or else the file's folder."""
+    """The project that the experiment's file belongs to, or else the file's folder; where they are
+    installed with difflab, the folder that one is in.
+    """
     folder = experiment.file.parent
+    if folder == INSTALLED:
+        return Path.cwd()
     above = (folder, *folder.parents)
     return next((place for place in above if (place / "pyproject.toml").is_file()), folder)
 
 
 def _program(experiment: Experiment) -> list[str]:
+    if experiment.file.parent == INSTALLED:
+        return ["difflab", "run", experiment.name]
     return ["python", experiment.file.relative_to(_root(experiment)).as_posix()]
 
 

@@ -197,7 +197,7 @@ def test_an_error_in_one_experiment_does_not_stop_the_next(project, capsys):
     assert "alpine: error: no mountain\n  remedy: build one" in printed.err
     assert "bad: error\nTraceback" in printed.err and "ZeroDivisionError" in printed.err
     assert "toy: 9 cases" in printed.out and "climb: 8 cases" in printed.out
-    again = "to measure what is missing:\n  python -m difflab run --preset smoke\n"
+    again = "to measure what is missing:\n  difflab run --preset smoke\n"
     assert again in printed.err
 
 
