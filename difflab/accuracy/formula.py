@@ -36,7 +36,10 @@ FUNCTIONS: Final[Mapping[str, Callable[..., Any]]] = {
     },
     **{
         f.__name__: f
-        for f in (np.sum, np.mean, np.prod, np.max, np.min, np.dot, np.clip, np.std, np.var)
+        for f in (
+            *(np.sum, np.mean, np.prod, np.max, np.min, np.dot, np.clip, np.std, np.var),
+            *(softmax, log_softmax, leaky_relu),
+        )
     },
     "ln": np.log,
     "asin": np.arcsin,
@@ -44,9 +47,6 @@ FUNCTIONS: Final[Mapping[str, Callable[..., Any]]] = {
     "atan": np.arctan,
     "pow": np.power,
     "norm": np.linalg.norm,
-    "softmax": softmax,
-    "log_softmax": log_softmax,
-    "leaky_relu": leaky_relu,
 }
 _BINARY: Final[Mapping[type, Callable[[Any, Any], Any]]] = {
     ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul,

@@ -40,13 +40,11 @@ from difflab.table.arithmetic import ADD
 from difflab.table.movement import PLACE, SCATTER_ADD, scatter
 
 _ARRAYS: dict[str, Any] = {
-    **public(np),
     **{row.evaluate.__name__: row.evaluate for row in TABLE.values()},
+    **public(np),  # also where a row's function of that name only wraps NumPy's
     "add_reduce": np.add.reduce,
     "maximum_reduce": np.maximum.reduce,
     "add_accumulate": np.add.accumulate,
-    "concatenate": np.concatenate,
-    "einsum": np.einsum,
     "scatter": scatter,
 }
 """The names in the source of a program on arrays."""

@@ -52,18 +52,13 @@ _MATH_NAMES = {
 }  # fmt: skip
 _METHODS: dict[str, Callable[..., Any]] = {
     name: getattr(np, name)
-    for name in (
-        "all", "any", "argmax", "argmin", "argsort", "astype", "clip", "conj", "conjugate", "copy",
-        "cumprod", "cumsum", "diagonal", "dot", "max", "mean", "min", "nonzero", "prod", "ravel",
-        "repeat", "reshape", "round", "searchsorted", "squeeze", "std", "sum", "swapaxes", "take",
-        "trace", "transpose", "var",
-    )
+    for name in ["all", "any", "argmax", "argmin", "argsort", "astype", "clip", "conj", "conjugate", "copy", "cumprod", "cumsum", "diagonal", "dot", "max", "mean", "min", "nonzero", "prod", "ravel", "repeat", "reshape", "round", "searchsorted", "squeeze", "std", "sum", "swapaxes", "take", "trace", "transpose", "var"]
 }  # fmt: skip
-_UFUNC_METHODS: dict[tuple[str, str], Callable[..., Any]] = {
-    ("add", "reduce"): np.sum, ("multiply", "reduce"): np.prod, ("maximum", "reduce"): np.max,
-    ("minimum", "reduce"): np.min, ("logical_and", "reduce"): np.all,
-    ("logical_or", "reduce"): np.any, ("add", "accumulate"): np.cumsum,
-    ("multiply", "accumulate"): np.cumprod,
+_UFUNC_METHODS: dict[tuple[np.ufunc, str], Callable[..., Any]] = {
+    (np.add, "reduce"): np.sum, (np.multiply, "reduce"): np.prod, (np.maximum, "reduce"): np.max,
+    (np.minimum, "reduce"): np.min, (np.logical_and, "reduce"): np.all,
+    (np.logical_or, "reduce"): np.any, (np.add, "accumulate"): np.cumsum,
+    (np.multiply, "accumulate"): np.cumprod,
 }  # fmt: skip
 _STORES = re.compile(r"(?:^|;)\s*[\w.]+(\[.*\])+\s*([-+*/@%&|^]|//|\*\*)?=(?!=)")
 _MATH = re.compile(r"\bmath\.(\w+)\(")
@@ -272,7 +267,7 @@ class TracedArray:
         if method == "outer":
             left, right = (x if isinstance(x, TracedArray) else np.asarray(x) for x in inputs)
             return call(ufunc, (left[(..., *(None,) * right.ndim)], right), kwargs)
-        function = _UFUNC_METHODS.get((ufunc.__name__, method))
+        function = _UFUNC_METHODS.get((ufunc, method))
         if function is None:
             raise UnsupportedError(f"np.{ufunc.__name__}.{method} cannot be traced", _COVERED)
         return call(function, inputs, {"axis": 0, **kwargs})
