@@ -18,6 +18,7 @@ from difflab.ir.build import INT64, broadcast, common_shape, lift, node, reshape
 from difflab.ir.expr import Expr, constant
 from difflab.ir.protocols import SPELLINGS, TracedArray
 from difflab.ir.row import CONSTANT
+from difflab.spellings.spelling import spells
 from difflab.table.operations import ALL, Slice
 
 
@@ -26,6 +27,7 @@ def current_value(x: Expr) -> Any:
     return SPELLINGS[TracedArray.__bool__](x)
 
 
+@spells(TracedArray.__getitem__)
 def getitem(x: Expr, index: Any) -> Expr:
     """x[index], for every index that NumPy takes."""
     parts = [_part(part) for part in (index if isinstance(index, tuple) else (index,))]
@@ -165,6 +167,3 @@ def _gather(x: Expr, arrays: dict[int, Expr], side_by_side: bool) -> Expr:
 def indices(values: Any) -> Expr:
     """Plain integers as a constant."""
     return constant(np.asarray(values, np.int64))
-
-
-SPELLINGS[TracedArray.__getitem__] = getitem

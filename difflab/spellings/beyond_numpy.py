@@ -1,0 +1,50 @@
+"""How the functions that NumPy lacks, and those that only rules call, are spelt in primitives."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from difflab.ir.build import lift, node, pointwise
+from difflab.ir.expr import Expr
+from difflab.ir.row import TABLE
+from difflab.spellings.axes import axis_of
+from difflab.spellings.elementwise import floating
+from difflab.spellings.spelling import spells
+from difflab.table import linear_algebra, operations, special
+
+
+@spells(special.softmax)
+def softmax(x: Any, axis: int = -1) -> Expr:
+    logits = floating(x)
+    return node("softmax", logits, axis=axis_of(logits, axis))
+
+
+@spells(special.log_softmax)
+def log_softmax(x: Any, axis: int = -1) -> Expr:
+    logits = floating(x)
+    return node("log_softmax", logits, axis=axis_of(logits, axis))
+
+
+@spells(special.spherical_bessel)
+def spherical_bessel(x: Any, n: int = 0) -> Expr:
+    return pointwise(TABLE["spherical_bessel"], x, n=n)
+
+
+@spells(linear_algebra.adjugate)
+def adjugate(a: Any) -> Expr:
+    return node("adjugate", lift(a))
+
+
+@spells(operations.place)
+def place(x: Any, index: Any, shape: tuple[int, ...]) -> Expr:
+    return node("place", x, index=index, shape=shape)
+
+
+@spells(operations.share_of_largest)
+def share_of_largest(x: Any, axes: tuple[int, ...]) -> Expr:
+    return node("share_of_largest", x, axes=axes)
+
+
+@spells(operations.scatter_add)
+def scatter_add(x: Any, *indices: Any, shape: tuple[int, ...]) -> Expr:
+    return node("scatter_add", x, *indices, shape=shape)
