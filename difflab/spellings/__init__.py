@@ -46,19 +46,15 @@ from difflab.spellings import (
 from difflab.spellings.refused import REFUSED
 from difflab.spellings.spelling import marked, of_row
 
-ROOMS = (
+for _room in (
     indexing, movement, selection, elementwise, reductions, algebra, analysis, beyond_numpy,
-)  # fmt: skip
-
-for _spelling in marked(ROOMS):
-    spell(_spelling.function, _spelling)
-for _spelling in [
-    of_row(function, row)
-    for row in TABLE.values()
-    if row.kind == "pointwise"
-    for function in row.numpy
-    if isinstance(function, (np.ufunc, Lacking)) and function not in SPELLINGS
-]:
-    spell(_spelling.function, _spelling)
+):  # fmt: skip
+    for _spelling in marked(_room):
+        spell(_spelling.function, _spelling)
+_spelt = frozenset(SPELLINGS)
+for _row in TABLE.values():
+    for _function in _row.numpy if _row.kind == "pointwise" else ():
+        if isinstance(_function, (np.ufunc, Lacking)) and _function not in _spelt:
+            spell(_function, of_row(_function, _row))
 for _function, _remedy in REFUSED.items():
     refuse(_function, _remedy)

@@ -96,9 +96,14 @@ def vecmat(x1: Any, x2: Any, /) -> Any:
     return NP.matmul(x[..., None, :], y)[..., 0, :]
 
 
-@spells(np.outer, np.linalg.outer, refuses="out")
+@spells(np.outer, refuses="out")
 def outer(a: Any, b: Any) -> Any:
     return ravel(a)[:, None] * ravel(b)[None, :]
+
+
+@spells(np.linalg.outer)
+def linalg_outer(x1: Any, x2: Any, /) -> Any:
+    return outer(x1, x2)
 
 
 @spells(np.kron)

@@ -43,14 +43,19 @@ def ravel(a: Any, order: str = "C") -> Any:
     return reshape(a, -1, order)
 
 
-@spells(np.positive, np.conjugate, np.real_if_close, ignores="tol")
-def unchanged(a: Any) -> Expr:
-    return lift(a)
+@spells(np.positive, np.conjugate)
+def positive(x: Any, /) -> Expr:
+    return lift(x)
 
 
 @spells(np.real)
 def real(val: Any) -> Expr:
     return lift(val)
+
+
+@spells(np.real_if_close, ignores="tol")
+def real_if_close(a: Any) -> Expr:
+    return lift(a)
 
 
 @spells(np.copy, ignores="order subok")

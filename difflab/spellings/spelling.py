@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import itertools
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,10 +28,12 @@ from difflab.ir.row import Primitive
 Meaning = TypeVar("Meaning", bound=Callable[..., Any])
 NP: Any = np  # spellings call NumPy on nodes, which NumPy's stubs do not know
 
-_OPTIONS_OF_UFUNCS: dict[str, Any] = {
+_OF_UFUNCS: dict[str, Any] = {
     "casting": "same_kind", "order": "K", "dtype": None, "subok": True, "signature": None,
 }  # fmt: skip
-_ALONG_AXES: dict[str, Any] = {"axes": None, "axis": None, "keepdims": False}
+_NO_VALUE = NP._NoValue  # what stands in headers for an option that is not given
+_OF_STACKS: dict[str, Any] = {"axes": _NO_VALUE, "axis": _NO_VALUE, "keepdims": False}
+_BY_NAME = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
 _INSTEAD = {
     "out": "leave out out=, and use the result",
     "where": "leave out where=, and choose with np.where",
@@ -49,9 +50,9 @@ _INSTEAD = {
 class Mark:
     """What a spelling is marked with: its functions, and the parameters that it does not take."""
 
-    functions: tuple[Any, ...]
-    refuses: tuple[str, ...]
-    ignores: tuple[str, ...]
+    functions: tuple[Any, ...] = ()
+    refuses: tuple[str, ...] = ()
+    ignores: tuple[str, ...] = ()
 
 
 def spells(*functions: Any, refuses: str = "", ignores: str = "") -> Callable[[Meaning], Meaning]:
@@ -79,13 +80,11 @@ class Spelling:
     """A NumPy function on nodes: called as NumPy's own is, whatever its meaning takes."""
 
     def __init__(
-        self, function: Any, meaning: Callable[..., Any], refuses: Sequence[str] = (),
-        ignores: Sequence[str] = (), source: str = "",
-    ) -> None:  # fmt: skip
+        self, function: Any, meaning: Callable[..., Any], mark: Mark, source: str = ""
+    ) -> None:
         self.function = function
         self.meaning = meaning
-        self.stated = refuses
-        self.ignores = ignores
+        self.mark = mark
         self.source = source or f"{meaning.__module__}.{meaning.__name__}"
 
     def __repr__(self) -> str:
@@ -99,9 +98,9 @@ class Spelling:
     # Read when a function is first called: reading 250 headers would slow down the import.
 
     @functools.cached_property
-    def header(self) -> Mapping[str, Parameter]:
-        """The parameters of NumPy's own function."""
-        return self.signature.parameters
+    def own(self) -> Mapping[str, Parameter]:
+        """The parameters of the meaning."""
+        return inspect.signature(self.meaning).parameters
 
     @functools.cached_property
     def signature(self) -> Signature:
@@ -111,97 +110,87 @@ class Spelling:
         try:
             return inspect.signature(self.function)
         except ValueError:
-            lacking = [name for name in (*self.stated, *self.ignores) if name not in self.own]
-            others = [Parameter(name, Parameter.KEYWORD_ONLY, default=None) for name in lacking]
-            return Signature(sorted([*self.own.values(), *others], key=lambda p: p.kind))
+            names = [n for n in (*self.mark.refuses, *self.mark.ignores) if n not in self.own]
+            options = [Parameter(name, Parameter.KEYWORD_ONLY, default=None) for name in names]
+            return Signature(sorted([*self.own.values(), *options], key=lambda p: p.kind))
 
     @functools.cached_property
-    def own(self) -> Mapping[str, Parameter]:
-        """The parameters of the meaning."""
-        return inspect.signature(self.meaning).parameters
-
-    @functools.cached_property
-    def refuses(self) -> frozenset[str]:
-        """The parameters that are refused: what is stated, and a ufunc's options."""
-        if not isinstance(self.function, np.ufunc):
-            return frozenset(self.stated)
-        options = list(self.header)[self.function.nin :]
-        return frozenset(name for name in options if name not in self.own)
+    def header(self) -> Mapping[str, Parameter]:
+        """The parameters of NumPy's own function."""
+        return self.signature.parameters
 
     @functools.cached_property
     def leading(self) -> int:
         """How many of NumPy's positional parameters are the meaning's own, in NumPy's order."""
-        own = [p for p in self.own.values() if p.kind <= Parameter.POSITIONAL_OR_KEYWORD]
+        own = [p.name for p in self.own.values() if p.kind <= Parameter.POSITIONAL_OR_KEYWORD]
         rest = _any(self.own, Parameter.VAR_POSITIONAL)
-        for count, theirs in enumerate(self.header.values()):
-            if theirs.kind is Parameter.VAR_POSITIONAL:
-                return sys.maxsize if rest else count
-            if theirs.kind > Parameter.POSITIONAL_OR_KEYWORD:
+        count = 0
+        for name, theirs in self.header.items():
+            if theirs.kind is Parameter.POSITIONAL_ONLY:
+                taken = rest or count < len(own)
+            elif theirs.kind is Parameter.POSITIONAL_OR_KEYWORD:
+                required = rest and theirs.default is Parameter.empty
+                taken = required or own[count : count + 1] == [name]
+            else:
+                return sys.maxsize if rest and theirs.kind is Parameter.VAR_POSITIONAL else count
+            if not taken:
                 return count
-            mine = own[count].name if count < len(own) else theirs.name if rest else None
-            if theirs.kind is not Parameter.POSITIONAL_ONLY and mine != theirs.name:
-                return count
-            if mine is None:
-                return count
-        return len(self.header)
+            count += 1
+        return count
 
     @functools.cached_property
     def named(self) -> frozenset[str]:
         """The parameters that are handed on by name."""
-        byname = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
-        own = {name for name, p in self.own.items() if p.kind in byname}
-        if any(p.kind is Parameter.VAR_KEYWORD for p in self.header.values()):
-            return frozenset(
-                n for n in own if n not in self.header or self.header[n].kind in byname
-            )
-        return frozenset(n for n in own if n in self.header and self.header[n].kind in byname)
+        own, theirs = (
+            {name for name, p in parameters.items() if p.kind in _BY_NAME}
+            for parameters in (self.own, self.header)
+        )
+        others = own - self.header.keys() if _any(self.header, Parameter.VAR_KEYWORD) else ()
+        return frozenset(own & theirs | {*others})
+
+    @functools.cached_property
+    def refuses(self) -> frozenset[str]:
+        """The parameters that are refused: what is stated, and options of ufuncs and of rows."""
+        if self.mark.functions and not isinstance(self.function, np.ufunc):
+            return frozenset(self.mark.refuses)
+        return frozenset(list(self.header)[self.leading :]) - self.named
 
     def _bound(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-        """A call bound as NumPy binds it."""
+        """A call bound as NumPy binds it; a parameter that the meaning lacks is refused."""
         try:
             arguments = self.signature.bind(*args, **kwargs).arguments
         except TypeError as error:
             raise TypeError(f"{self.function.__name__}() {error}") from None
-        names = list(self.header)
+        leading = [n for n, p in self.header.items() if p.kind <= Parameter.POSITIONAL_OR_KEYWORD]
+        leading = leading[: self.leading]
+        anything = _any(self.own, Parameter.VAR_KEYWORD)
         positional: list[Any] = []
         named: dict[str, Any] = {}
-        anything = _any(self.own, Parameter.VAR_KEYWORD)
         for name, value in arguments.items():
             theirs = self.header[name]
+            if value is _NO_VALUE:
+                continue
             if theirs.kind is Parameter.VAR_POSITIONAL:
                 positional += value
+            elif theirs.kind is Parameter.VAR_KEYWORD and anything:
+                named |= value
             elif theirs.kind is Parameter.VAR_KEYWORD:
-                for inner, each in value.items():
-                    if anything or inner in self.named:
-                        named[inner] = each
-                    elif inner not in self.ignores:
-                        raise self.refusal(inner)
-            elif len(positional) < self.leading and names[len(positional)] == name:
+                named |= {option: v for option, v in value.items() if self._takes(option, v, None)}
+            elif leading[len(positional) : len(positional) + 1] == [name]:
                 positional.append(value)
-            elif name in self.named:
+            elif self._takes(name, value, theirs.default):
                 named[name] = value
-            elif name not in self.ignores and not _equal(value, theirs.default):
-                raise self.refusal(name)
         return self.meaning(*positional, **named)
 
-    def refusal(self, option: str) -> UnsupportedError:
-        """The error for an option that cannot be traced."""
-        remedy = _INSTEAD.get(
-            option, f"leave out {option}=, or spell it with other NumPy functions"
-        )
-        return UnsupportedError(
-            f"{full_name(self.function)} with {option}= cannot be traced", remedy
-        )
-
-
-def _parameters_of_ufunc(ufunc: np.ufunc) -> Iterator[Parameter]:
-    for name in ["x"] if ufunc.nin == 1 else [f"x{i + 1}" for i in range(ufunc.nin)]:
-        yield Parameter(name, Parameter.POSITIONAL_ONLY)
-    out = None if ufunc.nout == 1 else (None,) * ufunc.nout
-    yield Parameter("out", Parameter.POSITIONAL_OR_KEYWORD, default=out)
-    first = {"where": True} if ufunc.signature is None else _ALONG_AXES
-    for name, default in {**first, **_OPTIONS_OF_UFUNCS}.items():
-        yield Parameter(name, Parameter.KEYWORD_ONLY, default=default)
+    def _takes(self, option: str, value: Any, default: Any) -> bool:
+        """Whether the meaning takes an option; if not, it must be ignored or at its default."""
+        taken = option in self.named
+        if not taken and option not in self.mark.ignores and not _equal(value, default):
+            raise UnsupportedError(
+                f"{full_name(self.function)} with {option}= cannot be traced",
+                _INSTEAD.get(option, f"leave out {option}=, or use other NumPy functions"),
+            )
+        return taken
 
 
 def _any(parameters: Mapping[str, Parameter], kind: Any) -> bool:
@@ -214,21 +203,29 @@ def _equal(value: Any, default: Any) -> bool:
     return value is default or (alike and bool(value == default))
 
 
+def _parameters_of_ufunc(ufunc: np.ufunc) -> Iterator[Parameter]:
+    for name in ["x"] if ufunc.nin == 1 else [f"x{i + 1}" for i in range(ufunc.nin)]:
+        yield Parameter(name, Parameter.POSITIONAL_ONLY)
+    out = None if ufunc.nout == 1 else (None,) * ufunc.nout
+    yield Parameter("out", Parameter.POSITIONAL_OR_KEYWORD, default=out)
+    first = {"where": True} if ufunc.signature is None else _OF_STACKS
+    for name, default in {**first, **_OF_UFUNCS}.items():
+        yield Parameter(name, Parameter.KEYWORD_ONLY, default=default)
+
+
 def of_row(function: Any, row: Primitive) -> Spelling:
     """A function that is a pointwise row's own."""
 
     def meaning(*values: Any) -> Expr:
         return pointwise(row, *values)
 
-    return Spelling(function, meaning, source=repr(row))
+    return Spelling(function, meaning, Mark(), source=repr(row))
 
 
-def marked(rooms: Sequence[ModuleType]) -> Iterator[Spelling]:
-    """The spellings that rooms hold: a marked function, once for each of its NumPy functions."""
-    for room, meaning in itertools.chain.from_iterable(
-        ((room, value) for value in vars(room).values()) for room in rooms
-    ):
+def marked(room: ModuleType) -> Iterator[Spelling]:
+    """The spellings of a room: each function that is marked there, as each of NumPy's."""
+    for meaning in vars(room).values():
         if isinstance(meaning, FunctionType) and meaning.__module__ == room.__name__:
-            mark = vars(meaning).get("spells")
-            for function in mark.functions if mark else ():
-                yield Spelling(function, meaning, mark.refuses, mark.ignores)
+            mark = vars(meaning).get("spells", Mark())
+            for function in mark.functions:
+                yield Spelling(function, meaning, mark)
