@@ -71,11 +71,6 @@ def inner(a: Any, b: Any, /) -> Any:
     return x * y if x.ndim == 0 or y.ndim == 0 else tensordot(x, y, ([-1], [-1]))
 
 
-@spells(np.vdot)
-def vdot(a: Any, b: Any, /) -> Any:
-    return dot(ravel(a), ravel(b))
-
-
 @spells(np.vecdot, np.linalg.vecdot)
 def vecdot(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
     x, y = (moveaxis(part, axis, -1) for part in promoted(x1, x2))
@@ -94,16 +89,6 @@ def vecmat(x1: Any, x2: Any, /) -> Any:
     """Stacks of vectors times stacks of matrices."""
     x, y = promoted(x1, x2)
     return NP.matmul(x[..., None, :], y)[..., 0, :]
-
-
-@spells(np.outer, refuses="out")
-def outer(a: Any, b: Any) -> Any:
-    return ravel(a)[:, None] * ravel(b)[None, :]
-
-
-@spells(np.linalg.outer)
-def linalg_outer(x1: Any, x2: Any, /) -> Any:
-    return outer(x1, x2)
 
 
 @spells(np.kron)
@@ -129,11 +114,6 @@ def cross(
         raise ShapeError(f"the cross product needs vectors of 3, not {x.shape} and {y.shape}")
     i, j = np.array([1, 2, 0]), np.array([2, 0, 1])
     return moveaxis(x[..., i] * y[..., j] - x[..., j] * y[..., i], -1, axisc)
-
-
-@spells(np.linalg.cross)
-def linalg_cross(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
-    return cross(x1, x2, axis=axis)
 
 
 @spells(np.tensordot, np.linalg.tensordot)
@@ -250,11 +230,6 @@ def tensorinv(a: Any, ind: int = 2) -> Any:
     return reshaped(inv(NP.reshape(x, (size, -1))), x.shape[ind:] + x.shape[:ind])
 
 
-@spells(np.linalg.det)
-def det(a: Any) -> Expr:
-    return node("det", _square_matrix("det", a))
-
-
 @spells(np.linalg.slogdet)
 def slogdet(a: Any) -> Any:
     x = _square_matrix("slogdet", a)
@@ -341,6 +316,13 @@ def linalg_trace(x: Any, /, *, offset: int = 0, dtype: Any = None) -> Any:
     return NP.trace(x, offset, -2, -1, dtype)
 
 
-@spells(np.linalg.diagonal)
-def linalg_diagonal(x: Any, /, *, offset: int = 0) -> Any:
-    return NP.diagonal(x, offset, -2, -1)
+# -- in a line each -------------------------------------------------------------------------------
+
+IN_A_LINE = [
+    spells(np.vdot)(lambda a, b, /: dot(ravel(a), ravel(b))),
+    spells(np.outer, refuses="out")(lambda a, b: ravel(a)[:, None] * ravel(b)[None, :]),
+    spells(np.linalg.outer)(lambda x1, x2, /: NP.outer(x1, x2)),
+    spells(np.linalg.cross)(lambda x1, x2, /, *, axis=-1: cross(x1, x2, axis=axis)),
+    spells(np.linalg.det)(lambda a: node("det", _square_matrix("det", a))),
+    spells(np.linalg.diagonal)(lambda x, /, *, offset=0: NP.diagonal(x, offset, -2, -1)),
+]

@@ -206,16 +206,6 @@ def polyadd(a1: Any, a2: Any) -> Any:
     return NP.pad(x, (n - x.size, 0)) + NP.pad(y, (n - y.size, 0))
 
 
-@spells(np.polysub)
-def polysub(a1: Any, a2: Any) -> Any:
-    return polyadd(a1, -lift(a2))
-
-
-@spells(np.polymul)
-def polymul(a1: Any, a2: Any) -> Any:
-    return convolve(a1, a2)
-
-
 @spells(np.polyder)
 def polyder(p: Any, m: int = 1) -> Any:
     x: Any = lift(p)
@@ -268,3 +258,11 @@ def corrcoef(x: Any, y: Any = None, rowvar: bool = True, *, dtype: Any = None) -
     unit = float(np.finfo(found.dtype).eps)
     beyond = NP.maximum(NP.rint((NP.abs(found) - 1.0) / unit), 0.0)  # by rounding alone
     return found * (1.0 - unit * beyond)
+
+
+# -- in a line each -------------------------------------------------------------------------------
+
+IN_A_LINE = [
+    spells(np.polysub)(lambda a1, a2: polyadd(a1, -lift(a2))),
+    spells(np.polymul)(lambda a1, a2: convolve(a1, a2)),
+]

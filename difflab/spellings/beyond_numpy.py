@@ -25,26 +25,14 @@ def log_softmax(x: Any, axis: int = -1) -> Expr:
     return node("log_softmax", logits, axis=axis_of(logits, axis))
 
 
-@spells(special.spherical_bessel)
-def spherical_bessel(x: Any, n: int = 0) -> Expr:
-    return pointwise(TABLE["spherical_bessel"], x, n=n)
+# -- in a line each -------------------------------------------------------------------------------
 
-
-@spells(linear_algebra.adjugate)
-def adjugate(a: Any) -> Expr:
-    return node("adjugate", lift(a))
-
-
-@spells(operations.place)
-def place(x: Any, index: Any, shape: tuple[int, ...]) -> Expr:
-    return node("place", x, index=index, shape=shape)
-
-
-@spells(operations.share_of_largest)
-def share_of_largest(x: Any, axes: tuple[int, ...]) -> Expr:
-    return node("share_of_largest", x, axes=axes)
-
-
-@spells(operations.scatter_add)
-def scatter_add(x: Any, *indices: Any, shape: tuple[int, ...]) -> Expr:
-    return node("scatter_add", x, *indices, shape=shape)
+IN_A_LINE = [
+    spells(special.spherical_bessel)(lambda x, n=0: pointwise(TABLE["spherical_bessel"], x, n=n)),
+    spells(linear_algebra.adjugate)(lambda a: node("adjugate", lift(a))),
+    spells(operations.place)(lambda x, index, shape: node("place", x, index=index, shape=shape)),
+    spells(operations.share_of_largest)(lambda x, axes: node("share_of_largest", x, axes=axes)),
+    spells(operations.scatter_add)(
+        lambda x, *indices, shape: node("scatter_add", x, *indices, shape=shape)
+    ),
+]

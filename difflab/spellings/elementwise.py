@@ -46,56 +46,6 @@ def power(x1: Any, x2: Any) -> Any:
     return short(x) if short else pointwise(TABLE["constant_power"], x, exponent=exponent)
 
 
-@spells(np.float_power)
-def float_power(x1: Any, x2: Any) -> Any:
-    return power(as_dtype(x1, np.dtype(float)), x2)
-
-
-@spells(np.fabs)
-def fabs(x: Any) -> Any:
-    return NP.abs(floating(x))
-
-
-@spells(np.bitwise_and)
-def bitwise_and(x1: Any, x2: Any) -> Any:
-    return _bits("logical_and", x1, x2)
-
-
-@spells(np.bitwise_or)
-def bitwise_or(x1: Any, x2: Any) -> Any:
-    return _bits("logical_or", x1, x2)
-
-
-@spells(np.bitwise_xor)
-def bitwise_xor(x1: Any, x2: Any) -> Any:
-    return _bits("logical_xor", x1, x2)
-
-
-@spells(np.invert)
-def invert(x: Any) -> Any:
-    return _bits("logical_not", x)
-
-
-@spells(np.logical_and)
-def logical_and(x1: Any, x2: Any) -> Any:
-    return pointwise(TABLE["logical_and"], truth(x1), truth(x2))
-
-
-@spells(np.logical_or)
-def logical_or(x1: Any, x2: Any) -> Any:
-    return pointwise(TABLE["logical_or"], truth(x1), truth(x2))
-
-
-@spells(np.logical_xor)
-def logical_xor(x1: Any, x2: Any) -> Any:
-    return pointwise(TABLE["logical_xor"], truth(x1), truth(x2))
-
-
-@spells(np.logical_not)
-def logical_not(x: Any) -> Any:
-    return pointwise(TABLE["logical_not"], truth(x))
-
-
 def _bits(name: str, *values: Any) -> Any:
     operands = [lift(value) for value in values]
     if any(x.dtype != bool for x in operands):
@@ -104,11 +54,6 @@ def _bits(name: str, *values: Any) -> Any:
             "compute them outside, or compare first: (x > 0) & (y > 0)",
         )
     return pointwise(TABLE[name], *operands)
-
-
-@spells(np.divmod)
-def divmod_(x1: Any, x2: Any) -> Any:
-    return NP.floor_divide(x1, x2), NP.remainder(x1, x2)
 
 
 @spells(np.fmod)
@@ -134,11 +79,6 @@ def ldexp(x1: Any, x2: Any) -> Any:
     return y * NP.exp2(as_dtype(x2, y.dtype))
 
 
-@spells(np.fix, refuses="out")
-def fix(x: Any) -> Any:
-    return NP.trunc(x)
-
-
 @spells(np.round, np.around, refuses="out")
 def round_(a: Any, decimals: int = 0) -> Any:
     x = lift(a)
@@ -152,16 +92,6 @@ def round_(a: Any, decimals: int = 0) -> Any:
     return NP.rint(x * scale) / scale if decimals > 0 else NP.rint(x / scale) * scale
 
 
-@spells(np.deg2rad, np.radians)
-def deg2rad(x: Any) -> Any:
-    return floating(x) * (math.pi / 180.0)
-
-
-@spells(np.rad2deg, np.degrees)
-def rad2deg(x: Any) -> Any:
-    return floating(x) * (180.0 / math.pi)
-
-
 @spells(np.logaddexp2)
 def logaddexp2(x1: Any, x2: Any) -> Any:
     x, y = promoted(x1, x2, floating=True)
@@ -169,16 +99,11 @@ def logaddexp2(x1: Any, x2: Any) -> Any:
     return NP.logaddexp(x * ln2, y * ln2) / ln2
 
 
-@spells(np.sinc)
-def sinc(x: Any) -> Any:
-    return spherical_bessel(math.pi * floating(x))
-
-
 @spells(np.angle)
 def angle(z: Any, deg: bool = False) -> Any:
     x = floating(z)
     found = NP.arctan2(x.dtype.type(0), x)
-    return rad2deg(found) if deg else found
+    return NP.rad2deg(found) if deg else found
 
 
 @spells(np.imag)
@@ -264,20 +189,10 @@ def nan_to_num(x: Any, nan: Any = 0.0, posinf: Any = None, neginf: Any = None) -
         return y
     largest = float(np.finfo(y.dtype).max)
     high, low = (largest if posinf is None else posinf), (-largest if neginf is None else neginf)
-    return where(NP.isnan(y), nan, where(isposinf(y), high, where(isneginf(y), low, y)))
+    return where(NP.isnan(y), nan, where(NP.isposinf(y), high, where(NP.isneginf(y), low, y)))
 
 
 # -- questions -------------------------------------------------------------------------------------
-
-
-@spells(np.isposinf, refuses="out")
-def isposinf(x: Any) -> Any:
-    return lift(x) == np.inf
-
-
-@spells(np.isneginf, refuses="out")
-def isneginf(x: Any) -> Any:
-    return lift(x) == -np.inf
 
 
 @spells(np.signbit)
@@ -324,26 +239,6 @@ def isin(element: Any, test_elements: Any, invert: bool = False) -> Any:
     x, tested = promoted(element, test_elements)
     found = NP.any(x[..., None] == ravel(tested), -1)
     return ~found if invert else found
-
-
-@spells(np.iscomplex)
-def iscomplex(x: Any) -> Any:
-    return np.zeros(lift(x).shape, bool)
-
-
-@spells(np.isreal)
-def isreal(x: Any) -> Any:
-    return np.ones(lift(x).shape, bool)
-
-
-@spells(np.iscomplexobj)
-def iscomplexobj(x: Any) -> bool:
-    return False
-
-
-@spells(np.isrealobj)
-def isrealobj(x: Any) -> bool:
-    return True
 
 
 # -- arrays of the same shape ----------------------------------------------------------------------
@@ -397,3 +292,30 @@ def result_type(*arrays_and_dtypes: Any) -> np.dtype[Any]:
         (0.0 if is_weak(x) else x.dtype) if isinstance(x, Expr) else x for x in arrays_and_dtypes
     ]
     return np.result_type(*kinds)
+
+
+# -- in a line each -------------------------------------------------------------------------------
+
+IN_A_LINE = [
+    spells(np.float_power)(lambda x1, x2: power(as_dtype(x1, np.dtype(float)), x2)),
+    spells(np.fabs)(lambda x: NP.abs(floating(x))),
+    spells(np.bitwise_and)(lambda x1, x2: _bits("logical_and", x1, x2)),
+    spells(np.bitwise_or)(lambda x1, x2: _bits("logical_or", x1, x2)),
+    spells(np.bitwise_xor)(lambda x1, x2: _bits("logical_xor", x1, x2)),
+    spells(np.invert)(lambda x: _bits("logical_not", x)),
+    spells(np.logical_and)(lambda x1, x2: pointwise(TABLE["logical_and"], truth(x1), truth(x2))),
+    spells(np.logical_or)(lambda x1, x2: pointwise(TABLE["logical_or"], truth(x1), truth(x2))),
+    spells(np.logical_xor)(lambda x1, x2: pointwise(TABLE["logical_xor"], truth(x1), truth(x2))),
+    spells(np.logical_not)(lambda x: pointwise(TABLE["logical_not"], truth(x))),
+    spells(np.divmod)(lambda x1, x2: (NP.floor_divide(x1, x2), NP.remainder(x1, x2))),
+    spells(np.fix, refuses="out")(lambda x: NP.trunc(x)),
+    spells(np.deg2rad, np.radians)(lambda x: floating(x) * (math.pi / 180.0)),
+    spells(np.rad2deg, np.degrees)(lambda x: floating(x) * (180.0 / math.pi)),
+    spells(np.sinc)(lambda x: spherical_bessel(math.pi * floating(x))),
+    spells(np.isposinf, refuses="out")(lambda x: lift(x) == np.inf),
+    spells(np.isneginf, refuses="out")(lambda x: lift(x) == -np.inf),
+    spells(np.iscomplex)(lambda x: np.zeros(lift(x).shape, bool)),
+    spells(np.isreal)(lambda x: np.ones(lift(x).shape, bool)),
+    spells(np.iscomplexobj)(lambda x: False),
+    spells(np.isrealobj)(lambda x: True),
+]

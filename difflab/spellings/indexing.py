@@ -153,8 +153,8 @@ def _gather(x: Expr, arrays: dict[int, Expr], side_by_side: bool) -> Expr:
         raise OutOfBoundsError(f"index arrays of shapes {text} cannot be broadcast") from None
     addresses = [broadcast(found, shape) for found in arrays.values()]
     rest = [axis for axis in range(x.ndim) if axis not in arrays]
-    order = (*axes, *rest)
-    moved = x if order == tuple(range(x.ndim)) else node("transpose", x, axes=order)
+    front = (*axes, *rest)
+    moved = x if front == tuple(range(x.ndim)) else node("transpose", x, axes=front)
     found = node("gather", moved, *addresses)
     before = axes[0] if side_by_side else 0
     if before == 0:

@@ -43,21 +43,6 @@ def ravel(a: Any, order: str = "C") -> Any:
     return reshape(a, -1, order)
 
 
-@spells(np.positive, np.conjugate)
-def positive(x: Any, /) -> Expr:
-    return lift(x)
-
-
-@spells(np.real)
-def real(val: Any) -> Expr:
-    return lift(val)
-
-
-@spells(np.real_if_close, ignores="tol")
-def real_if_close(a: Any) -> Expr:
-    return lift(a)
-
-
 @spells(np.copy, ignores="order subok")
 def copy(a: Any) -> Expr:
     """A node of its own, so that changing the copy in place is no change of the original."""
@@ -101,11 +86,6 @@ def transpose(a: Any, axes: Any = None) -> Expr:
     if tuple(sorted(chosen)) != unmoved:
         raise ShapeError(f"axes {axes} do not permute an array of shape {x.shape}")
     return x if chosen == unmoved else node("transpose", x, axes=chosen)
-
-
-@spells(np.linalg.matrix_transpose, np.matrix_transpose)
-def matrix_transpose(x: Any, /) -> Expr:
-    return swapaxes(x, -1, -2)
 
 
 @spells(np.swapaxes)
@@ -226,19 +206,9 @@ def hstack(tup: Any, *, dtype: Any = None) -> Any:
     return concatenate(parts, 0 if parts[0].ndim == 1 else 1, dtype=dtype)
 
 
-@spells(np.dstack)
-def dstack(tup: Any) -> Any:
-    return concatenate([atleast_3d(part) for part in tup], 2)
-
-
 @spells(np.column_stack)
 def column_stack(tup: Any) -> Any:
     return concatenate([x if x.ndim > 1 else x[:, None] for x in map(atleast_1d, tup)], 1)
-
-
-@spells(np.append)
-def append(arr: Any, values: Any, axis: int | None = None) -> Any:
-    return concatenate([lift(arr), lift(values)], axis)
 
 
 @spells(np.block)
@@ -286,21 +256,6 @@ def hsplit(ary: Any, indices_or_sections: Any) -> list[Any]:
     return split(ary, indices_or_sections, 0 if lift(ary).ndim == 1 else 1)
 
 
-@spells(np.vsplit)
-def vsplit(ary: Any, indices_or_sections: Any) -> list[Any]:
-    return split(ary, indices_or_sections, 0)
-
-
-@spells(np.dsplit)
-def dsplit(ary: Any, indices_or_sections: Any) -> list[Any]:
-    return split(ary, indices_or_sections, 2)
-
-
-@spells(np.unstack)
-def unstack(x: Any, /, *, axis: int = 0) -> tuple[Any, ...]:
-    return tuple(NP.moveaxis(lift(x), axis, 0))
-
-
 # -- turning ---------------------------------------------------------------------------------------
 
 
@@ -311,16 +266,6 @@ def flip(m: Any, axis: Axes = None) -> Any:
     return x[
         tuple([slice(None, None, -1) if i - x.ndim in axes else slice(None) for i in range(x.ndim)])
     ]
-
-
-@spells(np.flipud)
-def flipud(m: Any) -> Any:
-    return flip(m, 0)
-
-
-@spells(np.fliplr)
-def fliplr(m: Any) -> Any:
-    return flip(m, 1)
 
 
 @spells(np.rot90)
@@ -371,3 +316,20 @@ def meshgrid(*xi: Any, sparse: bool = False, indexing: str = "xy") -> Any:
         for axis, x in zip(axes, xi, strict=True)
     ]
     return tuple(found) if sparse else broadcast_arrays(*found)
+
+
+# -- in a line each -------------------------------------------------------------------------------
+
+IN_A_LINE = [
+    spells(np.positive, np.conjugate)(lambda x, /: lift(x)),
+    spells(np.real)(lambda val: lift(val)),
+    spells(np.real_if_close, ignores="tol")(lambda a: lift(a)),
+    spells(np.linalg.matrix_transpose, np.matrix_transpose)(lambda x, /: swapaxes(x, -1, -2)),
+    spells(np.dstack)(lambda tup: concatenate([atleast_3d(part) for part in tup], 2)),
+    spells(np.append)(lambda arr, values, axis=None: concatenate([lift(arr), lift(values)], axis)),
+    spells(np.vsplit)(lambda ary, indices_or_sections: split(ary, indices_or_sections, 0)),
+    spells(np.dsplit)(lambda ary, indices_or_sections: split(ary, indices_or_sections, 2)),
+    spells(np.unstack)(lambda x, /, *, axis=0: tuple(NP.moveaxis(lift(x), axis, 0))),
+    spells(np.flipud)(lambda m: flip(m, 0)),
+    spells(np.fliplr)(lambda m: flip(m, 1)),
+]

@@ -5,6 +5,7 @@ The `nan` functions leave NaN out by `np.where`, so its derivative is zero.
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -272,9 +273,19 @@ def percentile(
 # -- without NaN -----------------------------------------------------------------------------------
 
 
-def _without_nan(a: Any, fill: float) -> Any:
+def _nan_as(fill: float, a: Any) -> Any:
     x = lift(a)
     return NP.where(NP.isnan(x), x.dtype.type(fill), x) if x.dtype.kind == "f" else x
+
+
+def _without_nan(reduction: Any, fill: float) -> Any:
+    """The reduction, with a number in the place of each NaN that changes nothing."""
+
+    @functools.wraps(reduction)
+    def meaning(a: Any, *args: Any, **kwargs: Any) -> Any:
+        return reduction(_nan_as(fill, a), *args, **kwargs)
+
+    return meaning
 
 
 def _numbers(a: Any, axis: Axes, keepdims: bool) -> Any:
@@ -282,29 +293,9 @@ def _numbers(a: Any, axis: Axes, keepdims: bool) -> Any:
     return as_dtype(sum_(~NP.isnan(lift(a)), axis, keepdims=keepdims), floating(a).dtype)
 
 
-@spells(np.nansum, refuses="out initial where")
-def nansum(a: Any, axis: Axes = None, dtype: Any = None, keepdims: bool = False) -> Any:
-    return sum_(_without_nan(a, 0), axis, dtype, keepdims)
-
-
-@spells(np.nanprod, refuses="out initial where")
-def nanprod(a: Any, axis: Axes = None, dtype: Any = None, keepdims: bool = False) -> Any:
-    return prod(_without_nan(a, 1), axis, dtype, keepdims)
-
-
-@spells(np.nancumsum, refuses="out")
-def nancumsum(a: Any, axis: int | None = None, dtype: Any = None) -> Any:
-    return cumsum(_without_nan(a, 0), axis, dtype)
-
-
-@spells(np.nancumprod, refuses="out")
-def nancumprod(a: Any, axis: int | None = None, dtype: Any = None) -> Any:
-    return cumprod(_without_nan(a, 1), axis, dtype)
-
-
 @spells(np.nanmean, refuses="out where")
 def nanmean(a: Any, axis: Axes = None, dtype: Any = None, keepdims: bool = False) -> Any:
-    return nansum(floating(a), axis, dtype, keepdims) / _numbers(a, axis, keepdims)
+    return NP.nansum(floating(a), axis, dtype, keepdims=keepdims) / _numbers(a, axis, keepdims)
 
 
 @spells(np.nanvar, refuses="out where mean correction")
@@ -313,7 +304,7 @@ def nanvar(
 ) -> Any:
     x = floating(a)
     squares = NP.square(x - nanmean(x, axis, keepdims=True))
-    return nansum(squares, axis, dtype, keepdims) / (_numbers(x, axis, keepdims) - ddof)
+    return NP.nansum(squares, axis, dtype, keepdims=keepdims) / (_numbers(x, axis, keepdims) - ddof)
 
 
 @spells(np.nanstd, refuses="out where mean correction")
@@ -325,7 +316,7 @@ def nanstd(
 
 @spells(np.nanmax, refuses="out initial where")
 def nanmax(a: Any, axis: Axes = None, keepdims: bool = False) -> Any:
-    found = max_(_without_nan(a, -np.inf), axis, keepdims)
+    found = max_(_nan_as(-np.inf, a), axis, keepdims)
     if found.dtype.kind != "f":
         return found
     return NP.where(all_(NP.isnan(lift(a)), axis, keepdims=keepdims), np.nan, found)
@@ -337,11 +328,11 @@ def nanmin(a: Any, axis: Axes = None, keepdims: bool = False) -> Any:
     return -nanmax(-x, axis, keepdims) if x.dtype.kind == "f" else min_(x, axis, keepdims)
 
 
-@spells(np.nanargmax, refuses="out")
-def nanargmax(a: Any, axis: int | None = None, *, keepdims: bool = False) -> Any:
-    return argmax(_without_nan(a, -np.inf), axis, keepdims=keepdims)
-
-
-@spells(np.nanargmin, refuses="out")
-def nanargmin(a: Any, axis: int | None = None, *, keepdims: bool = False) -> Any:
-    return argmin(_without_nan(a, np.inf), axis, keepdims=keepdims)
+IN_A_LINE = [
+    spells(np.nansum, refuses="out initial where")(_without_nan(sum_, 0)),
+    spells(np.nanprod, refuses="out initial where")(_without_nan(prod, 1)),
+    spells(np.nancumsum, refuses="out")(_without_nan(cumsum, 0)),
+    spells(np.nancumprod, refuses="out")(_without_nan(cumprod, 1)),
+    spells(np.nanargmax, refuses="out")(_without_nan(argmax, -np.inf)),
+    spells(np.nanargmin, refuses="out")(_without_nan(argmin, np.inf)),
+]

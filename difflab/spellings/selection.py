@@ -1,7 +1,7 @@
 """How NumPy's functions that choose, insert and count elements are spelt in primitives.
 
-Where the shape of a result depends on values
-(`np.nonzero`, a mask), the values at the current point are taken and recorded as guards.
+Where the shape of a result depends on values (`np.nonzero`, a mask), the values at the current
+point are taken and recorded as guards.
 """
 
 from __future__ import annotations
@@ -63,24 +63,9 @@ def compress(condition: Any, a: Any, axis: int | None = None) -> Any:
     return take(a, np.flatnonzero(plain(condition)), axis)
 
 
-@spells(np.extract)
-def extract(condition: Any, arr: Any) -> Any:
-    return take(arr, np.flatnonzero(plain(condition)))
-
-
 @spells(np.nonzero)
 def nonzero(a: Any) -> Any:
     return np.nonzero(plain(truth(a)))
-
-
-@spells(np.flatnonzero)
-def flatnonzero(a: Any) -> Any:
-    return np.flatnonzero(plain(truth(a)))
-
-
-@spells(np.argwhere)
-def argwhere(a: Any) -> Any:
-    return np.argwhere(plain(truth(a)))
 
 
 @spells(np.trim_zeros, refuses="axis")
@@ -176,11 +161,6 @@ def diag(v: Any, k: int = 0) -> Any:
     return scatter_add(x, indices(i - min(k, 0)), indices(i + max(k, 0)), shape=(n, n))
 
 
-@spells(np.diagflat)
-def diagflat(v: Any, k: int = 0) -> Any:
-    return diag(ravel(v), k)
-
-
 @spells(np.trace, refuses="out")
 def trace(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None) -> Any:
     return NP.sum(diagonal(a, offset, axis1, axis2), -1, dtype)
@@ -196,21 +176,6 @@ def tril(m: Any, k: int = 0) -> Any:
 def triu(m: Any, k: int = 0) -> Any:
     x = lift(m)
     return NP.where(np.tri(x.shape[-2 % x.ndim], x.shape[-1], k - 1, bool), x.dtype.type(0), x)
-
-
-@spells(np.tril_indices_from)
-def tril_indices_from(arr: Any, k: int = 0) -> Any:
-    return np.tril_indices(arr.shape[-2], k, arr.shape[-1])
-
-
-@spells(np.triu_indices_from)
-def triu_indices_from(arr: Any, k: int = 0) -> Any:
-    return np.triu_indices(arr.shape[-2], k, arr.shape[-1])
-
-
-@spells(np.diag_indices_from)
-def diag_indices_from(arr: Any) -> Any:
-    return np.diag_indices(arr.shape[0], arr.ndim)
 
 
 # -- order -----------------------------------------------------------------------------------------
@@ -282,3 +247,16 @@ def apply_along_axis(func1d: Any, axis: int, arr: Any, *args: Any, **kwargs: Any
     lead, start = last.ndim - 1, axis_of(x, axis) + x.ndim
     inner = range(lead, found.ndim)
     return transpose(found, [*range(start), *inner, *range(start, lead)])
+
+
+# -- in a line each -------------------------------------------------------------------------------
+
+IN_A_LINE = [
+    spells(np.extract)(lambda condition, arr: take(arr, np.flatnonzero(plain(condition)))),
+    spells(np.flatnonzero)(lambda a: np.flatnonzero(plain(truth(a)))),
+    spells(np.argwhere)(lambda a: np.argwhere(plain(truth(a)))),
+    spells(np.diagflat)(lambda v, k=0: diag(ravel(v), k)),
+    spells(np.tril_indices_from)(lambda arr, k=0: np.tril_indices(arr.shape[-2], k, arr.shape[-1])),
+    spells(np.triu_indices_from)(lambda arr, k=0: np.triu_indices(arr.shape[-2], k, arr.shape[-1])),
+    spells(np.diag_indices_from)(lambda arr: np.diag_indices(arr.shape[0], arr.ndim)),
+]

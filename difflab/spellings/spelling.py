@@ -79,13 +79,12 @@ def spells(*functions: Any, refuses: str = "", ignores: str = "") -> Callable[[M
 class Spelling:
     """A NumPy function on nodes: called as NumPy's own is, whatever its meaning takes."""
 
-    def __init__(
-        self, function: Any, meaning: Callable[..., Any], mark: Mark, source: str = ""
-    ) -> None:
+    def __init__(self, function: Any, meaning: Any, mark: Mark, source: str = "") -> None:
         self.function = function
         self.meaning = meaning
         self.mark = mark
-        self.source = source or f"{meaning.__module__}.{meaning.__name__}"
+        line = meaning.__code__.co_firstlineno
+        self.source = source or f"{meaning.__name__} (line {line} of {meaning.__module__})"
 
     def __repr__(self) -> str:
         return self.source
@@ -223,9 +222,10 @@ def of_row(function: Any, row: Primitive) -> Spelling:
 
 
 def marked(room: ModuleType) -> Iterator[Spelling]:
-    """The spellings of a room: each function that is marked there, as each of NumPy's."""
-    for meaning in vars(room).values():
-        if isinstance(meaning, FunctionType) and meaning.__module__ == room.__name__:
-            mark = vars(meaning).get("spells", Mark())
-            for function in mark.functions:
-                yield Spelling(function, meaning, mark)
+    """The spellings of a room: what is defined and marked there, as each of NumPy's functions."""
+    functions = [value for value in vars(room).values() if isinstance(value, FunctionType)]
+    own = [function for function in functions if function.__module__ == room.__name__]
+    for meaning in (*own, *vars(room).get("IN_A_LINE", ())):
+        mark = vars(meaning).get("spells", Mark())
+        for function in mark.functions:
+            yield Spelling(function, meaning, mark)
