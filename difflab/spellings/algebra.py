@@ -316,7 +316,7 @@ def linalg_trace(x: Any, /, *, offset: int = 0, dtype: Any = None) -> Any:
     return NP.trace(x, offset, -2, -1, dtype)
 
 
-# -- in a line each -------------------------------------------------------------------------------
+# -- in a line each --------------------------------------------------------------------------------
 
 IN_A_LINE = [
     spells(np.vdot)(lambda a, b, /: dot(ravel(a), ravel(b))),

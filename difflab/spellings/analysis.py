@@ -260,7 +260,7 @@ def corrcoef(x: Any, y: Any = None, rowvar: bool = True, *, dtype: Any = None) -
     return found * (1.0 - unit * beyond)
 
 
-# -- in a line each -------------------------------------------------------------------------------
+# -- in a line each --------------------------------------------------------------------------------
 
 IN_A_LINE = [
     spells(np.polysub)(lambda a1, a2: polyadd(a1, -lift(a2))),

@@ -25,8 +25,6 @@ def log_softmax(x: Any, axis: int = -1) -> Expr:
     return node("log_softmax", logits, axis=axis_of(logits, axis))
 
 
-# -- in a line each -------------------------------------------------------------------------------
-
 IN_A_LINE = [
     spells(special.spherical_bessel)(lambda x, n=0: pointwise(TABLE["spherical_bessel"], x, n=n)),
     spells(linear_algebra.adjugate)(lambda a: node("adjugate", lift(a))),

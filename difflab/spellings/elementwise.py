@@ -294,7 +294,7 @@ def result_type(*arrays_and_dtypes: Any) -> np.dtype[Any]:
     return np.result_type(*kinds)
 
 
-# -- in a line each -------------------------------------------------------------------------------
+# -- in a line each --------------------------------------------------------------------------------
 
 IN_A_LINE = [
     spells(np.float_power)(lambda x1, x2: power(as_dtype(x1, np.dtype(float)), x2)),

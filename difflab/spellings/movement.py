@@ -318,7 +318,7 @@ def meshgrid(*xi: Any, sparse: bool = False, indexing: str = "xy") -> Any:
     return tuple(found) if sparse else broadcast_arrays(*found)
 
 
-# -- in a line each -------------------------------------------------------------------------------
+# -- in a line each --------------------------------------------------------------------------------
 
 IN_A_LINE = [
     spells(np.positive, np.conjugate)(lambda x, /: lift(x)),

@@ -328,6 +328,8 @@ def nanmin(a: Any, axis: Axes = None, keepdims: bool = False) -> Any:
     return -nanmax(-x, axis, keepdims) if x.dtype.kind == "f" else min_(x, axis, keepdims)
 
 
+# -- in a line each --------------------------------------------------------------------------------
+
 IN_A_LINE = [
     spells(np.nansum, refuses="out initial where")(_without_nan(sum_, 0)),
     spells(np.nanprod, refuses="out initial where")(_without_nan(prod, 1)),

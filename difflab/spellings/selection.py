@@ -249,7 +249,7 @@ def apply_along_axis(func1d: Any, axis: int, arr: Any, *args: Any, **kwargs: Any
     return transpose(found, [*range(start), *inner, *range(start, lead)])
 
 
-# -- in a line each -------------------------------------------------------------------------------
+# -- in a line each --------------------------------------------------------------------------------
 
 IN_A_LINE = [
     spells(np.extract)(lambda condition, arr: take(arr, np.flatnonzero(plain(condition)))),
