@@ -18,7 +18,7 @@ import numpy as np
 
 from difflab.errors import (
     ArgumentError,
-    DifflabError,
+    InvariantError,
     TraceError,
     UnsupportedError,
     happening,
@@ -52,7 +52,10 @@ _MATH_NAMES = {
 }  # fmt: skip
 _METHODS: dict[str, Callable[..., Any]] = {
     name: getattr(np, name)
-    for name in ["all", "any", "argmax", "argmin", "argsort", "astype", "clip", "conj", "conjugate", "copy", "cumprod", "cumsum", "diagonal", "dot", "max", "mean", "min", "nonzero", "prod", "ravel", "repeat", "reshape", "round", "searchsorted", "squeeze", "std", "sum", "swapaxes", "take", "trace", "transpose", "var"]
+    for name in """
+        all any argmax argmin argsort clip conj conjugate copy cumprod cumsum diagonal dot max mean
+        min nonzero prod ravel repeat round searchsorted squeeze std sum swapaxes take trace var
+    """.split()  # noqa: SIM905 (a list of words)
 }  # fmt: skip
 _UFUNC_METHODS: dict[tuple[np.ufunc, str], Callable[..., Any]] = {
     (np.add, "reduce"): np.sum, (np.multiply, "reduce"): np.prod, (np.maximum, "reduce"): np.max,
@@ -97,25 +100,30 @@ def spelling_of(function: Callable[..., Any]) -> Callable[..., Any]:
     return found
 
 
+def spell(function: Any, spelling: Callable[..., Any]) -> None:
+    """Say what a function means on nodes; to say it twice is an `InvariantError`."""
+    if function in SPELLINGS or function in REMEDIES:
+        known = SPELLINGS.get(function, "a refusal")
+        raise InvariantError(f"{full_name(function)} has two spellings: {known} and {spelling}")
+    SPELLINGS[function] = spelling
+
+
+def refuse(function: Any, remedy: str) -> None:
+    """Say what to write instead of a function, or of all of that name, that cannot be traced."""
+    if function in SPELLINGS or function in REMEDIES:
+        known = SPELLINGS.get(function, "a refusal")
+        raise InvariantError(f"{function!r} has a spelling and a refusal: {known} and {remedy!r}")
+    REMEDIES[function] = remedy
+
+
 def call(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-    """A NumPy function applied to nodes; arguments that its spelling lacks are refused by name."""
-    spelling = spelling_of(function)
-    try:
-        return spelling(*args, **kwargs)
-    except TypeError as error:
-        if isinstance(error, DifflabError):
-            raise
-        signature = inspect.signature(spelling)
-        try:
-            signature.bind(*args, **kwargs)
-        except TypeError:
-            extra = ", ".join(f"{name}=" for name in kwargs if name not in signature.parameters)
-            what = extra or f"{len(args)} arguments"
-            raise UnsupportedError(
-                f"{full_name(function)} with {what} cannot be traced",
-                f"leave out {extra or 'some'}, or spell it with other NumPy functions",
-            ) from None
-        raise
+    """A NumPy function applied to nodes."""
+    return spelling_of(function)(*args, **kwargs)
+
+
+@functools.cache
+def _parameters(function: Callable[..., Any]) -> frozenset[str]:
+    return frozenset(inspect.signature(function).parameters)
 
 
 def is_weak(value: Any) -> bool:
@@ -270,6 +278,9 @@ class TracedArray:
         function = _UFUNC_METHODS.get((ufunc, method))
         if function is None:
             raise UnsupportedError(f"np.{ufunc.__name__}.{method} cannot be traced", _COVERED)
+        if lacking := [f"{name}=" for name in kwargs if name not in _parameters(function)]:
+            what = f"np.{ufunc.__name__}.{method} with {', '.join(lacking)}"
+            raise UnsupportedError(f"{what} cannot be traced", f"leave out {', '.join(lacking)}")
         return call(function, inputs, {"axis": 0, **kwargs})
 
     def __array_function__(
@@ -290,6 +301,21 @@ class TracedArray:
                 f"array.{name} cannot be traced", _REFUSED_METHODS.get(name, _ADVICE)
             )
         raise AttributeError(f"a traced array has no attribute {name!r}")
+
+    def reshape(self, *shape: Any, order: str = "C", copy: bool | None = None) -> Any:
+        """The shape as one argument or as several."""
+        return SPELLINGS[np.reshape](self, shape[0] if len(shape) == 1 else shape, order)
+
+    def transpose(self, *axes: Any) -> Any:
+        """The axes as one argument or as several."""
+        return SPELLINGS[np.transpose](self, axes[0] if len(axes) == 1 else axes or None)
+
+    def astype(
+        self, dtype: Any, order: str = "K", casting: str = "unsafe", subok: bool = True,
+        copy: bool = True,
+    ) -> Any:  # fmt: skip
+        """The method has options that the function lacks, and none changes the values."""
+        return SPELLINGS[np.astype](self, dtype)
 
     def flatten(self, order: str = "C") -> Any:
         """A flat copy."""
@@ -339,7 +365,7 @@ class TracedArray:
             raise TypeError("iteration over a 0-d array")
         return (self[i] for i in range(self.shape[0]))
 
-    def __getitem__(self, index: Any) -> Any:
+    def __getitem__(self, index: Any, /) -> Any:
         return SPELLINGS[TracedArray.__getitem__](self, index)
 
     def __setitem__(self, index: Any, value: Any) -> None:

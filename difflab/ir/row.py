@@ -433,6 +433,7 @@ class OwnFunction:
     def __init__(self, evaluate: Callable[..., Any]) -> None:
         self.evaluate = evaluate
         self.__name__ = evaluate.__name__
+        self.__module__ = evaluate.__module__
         self.__doc__ = evaluate.__doc__
         self.__wrapped__ = evaluate
 
