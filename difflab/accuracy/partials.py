@@ -23,14 +23,13 @@ from typing import Any, Final, Literal
 from difflab.errors import Line
 from difflab.ir.build import FLOAT64
 from difflab.readings.balls import LEAST, is_sharp
+from difflab.readings.germ_series import Exponent, rank
 from difflab.readings.germs import (
     NO_VALUE,
     NOT_TOLD,
     Ball,
-    Exponent,
     Germ,
     germ,
-    rank,
     sign_of,
 )
 

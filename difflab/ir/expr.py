@@ -47,11 +47,11 @@ _interned: weakref.WeakValueDictionary[tuple[Any, ...], Expr] = weakref.WeakValu
 _age = itertools.count()
 
 
-class _Place(threading.local):
+class _Attribution(threading.local):
     line: Line | None = None
 
 
-_place = _Place()
+_attribution = _Attribution()
 
 
 class attributed_to:
@@ -63,10 +63,10 @@ class attributed_to:
         self.line = line
 
     def __enter__(self) -> None:
-        self.before, _place.line = _place.line, self.line
+        self.before, _attribution.line = _attribution.line, self.line
 
     def __exit__(self, *_: object) -> None:
-        _place.line = self.before
+        _attribution.line = self.before
 
 
 class Expr(TracedArray):
@@ -99,7 +99,7 @@ class Expr(TracedArray):
         put(self, "params", params)
         put(self, "shape", shape)
         put(self, "dtype", dtype)
-        put(self, "line", _place.line or users_line())
+        put(self, "line", _attribution.line or users_line())
         put(self, "age", next(_age))
         put(self, "weak", not shape and _is_weak(primitive, operands, params))
         _interned[key] = self

@@ -92,19 +92,19 @@ class Pair:
 
 
 @dataclass(frozen=True, slots=True)
-class Interval:
+class OpenInterval:
     """Where a row may be sampled: an open interval."""
 
     low: float
     high: float
 
 
-REALS: Final = Interval(-math.inf, math.inf)
-POSITIVE: Final = Interval(0.0, math.inf)
-UNIT: Final = Interval(-1.0, 1.0)
-ABOVE_ONE: Final = Interval(1.0, math.inf)
-ABOVE_MINUS_ONE: Final = Interval(-1.0, math.inf)
-Domain = tuple[Interval, ...]
+REALS: Final = OpenInterval(-math.inf, math.inf)
+POSITIVE: Final = OpenInterval(0.0, math.inf)
+UNIT: Final = OpenInterval(-1.0, 1.0)
+ABOVE_ONE: Final = OpenInterval(1.0, math.inf)
+ABOVE_MINUS_ONE: Final = OpenInterval(-1.0, math.inf)
+Domain = tuple[OpenInterval, ...]
 
 
 class Sample(NamedTuple):
@@ -355,7 +355,7 @@ def elementwise(function: Any, *, partials: Rule, **cells: Any) -> Primitive:
     >>> row = elementwise(np.sinh, partials=lambda y, x: np.cosh(x), sympy="sinh", ball="sinh",
     ...                   scalar="sinh({0})")
     >>> row.name, row.kind, row.domain
-    ('sinh', 'pointwise', (Interval(low=-inf, high=inf),))
+    ('sinh', 'pointwise', (OpenInterval(low=-inf, high=inf),))
     """
     return _pointwise(function, Partials(partials), **cells)
 

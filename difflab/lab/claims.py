@@ -7,7 +7,7 @@ experiment types a verdict or a bound.
 Invariant: a verdict is never stronger than its interval allows. The whole interval, widened by the
 noise, must lie where the rule says; the weakest of several intervals decides.
 
->>> claim = Claim("faster", "races", "A is faster than B", "B's author", Rule(above=1.0))
+>>> claim = Claim("faster", "races", "A is faster than B", "B's author", Criterion(above=1.0))
 >>> claim.judge(Evidence("faster", Interval(1.7, 1.6, 1.9, 10), "ratio of times")).verdict
 'confirmed'
 """
@@ -53,7 +53,7 @@ class Interval(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rule:
+class Criterion:
     """What turns an interval into a verdict: one bound, two, or no exceptions.
 
     ============== ===============================================================================
@@ -66,11 +66,11 @@ class Rule:
     Within two bounds, confirmed is an interval between them, and refuted one that misses them. With
     `every`, the interval is a proportion, and a single counterexample refutes.
 
-    >>> Rule(above=1.0, claimed=6.0).verdict(Interval(1.7, 1.6, 1.9, 10))
+    >>> Criterion(above=1.0, claimed=6.0).verdict(Interval(1.7, 1.6, 1.9, 10))
     'weaker'
-    >>> Rule(within=(0.4, 0.6)).verdict(Interval(0.5, 0.46, 0.53, 90))
+    >>> Criterion(within=(0.4, 0.6)).verdict(Interval(0.5, 0.46, 0.53, 90))
     'confirmed'
-    >>> print(Rule(above=1.0, claimed=6.0))
+    >>> print(Criterion(above=1.0, claimed=6.0))
     the whole interval lies above 1 (and reaches 6, or else it is weaker), n ≥ 5
     """
 
@@ -187,7 +187,7 @@ class Claim:
     experiment: str
     sentence: str
     source: str
-    rule: Rule
+    rule: Criterion
     figure: str = ""
     unit: str = ""
     differs: str = ""
@@ -196,7 +196,7 @@ class Claim:
     def reported(self) -> str:
         """The source's figure with its unit.
 
-        >>> Claim("faster", "races", "A is faster", "A", Rule(above=1), "6", "times").reported
+        >>> Claim("faster", "races", "A is faster", "A", Criterion(above=1), "6", "times").reported
         '6 times'
         """
         try:
@@ -300,11 +300,11 @@ def _claim(name: str, table: Any) -> Claim:
     return Claim(id=name, rule=_rule(table["rule"]), **texts)
 
 
-def _rule(table: Any) -> Rule:
+def _rule(table: Any) -> Criterion:
     forms = "{ above = 1.0 }, { below = 1.0 }, { within = [0.9, 1.1] } or { every = true }"
     if not isinstance(table, dict):
         raise ClaimError(f"the rule {table!r} is not a table", f"write rule = {forms}")
-    known = [field.name for field in fields(Rule)]
+    known = [field.name for field in fields(Criterion)]
     for key in table:
         if key not in known:
             raise UnknownNameError("rule", key, known)
@@ -314,11 +314,11 @@ def _rule(table: Any) -> Rule:
         raise ClaimError(
             f"the rule {table} has a value of the wrong type", f"write one of {forms}"
         ) from None
-    return Rule(**settings)
+    return Criterion(**settings)
 
 
 def _setting(key: str, value: Any) -> Any:
-    """A value of a rule as `Rule` wants it."""
+    """A value of a rule as `Criterion` wants it."""
     if key == "within":
         low, high = value
         return _setting("low", low), _setting("high", high)

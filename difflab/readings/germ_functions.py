@@ -15,33 +15,38 @@ back to a root, a logarithm, an exponential or a reciprocal. The invariant is th
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import Any
 
 from flint import arb, arb_series
 
 from difflab.readings.germ_series import (
+    ENDLESS,
     Taylor,
     ball_power,
     binomials,
     expanded,
     inverse_factorials,
+    least,
     logarithm,
+    whole,
 )
 from difflab.readings.germs import (
     BEYOND,
-    ENDLESS,
     FUNCTIONS,
     LOGARITHMS,
     NO_VALUE,
     NOT_TOLD,
     OSCILLATES,
     Germ,
+    alike,
     composed,
     exactly,
+    made,
+    powers_kept,
     sign_of,
-    whole,
+    worse,
 )
 
 Function = Callable[..., Germ]
@@ -51,6 +56,32 @@ def _method(function: Function) -> Function:
     """Enter a function as the method of that name which a germ has as balls have it."""
     FUNCTIONS[function.__name__.removeprefix("_")] = function
     return function
+
+
+@_method
+def _analytic(g: Germ, taylor: Taylor) -> Germ:
+    """A function that is analytic where the germ tends to, by its Taylor coefficients."""
+    if g.bad:
+        return g
+    if not g.is_regular:
+        return Germ.unknown(OSCILLATES)
+    head = g.terms.get((0, 0), arb(0))
+    u = Germ({e: c for e, c in g.terms.items() if e != (0, 0)}, g.order, g.rest, g.level)
+    return composed(u, lambda n: _coefficients(head, taylor, n))
+
+
+def _coefficients(head: Any, taylor: Taylor, n: int) -> Sequence[Any]:
+    """Taylor coefficients at a ball, or at a germ that tends to one."""
+    if not isinstance(head, Germ):
+        return taylor(head, n)
+    start = head.terms.get((0, 0), arb(0))
+    v = Germ({e: c for e, c in head.terms.items() if e != (0, 0)}, head.order, head.rest)
+    m = 1 if v.is_zero() else powers_kept(v)
+    known = taylor(start, n + m)
+    return [
+        composed(v, lambda _, k=k: [math.comb(j + k, k) * known[j + k] for j in range(m)])  # type: ignore[misc]
+        for k in range(n)
+    ]
 
 
 def _everywhere(name: str) -> Function:
@@ -311,6 +342,45 @@ def _hypgeom_0f1(z: Germ, a: Any) -> Germ:
 def _gamma(name: str) -> Function:
     taylor = expanded(lambda s: getattr(s, name)(), lambda c: getattr(c, name)())
     return lambda g: g.analytic(taylor) if g.bad or g.is_regular else Germ.unknown(BEYOND)
+
+
+# -- choices ---------------------------------------------------------------------------------------
+
+
+@_method
+def _union(g: Germ, other: Any) -> Germ:
+    """A germ that holds both, coefficient by coefficient."""
+    a, b = alike(g, other)
+    if a.bad or b.bad:
+        return worse(a, b)
+    order = least(a.order, b.order)
+    zero = arb(0) if a.level == 1 else Germ({})
+    terms = {e: a.terms.get(e, zero).union(b.terms.get(e, zero)) for e in {**a.terms, **b.terms}}
+    return made(terms, order, a.rest if a.rest == b.rest else 0, a.level)
+
+
+@_method
+def _sgn(g: Germ) -> Germ:
+    """-1, 0 or 1; all of them where it is open."""
+    if g.bad:
+        return g
+    sign = g.sign
+    ball = arb(0, 1) if sign is None else arb(sign)
+    return Germ({(0, 0): ball} if sign != 0 else {}, level=g.level)
+
+
+@_method
+def _max(g: Germ, other: Any) -> Germ:
+    """The larger one; both where that is open."""
+    a, b = alike(g, other)
+    sign = (a - b).sign
+    return a.union(b) if sign is None else a if sign >= 0 else b
+
+
+@_method
+def _min(g: Germ, other: Any) -> Germ:
+    """The smaller one; both where that is open."""
+    return -((-g).max(-other))
 
 
 FUNCTIONS.update(

@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
+from typing import Any, Final
 
 from flint import arb, arb_series
 
@@ -22,6 +23,12 @@ from difflab.readings.balls import precision
 
 Taylor = Callable[[arb, int], list[arb]]
 """The first Taylor coefficients of a function at a ball."""
+Exponent = tuple[Any, int]
+"""Of t (a whole number or a fraction) and of L."""
+ENDLESS: Final = math.inf
+MOST_TERMS: Final = 48
+MOST_INNER: Final = 4
+"""Terms of a germ of level 2, of which the slope alone is wanted."""
 
 
 class _Resolution(threading.local):
@@ -80,3 +87,21 @@ def expanded(function: Callable[[arb_series], arb_series], value: Callable[[arb]
         return [value(c), *found[1:], *[arb(0)] * (n - len(found))][:n]
 
     return taylor
+
+
+# -- exponents -------------------------------------------------------------------------------------
+
+
+def rank(exponent: Exponent) -> tuple[Any, int]:
+    """Terms are ordered by this: the least dominates."""
+    return exponent[0], -exponent[1]
+
+
+def least(a: Any, b: Any) -> Any:
+    """The lower of two orders; None leaves nothing out."""
+    return b if a is None else a if b is None else min(a, b)
+
+
+def whole(a: Any) -> Any:
+    """A fraction as a whole number where it is one: those are faster."""
+    return int(a) if type(a) is Fraction and a.denominator == 1 else a

@@ -27,18 +27,21 @@ from typing import Any, Final
 from flint import arb
 
 from difflab.errors import Line
-from difflab.readings.germ_series import Taylor, binomials, terms
+from difflab.readings.germ_series import (
+    ENDLESS,
+    MOST_INNER,
+    MOST_TERMS,
+    Exponent,
+    binomials,
+    least,
+    rank,
+    terms,
+    whole,
+)
 
 Ball = arb
-Exponent = tuple[Any, int]
-"""Of t (a whole number or a fraction) and of L."""
-
 FUNCTIONS: Final[dict[str, Callable[..., Any]]] = {}
 """The elementary functions of germs (germ_functions.py), by the names of the balls' methods."""
-ENDLESS: Final = math.inf
-MOST_TERMS: Final = 48
-MOST_INNER: Final = 4
-"""Terms of a germ of level 2, of which the slope alone is wanted."""
 NO_VALUE: Final = "no value"
 NOT_TOLD: Final = "more digits are needed than were computed"
 OSCILLATES: Final = "beside the point the function may oscillate without settling"
@@ -119,7 +122,7 @@ class Germ:
     @staticmethod
     def atan2(y: Any, x: Any) -> Germ:
         """The angle of a point, as the balls have it."""
-        found: Germ = FUNCTIONS["atan2"](*_alike(y, x))
+        found: Germ = FUNCTIONS["atan2"](*alike(y, x))
         return found
 
     def __getattr__(self, name: str) -> Callable[..., Germ]:
@@ -207,10 +210,10 @@ class Germ:
             if sign_of(total) == 0:
                 del terms[0, 0]
             return Germ(terms, self.order, self.rest if not terms else 0, self.level)
-        a, b = _alike(self, other)
+        a, b = alike(self, other)
         if a.bad or b.bad:
-            return _worse(a, b)
-        order = _least(a.order, b.order)
+            return worse(a, b)
+        order = least(a.order, b.order)
         terms = dict(a.terms)
         for exponent, c in b.terms.items():
             total = terms[exponent] + c if exponent in terms else c
@@ -219,7 +222,7 @@ class Germ:
             else:
                 terms[exponent] = total
         rests = {x.rest for x in (a, b) if x.order == order}
-        return _made(terms, order, rests.pop() if len(rests) == 1 else 0, a.level)
+        return made(terms, order, rests.pop() if len(rests) == 1 else 0, a.level)
 
     __radd__ = __add__
 
@@ -234,15 +237,15 @@ class Germ:
     def __mul__(self, other: Any) -> Germ:
         if type(other) is arb and not self.rest and self._takes(other) and sign_of(other):
             return self._times(other, 0)
-        a, b = _alike(self, other)
+        a, b = alike(self, other)
         if a.bad or b.bad:
-            return _worse(a, b)
+            return worse(a, b)
         if a.is_zero() or b.is_zero():
             return Germ({}, level=a.level)
         orders = [
             x.order if x.order is None else y.valuation + x.order for x, y in ((a, b), (b, a))
         ]
-        order = _least(*orders)
+        order = least(*orders)
         if order is not None and order != order:
             return Germ.unknown(BEYOND)
         terms: dict[Exponent, Any] = {}
@@ -253,7 +256,7 @@ class Germ:
                     product = c * d
                     terms[exponent] = terms[exponent] + product if exponent in terms else product
         terms = {e: c for e, c in terms.items() if sign_of(c) != 0}
-        return _made(terms, order, (a.sign or 0) * (b.sign or 0), a.level)
+        return made(terms, order, (a.sign or 0) * (b.sign or 0), a.level)
 
     __rmul__ = __mul__
 
@@ -290,9 +293,9 @@ class Germ:
         return Germ.unknown(NOT_TOLD) if sign is None else None
 
     def __truediv__(self, other: Any) -> Germ:
-        a, b = _alike(self, other)
+        a, b = alike(self, other)
         if a.bad or b.bad:
-            return _worse(a, b)
+            return worse(a, b)
         if a is b and a.sign:
             return Germ({(0, 0): arb(1)}, level=a.level)
         if not b.terms and b.rest and a.terms:  # by what is flat, or beyond every power
@@ -303,16 +306,16 @@ class Germ:
         c, shift, u = b.split_at_leading()
         terms = {(whole(p - shift), k): d / c for (p, k), d in a.terms.items()}
         order = None if a.order is None else a.order - shift
-        quotient = _made(terms, order, a.rest * (sign_of(c) or 0), a.level)
+        quotient = made(terms, order, a.rest * (sign_of(c) or 0), a.level)
         return quotient if u.is_zero() else quotient * composed(u, binomials(Fraction(-1)))
 
     def __rtruediv__(self, other: Any) -> Germ:
-        return _alike(self, other)[1] / self
+        return alike(self, other)[1] / self
 
     def __pow__(self, exponent: Any) -> Germ:
         p = exactly(exponent)
         if p is None:
-            if self.is_zero() and _alike(self, exponent)[1].sign == 1:
+            if self.is_zero() and alike(self, exponent)[1].sign == 1:
                 return Germ({}, level=self.level)
             return germ(self.log() * exponent).exp()
         if p.denominator == 1 and abs(p) <= 64:
@@ -327,44 +330,7 @@ class Germ:
         return Germ({(0, 0): arb(1)}, level=self.level) / self
 
     def __rpow__(self, base: Any) -> Germ:
-        return (_alike(self, base)[1].log() * self).exp()
-
-    # -- choices -----------------------------------------------------------------------------------
-
-    def union(self, other: Any) -> Germ:
-        """A germ that holds both, coefficient by coefficient."""
-        a, b = _alike(self, other)
-        if a.bad or b.bad:
-            return _worse(a, b)
-        order = _least(a.order, b.order)
-        zero = arb(0) if a.level == 1 else Germ({})
-        terms = {
-            e: a.terms.get(e, zero).union(b.terms.get(e, zero)) for e in {**a.terms, **b.terms}
-        }
-        return _made(terms, order, a.rest if a.rest == b.rest else 0, a.level)
-
-    def sgn(self) -> Germ:
-        """-1, 0 or 1; all of them where it is open."""
-        if self.bad:
-            return self
-        sign = self.sign
-        ball = arb(0, 1) if sign is None else arb(sign)
-        return Germ({(0, 0): ball} if sign != 0 else {}, level=self.level)
-
-    def __abs__(self) -> Germ:
-        if self.sign is None:
-            return self.union(-self)
-        return -self if self.sign < 0 else self
-
-    def max(self, other: Any) -> Germ:
-        """The larger one; both where that is open."""
-        a, b = _alike(self, other)
-        sign = (a - b).sign
-        return a.union(b) if sign is None else a if sign >= 0 else b
-
-    def min(self, other: Any) -> Germ:
-        """The smaller one; both where that is open."""
-        return -((-self).max(-other))
+        return (alike(self, base)[1].log() * self).exp()
 
     def at(self, level: int) -> Germ:
         """A constant at another level."""
@@ -372,19 +338,10 @@ class Germ:
             return self
         return Germ({} if self.is_zero() else {(0, 0): self}, level=level)
 
-    # -- functions ---------------------------------------------------------------------------------
-
-    def analytic(self, taylor: Taylor) -> Germ:
-        """A function that is analytic where the germ tends to, by its Taylor coefficients."""
-        if self.bad:
-            return self
-        if not self.is_regular:
-            return Germ.unknown(OSCILLATES)
-        head = self.terms.get((0, 0), arb(0))
-        u = Germ(
-            {e: c for e, c in self.terms.items() if e != (0, 0)}, self.order, self.rest, self.level
-        )
-        return composed(u, lambda n: _coefficients(head, taylor, n))
+    def __abs__(self) -> Germ:
+        if self.sign is None:
+            return germ(self.union(-self))
+        return -self if self.sign < 0 else self
 
 
 def sign_of(c: Any) -> int | None:
@@ -408,7 +365,7 @@ def germ(x: Any) -> Germ:
     return Germ({}, -ENDLESS, 1 if ball > 0 else -1 if ball < 0 else 0)
 
 
-def _alike(a: Any, b: Any) -> tuple[Germ, Germ]:
+def alike(a: Any, b: Any) -> tuple[Germ, Germ]:
     """Both as germs of the same level."""
     a, b = germ(a), germ(b)
     if a.level == b.level:
@@ -417,38 +374,24 @@ def _alike(a: Any, b: Any) -> tuple[Germ, Germ]:
     return a.at(level), b.at(level)
 
 
-def _worse(a: Germ, b: Germ) -> Germ:
+def worse(a: Germ, b: Germ) -> Germ:
     """The bad one of two: what is not known weighs more than what has no value."""
     return a if a.bad and (a.bad != NO_VALUE or not b.bad) else b
 
 
-def _made(terms: dict[Exponent, Any], order: Any, rest: int, level: int) -> Germ:
+def made(terms: dict[Exponent, Any], order: Any, rest: int, level: int) -> Germ:
     """A germ without the terms that its order, or the number of terms, leaves out."""
     if order is not None:
         terms = {e: c for e, c in terms.items() if e[0] < order}
     if len(terms) > MOST_TERMS:
         ranked = sorted(terms, key=rank)
-        order = _least(order, ranked[MOST_TERMS][0])
+        order = least(order, ranked[MOST_TERMS][0])
         terms = {e: terms[e] for e in ranked if e[0] < order}
     if not all(c.is_finite() for c in terms.values()):
         bad = [c for c in terms.values() if isinstance(c, Germ) and c.bad]
         return bad[0] if bad else Germ.unknown(NOT_TOLD)
     endless = order is not None and abs(order) == ENDLESS
     return Germ(terms, order, rest if endless else 0, level)
-
-
-def rank(exponent: Exponent) -> tuple[Any, int]:
-    """Terms are ordered by this: the least dominates."""
-    return exponent[0], -exponent[1]
-
-
-def _least(a: Any, b: Any) -> Any:
-    return b if a is None else a if b is None else min(a, b)
-
-
-def whole(a: Any) -> Any:
-    """A fraction as a whole number where it is one: those are faster."""
-    return int(a) if type(a) is Fraction and a.denominator == 1 else a
 
 
 def exactly(number: Any) -> Fraction | None:
@@ -481,7 +424,7 @@ def _number(c: arb) -> str:
 # -- composition -----------------------------------------------------------------------------------
 
 
-def _needed(u: Germ) -> int:
+def powers_kept(u: Germ) -> int:
     """How many powers of a small germ are kept."""
     valuation = u.valuation
     if valuation is None or valuation == ENDLESS:
@@ -494,25 +437,11 @@ def composed(u: Germ, coefficients: Callable[[int], Sequence[Any]]) -> Germ:
     """A power series in a germ that tends to 0."""
     if u.is_zero():
         return germ(coefficients(1)[0]).at(u.level)
-    n = _needed(u)
+    n = powers_kept(u)
     *lower, last = [germ(c).at(u.level) for c in coefficients(n)]
     found = last
     for c in reversed(lower):
         found = found * u + c
     if found.bad:
         return found
-    return _made(found.terms, _least(found.order, n * u.valuation), found.rest, u.level)
-
-
-def _coefficients(head: Any, taylor: Taylor, n: int) -> Sequence[Any]:
-    """Taylor coefficients at a ball, or at a germ that tends to one."""
-    if not isinstance(head, Germ):
-        return taylor(head, n)
-    start = head.terms.get((0, 0), arb(0))
-    v = Germ({e: c for e, c in head.terms.items() if e != (0, 0)}, head.order, head.rest)
-    m = 1 if v.is_zero() else _needed(v)
-    known = taylor(start, n + m)
-    return [
-        composed(v, lambda _, k=k: [math.comb(j + k, k) * known[j + k] for j in range(m)])  # type: ignore[misc]
-        for k in range(n)
-    ]
+    return made(found.terms, least(found.order, n * u.valuation), found.rest, u.level)

@@ -19,7 +19,7 @@ import numpy as np
 from difflab.ir.expr import Expr, constant
 from difflab.ir.row import CONSTANT, TABLE
 
-Spelling = tuple[str, tuple[Expr, ...]]
+Form = tuple[str, tuple[Expr, ...]]
 
 
 def plain(node: Expr) -> Expr:
@@ -41,7 +41,7 @@ def _is(node: Expr, name: str) -> bool:
     return node.primitive.name == name
 
 
-def spelling(node: Expr) -> Spelling:
+def spelling(node: Expr) -> Form:
     """An operation's name and operands, of which each way to write the same has one."""
     name, operands = node.primitive.name, tuple([plain(x) for x in node.operands])
     if name in ("power", "constant_power"):
@@ -80,7 +80,7 @@ def _counts(name: str, a: Expr, b: Expr) -> bool:
     return bool(np.isclose(count, terms if name == "divide" else 1 / terms, rtol=1e-12))
 
 
-def spellings(node: Expr) -> Iterator[Spelling]:
+def spellings(node: Expr) -> Iterator[Form]:
     """The spelling of a node, and what it is as well: a difference with a negative number."""
     name, operands = spelling(node)
     yield name, operands

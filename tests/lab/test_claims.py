@@ -16,9 +16,9 @@ from difflab.lab.claims import (
     WEAKEST,
     Claim,
     ClaimError,
+    Criterion,
     Evidence,
     Interval,
-    Rule,
     claims,
     judge,
 )
@@ -52,7 +52,7 @@ def interval(low: float, high: float, n: int = 10) -> Interval:
     ],
 )
 def test_a_bound_and_a_claimed_figure(low, high, expected):
-    above, below = Rule(above=1.0, claimed=6.0), Rule(below=-1.0, claimed=-6.0)
+    above, below = Criterion(above=1.0, claimed=6.0), Criterion(below=-1.0, claimed=-6.0)
     assert above.verdict(interval(low, high)) == expected
     assert below.verdict(interval(-high, -low)) == expected
     for rule, few in ((above, interval(low, high, 4)), (below, interval(-high, -low, 4))):
@@ -74,7 +74,7 @@ def test_a_bound_and_a_claimed_figure(low, high, expected):
     ],
 )
 def test_two_bounds(low, high, expected):
-    rule = Rule(within=(0.9, 1.1))
+    rule = Criterion(within=(0.9, 1.1))
     assert rule.verdict(interval(low, high)) == expected
     assert rule.verdict(interval(low, high, LEAST - 1)) == "inconclusive"
 
@@ -90,8 +90,8 @@ def test_two_bounds(low, high, expected):
     ],
 )
 def test_every(share, n, expected):
-    assert Rule(every=True).verdict(Interval(share, 0.4, 1.0, n)) == expected
-    assert Rule(every=True, least=4).verdict(Interval(1.0, 0.5, 1.0, 4)) == "confirmed"
+    assert Criterion(every=True).verdict(Interval(share, 0.4, 1.0, n)) == expected
+    assert Criterion(every=True, least=4).verdict(Interval(1.0, 0.5, 1.0, 4)) == "confirmed"
 
 
 @pytest.mark.parametrize(
@@ -106,13 +106,17 @@ def test_every(share, n, expected):
     ],
 )
 def test_noise_decides_nothing(low, high, noise, expected):
-    rule = Rule(above=1.0, claimed=2.0) if expected == "weaker" or high > 1.9 else Rule(above=1.0)
+    rule = (
+        Criterion(above=1.0, claimed=2.0)
+        if expected == "weaker" or high > 1.9
+        else Criterion(above=1.0)
+    )
     claim = Claim("faster", "races", "A is faster", "A", rule)
     assert claim.judge(Evidence("faster", interval(low, high), "", noise=noise)).verdict == expected
 
 
 def test_the_weakest_of_several_intervals_counts():
-    claim = Claim("one", "e", "s", "t", Rule(above=1.0, claimed=6.0))
+    claim = Claim("one", "e", "s", "t", Criterion(above=1.0, claimed=6.0))
     intervals = {
         "confirmed": interval(5, 7),
         "weaker": interval(2, 3),
@@ -136,12 +140,12 @@ def rules(draw):
     kind = draw(st.sampled_from(["above", "below", "within", "every"]))
     least = draw(counts)
     if kind == "every":
-        return Rule(every=True, least=least)
+        return Criterion(every=True, least=least)
     low, high = sorted(draw(st.tuples(numbers, numbers).filter(lambda pair: pair[0] != pair[1])))
     if kind == "within":
-        return Rule(within=(low, high), least=least)
+        return Criterion(within=(low, high), least=least)
     bound, beyond = (low, high) if kind == "above" else (high, low)
-    return Rule(**{kind: bound}, claimed=draw(st.sampled_from([None, beyond])), least=least)
+    return Criterion(**{kind: bound}, claimed=draw(st.sampled_from([None, beyond])), least=least)
 
 
 @st.composite
@@ -150,7 +154,7 @@ def intervals(draw):
     return Interval(middle, low, high, draw(counts))
 
 
-def beyond(rule: Rule, value: float) -> bool:
+def beyond(rule: Criterion, value: float) -> bool:
     """Whether a single value is as the rule wants it."""
     if rule.within is not None:
         return rule.within[0] <= value <= rule.within[1]
@@ -186,10 +190,10 @@ def zeros(low: float, high: float) -> tuple[Interval, Interval]:
 
 
 @given(rules().filter(lambda rule: not rule.every), nested_intervals())
-@example(Rule(above=0.0), zeros(0.0, -0.0))
-@example(Rule(below=0.0), zeros(0.0, -0.0))
-@example(Rule(below=-0.0), zeros(-0.0, 0.0))
-@example(Rule(within=(-0.0, 1.0)), zeros(0.0, -0.0))
+@example(Criterion(above=0.0), zeros(0.0, -0.0))
+@example(Criterion(below=0.0), zeros(0.0, -0.0))
+@example(Criterion(below=-0.0), zeros(-0.0, 0.0))
+@example(Criterion(within=(-0.0, 1.0)), zeros(0.0, -0.0))
 def test_a_narrower_interval_never_turns_a_verdict_round(rule, pair):
     found, narrow = pair
     before, after = rule.verdict(found), rule.verdict(narrow)
@@ -282,12 +286,12 @@ def test_an_experiment_judges_its_own_claims_once(tmp_path):
 
 
 def test_a_bare_figure_has_the_unit_and_others_stand_alone():
-    claim = Claim("a", "e", "s", "t", Rule(above=1), "6", "times")
+    claim = Claim("a", "e", "s", "t", Criterion(above=1), "6", "times")
     assert claim.reported == "6 times"
-    assert Claim("a", "e", "s", "t", Rule(above=1), "4 to 5 times the function", "x").reported == (
-        "4 to 5 times the function"
-    )
-    assert Claim("a", "e", "s", "t", Rule(above=1), "", "times").reported == ""
+    assert Claim(
+        "a", "e", "s", "t", Criterion(above=1), "4 to 5 times the function", "x"
+    ).reported == ("4 to 5 times the function")
+    assert Claim("a", "e", "s", "t", Criterion(above=1), "", "times").reported == ""
 
 
 @pytest.mark.parametrize("claim", claims(EXPERIMENTS).values(), ids=lambda claim: claim.id)

@@ -10,7 +10,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from difflab.accuracy.digits import is_gradable
-from difflab.ir.row import TABLE, Interval, Primitive
+from difflab.ir.row import TABLE, OpenInterval, Primitive
 from difflab.table.special import log_softmax, softmax
 
 NP: Any = np
@@ -52,7 +52,7 @@ def _solved(x: Any) -> Any:
     return NP.linalg.solve(gram + 2.0 * np.eye(x.shape[0]), x)
 
 
-def brought_into(domain: Interval, x: Any, tame: bool) -> Any:
+def brought_into(domain: OpenInterval, x: Any, tame: bool) -> Any:
     """A value inside a domain, as a smooth function of x; `tame` where x itself is large."""
     x = NP.arctan(x) if tame else x
     if np.isfinite(domain.low) and np.isfinite(domain.high):

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from difflab.ir.row import Interval, Primitive, Sample, sample
+from difflab.ir.row import OpenInterval, Primitive, Sample, sample
 
 Rng = np.random.Generator
 
 
-def interior(domain: Interval, rng: Rng, shape: tuple[int, ...]) -> Any:
+def interior(domain: OpenInterval, rng: Rng, shape: tuple[int, ...]) -> Any:
     """Random numbers well inside an interval."""
     if np.isfinite(domain.low) and np.isfinite(domain.high):
         middle, radius = (domain.low + domain.high) / 2, (domain.high - domain.low) / 2
