@@ -31,7 +31,7 @@ from difflab.ir.expr import Array
 from difflab.ir.tree import Structure
 from difflab.methods.extrapolation import LineEstimate, along
 from difflab.methods.opaque import OUTSIDE
-from difflab.operators.programs import Argnums
+from difflab.operators.arguments import Argnums
 
 NO_GRADIENT = "each partial derivative exists, the gradient does not, by two lines besides the axes"
 DOUBTS, SLIGHT = 8.0, 1e-9

@@ -23,7 +23,7 @@ import numpy as np
 from difflab.ir.build import BOOL, broadcast, reshaped
 from difflab.ir.expr import Expr, Graph, constant, placeholder, reachable
 from difflab.ir.tree import LEAF, Structure
-from difflab.methods.derivation import Derivation, Method
+from difflab.methods.derivation import Derivation, Method, OfGraphs, Pull, Push
 from difflab.readings.batches import batch
 from difflab.readings.cotangents import pullback
 from difflab.readings.tangents import pushforward, zeros
@@ -31,13 +31,18 @@ from difflab.table.identities import number, simplify
 
 
 @dataclass(frozen=True, slots=True)
-class Reverse:
+class Reverse(OfGraphs):
     """Reverse mode: one backward sweep gives the gradient of one output with respect to
     everything.
     """
 
     name: str = "reverse"
     exact: bool = True
+
+    @property
+    def pull(self) -> Pull:
+        """One backward sweep."""
+        return pullback
 
     def derive(self, graph: Graph, wrt: Sequence[int]) -> Derivation:
         """Values and blocks by pullbacks."""
@@ -55,13 +60,18 @@ class Reverse:
 
 
 @dataclass(frozen=True, slots=True)
-class Forward:
+class Forward(OfGraphs):
     """Forward mode: one sweep carries the derivative along one direction; here all directions
     at once.
     """
 
     name: str = "forward"
     exact: bool = True
+
+    @property
+    def push(self) -> Push:
+        """One forward sweep."""
+        return pushforward
 
     def derive(self, graph: Graph, wrt: Sequence[int]) -> Derivation:
         """Values and blocks by pushforwards."""
@@ -76,6 +86,24 @@ class Forward:
     def again(self) -> Method:
         """Forward over forward."""
         return self
+
+
+@dataclass(frozen=True, slots=True)
+class Cheaper(OfGraphs):
+    """Forward mode where there are no more inputs than outputs, else reverse mode."""
+
+    name: str = "forward or reverse"
+    exact: bool = True
+
+    def derive(self, graph: Graph, wrt: Sequence[int]) -> Derivation:
+        """Values and blocks by the cheaper mode."""
+        inputs = sum(graph.inputs[i].size for i in wrt)
+        forward = inputs <= sum(out.size for out in graph.outputs)
+        return (Forward() if forward else Reverse()).derive(graph, wrt)
+
+    def again(self) -> Method:
+        """Forward over it."""
+        return Forward()
 
 
 def derivative_blocks(graph: Graph, wrt: Sequence[int]) -> list[Expr]:

@@ -12,9 +12,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
-from difflab.ir.expr import Expr, Graph
+from difflab.ir.expr import Array, Expr, Graph
 
 
 @dataclass(slots=True)
@@ -52,6 +52,24 @@ class Derivation:
                 gc.enable()
 
 
+Push = Callable[[Sequence[Expr], Sequence[Expr], Sequence[Expr | None]], list[Expr | None]]
+"""Outputs, inputs and their tangents -> the tangents of the outputs; None is zero."""
+Pull = Callable[[Sequence[Expr], Sequence[Expr | None], Sequence[Expr]], list[Expr | None]]
+"""Outputs, their cotangents and inputs -> the cotangents of the inputs; None is zero."""
+Call = Callable[..., list[Array]]
+"""A function that can only be called: arrays -> a list of new arrays."""
+
+
+class Caller(Protocol):
+    """What differentiates a function that can only be called."""
+
+    def of_calls(self, f: Call, points: Sequence[Sequence[Any]], wrt: Sequence[int]) -> Derivation:
+        """What a call will take; `UnsupportedError` where f, at these points, is not admitted."""
+
+    def call(self, f: Call, arrays: Sequence[Any], wrt: Sequence[int]) -> list[Any]:
+        """Values and blocks at a point."""
+
+
 class Method(Protocol):
     """A way to differentiate, with its options; a frozen value object."""
 
@@ -63,6 +81,22 @@ class Method(Protocol):
     def exact(self) -> bool:
         """Whether only rounding, and no truncation, separates the result from the truth."""
 
+    @property
+    def follows_arrays(self) -> bool:
+        """Whether its graphs may hold arrays that follow what the function reads."""
+
+    @property
+    def caller(self) -> Caller | None:
+        """Where a function that cannot be traced is called instead; None: it must be traced."""
+
+    @property
+    def push(self) -> Push | None:
+        """Carries one direction forward, for less than the Jacobian; None: there is no such way."""
+
+    @property
+    def pull(self) -> Pull | None:
+        """Carries one cotangent back."""
+
     def derive(self, graph: Graph, wrt: Sequence[int]) -> Derivation:
         """Differentiate every output of a graph with respect to some of its inputs."""
 
@@ -70,6 +104,23 @@ class Method(Protocol):
         """The method by which to differentiate its own result."""
 
 
-def floating(graph: Graph, wrt: Sequence[int]) -> list[Expr]:
-    """The inputs at those positions."""
-    return [graph.inputs[i] for i in wrt]
+class OfGraphs:
+    """What holds for a method unless it says otherwise: it needs a graph, and makes all blocks."""
+
+    __slots__ = ()
+    follows_arrays: ClassVar[bool] = True
+
+    @property
+    def caller(self) -> Caller | None:
+        """It calls no functions."""
+        return None
+
+    @property
+    def push(self) -> Push | None:
+        """It has no way of its own to carry one direction."""
+        return None
+
+    @property
+    def pull(self) -> Pull | None:
+        """It has no way of its own to carry one cotangent."""
+        return None

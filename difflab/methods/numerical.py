@@ -30,8 +30,13 @@ from difflab.ir.expr import Expr, Graph, computed, reachable, substitute
 from difflab.ir.row import CONSTANT
 from difflab.ir.tree import LEAF, Structure
 from difflab.methods.automatic import with_blocks
-from difflab.methods.derivation import Derivation, Method
-from difflab.methods.opaque import Evaluate, extrapolated_along_axes, looped
+from difflab.methods.derivation import Call, Derivation, Method, OfGraphs
+from difflab.methods.opaque import (
+    Evaluate,
+    extrapolated_along_axes,
+    looped,
+    need_alike_on_complex,
+)
 from difflab.readings.batches import batch
 from difflab.table.identities import simplify
 
@@ -77,7 +82,7 @@ class Given:
 
 
 @dataclass(frozen=True, slots=True)
-class Numerical:
+class Numerical(OfGraphs):
     """Differentiation by differences.
 
     Parameters
@@ -281,9 +286,21 @@ class Numerical:
             for part, out in zip(joined, graph.outputs, strict=True)
         ]
 
-    def opaque(
-        self, f: Callable[..., list[Any]], arrays: Sequence[Any], wrt: Sequence[int]
-    ) -> list[Any]:
+    @property
+    def caller(self) -> Numerical:
+        """A function that cannot be traced can be called."""
+        return self
+
+    def of_calls(self, f: Call, points: Sequence[Sequence[Any]], wrt: Sequence[int]) -> Derivation:
+        """What a call will take; a complex step needs a function that computes the same on complex
+        numbers.
+        """
+        if self.exact:
+            need_alike_on_complex(f, points, wrt)
+        size = sum(np.size(points[0][i]) for i in wrt)
+        return Derivation(None, evaluations=self.points * size)
+
+    def call(self, f: Call, arrays: Sequence[Any], wrt: Sequence[int]) -> list[Any]:
         """Values and blocks of any callable from arrays to a list of new arrays."""
         arrays = [array[()] if np.ndim(array) == 0 else array for array in arrays]
         values = [np.asarray(value) for value in f(*arrays)]

@@ -28,7 +28,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from difflab.engines.numpy import compiled
+from difflab import engines
 from difflab.errors import ArgumentError, DomainError
 from difflab.ir.build import broadcast
 from difflab.ir.expr import Array, Expr, Graph, constant, evaluate, placeholder, reachable
@@ -261,7 +261,7 @@ def with_predicted_steps(
     Steps are powers of two. A component without a prediction has its step by theory.
     """
     predictors = {i: Predictor(graph, i) for i in wrt}
-    program = compiled(simplify(Graph(graph.inputs, graph.outputs)))
+    program = engines.compile(simplify(Graph(graph.inputs, graph.outputs)))
     theory = replace(method, step=None)
 
     def run(*arguments: Any) -> list[Any]:
@@ -275,7 +275,7 @@ def with_predicted_steps(
                         arrays, index, method.stencil, method.order, dyadic=True
                     ).step
             given = replace(method, step=Given(steps))
-            values, blocks = _halved(given.opaque(program, arrays, [i]))
+            values, blocks = _halved(given.call(program, arrays, [i]))
             columns.append(blocks)
         return [*values, *[column[k] for k in range(len(values)) for column in columns]]
 
