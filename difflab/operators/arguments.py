@@ -80,6 +80,8 @@ class Chosen:
 
 def numbers_of(argnums: Any) -> int | tuple[int, ...]:
     """The numbers of arguments, as plain integers."""
+    if type(argnums) is int:
+        return argnums
     several = isinstance(argnums, Sequence) and not isinstance(argnums, str)
     several = several or (isinstance(argnums, np.ndarray) and argnums.ndim > 0)
     numbers = tuple(argnums) if several else (argnums,)

@@ -29,7 +29,7 @@ from difflab.ir.expr import Expr, Graph, substitute
 from difflab.ir.tree import Signature, Spec, Structure, leaf_count, read_arguments, unflatten
 from difflab.methods import Caller, Derivation, Method, method_of
 from difflab.operators.arguments import Argnums, Finish, chosen, numbers_of
-from difflab.operators.programs import Function, Guards, Prepared, Programs, silently
+from difflab.operators.programs import Function, Guards, Prepared, Programs, silent
 from difflab.readings.batches import batch
 from difflab.table.identities import simplify
 from difflab.tracing.called import Called, need_function
@@ -82,7 +82,7 @@ class Operator:
                 return self._inlined(signature, arrays)  # f closes over a value of that trace
             prepared = self._prepared(signature, arrays)
             self.programs.keep(prepared)
-        return prepared.finish(silently(prepared.run, *arrays))
+        return prepared.finish(silent.copy().run(prepared.run, *arrays))
 
     def prepare(self, *args: Any, **kwargs: Any) -> Prepared:
         """The program for arguments like these, with its graph, counts and times, not run yet.

@@ -27,7 +27,7 @@ from difflab.ir.tree import Signature, Spec, Structure, flatten, read_arguments,
 from difflab.methods import Derivation, Method, Push, method_of
 from difflab.operators.arguments import Argnums, Finish, aligned, as_tuple, chosen, numbers_of
 from difflab.operators.operators import Compiled, Gradient, Jacobian, Operator, inner_graph
-from difflab.operators.programs import Function, Recent, silently
+from difflab.operators.programs import Function, Recent, silent
 from difflab.readings.tangents import zeros
 from difflab.table.identities import simplify
 from difflab.tracing.called import Called, need_function
@@ -373,7 +373,7 @@ class Pulled(Operator):
                     known = dict(zip(reverse.inputs, map(lift, arrays), strict=True))
                     results: list[Any] = list(substitute(reverse.outputs, known))
                 else:
-                    results = silently(program(), *arrays)
+                    results = silent.copy().run(program(), *arrays)
                 return self._by_argument(signature, results)
 
             return unflatten(tree, found[:count]), pull

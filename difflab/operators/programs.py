@@ -13,9 +13,9 @@ None
 from __future__ import annotations
 
 import contextvars
-import threading
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
+from types import MethodType
 from typing import Any, TypeVar
 
 import numpy as np
@@ -45,13 +45,8 @@ FUNCTIONS = 64
 
 # Programs run in copies of this context, where NumPy is silent about overflow and the like: the
 # results say it themselves. A copy costs a tenth of entering np.errstate.
-_silent = contextvars.copy_context()
-_silent.run(np.seterr, all="ignore")
-
-
-def silently(run: Callable[..., T], *arrays: Any) -> T:
-    """The result of a program, without warnings."""
-    return _silent.copy().run(run, *arrays)
+silent = contextvars.copy_context()
+silent.run(np.seterr, all="ignore")
 
 
 class Guards:
@@ -68,7 +63,7 @@ class Guards:
     def hold(self, arrays: Sequence[Any]) -> bool:
         """Whether the guards have these values; where they fail, they do not."""
         try:
-            found = silently(self.program, *arrays)
+            found = silent.copy().run(self.program, *arrays)
         except (ArithmeticError, ValueError):
             return False
         if self.scalars:
@@ -163,7 +158,7 @@ class Prepared:
             raise ArgumentError(
                 "the program was prepared for other arguments", "call the operator itself"
             )
-        return self.finish(silently(self.run, *arrays))
+        return self.finish(silent.copy().run(self.run, *arrays))
 
     def is_of(self, f: Function, arrays: list[Any]) -> bool:
         """Whether f still has the graph, asked by tracing it, where it cannot be watched."""
@@ -234,24 +229,23 @@ class Programs:
 
 
 class Recent:
-    """What was made for functions lately, the oldest first; a function is known by its identity."""
+    """What was made for functions, as many as a bound allows; a function is known by identity."""
 
     def __init__(self) -> None:
         self._made: dict[Hashable, tuple[Function, Any]] = {}
-        self._lock = threading.Lock()
 
     def get(self, f: Function, options: Hashable, make: Callable[[], T]) -> T:
         """What was made for f with these options, or is made now."""
-        # A bound method is another object each time.
-        of = (id(getattr(f, "__self__", None)), id(getattr(f, "__func__", f)))
+        of = id(f)
+        if type(f) is MethodType:  # another object each time
+            of, options = id(f.__self__), (f.__func__, options)
         try:
-            with self._lock:
-                found = self._made.pop((of, options), None)
-                found = (f, make()) if found is None else found
-                self._made[of, options] = found
-                while len(self._made) > FUNCTIONS:
-                    del self._made[next(iter(self._made))]
+            known = self._made.get((of, options))
         except TypeError:  # a method of the user's that cannot be hashed
             return make()
-        made: T = found[1]
+        if known is None:
+            known = self._made[of, options] = f, make()  # f is kept, so that its id stays its own
+            while len(self._made) > FUNCTIONS:
+                self._made.pop(next(iter(self._made)), None)
+        made: T = known[1]
         return made
