@@ -14,7 +14,7 @@ from typing import Final
 from difflab.errors import ArgumentError, UnknownNameError
 from difflab.methods.automatic import Cheaper, Forward, Reverse
 from difflab.methods.derivation import Caller, Derivation, Method, Push
-from difflab.methods.numerical import Numerical
+from difflab.methods.differences.numerical import Numerical
 
 __all__ = [
     "METHODS", "Caller", "Derivation", "Forward", "Method", "Numerical", "Push", "Reverse",
