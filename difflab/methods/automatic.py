@@ -23,7 +23,7 @@ import numpy as np
 from difflab.ir.build import BOOL, broadcast, reshaped
 from difflab.ir.expr import Expr, Graph, constant, placeholder, reachable
 from difflab.ir.tree import LEAF, Structure
-from difflab.methods.derivation import Derivation, Method, OfGraphs, Pull, Push
+from difflab.methods.derivation import Derivation, Method, Pull, Push
 from difflab.readings.batches import batch
 from difflab.readings.cotangents import pullback
 from difflab.readings.tangents import pushforward, zeros
@@ -31,7 +31,7 @@ from difflab.table.identities import number, simplify
 
 
 @dataclass(frozen=True, slots=True)
-class Reverse(OfGraphs):
+class Reverse(Method):
     """Reverse mode: one backward sweep gives the gradient of one output with respect to
     everything.
     """
@@ -60,7 +60,7 @@ class Reverse(OfGraphs):
 
 
 @dataclass(frozen=True, slots=True)
-class Forward(OfGraphs):
+class Forward(Method):
     """Forward mode: one sweep carries the derivative along one direction; here all directions
     at once.
     """
@@ -89,7 +89,7 @@ class Forward(OfGraphs):
 
 
 @dataclass(frozen=True, slots=True)
-class Cheaper(OfGraphs):
+class Cheaper(Method):
     """Forward mode where there are no more inputs than outputs, else reverse mode."""
 
     name: str = "forward or reverse"

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 from difflab.ir.expr import Array, Expr, Graph
 
@@ -71,7 +71,9 @@ class Caller(Protocol):
 
 
 class Method(Protocol):
-    """A way to differentiate, with its options; a frozen value object."""
+    """A way to differentiate, with its options: a frozen value object, which says what it can."""
+
+    __slots__ = ()
 
     @property
     def name(self) -> str:
@@ -84,43 +86,25 @@ class Method(Protocol):
     @property
     def follows_arrays(self) -> bool:
         """Whether its graphs may hold arrays that follow what the function reads."""
+        return True
 
     @property
     def caller(self) -> Caller | None:
-        """Where a function that cannot be traced is called instead; None: it must be traced."""
+        """What calls a function that cannot be traced; None: it must be traced."""
+        return None
 
     @property
     def push(self) -> Push | None:
-        """Carries one direction forward, for less than the Jacobian; None: there is no such way."""
+        """Carries one direction forward, where that costs less than the Jacobian."""
+        return None
 
     @property
     def pull(self) -> Pull | None:
-        """Carries one cotangent back."""
+        """Carries one cotangent back, where that costs less than the Jacobian."""
+        return None
 
     def derive(self, graph: Graph, wrt: Sequence[int]) -> Derivation:
         """Differentiate every output of a graph with respect to some of its inputs."""
 
     def again(self) -> Method:
         """The method by which to differentiate its own result."""
-
-
-class OfGraphs:
-    """What holds for a method unless it says otherwise: it needs a graph, and makes all blocks."""
-
-    __slots__ = ()
-    follows_arrays: ClassVar[bool] = True
-
-    @property
-    def caller(self) -> Caller | None:
-        """It calls no functions."""
-        return None
-
-    @property
-    def push(self) -> Push | None:
-        """It has no way of its own to carry one direction."""
-        return None
-
-    @property
-    def pull(self) -> Pull | None:
-        """It has no way of its own to carry one cotangent."""
-        return None

@@ -28,14 +28,14 @@ from difflab.errors import BudgetError
 from difflab.ir.build import broadcast, lift, reshaped
 from difflab.ir.expr import Expr, Graph, constant
 from difflab.methods.automatic import with_blocks
-from difflab.methods.derivation import Derivation, Method, OfGraphs
+from difflab.methods.derivation import Derivation, Method
 from difflab.readings.symbols import compute, symbols_for, to_sympy, with_shared_ties
 from difflab.spellings.indexing import getitem
 from difflab.table.identities import simplify as simplified
 
 
 @dataclass(frozen=True, slots=True)
-class Symbolic(OfGraphs):
+class Symbolic(Method):
     """Differentiation by SymPy.
 
     Parameters
@@ -54,7 +54,7 @@ class Symbolic(OfGraphs):
     operations: int = 200_000
     name: str = "symbolic"
     exact: bool = True
-    follows_arrays: ClassVar = False  # SymPy takes an array's numbers as they are
+    follows_arrays: ClassVar[bool] = False  # SymPy takes an array's numbers as they are
 
     def derive(self, graph: Graph, wrt: Sequence[int]) -> Derivation:
         """Values and blocks by SymPy; `BudgetError` where the expressions outgrow the budget."""

@@ -160,7 +160,7 @@ def as_tuple(name: str, given: Any) -> tuple[Any, ...]:
     return tuple(given)
 
 
-def aligned(kind: str, given: Any, structure: Structure, expected: Sequence[Expr]) -> list[Any]:
+def aligned(kind: str, given: Any, structure: Structure, expected: Sequence[Any]) -> list[Any]:
     """The leaves of tangents or cotangents, checked against what they belong to, in its dtypes."""
     leaves, own = flatten(given)
     leaves = [x for x in leaves if isinstance(x, (Expr, np.ndarray, np.generic, float, int))]

@@ -28,7 +28,7 @@ from difflab.ir.build import lift, reshaped
 from difflab.ir.expr import Expr, Graph, substitute
 from difflab.ir.tree import Signature, Spec, Structure, leaf_count, read_arguments, unflatten
 from difflab.methods import Caller, Derivation, Method, method_of
-from difflab.operators.arguments import Argnums, Finish, chosen, numbers_of
+from difflab.operators.arguments import Argnums, Chosen, Finish, chosen, numbers_of
 from difflab.operators.programs import Function, Guards, Prepared, Programs, silent
 from difflab.readings.batches import batch
 from difflab.table.identities import simplify
@@ -146,9 +146,9 @@ class Operator:
 
     def _called(self, caller: Caller, signature: Signature, arrays: list[Any]) -> Prepared:
         """Differences of a function that is called as it is, because it cannot be traced."""
-        wrt, call = self._positions(signature), Called(self.f, signature)
+        by, call = self._chosen(signature), Called(self.f, signature)
         points = [point for point in (arrays, moved(signature, arrays)) if point is not None]
-        derivation = caller.of_calls(lambda *point: call.outputs(point)[0], points, wrt)
+        derivation = caller.of_calls(lambda *point: call.outputs(point)[0], points, by.positions)
 
         def run(*arrays: Any) -> list[Any]:
             trees: list[Structure] = []
@@ -161,10 +161,10 @@ class Operator:
                 trees[:] = [tree]
                 return values
 
-            outputs = caller.call(flat, [np.asarray(a) for a in arrays], wrt)
+            outputs = caller.call(flat, [np.asarray(a) for a in arrays], by.positions)
             count = leaf_count(trees[0])
             self._check_shapes([np.shape(value) for value in outputs[:count]])
-            finish = self._finisher(signature, trees[0], count)
+            finish = self._finisher(by, signature, trees[0], count)
             return [finish(outputs if self.values else outputs[count:])]
 
         derivation.run = run
@@ -184,25 +184,25 @@ class Operator:
 
     def _derived(self, signature: Signature, graph: Graph) -> tuple[Derivation, Finish]:
         """The derivative of a graph, and how its outputs become the result."""
-        wrt, count = self._positions(signature), len(graph.outputs)
+        by, count = self._chosen(signature), len(graph.outputs)
         self._check_shapes([out.shape for out in graph.outputs])
-        self._check_inputs([graph.inputs[i].shape for i in wrt])
-        derivation = self.method.derive(graph, wrt)
+        self._check_inputs([graph.inputs[i].shape for i in by.positions])
+        derivation = self.method.derive(graph, by.positions)
         if not self.values:
             if derivation.graph is not None:
                 derivation.graph = _blocks_only(derivation.graph, count)
             elif derivation.run is not None:
                 both = derivation.run
                 derivation.run = lambda *arrays: both(*arrays)[count:]
-        return derivation, self._finisher(signature, graph.output_tree, count)
+        return derivation, self._finisher(by, signature, graph.output_tree, count)
 
-    def _positions(self, signature: Signature) -> tuple[int, ...]:
-        """Which of a call's arrays to differentiate by."""
-        return chosen(self.f, self.argnums, signature).positions
+    def _chosen(self, signature: Signature) -> Chosen:
+        """Which arguments of a call to differentiate by."""
+        return chosen(self.f, self.argnums, signature)
 
-    def _finisher(self, signature: Signature, tree: Structure, count: int) -> Finish:
+    def _finisher(self, by: Chosen, signature: Signature, tree: Structure, count: int) -> Finish:
         """How a flat list of results, for so many outputs, becomes what the user gets."""
-        return chosen(self.f, self.argnums, signature).finisher(tree, count, self.values)
+        return by.finisher(tree, count, self.values)
 
     def _check_shapes(self, shapes: Shapes) -> None:
         """Raise where the operator does not take such outputs."""

@@ -15,6 +15,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,16 @@ from difflab.ir.expr import Expr, Graph, placeholder, reachable, substitute
 from difflab.ir.row import CONSTANT
 from difflab.ir.tree import Signature, Spec, Structure, flatten, read_arguments, unflatten
 from difflab.methods import Derivation, Method, Push, method_of
-from difflab.operators.arguments import Argnums, Finish, aligned, as_tuple, chosen, numbers_of
+from difflab.operators.arguments import (
+    Argnums,
+    Argument,
+    Chosen,
+    Finish,
+    aligned,
+    as_tuple,
+    chosen,
+    numbers_of,
+)
 from difflab.operators.operators import Compiled, Gradient, Jacobian, Operator, inner_graph
 from difflab.operators.programs import Function, Recent, silent
 from difflab.readings.tangents import zeros
@@ -239,10 +249,11 @@ class AlongLines:
     def __call__(self, args: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Any, Any]:
         signature, arrays = read_arguments(args, {})
         positions, structure = _moving(self.f, self.numbers, signature)
-        like = [lift(arrays[i]) for i in positions]
+        like = [x if isinstance(x, Expr) else np.asarray(x) for x in arrays]
+        like = [like[i] for i in positions]
         given = aligned("tangent", tangents, structure, like)
-        moving = [k for k, x in enumerate(like) if x.differentiable]
-        points, along = [arrays[positions[k]] for k in moving], [given[k] for k in moving]
+        moving = [k for k, x in enumerate(like) if x.dtype.kind == "f"]
+        points, along = [like[k] for k in moving], [given[k] for k in moving]
         factor = 1.0 if self.method.exact else _reach(points, along)
         leaves = [k for k, leaf in enumerate(signature.leaves) if isinstance(leaf, Spec)]
         places = tuple([leaves[positions[k]] for k in moving])
@@ -300,40 +311,39 @@ class Pulled(Operator):
 
     def __init__(self, f: Function, numbers: Numbers, method: Method, engine: str) -> None:
         super().__init__(f, 0 if numbers is None else numbers, method, engine)
-        self.numbers = numbers
+        self.every = numbers is None
 
-    def _positions(self, signature: Signature) -> tuple[int, ...]:
-        positions, _ = _moving(self.f, self.numbers, signature)
+    def _chosen(self, signature: Signature) -> Chosen:
+        if not self.every:
+            return replace(super()._chosen(signature), single=False)
         specs = [leaf for leaf in signature.leaves if isinstance(leaf, Spec)]
-        return tuple([i for i in positions if specs[i].dtype.kind == "f"])
+        floats = tuple([i for i, spec in enumerate(specs) if spec.dtype.kind == "f"])
+        return Chosen((Argument(signature.structure.children[0], floats),), True)
 
-    def _by_argument(self, signature: Signature, found: Sequence[Any]) -> tuple[Any, ...]:
-        """Cotangents as a tuple of trees; None stands for what is no array."""
-        rest = iter(found)
-        if self.numbers is not None:
-            by = chosen(self.f, self.numbers, signature)
-            return tuple([unflatten(p.structure, [next(rest) for _ in p.positions])
-                          for p in by.parts])  # fmt: skip
-        leaves: list[Any] = []
+    def _by_argument(self, by: Chosen, signature: Signature, found: Sequence[Any]) -> Any:
+        """Cotangents as a tuple of trees; of all arguments, None stands for what is no array."""
+        if not self.every:
+            return by.by_argument(found)
+        rest, leaves = iter(found), list[Any]()
         for leaf in signature.leaves:
             floats = isinstance(leaf, Spec) and leaf.dtype.kind == "f"
             still = np.zeros(leaf.shape, leaf.dtype)[()] if isinstance(leaf, Spec) else None
             leaves.append(next(rest) if floats else still)
-        return tuple(unflatten(signature.structure.children[0], leaves))
+        return unflatten(by.parts[0].structure, leaves)
 
-    def _finisher(self, signature: Signature, tree: Structure, count: int) -> Finish:
+    def _finisher(self, by: Chosen, signature: Signature, tree: Structure, count: int) -> Finish:
         """By the blocks of the Jacobian."""
-        width = len(self._positions(signature))
+        width = len(by.positions)
 
         def finish(found: list[Any]) -> Any:
             values, blocks = found[:count], found[count:]
-            like = [lift(value) for value in values]
 
             def pull(cotangent: Any) -> tuple[Any, ...]:
-                given = aligned("cotangent", cotangent, tree, like)
-                parts = [[_contracted(ct, blocks[k * width + j]) for k, ct in enumerate(given)]
-                         for j in range(width)]  # fmt: skip
-                return self._by_argument(signature, [sum(part[1:], part[0]) for part in parts])
+                given = aligned("cotangent", cotangent, tree, values)
+                each = [ct for ct in given for _ in range(width)]
+                parts = [_contracted(ct, block) for ct, block in zip(each, blocks, strict=True)]
+                sums = [sum(parts[j + width :: width], parts[j]) for j in range(width)]
+                return tuple(self._by_argument(by, signature, sums))
 
             return unflatten(tree, values), pull
 
@@ -343,8 +353,9 @@ class Pulled(Operator):
         if self.method.pull is None or not graph.outputs:
             return super()._derived(signature, graph)
         derivation, count, tree = Derivation(None), len(graph.outputs), graph.output_tree
+        by = self._chosen(signature)
         with derivation.timed("derive"):
-            inputs = [graph.inputs[i] for i in self._positions(signature)]
+            inputs = [graph.inputs[i] for i in by.positions]
             seeds = [placeholder(y.shape, y.dtype, "cotangent") for y in graph.outputs]
             found = self.method.pull(graph.outputs, seeds, inputs)
             spelt = [zeros(x) if ct is None else ct for ct, x in zip(found, inputs, strict=True)]
@@ -374,7 +385,7 @@ class Pulled(Operator):
                     results: list[Any] = list(substitute(reverse.outputs, known))
                 else:
                     results = silent.copy().run(program(), *arrays)
-                return self._by_argument(signature, results)
+                return tuple(self._by_argument(by, signature, results))
 
             return unflatten(tree, found[:count]), pull
 

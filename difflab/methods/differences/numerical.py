@@ -29,7 +29,7 @@ from difflab.ir.expr import Array, Expr, Graph, computed, reachable, substitute
 from difflab.ir.row import CONSTANT
 from difflab.ir.tree import LEAF, Structure
 from difflab.methods.automatic import with_blocks
-from difflab.methods.derivation import Call, Derivation, Method, OfGraphs
+from difflab.methods.derivation import Call, Derivation, Method
 from difflab.methods.differences.calls import looped, need_alike_on_complex
 from difflab.methods.differences.extrapolation import along
 from difflab.methods.differences.prediction import Predictor
@@ -61,7 +61,7 @@ class Given:
 
 
 @dataclass(frozen=True, slots=True)
-class Numerical(OfGraphs):
+class Numerical(Method):
     """Differentiation by differences.
 
     Parameters
