@@ -87,7 +87,7 @@ def jvp(
     2.0
     """
     given = as_tuple("args", args), as_tuple("tangents", tangents)
-    value, tangent = _made(_jvp_of, f, argnums, method, engine)(*given)
+    value, tangent = _recent.get(_jvp_of, f, argnums, method, engine)(*given)
     return value, tangent
 
 
@@ -120,7 +120,7 @@ def vjp(
     >>> print(*vjp(lambda x, y: x * y, 2.0, 3.0, argnums=1)[1](1.0))
     2.0
     """
-    value, pull = _made(_vjp_of, f, argnums, method, engine)(*args)
+    value, pull = _recent.get(Pulled, f, argnums, method, engine)(*args)
     return value, pull
 
 
@@ -146,44 +146,31 @@ def hvp(
     given = as_tuple("args", args), as_tuple("tangents", tangents)
     if argnums is None:
         argnums = 0 if len(args) == 1 else tuple(range(len(args)))
-    return _made(_hvp_of, f, argnums, method, engine)(*given)
+    return _recent.get(_hvp_of, f, argnums, method, engine)(*given)
 
 
-# -- what is kept for a function -------------------------------------------------------------------
+# -- what is made once for a function --------------------------------------------------------------
 
 
-def _made(
-    make: Callable[[Function, Numbers, Method, str], Product],
-    f: Function,
-    argnums: Argnums | None,
-    method: str | Method,
-    engine: str,
-) -> Product:
-    """The product of that kind, made once for a function and options."""
-    numbers = numbers_of(argnums) if argnums is not None else None
-    return _recent.get(
-        f, (make, numbers, method, engine), lambda: make(f, numbers, method_of(method), engine)
-    )
+def _jvp_of(f: Function, argnums: Any, method: str | Method, engine: str) -> Product:
+    way, numbers = method_of(method), _numbers(argnums)
+    if way.push is None:
+        return AlongLines(f, numbers, way, engine)
+    return Pushed(f, functools.partial(_pushed, f, numbers, way.push), engine)
 
 
-def _jvp_of(f: Function, numbers: Numbers, method: Method, engine: str) -> Product:
-    if method.push is None:
-        return AlongLines(f, numbers, method, engine)
-    return Pushed(f, functools.partial(_pushed, f, numbers, method.push), engine)
-
-
-def _vjp_of(f: Function, numbers: Numbers, method: Method, engine: str) -> Product:
-    return Pulled(f, numbers, method, engine)
-
-
-def _hvp_of(f: Function, numbers: Numbers, method: Method, engine: str) -> Product:
-    assert numbers is not None
-    inner, outer = method if method.exact else method.again(), method.again()
+def _hvp_of(f: Function, argnums: Any, method: str | Method, engine: str) -> Product:
+    first, numbers = method_of(method), numbers_of(argnums)
+    inner, outer = first if first.exact else first.again(), first.again()
     slope = Gradient(f, numbers, inner, engine)
     if outer.push is None:
         along = AlongLines(slope, numbers, outer, engine)
         return lambda args, tangents: along(args, tangents)[1]
     return Pushed(f, functools.partial(_pushed_alone, slope, numbers, outer.push), engine)
+
+
+def _numbers(argnums: Any) -> Numbers:
+    return None if argnums is None else numbers_of(argnums)
 
 
 # -- forward: one direction ------------------------------------------------------------------------
@@ -309,9 +296,9 @@ class Pulled(Operator):
 
     values = True
 
-    def __init__(self, f: Function, numbers: Numbers, method: Method, engine: str) -> None:
-        super().__init__(f, 0 if numbers is None else numbers, method, engine)
-        self.every = numbers is None
+    def __init__(self, f: Function, argnums: Any, method: str | Method, engine: str) -> None:
+        super().__init__(f, 0 if argnums is None else argnums, method, engine)
+        self.every = argnums is None
 
     def _chosen(self, signature: Signature) -> Chosen:
         if not self.every:

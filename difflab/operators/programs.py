@@ -234,17 +234,17 @@ class Recent:
     def __init__(self) -> None:
         self._made: dict[Hashable, tuple[Function, Any]] = {}
 
-    def get(self, f: Function, options: Hashable, make: Callable[[], T]) -> T:
+    def get(self, make: Callable[..., T], f: Function, *options: Any) -> T:
         """What was made for f with these options, or is made now."""
-        of = id(f)
+        key: Hashable = (id(f), make, options)
         if type(f) is MethodType:  # another object each time
-            of, options = id(f.__self__), (f.__func__, options)
+            key = (id(f.__self__), f.__func__, make, options)
         try:
-            known = self._made.get((of, options))
-        except TypeError:  # a method of the user's that cannot be hashed
-            return make()
-        if known is None:
-            known = self._made[of, options] = f, make()  # f is kept, so that its id stays its own
+            known = self._made.get(key)
+        except TypeError:  # options that cannot be hashed
+            return make(f, *options)
+        if known is None:  # f is kept as well, so that its id stays its own
+            known = self._made[key] = f, make(f, *options)
             while len(self._made) > FUNCTIONS:
                 self._made.pop(next(iter(self._made)), None)
         made: T = known[1]

@@ -132,7 +132,7 @@ def test_a_pullback_holds_what_the_run_has_left() -> None:
     np.testing.assert_allclose(pull(1.0)[0], expected)
     np.testing.assert_allclose(pull(2.0)[0], 2.0 * expected)
     assert len(seen) == calls
-    operator = products._made(products._vjp_of, g, None, "reverse", "auto")
+    operator = products._recent.get(products.Pulled, g, None, "reverse", "auto")
     (prepared,) = next(iter(operator.programs.by_signature.values()))
     assert "sin" in str(prepared.graph)
     first, second = pull(1.0)[0], pull(1.0)[0]
