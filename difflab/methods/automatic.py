@@ -14,7 +14,7 @@ outputs (reverse) or inputs (forward).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,13 +46,7 @@ class Reverse(Method):
 
     def derive(self, graph: Graph, wrt: Sequence[int]) -> Derivation:
         """Values and blocks by pullbacks."""
-        derivation = Derivation(None)
-        with derivation.timed("derive"):
-            inputs = [graph.inputs[i] for i in wrt]
-            blocks = [block for out in graph.outputs for block in _pulled(graph, out, inputs)]
-        with derivation.timed("simplify"):
-            derivation.graph = simplify(with_blocks(graph, blocks))
-        return derivation
+        return _derived(graph, wrt, _pulled_blocks)
 
     def again(self) -> Method:
         """Forward over reverse."""
@@ -75,13 +69,7 @@ class Forward(Method):
 
     def derive(self, graph: Graph, wrt: Sequence[int]) -> Derivation:
         """Values and blocks by pushforwards."""
-        derivation = Derivation(None)
-        with derivation.timed("derive"):
-            columns = [_pushed(graph, graph.inputs[i]) for i in wrt]
-            blocks = [column[k] for k in range(len(graph.outputs)) for column in columns]
-        with derivation.timed("simplify"):
-            derivation.graph = simplify(with_blocks(graph, blocks))
-        return derivation
+        return _derived(graph, wrt, _pushed_blocks)
 
     def again(self) -> Method:
         """Forward over forward."""
@@ -99,7 +87,7 @@ class Cheaper(Method):
         """Values and blocks by the cheaper mode."""
         inputs = sum(graph.inputs[i].size for i in wrt)
         forward = inputs <= sum(out.size for out in graph.outputs)
-        return (Forward() if forward else Reverse()).derive(graph, wrt)
+        return _derived(graph, wrt, _pushed_blocks if forward else _pulled_blocks)
 
     def again(self) -> Method:
         """Forward over it."""
@@ -108,10 +96,28 @@ class Cheaper(Method):
 
 def derivative_blocks(graph: Graph, wrt: Sequence[int]) -> list[Expr]:
     """The blocks by the cheaper mode, as the rules write them: constants are not folded yet."""
+    single = all(out.size == 1 for out in graph.outputs)
+    return (_pulled_blocks if single else _pushed_blocks)(graph, wrt)
+
+
+def _derived(
+    graph: Graph, wrt: Sequence[int], blocks_of: Callable[[Graph, Sequence[int]], list[Expr]]
+) -> Derivation:
+    derivation = Derivation(None)
+    with derivation.timed("derive"):
+        blocks = blocks_of(graph, wrt)
+    with derivation.timed("simplify"):
+        derivation.graph = simplify(with_blocks(graph, blocks))
+    return derivation
+
+
+def _pulled_blocks(graph: Graph, wrt: Sequence[int]) -> list[Expr]:
     inputs = [graph.inputs[i] for i in wrt]
-    if all(out.size == 1 for out in graph.outputs):
-        return [block for out in graph.outputs for block in _pulled(graph, out, inputs)]
-    columns = [_pushed(graph, x) for x in inputs]
+    return [block for out in graph.outputs for block in _pulled(graph, out, inputs)]
+
+
+def _pushed_blocks(graph: Graph, wrt: Sequence[int]) -> list[Expr]:
+    columns = [_pushed(graph, graph.inputs[i]) for i in wrt]
     return [column[k] for k in range(len(graph.outputs)) for column in columns]
 
 
