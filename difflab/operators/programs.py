@@ -23,7 +23,7 @@ import numpy as np
 from difflab import engines
 from difflab.engines import Program
 from difflab.errors import ArgumentError
-from difflab.ir.expr import Graph
+from difflab.ir.expr import Expr, Graph
 from difflab.ir.tree import Signature, read_arguments
 from difflab.methods import Derivation
 from difflab.operators.arguments import Finish
@@ -151,12 +151,18 @@ class Prepared:
         Raises
         ------
         ArgumentError
-            If they are of another kind, or take another way through the function's branches.
+            If they are of another kind, or take another way through the function's branches; also
+            if the function reads something else by now.
         """
         signature, arrays = read_arguments(args, kwargs)
-        if signature != self.signature or (self.guards and not self.guards.hold(arrays)):
+        traced = any(isinstance(array, Expr) for array in arrays)
+        if traced or signature != self.signature or (self.guards and not self.guards.hold(arrays)):
             raise ArgumentError(
                 "the program was prepared for other arguments", "call the operator itself"
+            )
+        if self.watch is not None and not self.watch.is_current(signature):
+            raise ArgumentError(
+                "what the function reads has changed since it was prepared", "prepare it again"
             )
         return self.finish(silent.copy().run(self.run, *arrays))
 
@@ -224,8 +230,8 @@ class Programs:
         heavy = [one for one in kept if one.watch is not None and one.watch.heavy]
         for one in heavy[HEAVY:]:
             kept.remove(one)
-        while len(self.by_signature) > SIGNATURES:
-            self.by_signature.pop(next(iter(self.by_signature)), None)
+        for oldest in [*self.by_signature][:-SIGNATURES]:
+            self.by_signature.pop(oldest, None)
 
 
 class Recent:
@@ -245,7 +251,7 @@ class Recent:
             return make(f, *options)
         if known is None:  # f is kept as well, so that its id stays its own
             known = self._made[key] = f, make(f, *options)
-            while len(self._made) > FUNCTIONS:
-                self._made.pop(next(iter(self._made)), None)
+            for oldest in [*self._made][:-FUNCTIONS]:
+                self._made.pop(oldest, None)
         made: T = known[1]
         return made
