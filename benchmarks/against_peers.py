@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 
 import difflab
-from difflab.lab.measure import interleave, one_blas_thread
+from difflab.lab.machine import one_blas_thread
+from difflab.lab.timing import interleave
 
 Contestants = dict[str, Callable[[], object]]
 

@@ -37,11 +37,13 @@ if TYPE_CHECKING:
     from difflab.methods.symbolic import Symbolic
     from difflab.readings.symbols import from_sympy
 
+__version__ = "0.1.0"
+
 __all__ = [
-    "METHODS", "Forward", "Numerical", "Reverse", "Symbolic", "check", "compare", "derivative",
-    "erf", "estimate", "explain", "from_sympy", "gradient", "hessian", "hvp", "jacobian",
-    "jvp", "leaky_relu", "log_softmax", "relu", "sigmoid", "softmax", "softplus", "trace",
-    "truth", "value_and_gradient", "vjp",
+    "METHODS", "Forward", "Numerical", "Reverse", "Symbolic", "__version__", "check", "compare",
+    "derivative", "erf", "estimate", "explain", "from_sympy", "gradient", "hessian", "hvp",
+    "jacobian", "jvp", "leaky_relu", "log_softmax", "relu", "sigmoid", "softmax", "softplus",
+    "trace", "truth", "value_and_gradient", "vjp",
 ]  # fmt: skip
 
 # Imported when first used: SymPy and python-flint are not needed to differentiate.

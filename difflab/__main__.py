@@ -1,4 +1,4 @@
-"""The command line, ``python -m difflab COMMAND``: compare, check, explain, run and two lists."""
+"""The command line, ``difflab COMMAND``: compare, check, explain, run and two lists."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-from difflab.errors import ArgumentError, DifflabError
+from difflab import __version__
+from difflab.errors import ArgumentError, DifflabError, require
 from difflab.ir.row import TABLE, Pair, Partials, Primitive, Transpose, Transposes, Unsupported
 from difflab.methods import METHODS
 
 EXAMPLES = """examples:
-  python -m difflab compare "log(x1) + x1*x2 - sin(x2)" x1=2 x2=5
-  python -m difflab compare "sum(tanh(w))" "w=[1, 20]" --methods reverse symbolic
-  python -m difflab check model:loss --at "[1.0, 2.0]" --gradient model:gradient
-  python -m difflab explain "sin(x)/x" x=1e-6 --html out.html
-  python -m difflab primitives tanh sigmoid
-  python -m difflab run --quick
+  difflab compare "log(x1) + x1*x2 - sin(x2)" x1=2 x2=5
+  difflab compare "sum(tanh(w))" "w=[1, 20]" --methods reverse symbolic
+  difflab check model:loss --at "[1.0, 2.0]" --gradient model:gradient
+  difflab explain "sin(x)/x" x=1e-6 --html out.html
+  difflab primitives tanh sigmoid
+  difflab run --quick
 """
 READINGS = (
     "numbers",
@@ -58,11 +59,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m difflab",
+        prog="difflab",
         description="Compare the three ways to differentiate a program.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action="version", version=f"difflab {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     compare = commands.add_parser(
@@ -283,6 +285,7 @@ def _write(rows: Sequence[Primitive], file: TextIO) -> None:
 def _run(options: argparse.Namespace) -> int:
     from difflab.lab import Options, run_all
 
+    require("lab")
     return run_all(options.names, Options.of(options))
 
 

@@ -10,11 +10,14 @@ a Python programmer would expect (`TypeError`, `ValueError`, ...). Its text has 
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import importlib
 import linecache
+import re
 import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import CodeType
@@ -24,7 +27,8 @@ import numpy as np
 
 _PACKAGE = Path(__file__).parent
 _NUMPY = Path(np.__file__).parent
-_AS_A_USER_WRITES = frozenset(("zoo", "experiments"))  # rooms inside the package
+_BETWEEN = (contextlib.__file__, importlib.__file__)
+"""Python's own files that stand between a user's line and difflab's."""
 _internal: dict[CodeType, bool] = {}
 
 
@@ -51,7 +55,9 @@ class Line:
 def _is_internal(code: CodeType) -> bool:
     file = Path(code.co_filename)
     if file.is_relative_to(_PACKAGE):
-        return _AS_A_USER_WRITES.isdisjoint(file.relative_to(_PACKAGE).parts)
+        return "zoo" not in file.relative_to(_PACKAGE).parts  # the zoo is user code
+    if code.co_filename in _BETWEEN:
+        return True
     return file.is_relative_to(_NUMPY) or str(file).startswith(("<frozen", "<difflab"))
 
 
@@ -189,3 +195,56 @@ class UnknownNameError(DifflabError, LookupError, ValueError):
         near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.4)
         hint = f"did you mean {near[0]!r}? " if near else ""
         super().__init__(f"unknown {kind} {name!r}", f"{hint}known: {', '.join(names)}")
+
+
+# Extras -------------------------------------------------------------------------------------------
+
+
+class MissingPackageError(DifflabError, ImportError):
+    """A package that an extra of difflab brings, and that is not installed."""
+
+
+def missing(package: str, extra: str) -> MissingPackageError:
+    """The error for a package that is not installed, and that an extra brings."""
+    return MissingPackageError(f"{package} is not installed", f'pip install "difflab[{extra}]"')
+
+
+@contextlib.contextmanager
+def extra(name: str, package: str = "") -> Iterator[None]:
+    """Inside, what is imported belongs to an extra: its absence is an error that names the extra.
+
+    >>> with extra("lab"):
+    ...     import nowhere
+    Traceback (most recent call last):
+    ...
+    difflab.errors.MissingPackageError: nowhere is not installed
+      at ...
+      remedy: pip install "difflab[lab]"
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise missing(package or str(error.name), name) from None
+
+
+def require(name: str) -> None:
+    """Check that every package of an extra is installed, by difflab's own metadata.
+
+    Raises
+    ------
+    MissingPackageError : for the first that is not
+    """
+    from importlib import metadata  # takes longer to import than all of this module
+
+    try:
+        required = metadata.requires("difflab") or []
+    except metadata.PackageNotFoundError:  # a folder on the path, whose user knows what is there
+        return
+    for text in required:
+        requirement, _, condition = text.partition(";")
+        if re.search(rf"""extra == ['"]{name}['"]""", condition):
+            package = re.split(r"[^\w.-]", requirement.strip())[0]
+            try:
+                metadata.version(package)
+            except metadata.PackageNotFoundError:
+                raise missing(package, name) from None

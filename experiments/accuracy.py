@@ -22,6 +22,7 @@ from difflab.accuracy.truth import Enclosure, truth
 from difflab.accuracy.zoo import ZOO, Point, lookup
 from difflab.errors import BudgetError, UnsupportedError
 from difflab.ir.expr import Graph
+from difflab.ir.row import TABLE
 from difflab.ir.tree import flatten, read_arguments, unflatten
 from difflab.lab import (
     Case,
@@ -36,7 +37,6 @@ from difflab.lab import (
 )
 from difflab.methods import METHODS, Method, Numerical
 from difflab.operators import jacobian
-from difflab.table.primitives import POINTWISE
 from difflab.tracing.trace import trace
 
 WRITTEN_OUT = 10**9
@@ -57,7 +57,7 @@ def cases(preset: Preset) -> list[Case]:
     kinds = preset.choose(smoke=["float64"], quick=["float64"], full=["float64", "float32"])
     orders = preset.choose(smoke=[], quick=[], full=[4, 8])
     samples = preset.choose(smoke=300, quick=1000, full=20_000)
-    rules = [row.name for row in POINTWISE if is_gradable(row)][::every]
+    rules = [row.name for row in TABLE.values() if is_gradable(row)][::every]
     return [
         *grid(function=list(ZOO)[::every], dtype=kinds, orders=[orders]),
         *grid(rule=rules, samples=[samples]),

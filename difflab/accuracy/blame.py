@@ -106,7 +106,8 @@ class Place:
         below = {self.node}
         for user in self.evidence.graph.operations:
             places = [i for i, x in enumerate(user.operands) if x in below]
-            if places and places[-1] > 0 and user.primitive.name == "where":
+            discards = user.primitive.choice is not None and user.operands[0].dtype == bool
+            if places and places[-1] > 0 and discards:
                 return user, next(i for i in places if i > 0)
             below |= {user} if places else set()
         return None

@@ -267,9 +267,10 @@ def _extra_term(e: Evidence) -> str:
     nodes = reachable(e.candidate.blocks)
     known = dict(zip(nodes, floats_at(graph, nodes, e.subject.arrays), strict=True))
     for node in sorted(nodes, key=lambda node: node.age):
-        if node.primitive.name not in ("add", "subtract"):
+        row = node.primitive
+        if not (row.cancels and row.kind == "pointwise"):
             continue
-        signs = (1.0, 1.0 if node.primitive.name == "add" else -1.0)
+        signs = row.derivative.rule(1.0, *node.operands)  # type: ignore[union-attr]
         for sign, operand in zip(signs, node.operands, strict=True):
             term = sign * np.ravel(known[operand])
             chosen = e.wrong if term.size == 1 else np.ones(len(e.true), bool)

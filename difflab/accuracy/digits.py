@@ -13,7 +13,7 @@ True
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -24,7 +24,7 @@ from difflab.engines import compile as compiled
 from difflab.errors import UnknownNameError
 from difflab.ir.build import broadcast
 from difflab.ir.expr import Expr, Graph, constant, placeholder
-from difflab.ir.row import Primitive, Unsupported
+from difflab.ir.row import TABLE, Primitive, Unsupported
 from difflab.readings.balls import (
     LEAST,
     enclose_nodes,
@@ -36,7 +36,6 @@ from difflab.readings.balls import (
 from difflab.readings.cotangents import pullback
 from difflab.readings.tangents import zeros
 from difflab.table.identities import simplify
-from difflab.table.primitives import POINTWISE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,19 +49,6 @@ MOST: Final = 1023
 """The largest binary exponent of float64; the least one, of a denormal number, is `LEAST`."""
 SMALLEST_NORMAL: Final = 2.0**-1022
 SIGNS: Final = (-1.0, 1.0)
-
-CORNERS: Final[dict[str, Callable[..., Any]]] = {
-    # -y/b starts from y = a/b, and a denormal y has lost digits that b < 1 brings to light: 43,000
-    # ulps were seen. To scale every quotient would cost each division in each program a choice.
-    "divide": lambda a, b: np.abs(a / b) < SMALLEST_NORMAL,
-    # n x^(n-1) is (x^h n) x^(n-1-h), whose first product with a denormal n may be denormal:
-    # 540,000 ulps were seen, at exponents below 1e-308.
-    "power": lambda x, n: np.abs(n) < SMALLEST_NORMAL,
-}
-"""Where a rule has fewer digits, and knows it: graded apart, in the column corner_ulps."""
-
-EXPONENTS: Final = (3.0, 2.5, -1.0, 0.1337)
-"""The constant exponents at which `constant_power` is graded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +105,7 @@ def partial_digits(
     pandas.DataFrame
         A line for each row, partial and program ("rule" as the table writes it; "arrays" and
         "floats" as users run it). Columns: row, partial, program, samples, max_ulps, worst_x (one
-        number an operand), corner_ulps (the same over the points that `CORNERS` sets apart).
+        number an operand), corner_ulps (the same over the points that their rows set apart).
 
     Raises
     ------
@@ -128,7 +114,7 @@ def partial_digits(
     """
     import pandas as pd
 
-    known = {row.name for row in POINTWISE if is_gradable(row)}
+    known = {row.name for row in TABLE.values() if is_gradable(row)}
     for name in rows or ():
         if name not in known:
             raise UnknownNameError("pointwise row of floats", name, known)
@@ -146,19 +132,18 @@ def partial_digits(
 
 def is_gradable(row: Primitive) -> bool:
     """Whether a row takes floats to floats, so that its partials have digits."""
-    floats = row.name not in ("where", "convert") and not isinstance(row.ball, Unsupported)
-    return floats and row.kind == "pointwise" and Case(row).applied()[1].differentiable
+    by_domain = row.kind == "pointwise" and row.sample is None
+    known = by_domain and not isinstance(row.ball, Unsupported)
+    return known and Case(row).applied()[1].differentiable
 
 
 def cases(names: Sequence[str] | set[str]) -> list[Case]:
     """The rows of those names, once for each choice of params."""
-    plain: Sequence[tuple[tuple[str, float], ...]] = [()]
-    powers = [(("exponent", exponent),) for exponent in EXPONENTS]
     return [
-        Case(row, params)
-        for row in POINTWISE
+        Case(row, tuple(params.items()))
+        for row in TABLE.values()
         if row.name in names
-        for params in (powers if row.name == "constant_power" else plain)
+        for params in (row.params if row.needs_params else ({},))
     ]
 
 
@@ -245,9 +230,9 @@ def points(row: Primitive, samples: int, seed: int = 0) -> list[Floats]:
 
 
 def in_corner(row: Primitive, at: Sequence[Floats]) -> Flags:
-    """Which points `CORNERS` sets apart."""
+    """Which points the row sets apart."""
     with np.errstate(all="ignore"):
-        apart = CORNERS[row.name](*at) if row.name in CORNERS else False
+        apart = row.corner(*at) if row.corner else False
     return np.broadcast_to(apart, len(at[0]))
 
 

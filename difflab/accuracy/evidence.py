@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from difflab.accuracy.scene import LADDER, View
-from difflab.ir.expr import Array, Expr, Graph, evaluate, reachable
+from difflab.ir.expr import Array, Expr, Graph, evaluate, walk
 from difflab.readings.balls import LEAST, precision
 from difflab.views.formulas import names_of
 from difflab.views.traces import Passes, passes, point_of
@@ -92,10 +92,13 @@ class Evidence:
     @cached_property
     def units(self) -> dict[Expr, float]:
         """The unit roundoff of every node: that of the coarsest dtype which it is computed in."""
-        found: dict[Expr, float] = {}
-        for node in reachable(self._evaluated):
+
+        def unit(node: Expr, operands: list[float]) -> float:
             own = float(np.finfo(node.dtype).eps) / 2 if node.dtype.kind == "f" else 0.0
-            found[node] = max([own, *(found[x] for x in node.operands)]) if node.operands else 0.0
+            return max([own, *operands]) if operands else 0.0
+
+        found: dict[Expr, float] = {}
+        walk(self._evaluated, found, unit)
         return found
 
     def errors(self, node: Expr) -> Floats:

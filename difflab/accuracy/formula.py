@@ -21,19 +21,25 @@ from typing import Any, Final
 import numpy as np
 
 from difflab.errors import ArgumentError, UnknownNameError
-from difflab.table.primitives import POINTWISE
+from difflab.ir.row import TABLE
 from difflab.table.special import leaky_relu, log_softmax, softmax
 
 Meaning = Callable[[Mapping[str, Any]], Any]
 """What a part of a formula is at the parameters' values."""
 LONGEST: Final = 10_000
-INTERNAL: Final = ("convert", "constant_power")
 CONSTANTS: Final[Mapping[str, float]] = {"pi": np.pi, "e": np.e, "inf": np.inf}
 FUNCTIONS: Final[Mapping[str, Callable[..., Any]]] = {
-    **{row.name: row.numpy[0] for row in POINTWISE if row.name not in INTERNAL},
+    **{
+        row.name: row.numpy[0]
+        for row in TABLE.values()
+        if row.kind == "pointwise" and not row.needs_params
+    },
     **{
         f.__name__: f
-        for f in (np.sum, np.mean, np.prod, np.max, np.min, np.dot, np.clip, np.std, np.var)
+        for f in (
+            *(np.sum, np.mean, np.prod, np.max, np.min, np.dot, np.clip, np.std, np.var),
+            *(softmax, log_softmax, leaky_relu),
+        )
     },
     "ln": np.log,
     "asin": np.arcsin,
@@ -41,9 +47,6 @@ FUNCTIONS: Final[Mapping[str, Callable[..., Any]]] = {
     "atan": np.arctan,
     "pow": np.power,
     "norm": np.linalg.norm,
-    "softmax": softmax,
-    "log_softmax": log_softmax,
-    "leaky_relu": leaky_relu,
 }
 _BINARY: Final[Mapping[type, Callable[[Any, Any], Any]]] = {
     ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul,

@@ -26,11 +26,12 @@ import numpy as np
 
 from difflab.accuracy.blame import Place
 from difflab.accuracy.evidence import Evidence
-from difflab.accuracy.patterns import Match, number
+from difflab.accuracy.patterns import Match
 from difflab.accuracy.stable_forms import FORMS, StableForm
 from difflab.errors import DifflabError
 from difflab.ir.expr import Expr, constant, substitute
-from difflab.ir.row import CONSTANT
+from difflab.ir.row import CONSTANT, REALS
+from difflab.table.spelt_alike import number
 from difflab.tracing.trace import trace
 from difflab.views.formulas import operation
 from difflab.views.traces import abbreviated
@@ -40,7 +41,6 @@ GRADUAL: Final = 50.0
 LEAST_KEPT: Final = 8.0
 """A function that keeps fewer digits than this of inexact arguments is called ill-conditioned."""
 MOST_PARTS: Final = 4
-_SUMS: Final = ("sum", "cumsum", "matmul", "einsum")
 OUTSIDE: Final = (
     "If the function does have a value and a derivative there, give them by np.where, with a safe "
     "operand inside."
@@ -146,13 +146,17 @@ def _digits(place: Place) -> str:
             f"{_operands(place)}, rounded, and the rounding decides."
         )
     computed, exact, lost = _off(place)
-    info, subtle = np.finfo(place.made.dtype), place.node.primitive.name in ("add", "subtract")
+    info, subtle = np.finfo(place.made.dtype), _is_sum_of_two(place.node)
     if abs(place.exact) < float(info.tiny) and not subtle:
         return (
             f"{_subject(place)} underflows: exactly it is {exact}, the smallest {place.made.dtype} "
             f"is {info.smallest_subnormal:.2g}, and so it becomes {computed}."
         )
     return f"{_subject(place)} is {computed} and should be {exact}: {lost}. {_cause(place)}"
+
+
+def _is_sum_of_two(node: Expr) -> bool:
+    return node.primitive.cancels and node.primitive.kind == "pointwise"
 
 
 def _cause(place: Place) -> str:
@@ -163,7 +167,7 @@ def _cause(place: Place) -> str:
             f"No single operation is to blame (the condition number of this one is {condition:.2g})"
             ": the digits went little by little, and here more than a quarter of them are gone."
         )
-    if made.primitive.name in ("add", "subtract"):
+    if _is_sum_of_two(made):
         a, b = (place.evidence.balls[x] for x in made.operands)
         shown = min(round(place.digits) + 2, 17)
         parts = [_number(x[place.index] if x.shape else x[()], shown) for x in (a, b)]
@@ -172,7 +176,7 @@ def _cause(place: Place) -> str:
             f"The two parts, {joined}, cancel in their leading digits, and what stays is what was "
             f"rounded off before: the condition number (|a| + |b|) / |a - b| is {condition:.2g}."
         )
-    if made.primitive.name in _SUMS:
+    if made.primitive.cancels:
         return (
             "Its terms cancel, and what stays is what was rounded off before: the condition "
             f"number, the sum of the terms' sizes relative to the result, is {condition:.2g}."
@@ -337,8 +341,8 @@ def _keeps_digits(place: Place, form: StableForm, match: Match) -> bool:
     if not all(np.all(np.isfinite(value)) for value in values):
         return False
     if form.pattern.is_of_arrays:
-        sums = (dict(x.params).get("axes") for x in match.inside if x.primitive.name == "sum")
-        axes = next(sums, None) or (-1,)
+        reduced = (dict(x.params).get("axes") for x in match.inside)
+        axes = next(filter(None, reduced), (-1,))
         size = math.prod(values[0].shape[axis] for axis in axes)
         rows = np.moveaxis(values[0], axes, range(-len(axes), 0)).reshape(-1, size)
         return all(_worst(form, [row]) <= MOST_LOST for row in rows)
@@ -434,7 +438,8 @@ def _double_where(place: Place) -> Remedy | None:
     if place.discarded is None or not guilty.operands:
         return None
     where, branch = place.discarded
-    position = 1 if guilty.primitive.name == "divide" else 0
+    domain = guilty.primitive.domain
+    position = next((i for i, part in enumerate(domain) if part != REALS), 0)
     operand, condition = guilty.operands[position], where.operands[0]
     if not operand.differentiable or condition.shape not in ((), operand.shape):
         return None
@@ -458,4 +463,4 @@ def _double_where(place: Place) -> Remedy | None:
 def _call(node: Expr, names: Mapping[Expr, str]) -> str:
     """An operation as NumPy spells it."""
     text = operation(node, names)
-    return f"np.{text}" if node.primitive.text.startswith(f"{node.primitive.name}(") else text
+    return f"np.{text}" if node.primitive.is_call else text

@@ -239,8 +239,8 @@ def _finite_end(domain: Any) -> float:
 
 
 def _is_regular(node: Expr, known: Mapping[Expr, Array]) -> bool:
-    """Whether a factorisation has a finite result, and so has a regular matrix (det always)."""
-    if node.primitive.ball == "det":
+    """Whether a factorisation takes its matrix: it has a finite result, or takes all."""
+    if node.primitive.singular is None:
         return True
     array = known[node]
     return bool(np.all(np.isfinite(centres(array))) and np.all(widths(array) < 0.5))

@@ -35,19 +35,16 @@ import numpy as np
 from difflab.engines.plain_floats import SCALARS, is_scalar, public
 from difflab.ir.expr import Array, Expr, Graph, evaluate
 from difflab.ir.row import CONSTANT, TABLE, Primitive
-from difflab.table.operations import scatter
-
-_VIEWS = frozenset(("reshape", "transpose", "getitem", "expand"))
-
+from difflab.table.algebra import MATMUL
+from difflab.table.arithmetic import ADD
+from difflab.table.movement import PLACE, SCATTER_ADD, scatter
 
 _ARRAYS: dict[str, Any] = {
-    **public(np),
     **{row.evaluate.__name__: row.evaluate for row in TABLE.values()},
+    **public(np),  # also where a row's function of that name only wraps NumPy's
     "add_reduce": np.add.reduce,
     "maximum_reduce": np.maximum.reduce,
     "add_accumulate": np.add.accumulate,
-    "concatenate": np.concatenate,
-    "einsum": np.einsum,
     "scatter": scatter,
 }
 """The names in the source of a program on arrays."""
@@ -168,7 +165,10 @@ class _Writer:
 
     def _scalar_source(self, node: Expr) -> str:
         params = {name: repr(value) for name, value in node.params}
-        return str(node.primitive.scalar).format(*[self._name(x) for x in node.operands], **params)
+        names = [self._name(x) for x in node.operands]
+        if callable(node.primitive.scalar):
+            return f"{node.primitive.name}({', '.join([*names, *params.values()])})"
+        return str(node.primitive.scalar).format(*names, **params)
 
     # -- arrays ------------------------------------------------------------------------------------
 
@@ -201,10 +201,10 @@ class _Writer:
         Then y is read here, and no longer where it would have been placed: between the two no other
         sum may have been made in its memory.
         """
-        if node.primitive.name != "add":
+        if node.primitive is not ADD:
             return
         for target, placed in (node.operands, node.operands[::-1]):
-            if placed.primitive.name != "place" or target is placed:
+            if placed.primitive is not PLACE or target is placed:
                 continue
             memory, added = self.storage[target], self.storage[placed.operands[0]]
             if (
@@ -230,24 +230,24 @@ class _Writer:
         """Whether it is a matrix times a vector that was made a column and is made a vector again:
         `dot` takes the vector as it is, in two thirds of the time.
         """
-        if node.primitive.name != "matmul" or node in self.wanted:
+        if node.primitive is not MATMUL or node in self.wanted:
             return False
         matrix, column = node.operands
         return (
             matrix.ndim == column.ndim == 2
-            and column.primitive.name == "reshape"
+            and column.primitive.shaping == "regroups"
             and column.operands[0].shape == column.shape[:1]
             and self.used_by[column] == [node]
             and column not in self.wanted
             and all(
-                user.primitive.name == "reshape" and user.shape == node.shape[:1]
+                user.primitive.shaping == "regroups" and user.shape == node.shape[:1]
                 for user in self.used_by[node]
             )
         )
 
     @staticmethod
     def _viewed(node: Expr) -> Expr | None:
-        return node.operands[0] if node.primitive.name in _VIEWS else None
+        return node.operands[0] if node.primitive.view else None
 
     def _expire(self, i: int) -> None:
         for memory in self.expiring.pop(i, ()):
@@ -258,7 +258,7 @@ class _Writer:
     def _array_line(self, i: int, node: Expr) -> None:
         if not node.operands:
             return
-        if node.primitive.name in ("expand", "reshape") and self._is_constant(node.operands[0]):
+        if node.primitive.shaping and self._is_constant(node.operands[0]):
             value = self.bound[self._name(node.operands[0])]
             self._bind(node, node.primitive.evaluate(value, **dict(node.params)))
             return
@@ -274,7 +274,7 @@ class _Writer:
             self.lines.append(f"{name}[{index}] += {self._name(placed.operands[0])}")
             return
         name = f"v{len(self.lines)}"
-        if node.primitive.name == "place":
+        if node.primitive is PLACE:
             self._placed(i, node, name)
         elif not node.shape and _is_operator(node.primitive):
             self.lines.append(f"{name} = {self._scalar_source(node)}")
@@ -294,15 +294,17 @@ class _Writer:
         users = self.used_by[node]
         if node in self.wanted:
             return False
-        if node.primitive.name == "reshape":
+        if node.primitive.shaping == "regroups":
             return bool(users) and _adds_leading_axes(node) and all(map(self._left_to_numpy, users))
         return (
-            node.primitive.name == "expand"
+            node.primitive.shaping == "repeats"
             and bool(users)
             and all(
                 user.primitive.kind == "pointwise"
                 and any(
-                    other.shape == user.shape and other.primitive.name != "expand" and other.shape
+                    other.shape == user.shape
+                    and other.primitive.shaping != "repeats"
+                    and other.shape
                     for other in user.operands
                 )
                 for user in users
@@ -353,7 +355,7 @@ class _Writer:
         if "index" in params:
             params["index"] = _index_source(dict(node.params)["index"])
         template = node.primitive.emit
-        if node.primitive.name == "scatter_add" and any(map(_is_distinct, node.operands[1:])):
+        if node.primitive is SCATTER_ADD and any(map(_is_distinct, node.operands[1:])):
             template = template.replace("scatter_add", "scatter")
         if node in self.flat:
             template = template.replace("matmul", "dot")

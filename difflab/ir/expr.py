@@ -17,13 +17,14 @@ True
 from __future__ import annotations
 
 import itertools
+import operator
 import threading
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +37,7 @@ from difflab.ir.tree import LEAF, Signature, Structure, unflatten
 
 Array = NDArray[Any]
 Params = tuple[tuple[str, Any], ...]
+Value = TypeVar("Value")
 READERS: Final[dict[str, Callable[..., Any]]] = {}
 """What the methods of a graph that are not the IR's own call: `text`, `latex`, `rounding_error` and
 `to_sympy`. The views and readings that do it register themselves.
@@ -124,22 +126,6 @@ class Expr(TracedArray):
         return found
 
 
-_ARITHMETIC = frozenset(
-    (
-        "add",
-        "subtract",
-        "multiply",
-        "divide",
-        "negative",
-        "abs",
-        "square",
-        "remainder",
-        "power",
-        "constant_power",
-    )
-)
-
-
 def _is_weak(primitive: Primitive, operands: tuple[Expr, ...], params: Params) -> bool:
     """Whether a scalar is a Python float: an input that was one, or arithmetic of such and
     numbers.
@@ -148,7 +134,7 @@ def _is_weak(primitive: Primitive, operands: tuple[Expr, ...], params: Params) -
         return bool(dict(params)["weak"])
     weak = [operand for operand in operands if operand.weak]
     others = all(operand.weak or operand.primitive is CONSTANT for operand in operands)
-    return bool(weak) and others and primitive.name in _ARITHMETIC
+    return bool(weak) and others and primitive.weak
 
 
 def placeholder(
@@ -207,10 +193,21 @@ def reachable(outputs: Iterable[Expr], stop: Mapping[Expr, Any] | None = None) -
     return sorted(seen, key=lambda node: node.age)
 
 
-_MATRICES = {
-    "cholesky": "choose a point where the matrix is positive definite",
-    "": "choose a point where the matrix can be inverted",
-}
+def walk(
+    outputs: Iterable[Expr],
+    known: MutableMapping[Expr, Value],
+    rule: Callable[[Expr, list[Value]], Value],
+) -> list[Value]:
+    """What a reading makes of the outputs, node by node, operands first: the one loop over nodes.
+
+    ``rule(node, operands)`` gets what was made of the operands; `known` holds what is known before,
+    such as the inputs', and gathers the rest.
+    """
+    outputs = list(outputs)
+    for node in reachable([out for out in outputs if out not in known], known):
+        if node not in known:
+            known[node] = rule(node, [known[x] for x in node.operands])
+    return [known[out] for out in outputs]
 
 
 def computed(node: Expr, rule: Callable[..., Any], operands: Sequence[Any]) -> Any:
@@ -218,41 +215,35 @@ def computed(node: Expr, rule: Callable[..., Any], operands: Sequence[Any]) -> A
     try:
         return rule(*operands, **dict(node.params))
     except np.linalg.LinAlgError as error:
-        name = node.primitive.name
-        remedy = f"{_MATRICES.get(name, _MATRICES[''])}, or add a multiple of the identity"
-        raise MatrixError(f"{name} does not take this matrix: {error}", remedy, node.line) from None
+        row = node.primitive
+        remedy = f"{row.singular}, or add a multiple of the identity"
+        raise MatrixError(
+            f"{row.name} does not take this matrix: {error}", remedy, node.line
+        ) from None
 
 
 def evaluate(outputs: Iterable[Expr], known: MutableMapping[Expr, Any]) -> list[Any]:
     """The values of nodes by running each primitive once; `known` holds the inputs' and gathers
     the rest.
     """
-    outputs = list(outputs)
     with np.errstate(all="ignore"):
-        for node in reachable([out for out in outputs if out not in known], known):
-            if node not in known:
-                operands = [known[operand] for operand in node.operands]
-                known[node] = computed(node, node.primitive.evaluate, operands)
-    return [known[out] for out in outputs]
+        return walk(outputs, known, _run)
+
+
+def _run(node: Expr, operands: list[Any]) -> Any:
+    return computed(node, node.primitive.evaluate, operands)
 
 
 def substitute(outputs: Iterable[Expr], replaced: Mapping[Expr, Expr]) -> list[Expr]:
     """The outputs with some nodes replaced by others."""
-    outputs = list(outputs)
-    new: dict[Expr, Expr] = dict(replaced)
-    for node in reachable(outputs, new):
-        if node not in new:
-            operands = tuple([new[operand] for operand in node.operands])
-            if operands == () or all(map(_same, operands, node.operands)):
-                new[node] = node
-            else:
-                with attributed_to(node.line):
-                    new[node] = Expr(node.primitive, operands, node.params)
-    return [new[out] for out in outputs]
+    return walk(outputs, dict(replaced), _rebuilt)
 
 
-def _same(left: object, right: object) -> bool:
-    return left is right
+def _rebuilt(node: Expr, operands: list[Expr]) -> Expr:
+    if all(map(operator.is_, operands, node.operands)):
+        return node
+    with attributed_to(node.line):
+        return Expr(node.primitive, tuple(operands), node.params)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -302,7 +293,7 @@ class Graph:
         mine, others = ([*g.outputs, *[guard.expr for guard in g.guards]] for g in (self, other))
         return (
             len(mine) == len(others)
-            and all(map(_same, mine, others))
+            and all(map(operator.is_, mine, others))
             and self.output_tree == other.output_tree
             and all(
                 np.array_equal(a.value, b.value)

@@ -18,7 +18,7 @@ import numpy as np
 
 from difflab.errors import (
     ArgumentError,
-    DifflabError,
+    InvariantError,
     TraceError,
     UnsupportedError,
     happening,
@@ -31,7 +31,7 @@ SPELLINGS: dict[Any, Callable[..., Any]] = {}
 REMEDIES: dict[Any, str] = {}
 """What to write instead of a function that is refused: by the function, or by its name."""
 
-_COVERED = "`python -m difflab primitives` lists what can be traced; spell it with those functions"
+_COVERED = "`difflab primitives` lists what can be traced; spell it with those functions"
 _ADVICE = "write it with NumPy functions that return new arrays"
 _REFUSED_METHODS = {
     "sort": "x.sort() works in place: use np.sort(x)",
@@ -52,20 +52,17 @@ _MATH_NAMES = {
 }  # fmt: skip
 _METHODS: dict[str, Callable[..., Any]] = {
     name: getattr(np, name)
-    for name in (
-        "all", "any", "argmax", "argmin", "argsort", "astype", "clip", "conj", "conjugate", "copy",
-        "cumprod", "cumsum", "diagonal", "dot", "max", "mean", "min", "nonzero", "prod", "ravel",
-        "repeat", "reshape", "round", "searchsorted", "squeeze", "std", "sum", "swapaxes", "take",
-        "trace", "transpose", "var",
-    )
+    for name in """
+        all any argmax argmin argsort clip conj conjugate copy cumprod cumsum diagonal dot max mean
+        min nonzero prod ravel repeat round searchsorted squeeze std sum swapaxes take trace var
+    """.split()  # noqa: SIM905 (a list of words)
 }  # fmt: skip
-_UFUNC_METHODS: dict[tuple[str, str], Callable[..., Any]] = {
-    ("add", "reduce"): np.sum, ("multiply", "reduce"): np.prod, ("maximum", "reduce"): np.max,
-    ("minimum", "reduce"): np.min, ("logical_and", "reduce"): np.all,
-    ("logical_or", "reduce"): np.any, ("add", "accumulate"): np.cumsum,
-    ("multiply", "accumulate"): np.cumprod,
+_UFUNC_METHODS: dict[tuple[np.ufunc, str], Callable[..., Any]] = {
+    (np.add, "reduce"): np.sum, (np.multiply, "reduce"): np.prod, (np.maximum, "reduce"): np.max,
+    (np.minimum, "reduce"): np.min, (np.logical_and, "reduce"): np.all,
+    (np.logical_or, "reduce"): np.any, (np.add, "accumulate"): np.cumsum,
+    (np.multiply, "accumulate"): np.cumprod,
 }  # fmt: skip
-_ALIASES = frozenset(("input", "constant", "reshape", "transpose", "getitem", "expand"))
 _STORES = re.compile(r"(?:^|;)\s*[\w.]+(\[.*\])+\s*([-+*/@%&|^]|//|\*\*)?=(?!=)")
 _MATH = re.compile(r"\bmath\.(\w+)\(")
 _MAKES_PLAIN = re.compile(r"\bnp\.(\w+)\(")
@@ -103,25 +100,30 @@ def spelling_of(function: Callable[..., Any]) -> Callable[..., Any]:
     return found
 
 
+def spell(function: Any, spelling: Callable[..., Any]) -> None:
+    """Say what a function means on nodes; to say it twice is an `InvariantError`."""
+    if function in SPELLINGS or function in REMEDIES:
+        known = SPELLINGS.get(function, "a refusal")
+        raise InvariantError(f"{full_name(function)} has two spellings: {known} and {spelling}")
+    SPELLINGS[function] = spelling
+
+
+def refuse(function: Any, remedy: str) -> None:
+    """Say what to write instead of a function, or of all of that name, that cannot be traced."""
+    if function in SPELLINGS or function in REMEDIES:
+        known = SPELLINGS.get(function, "a refusal")
+        raise InvariantError(f"{function!r} has a spelling and a refusal: {known} and {remedy!r}")
+    REMEDIES[function] = remedy
+
+
 def call(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-    """A NumPy function applied to nodes; arguments that its spelling lacks are refused by name."""
-    spelling = spelling_of(function)
-    try:
-        return spelling(*args, **kwargs)
-    except TypeError as error:
-        if isinstance(error, DifflabError):
-            raise
-        signature = inspect.signature(spelling)
-        try:
-            signature.bind(*args, **kwargs)
-        except TypeError:
-            extra = ", ".join(f"{name}=" for name in kwargs if name not in signature.parameters)
-            what = extra or f"{len(args)} arguments"
-            raise UnsupportedError(
-                f"{full_name(function)} with {what} cannot be traced",
-                f"leave out {extra or 'some'}, or spell it with other NumPy functions",
-            ) from None
-        raise
+    """A NumPy function applied to nodes."""
+    return spelling_of(function)(*args, **kwargs)
+
+
+@functools.cache
+def _parameters(function: Callable[..., Any]) -> frozenset[str]:
+    return frozenset(inspect.signature(function).parameters)
 
 
 def is_weak(value: Any) -> bool:
@@ -193,7 +195,7 @@ def _in_place(ufunc: np.ufunc) -> Callable[[Any, Any], Any]:
     operate = _operator(ufunc)
 
     def change(self: TracedArray, other: Any) -> Any:
-        if self.shape and self.primitive.name in _ALIASES:
+        if self.shape and (self.primitive.kind == "leaf" or self.primitive.view):
             raise TraceError(
                 "in-place assignment into an argument, or into a view of another array",
                 "make a new array: write x = x + y for x += y, or start from x.copy()",
@@ -230,7 +232,7 @@ class TracedArray:
     @property
     def boxed(self) -> bool:
         """Whether it is an argument that is an array of shape ()."""
-        return self.primitive.name == "input" and bool(dict(self.params)["boxed"])
+        return self.primitive.kind == "leaf" and bool(dict(self.params).get("boxed"))
 
     @property
     def ndim(self) -> int:
@@ -273,9 +275,12 @@ class TracedArray:
         if method == "outer":
             left, right = (x if isinstance(x, TracedArray) else np.asarray(x) for x in inputs)
             return call(ufunc, (left[(..., *(None,) * right.ndim)], right), kwargs)
-        function = _UFUNC_METHODS.get((ufunc.__name__, method))
+        function = _UFUNC_METHODS.get((ufunc, method))
         if function is None:
             raise UnsupportedError(f"np.{ufunc.__name__}.{method} cannot be traced", _COVERED)
+        if lacking := [f"{name}=" for name in kwargs if name not in _parameters(function)]:
+            what = f"np.{ufunc.__name__}.{method} with {', '.join(lacking)}"
+            raise UnsupportedError(f"{what} cannot be traced", f"leave out {', '.join(lacking)}")
         return call(function, inputs, {"axis": 0, **kwargs})
 
     def __array_function__(
@@ -296,6 +301,21 @@ class TracedArray:
                 f"array.{name} cannot be traced", _REFUSED_METHODS.get(name, _ADVICE)
             )
         raise AttributeError(f"a traced array has no attribute {name!r}")
+
+    def reshape(self, *shape: Any, order: str = "C", copy: bool | None = None) -> Any:
+        """The shape as one argument or as several."""
+        return SPELLINGS[np.reshape](self, shape[0] if len(shape) == 1 else shape, order)
+
+    def transpose(self, *axes: Any) -> Any:
+        """The axes as one argument or as several."""
+        return SPELLINGS[np.transpose](self, axes[0] if len(axes) == 1 else axes or None)
+
+    def astype(
+        self, dtype: Any, order: str = "K", casting: str = "unsafe", subok: bool = True,
+        copy: bool = True,
+    ) -> Any:  # fmt: skip
+        """The method has options that the function lacks, and none changes the values."""
+        return SPELLINGS[np.astype](self, dtype)
 
     def flatten(self, order: str = "C") -> Any:
         """A flat copy."""
@@ -345,7 +365,7 @@ class TracedArray:
             raise TypeError("iteration over a 0-d array")
         return (self[i] for i in range(self.shape[0]))
 
-    def __getitem__(self, index: Any) -> Any:
+    def __getitem__(self, index: Any, /) -> Any:
         return SPELLINGS[TracedArray.__getitem__](self, index)
 
     def __setitem__(self, index: Any, value: Any) -> None:

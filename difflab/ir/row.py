@@ -17,19 +17,27 @@ Rules are plain NumPy text: on traced values they build nodes, on arrays they co
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, Literal, TypeVar
+from types import FunctionType
+from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 
 from difflab.errors import InvariantError, UnsupportedError
 from difflab.ir.protocols import SPELLINGS, TracedArray
+from difflab.ir.rounding import exact, library
 
 Kind = Literal["leaf", "pointwise", "reduction", "contraction", "movement", "factorisation"]
+Elements = Literal["each", "moved", "selected", "mixed"]
+"""What becomes of an array's elements: a result each, all of them elsewhere, some of them, or a
+result of several."""
+Shaping = Literal["repeats", "regroups"]
 Rule = Callable[..., Any]
-Cell = TypeVar("Cell")
+Shape = tuple[int, ...]
+Typed = tuple[Shape, np.dtype[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +47,9 @@ class Unsupported:
     reason: str
 
 
+NOT_HOLOMORPHIC: Final = Unsupported(
+    "not holomorphic, so a complex step does not see its derivative"
+)
 ITSELF: Final = "itself"
 """A reading that is the operation itself, on arrays of objects."""
 
@@ -96,6 +107,21 @@ ABOVE_MINUS_ONE: Final = Interval(-1.0, math.inf)
 Domain = tuple[Interval, ...]
 
 
+class Sample(NamedTuple):
+    """Operands and params of one call of a row."""
+
+    operands: tuple[Any, ...]
+    params: tuple[tuple[str, Any], ...] = ()
+
+    def __str__(self) -> str:
+        return f"at {', '.join(map(repr, self.operands))}, {dict(self.params)}"
+
+
+def sample(*operands: Any, **params: Any) -> Sample:
+    """A `Sample`, for a row's sample cell."""
+    return Sample(tuple([np.asarray(x) for x in operands]), tuple(params.items()))
+
+
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Primitive:
     """A row: everything that difflab knows about one operation."""
@@ -119,13 +145,41 @@ class Primitive:
     """How params change when every operand gains a leading axis: ``batch(size, **params)``."""
     emit: str
     """The NumPy source of one call; with ``{out}`` it writes into a planned buffer."""
-    scalar: str | Unsupported
-    """The Python source of one call on plain floats."""
+    scalar: str | Rule | Unsupported
+    """The Python source of one call on plain floats, or the function that is called."""
     cost: Rule
     """Elementary operations in one run: ``cost(node, *operands)``."""
     kink: Rule | None
     """``kink(*x)``: zero where the derivative jumps; None: smooth inside its domain."""
     domain: Domain
+    rounding: Rule | Unsupported
+    """What one run rounds: ``rounding(y, *x, **params)``, in the words of ir/rounding.py."""
+    germ: str | None
+    """The reader of germs for what chooses among whole arrays; None: the ball cell reads them."""
+    choice: Rule | None
+    """Where each operand was taken: ``choice(*x, **params)``; None: everywhere."""
+    corner: Rule | None
+    """Where a partial has fewer digits, and knows it: ``corner(*x)``."""
+    elements: Elements
+    shaping: Shaping | None
+    """How it changes the shape alone, so that a number stays that number; None: it does more."""
+    view: bool
+    """Whether NumPy's result shows the operand's memory."""
+    indexed: bool
+    """Whether the operands after the first are integers that address its leading axes."""
+    weak: bool
+    """Whether Python floats among themselves give a Python float."""
+    tame: bool
+    """Whether the partials are finite."""
+    commutative: bool
+    cancels: bool
+    """Whether it adds, so that the result may be far smaller than what it is made of."""
+    singular: str | None
+    """What to do about a matrix that it does not take; None: it takes all."""
+    params: tuple[dict[str, Any], ...]
+    """Params to try it with; an empty one where it needs none."""
+    sample: Rule | None
+    """``sample(rng, shape)``: calls to try it with; None: its domain and `params` say them."""
     text: str
     latex: str
     precedence: int
@@ -136,6 +190,24 @@ class Primitive:
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled and copied by name: there is one row of a name."""
         return _row_named, (self.name,)
+
+    @property
+    def is_product(self) -> bool:
+        """Whether it multiplies numbers, so that each operand's partial is the other."""
+        return self.kind == "pointwise" and isinstance(self.derivative, Transposes)
+
+    @property
+    def needs_params(self) -> bool:
+        """Whether it computes something only with params: a power needs its exponent."""
+        if not isinstance(self.evaluate, FunctionType):
+            return False
+        named = inspect.signature(self.evaluate).parameters.values()
+        return sum(p.default is p.empty for p in named) > len(self.domain)
+
+    @property
+    def is_call(self) -> bool:
+        """Whether its text is a call of its own name."""
+        return self.text.startswith(f"{self.name}(")
 
     def need(self, reading: str) -> Any:
         """The cell of that name, or `UnsupportedError` with its reason."""
@@ -164,13 +236,14 @@ def _pointwise_result(dtype: str | None) -> Rule:
     return infer
 
 
-def _name_of(function: Any, name: str | None) -> str:
-    return name or str(function.__name__)
-
-
-def same_params(size: int, **params: Any) -> dict[str, Any]:
+def unchanged_params(size: int, **params: Any) -> dict[str, Any]:
     """The batch rule of rows whose params name axes from the end, or none at all."""
     return params
+
+
+def like_first(x: Any, *_: Any, **params: Any) -> Typed:
+    """The shape and dtype of the first operand."""
+    return x.shape, x.dtype
 
 
 def size_of_result(node: Any, *operands: Any) -> int:
@@ -183,61 +256,96 @@ def no_cost(node: Any, *operands: Any) -> int:
     return 0
 
 
-OPERATOR: Final = (
-    50  # precedences: a text with a lower one is put in parentheses inside a higher one
-)
+OPERATOR: Final = 50
+"""A precedence: a text with a lower one is put in parentheses inside a higher one."""
 ATOM: Final = 100
+
+_UNLESS_SAID: Final[dict[str, Any]] = {
+    "batch": unchanged_params,
+    "kink": None,
+    "domain": REALS,
+    "germ": None,
+    "choice": None,
+    "corner": None,
+    "shaping": None,
+    "view": False,
+    "indexed": False,
+    "weak": False,
+    "tame": False,
+    "commutative": False,
+    "cancels": False,
+    "singular": None,
+    "params": ({},),
+    "sample": None,
+    "precedence": ATOM,
+}
+"""The cells that few rows fill."""
+
+
+def _row(
+    function: Any,
+    derivative: Partials | Transpose | Transposes | Pair,
+    *,
+    name: str | None = None,
+    also: tuple[Any, ...] = (),
+    arity: int = 1,
+    **cells: Any,
+) -> Primitive:
+    name = name or str(function.__name__)
+    evaluate = getattr(function, "evaluate", function)
+    given = {**_UNLESS_SAID, "complex": evaluate, **cells}
+    domain = given.pop("domain")
+    return Primitive(
+        name=name,
+        numpy=(function, *also),
+        evaluate=evaluate,
+        derivative=derivative,
+        domain=domain if isinstance(domain, tuple) else (domain,) * arity,
+        **given,
+    )
 
 
 def _pointwise(
     function: Any,
     derivative: Partials | Transpose | Transposes,
     *,
-    sympy: str | Rule | Unsupported,
-    ball: str | Rule | Unsupported,
-    scalar: str | Unsupported,
-    domain: Interval | Domain = REALS,
-    complex: Rule | Unsupported | None = None,
-    kink: Rule | None = None,
     dtype: str | None = None,
-    name: str | None = None,
-    emit: str | None = None,
-    text: str | None = None,
-    latex: str | None = None,
-    precedence: int = ATOM,
     arity: int | None = None,
-    also: tuple[Any, ...] = (),
+    **cells: Any,
 ) -> Primitive:
     """What `elementwise`, and the pointwise rows of `linear` and `multilinear`, have in common."""
-    name = _name_of(function, name)
+    name = cells.get("name") or str(function.__name__)
     ufunc = isinstance(function, np.ufunc)
-    evaluate = getattr(function, "evaluate", function)
     arity = arity or (function.nin if ufunc else 1)
-    places = [f"{{{i}}}" for i in range(arity)]
-    called = ", ".join(places)
-    out = (
-        "out={out}" if function in (np.maximum, np.minimum) else "{out}"
-    )  # positional is deprecated
-    return Primitive(
-        name=name,
-        kind="pointwise",
-        numpy=(function, *also),
-        evaluate=evaluate,
-        infer=_pointwise_result(dtype),
-        derivative=derivative,
-        sympy=sympy,
-        ball=ball,
-        complex=complex or evaluate,
-        batch=same_params,
-        emit=emit or (f"{name}({called}, {out})" if ufunc else f"{name}({called})"),
-        scalar=scalar,
-        cost=size_of_result,
-        kink=kink,
-        domain=domain if isinstance(domain, tuple) else (domain,) * arity,
-        text=text or f"{name}({called})",
-        latex=latex or rf"\operatorname{{{{{name}}}}}\left({called}\right)".replace("_", r"\_"),
-        precedence=precedence,
-    )
+    called = ", ".join(f"{{{i}}}" for i in range(arity))
+    # Positional outputs of these two are deprecated.
+    out = "out={out}" if function in (np.maximum, np.minimum) else "{out}"
+    usual: dict[str, Any] = {
+        "kind": "pointwise",
+        "infer": _pointwise_result(dtype),
+        "cost": size_of_result,
+        "rounding": library,
+        "elements": "each",
+        "emit": f"{name}({called}, {out})" if ufunc else f"{name}({called})",
+        "text": f"{name}({called})",
+        "latex": rf"\operatorname{{{{{name}}}}}\left({called}\right)".replace("_", r"\_"),
+    }
+    return _row(function, derivative, arity=arity, **{**usual, **cells})
+
+
+def _structural(
+    function: Any, derivative: Partials | Transpose | Transposes | Pair, **cells: Any
+) -> Primitive:
+    name = cells.get("name") or str(function.__name__)
+    usual: dict[str, Any] = {
+        "cost": no_cost,
+        "rounding": exact,
+        "elements": "mixed",
+        "scalar": Unsupported("arrays have no plain-float reading"),
+        "text": f"{name}({{operands}}{{params}})",
+        "latex": rf"\operatorname{{{{{name}}}}}\left({{operands}}\right)".replace("_", r"\_"),
+    }
+    return _row(function, derivative, **{**usual, **cells})
 
 
 def elementwise(function: Any, *, partials: Rule, **cells: Any) -> Primitive:
@@ -254,16 +362,14 @@ def elementwise(function: Any, *, partials: Rule, **cells: Any) -> Primitive:
 
 def linear(function: Any, *, transpose: Rule, **cells: Any) -> Primitive:
     """A row that is linear in its float operands together, by its adjoint."""
-    if "kind" not in cells:
-        return _pointwise(function, Transpose(transpose), **cells)
-    return _structural(function, Transpose(transpose), **cells)
+    constructor = _structural if "kind" in cells else _pointwise
+    return constructor(function, Transpose(transpose), **cells)
 
 
 def multilinear(function: Any, *, transposes: tuple[Rule, ...], **cells: Any) -> Primitive:
     """A row that is linear in each operand alone, by one adjoint an operand."""
-    if "kind" not in cells:
-        return _pointwise(function, Transposes(transposes), **cells)
-    return _structural(function, Transposes(transposes), **cells)
+    constructor = _structural if "kind" in cells else _pointwise
+    return constructor(function, Transposes(transposes), **cells)
 
 
 def general(function: Any, *, pushforward: Rule, pullback: Rule, **cells: Any) -> Primitive:
@@ -276,69 +382,20 @@ def flat(function: Any, **cells: Any) -> Primitive:
     return _structural(function, Partials(lambda y, *x, **_: (0.0,) * len(x)), **cells)
 
 
-def _structural(
-    function: Any,
-    derivative: Partials | Transpose | Transposes | Pair,
-    *,
-    kind: Kind,
-    infer: Rule,
-    sympy: str | Rule | Unsupported,
-    ball: str | Rule | Unsupported,
-    batch: Rule | Unsupported = same_params,
-    emit: str,
-    cost: Rule = no_cost,
-    name: str | None = None,
-    complex: Rule | Unsupported | None = None,
-    kink: Rule | None = None,
-    domain: Interval | Domain = REALS,
-    text: str | None = None,
-    latex: str | None = None,
-    precedence: int = ATOM,
-) -> Primitive:
-    name = _name_of(function, name)
-    return Primitive(
-        name=name,
-        kind=kind,
-        numpy=(function,),
-        evaluate=getattr(function, "evaluate", function),
-        infer=infer,
-        derivative=derivative,
-        sympy=sympy,
-        ball=ball,
-        complex=complex or getattr(function, "evaluate", function),
-        batch=batch,
-        emit=emit,
-        scalar=Unsupported("arrays have no plain-float reading"),
-        cost=cost,
-        kink=kink,
-        domain=domain if isinstance(domain, tuple) else (domain,),
-        text=text or f"{name}({{operands}}{{params}})",
-        latex=latex or rf"\operatorname{{{{{name}}}}}\left({{operands}}\right)".replace("_", r"\_"),
-        precedence=precedence,
-    )
-
-
 def _leaf(name: str, infer: Rule, evaluate: Rule) -> Primitive:
     reason = Unsupported(f"{name} is a leaf: readings bind it themselves")
+    cells = ("sympy", "ball", "complex", "batch", "scalar", "rounding")
+    usual: dict[str, Any] = {"domain": (), "emit": "", "cost": no_cost, "elements": "each"}
     return Primitive(
+        **{**_UNLESS_SAID, **dict.fromkeys(cells, reason), **usual},
         name=name,
         kind="leaf",
         numpy=(),
         evaluate=evaluate,
         infer=infer,
         derivative=reason,
-        sympy=reason,
-        ball=reason,
-        complex=reason,
-        batch=reason,
-        emit="",
-        scalar=reason,
-        cost=no_cost,
-        kink=None,
-        domain=(),
         text=name,
         latex=name,
-        precedence=ATOM,
     )
 
 
@@ -370,12 +427,13 @@ def _row_named(name: str) -> Primitive:
     return {row.name: row for row in (INPUT, CONSTANT)}.get(name) or TABLE[name]
 
 
-class Lacking:
-    """A function that NumPy lacks: computes on arrays, makes a node of a traced value."""
+class OwnFunction:
+    """A function of difflab's own: computes on arrays, makes a node of a traced value."""
 
     def __init__(self, evaluate: Callable[..., Any]) -> None:
         self.evaluate = evaluate
         self.__name__ = evaluate.__name__
+        self.__module__ = evaluate.__module__
         self.__doc__ = evaluate.__doc__
         self.__wrapped__ = evaluate
 

@@ -52,9 +52,6 @@ class Interval(NamedTuple):
         return f"{self.estimate:.4g} [{self.low:.4g}, {self.high:.4g}]"
 
 
-# Rules --------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, kw_only=True)
 class Rule:
     """What turns an interval into a verdict: one bound, two, or no exceptions.
@@ -92,16 +89,13 @@ class Rule:
             raise ClaimError("within needs two bounds, the lower one first", "write [low, high]")
         if self.least < 1:
             raise ClaimError(f"least = {self.least} is no number of values", "give at least 1")
-        if self.claimed is not None and not self._is_beyond(self.claimed):
+        above = math.inf if self.above is None else self.above
+        below = -math.inf if self.below is None else self.below
+        if self.claimed is not None and below < self.claimed < above:
             raise ClaimError(
                 f"claimed = {self.claimed:g} does not lie beyond a bound",
                 "claimed goes with above or below, and lies on the side that the claim asserts",
             )
-
-    def _is_beyond(self, figure: float) -> bool:
-        if self.above is not None:
-            return figure >= self.above
-        return self.below is not None and figure <= self.below
 
     def verdict(self, interval: Interval | None, noise: float = 0.0) -> Verdict:
         """The verdict on an interval; whatever lies within the noise of a bound is undecided."""
@@ -114,19 +108,20 @@ class Rule:
         if self.every:
             return "confirmed"
         low, high = min(interval.low, interval.high) - noise, max(interval[1:3]) + noise
+        reached = True
         if self.within is not None:
-            return _verdict_within(low, high, *self.within)
-        if self.below is not None:
-            low, high = -high, -low
-        sign = 1.0 if self.above is not None else -1.0
-        bound = self.above if self.above is not None else self.below
-        assert bound is not None
-        if high <= sign * bound:
+            least, most = self.within
+            holds, fails = least <= low and high <= most, high < least or most < low
+        elif self.above is not None:
+            holds, fails = low > self.above, high <= self.above
+            reached = self.claimed is None or high >= self.claimed
+        else:
+            assert self.below is not None
+            holds, fails = high < self.below, low >= self.below
+            reached = self.claimed is None or low <= self.claimed
+        if fails:
             return "refuted"
-        if low <= sign * bound:
-            return "inconclusive"
-        short = self.claimed is not None and high < sign * self.claimed
-        return "weaker" if short else "confirmed"
+        return ("confirmed" if reached else "weaker") if holds else "inconclusive"
 
     def __str__(self) -> str:
         if self.every:
@@ -138,15 +133,6 @@ class Rule:
         if self.claimed is not None:
             where += f" (and reaches {self.claimed:g}, or else it is weaker)"
         return f"the whole interval lies {where}, n ≥ {self.least}"
-
-
-def _verdict_within(low: float, high: float, least: float, most: float) -> Verdict:
-    if least <= low and high <= most:
-        return "confirmed"
-    return "refuted" if high < least or most < low else "inconclusive"
-
-
-# Claims, evidence, findings -----------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -235,10 +221,8 @@ class Finding:
     verdict: Verdict
 
 
-def judge(
-    experiment: str, known: Mapping[str, Claim], evidence: Iterable[Evidence]
-) -> list[Finding]:
-    """The findings of an experiment, in the order of its evidence.
+def judge(name: str, known: Mapping[str, Claim], evidence: Iterable[Evidence]) -> list[Finding]:
+    """The findings of the experiment of that name, in the order of its evidence.
 
     Raises
     ------
@@ -250,27 +234,24 @@ def judge(
         if claim is None:
             unknown = UnknownNameError("claim", item.claim, known)
             raise ClaimError(
-                f"the findings of {experiment} judge the {unknown.what}: it is not in {FILE}",
+                f"the findings of {name} judge the {unknown.what}: it is not in {FILE}",
                 f"add a table [{item.claim}] to it, or: {unknown.remedy}",
             )
-        if claim.experiment != experiment:
+        if claim.experiment != name:
             raise ClaimError(
-                f"the findings of {experiment} judge {claim.id!r}, a claim of {claim.experiment}",
-                f"give it to {experiment} in {FILE}, or judge another",
+                f"the findings of {name} judge {claim.id!r}, a claim of {claim.experiment}",
+                f"give it to {name} in {FILE}, or judge another",
             )
         if claim.id in findings:
             raise ClaimError(
-                f"the findings of {experiment} judge {claim.id!r} twice",
+                f"the findings of {name} judge {claim.id!r} twice",
                 "give all its intervals to one Evidence, through `also`",
             )
         findings[claim.id] = claim.judge(item)
     return list(findings.values())
 
 
-# Reading claims.toml ------------------------------------------------------------------------------
-
 TEXTS = ("experiment", "sentence", "source", "figure", "unit", "differs")
-NEEDED = ("experiment", "sentence", "source", "rule")
 
 
 def claims(folder: Path) -> dict[str, Claim]:
@@ -279,13 +260,6 @@ def claims(folder: Path) -> dict[str, Claim]:
     Raises
     ------
     ClaimError : the file is not TOML, or a claim lacks a key, has another or breaks a rule's form
-
-    >>> import tempfile
-    >>> folder = Path(tempfile.mkdtemp())
-    >>> text = '[faster]\\nexperiment = "races"\\nsentence = "A is faster"\\nsource = "A"\\n'
-    >>> _ = (folder / "claims.toml").write_text(text + "rule = { above = 1 }")
-    >>> claims(folder)["faster"].rule.above
-    1.0
     """
     path = folder / FILE
     if not path.is_file():
@@ -316,7 +290,7 @@ def _claim(name: str, table: Any) -> Claim:
     for key in table:
         if key not in (*TEXTS, "rule"):
             raise UnknownNameError("key", key, (*TEXTS, "rule"))
-    for key in NEEDED:
+    for key in ("experiment", "sentence", "source", "rule"):
         if not table.get(key):
             raise ClaimError(f"the key {key!r} is missing", f"add {key} = ...")
     for key in TEXTS:
@@ -334,24 +308,21 @@ def _rule(table: Any) -> Rule:
     for key in table:
         if key not in known:
             raise UnknownNameError("rule", key, known)
-    numbers = {key: table[key] for key in ("above", "below", "claimed") if key in table}
-    pair = table.get("within", [0, 1])
-    sound = (
-        all(_is_number(value) for value in numbers.values())
-        and isinstance(pair, list)
-        and len(pair) == 2
-        and all(map(_is_number, pair))
-        and isinstance(table.get("every", True), bool)
-        and isinstance(table.get("least", LEAST), int)
-        and not isinstance(table.get("least", LEAST), bool)
-    )
-    if not sound:
-        raise ClaimError(f"the rule {table} has a value of the wrong type", f"write one of {forms}")
-    settings: dict[str, Any] = {key: float(value) for key, value in numbers.items()}
-    if "within" in table:
-        settings["within"] = (float(pair[0]), float(pair[1]))
-    return Rule(**settings, **{key: table[key] for key in ("every", "least") if key in table})
+    try:
+        settings = {key: _setting(key, value) for key, value in table.items()}
+    except (TypeError, ValueError):
+        raise ClaimError(
+            f"the rule {table} has a value of the wrong type", f"write one of {forms}"
+        ) from None
+    return Rule(**settings)
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+def _setting(key: str, value: Any) -> Any:
+    """A value of a rule as `Rule` wants it."""
+    if key == "within":
+        low, high = value
+        return _setting("low", low), _setting("high", high)
+    kind = {"every": bool, "least": int}.get(key)
+    if type(value) not in ((kind,) if kind else (int, float)) or not math.isfinite(value):
+        raise TypeError(key)
+    return value if kind else float(value)

@@ -1,216 +1,173 @@
-"""Runs experiments: measures the cases that are not stored, then writes rows and pages.
+"""The runner: which cases a run has, and what becomes of them.
 
-What flows: cases -> outcomes, in any order, each stored at once -> rows, in the order of the cases
--> a report folder. `main` is the command line of an experiment's file, `run_all` that of them all.
+What flows: cases of the preset -> outcomes, from the store or measured, in any order, each stored
+at once -> the cases that follow from their rows -> outcomes of these.
 
-Invariant: whatever stops a run, finished cases are kept, and the next run measures only the rest.
+Invariant: the cases that follow are a function of the first ones' deterministic rows; they are
+known only once every one of those is finished. Whatever stops a run, finished cases are kept, and
+the next run measures only the rest.
 """
 
 from __future__ import annotations
 
-import argparse
 import contextlib
-import itertools
-import shlex
-import sys
-import time
 import traceback
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
-from difflab.errors import DifflabError, UnknownNameError
-from difflab.lab.backends import ClusterError, outcomes
-from difflab.lab.experiment import Experiment, discover
-from difflab.lab.files import WriteError, alone_in
-from difflab.lab.measure import provenance
-from difflab.lab.options import Options, options_parser
-from difflab.lab.plan import Plan, settings
-from difflab.lab.records import Store
-from difflab.lab.report import front_page, render
-from difflab.lab.runs import save_run
-
-if TYPE_CHECKING:
-    from rich.progress import Progress
-
-INTERRUPTED = 130
-NOTES = 20
-"""More notes than these would hide what else is printed."""
+from difflab.errors import ArgumentError, DifflabError, DomainError, UnknownNameError
+from difflab.lab.cases import Case, Experiment, Preset, canonical, case_list, further_cases
+from difflab.lab.record import csv_texts, frame
+from difflab.lab.store import Outcome, Store
+from difflab.lab.workers import outcomes
 
 
-def main(experiment: Experiment, arguments: Sequence[str] | None = None) -> NoReturn:
-    """The command line of an experiment's file; exits with 0, or 1 if a case or a plot failed."""
-    parser = argparse.ArgumentParser(
-        prog=f"python {experiment.file.name}",
-        description=f"{experiment.title}: {experiment.question}",
-        epilog="Finished cases are kept in .difflab/store, so that a run that was stopped resumes.",
-        parents=[options_parser()],
-    )
-    try:
-        options = Options.of(parser.parse_args(arguments))
-    except DifflabError as reason:
-        parser.error(f"{reason.what}; {reason.remedy}")
-    raise SystemExit(_run_each([experiment], options, _program(experiment)))
+def settings(case: Case) -> str:
+    """A case in a line.
 
-
-def run_all(names: Sequence[str], options: Options, folder: Path | None = None) -> int:
-    """Run the named experiments of a folder, or all of them; returns the exit code.
-
-    >>> import tempfile
-    >>> from difflab.lab.experiment import preset
-    >>> run_all([], Options(preset=preset("smoke")), Path(tempfile.mkdtemp()))
-    0
+    >>> settings({"method": "reverse", "layers": [3, 1]})
+    'method=reverse layers=[3,1]'
     """
-    known = discover(folder)
-    for name in names:
-        if name not in known:
-            raise UnknownNameError("experiment", name, known)
-    chosen = [known[name] for name in names or known]
-    return _run_each(chosen, options, ["python", "-m", "difflab", "run", *names])
+    return " ".join(f"{name}={_written(value)}" for name, value in case.items())
 
 
-def _run_each(experiments: list[Experiment], options: Options, program: list[str]) -> int:
-    """Run one after the other; what goes wrong with one does not keep the next from running."""
-    codes = [0]
-    try:
-        for experiment in experiments:
-            try:
-                code = _list(experiment, options) if options.listing else run(experiment, options)
-                codes.append(code)
-            except DifflabError as reason:
-                remedy = f"\n  remedy: {reason.remedy}" if reason.remedy else ""
-                print(f"{experiment.name}: error: {reason.what}{remedy}", file=sys.stderr)
-                codes.append(1)
-                if isinstance(reason, WriteError | ClusterError):  # the next would meet it, too
-                    break
-            except Exception:  # a fault of the experiment's file
-                print(f"{experiment.name}: error\n{traceback.format_exc()}", file=sys.stderr)
-                codes.append(1)
-    except KeyboardInterrupt:
-        print("\ninterrupted; finished cases are kept", file=sys.stderr)
-        codes.append(INTERRUPTED)
-    if max(codes) == INTERRUPTED or (max(codes) and not options.listing):
-        again = shlex.join([*program, *options.words(resume=True)])
-        print(f"to measure what is missing:\n  {again}", file=sys.stderr)
-    return max(codes)
+def _written(value: object) -> str:
+    """A setting's value as ``--only`` writes it."""
+    return value if isinstance(value, str) else canonical(value)
 
 
-# Where things are ---------------------------------------------------------------------------------
+@dataclass
+class Plan:
+    """The cases of a run as far as they are known, with what became of them.
 
+    Cases that were chosen by `only` (several keys must all fit, several values of a key are
+    alternatives) are measured unless they are stored, or anyhow if the run is to be `fresh`. It is
+    an error (a `DifflabError`) if no case can fit.
+    """
 
-def _root(experiment: Experiment) -> Path:
-    """The project that the experiment's file belongs to, or else the file's folder."""
-    folder = experiment.file.parent
-    places = (folder, *folder.parents)
-    return next((place for place in places if (place / "pyproject.toml").is_file()), folder)
+    experiment: Experiment
+    preset: Preset
+    store: Store
+    only: Sequence[str] = ()
+    fresh: bool = False
 
+    def __post_init__(self) -> None:
+        self.wanted: dict[str, set[str]] = {}
+        for choice in self.only:
+            name, equals, value = choice.partition("=")
+            if not equals:
+                raise ArgumentError(
+                    f"--only {choice} is not KEY=VALUE", "write --only method=reverse"
+                )
+            self.wanted.setdefault(name, set()).add(value)
+        self.cases = case_list(self.experiment, self.preset)  # as far as known, in order
+        self.first = set(self.cases)
+        self.complete = self.experiment.after is None  # whether all cases are known
+        self.trouble = ""  # the traceback, if what follows could not be asked
+        self.outcomes: dict[str, Outcome] = {}
+        self._load(self.cases)
+        self._follow()
+        self._check_choice()
 
-def _program(experiment: Experiment) -> list[str]:
-    return ["python", experiment.file.relative_to(_root(experiment)).as_posix()]
+    def is_chosen(self, case: Case) -> bool:
+        """Whether the case has one of the values asked for of every key."""
+        return all(_written(case.get(name)) in values for name, values in self.wanted.items())
 
+    @property
+    def chosen(self) -> dict[str, Case]:
+        """The cases that were asked for."""
+        return {key: case for key, case in self.cases.items() if self.is_chosen(case)}
 
-def _output(experiment: Experiment, options: Options) -> Path:
-    usual = {"full": "reports", "quick": "reports/quick", "smoke": ".difflab/smoke"}
-    return options.output or _root(experiment) / usual[options.preset.name]
+    @property
+    def tried(self) -> dict[str, Outcome]:
+        """The outcomes that there are, in the order of the rows."""
+        return {key: self.outcomes[key] for key in self.cases if key in self.outcomes}
 
+    @property
+    def failed(self) -> list[Outcome]:
+        """Those of them that raised."""
+        return [outcome for outcome in self.tried.values() if outcome.traceback]
 
-def _plan(experiment: Experiment, options: Options) -> Plan:
-    folder = _root(experiment) / ".difflab" / "store" / experiment.name
-    store = Store(folder, experiment, warn=_notes())
-    fresh = options.fresh and not options.listing
-    return Plan(experiment, options.preset, store, options.only, fresh)
+    @property
+    def unknown(self) -> str:
+        """Why it is not known which cases follow, or nothing if it is known."""
+        if self.trouble and not self.complete:
+            return "which cases follow could not be computed"
+        missing = f"further cases follow from {self._unfinished()} that are missing"
+        return "" if self.complete else missing
 
+    @property
+    def incomplete(self) -> str:
+        """What is missing, in words, or nothing."""
+        tried, cases, unknown = len(self.outcomes), len(self.cases), self.unknown
+        if tried == cases and not unknown:
+            return ""
+        return f"{tried} of {cases} cases have been tried{unknown and f'; {unknown}'}."
 
-def _notes() -> Callable[[str], None]:
-    """Prints the first notes, and then only that there are more."""
-    numbers = itertools.count(1)
+    def measure(
+        self,
+        machine: dict[str, str],
+        tell: Callable[[int, int], object],
+        jobs: int | None = None,
+        cluster: str = "",
+    ) -> int:
+        """Measure what is missing: first cases, then, if those are all finished, the others.
 
-    def note(text: str) -> None:
-        number = next(numbers)
-        if number <= NOTES:
-            print(f"note: {text}", file=sys.stderr)
-        elif number == NOTES + 1:
-            print("note: and so are further files", file=sys.stderr)
-
-    return note
-
-
-# One experiment -----------------------------------------------------------------------------------
-
-
-def run(experiment: Experiment, options: Options) -> int:
-    """Measure what is missing, write the rows, render the pages; returns the exit code."""
-    out = _output(experiment, options)
-    folder = out / experiment.name
-    plan = None if options.report else _plan(experiment, options)
-    if plan is not None:
-        _measure(plan, options)
-    with alone_in(out):
-        if plan is not None:
-            save_run(folder, plan, shlex.join([*_program(experiment), *options.words()]))
-        problems = render(experiment, folder)
-        front_page(out, experiment.file.parent)
-    for problem in problems:
-        print(f"{experiment.name}: a part of the page failed\n{problem}", file=sys.stderr)
-    print(f"{experiment.name}: see {folder / 'index.html'}")
-    failed = plan is not None and bool(plan.failed or plan.trouble)
-    # A choice of cases may lack what a table needs: the page says so, but nothing is at fault.
-    return 1 if failed or (problems and not options.only) else 0
-
-
-def _measure(plan: Plan, options: Options) -> None:
-    """Measure what is missing of a plan, and say what became of it."""
-    start = time.perf_counter()
-    name = plan.experiment.name
-    machine = provenance(_root(plan.experiment))
-    measured = 0
-    with _progress_bar() as bar:
-        task = bar.add_task(name, total=0)
-        for pending in plan.stages():
-            measured += len(pending)
-            bar.update(task, total=measured)
-            finishing = outcomes(plan.experiment, pending, options.jobs, options.cluster)
-            with contextlib.closing(finishing):
+        `tell` hears how many are done, and of how many; returns how many were measured or failed.
+        Jobs and cluster are as for `outcomes`, the machine is where this process runs.
+        """
+        done = 0
+        while pending := {k: case for k, case in self.chosen.items() if k not in self.outcomes}:
+            total = done + len(pending)
+            tell(done, total)
+            with contextlib.closing(outcomes(self.experiment, pending, jobs, cluster)) as finishing:
                 for key, outcome in finishing:
                     outcome.machine = machine
-                    plan.finish(key, outcome)
-                    bar.advance(task)
+                    self.outcomes[key] = outcome
+                    if not outcome.traceback:
+                        self.store.save(key, outcome)
+                    tell(done := done + 1, total)
+            self._follow()
+        return done
 
-    for outcome in plan.failed:
-        what = outcome.traceback.rstrip().splitlines()[-1]
-        print(f"{name}: failed: {settings(outcome.case)}: {what}", file=sys.stderr)
-    if plan.trouble:
-        print(f"{name}: {plan.unknown}\n{plan.trouble}", file=sys.stderr)
-    failed, left = len(plan.failed), len(plan.cases) - len(plan.outcomes)
-    print(
-        f"{name}: {len(plan.cases)} cases, of which {len(plan.outcomes) - measured} stored, "
-        f"{measured - failed} measured, {failed} failed, {left} left out; "
-        f"{time.perf_counter() - start:.1f} s"
-    )
-    if plan.unknown:
-        print(f"{name}: {plan.unknown}")
+    def _load(self, cases: Mapping[str, Case]) -> None:
+        for key, case in cases.items():
+            again = self.fresh and self.is_chosen(case)
+            if not again and (stored := self.store.load(key, case)):
+                self.outcomes[key] = stored
 
+    def _unfinished(self) -> int:
+        """How many of the first cases are missing, or failed."""
+        finished = {key for key, outcome in self.outcomes.items() if not outcome.traceback}
+        return len(self.first - finished)
 
-def _progress_bar() -> Progress:
-    """A bar on a terminal, nothing elsewhere."""
-    from rich.console import Console
-    from rich.progress import Progress
+    def _follow(self) -> None:
+        """Find the cases that follow, if that can be known now and is not known yet."""
+        if self.complete or self._unfinished():
+            return
+        rows, _ = csv_texts(self.tried, self.experiment.volatile)
+        try:
+            further = further_cases(self.experiment, self.preset, frame(rows))
+        except DifflabError:
+            raise
+        except Exception:
+            self.trouble = traceback.format_exc()
+            return
+        self.complete = True
+        self.cases |= further
+        self._load(further)
 
-    console = Console(stderr=True)
-    return Progress(console=console, disable=not console.is_terminal, transient=True)
-
-
-def _list(experiment: Experiment, options: Options) -> int:
-    plan = _plan(experiment, options)
-    seconds = []
-    for key, case in plan.chosen.items():
-        stored = plan.outcomes.get(key)
-        seconds += [stored.seconds] if stored else []
-        print(f"{key}  {f'{stored.seconds:8.2f} s' if stored else '    to do '}  {settings(case)}")
-    cases = len(plan.chosen)
-    left = cases - len(seconds)
-    guess = f", about {left * sum(seconds) / len(seconds):.0f} s" if seconds and left else ""
-    print(f"{experiment.name}: {cases} cases, {len(seconds)} stored, {left} to do{guess}")
-    if plan.unknown:
-        print(f"{experiment.name}: {plan.unknown}")
-    return 0
+    def _check_choice(self) -> None:
+        words = " and ".join(self.only)
+        nothing = self.cases and not self.chosen
+        if nothing and self.unknown:
+            raise DomainError(
+                f"no case that is known yet fits {words}: {self.unknown}",
+                "measure those first, without --only",
+            )
+        known = {name for case in self.cases.values() for name in case}
+        for name in self.wanted:
+            if name not in known:
+                raise UnknownNameError("setting", name, known)
+        if nothing:
+            raise DomainError(f"no case fits {words}", "--list shows the cases")

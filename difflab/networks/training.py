@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from difflab.errors import ArgumentError, DivergedError
+from difflab.errors import ArgumentError, DivergedError, missing
 from difflab.ir.tree import flatten, unflatten
 from difflab.methods import Method
 from difflab.networks.examples import read_inputs, read_targets
@@ -323,7 +323,7 @@ def bar(wanted: bool | None, done: int, total: int) -> Iterator[Callable[[], Non
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
     except ImportError:
         if wanted:
-            raise ArgumentError("progress=True needs rich", "pip install rich") from None
+            raise missing("rich", "lab") from None
         yield lambda: None
         return
     columns = ("updates", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())

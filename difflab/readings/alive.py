@@ -26,11 +26,8 @@ import numpy as np
 from difflab.ir.build import broadcast
 from difflab.ir.expr import Expr, constant
 from difflab.ir.row import CONSTANT, Primitive, Transpose
-from difflab.table.operations import share_of_largest
 
 NP: Any = np
-MOVES: Final = frozenset(("expand", "reshape", "transpose", "concatenate", "sum"))
-SELECTS: Final = frozenset(("getitem", "gather"))
 FEW: Final = 8
 """How many selections of one array are followed together."""
 
@@ -50,10 +47,10 @@ def cleaned(ct: Expr, alive: Alive | None) -> Expr:
     if alive is None or not alive.touched:
         return ct
     asked = alive.ask()
-    if ct.primitive.name == "multiply":
+    if ct.primitive.is_product:
         for chosen, factor in (ct.operands, ct.operands[::-1]):
-            if chosen.primitive.name == "where":  # of the same choice: choose once, after it
-                c, a, b = chosen.operands
+            if chosen.operands and chosen.operands[0].dtype == bool and chosen.primitive.choice:
+                c, a, b = chosen.operands  # of the same choice: choose once, after it
                 if asked is c:
                     return _where(c, NP.multiply(a, factor), 0.0)
                 if asked is NP.logical_not(c):
@@ -83,25 +80,20 @@ def within(alive: Alive | None, inner: Callable[[], Expr]) -> Alive:
 
 def passes(row: Primitive) -> bool:
     """Whether the choice is still known before such an operation."""
-    return row.kind == "pointwise" or row.name in MOVES or row.name in SELECTS or row.name == "max"
+    return row.elements != "mixed" or row.choice is not None
 
 
 def before(node: Expr, alive: Alive | None) -> list[Alive | None]:
     """For each operand, where its part of a node's cotangent is alive."""
-    row, operands, params = node.primitive, node.operands, dict(node.params)
-    match row.name:
-        case "where":
-            c = operands[0]
-            return [None, within(alive, lambda: c), within(alive, lambda: ~c)]
-        case "maximum" | "minimum":
-            a, b = operands if row.name == "maximum" else operands[::-1]
-            return [within(alive, lambda: ~NP.less(a, b)), within(alive, lambda: ~NP.less(b, a))]
-        case "relu":
-            return [within(alive, lambda: ~NP.less(operands[0], 0.0))]
-        case "max":
-            share = lambda: NP.not_equal(share_of_largest(operands[0], params["axes"]), 0.0)
-            return [Alive(share)]
-    if row.name in SELECTS or (alive is not None and row.name in MOVES):
+    row, operands = node.primitive, node.operands
+    if row.choice is not None:
+        # A choice among the elements of an array is made anew, in another shape.
+        around = alive if row.elements == "each" else None
+        return [
+            within(around, functools.partial(_chosen, node, i)) if x.differentiable else None
+            for i, x in enumerate(operands)
+        ]
+    if row.elements == "selected" or (alive is not None and row.elements == "moved"):
         assert isinstance(row.derivative, Transpose)
         rule = row.derivative.rule
         return [
@@ -117,10 +109,17 @@ def before(node: Expr, alive: Alive | None) -> list[Alive | None]:
     ]
 
 
+def _chosen(node: Expr, position: int) -> Expr:
+    """Where an operand was taken."""
+    assert node.primitive.choice is not None
+    found: Expr = node.primitive.choice(*node.operands, **dict(node.params))[position]
+    return found
+
+
 def _is_kept(node: Expr, position: int) -> bool:
     """Whether a part is the cotangent itself, or a finite multiple of it."""
     row, operands = node.primitive, node.operands
-    if row.name == "multiply":
+    if row.is_product:
         other = operands[1 - position]
         fixed = other.primitive is CONSTANT and not dict(other.params)["value"].live
         return fixed and bool(np.all(np.isfinite(other.value)))

@@ -16,14 +16,14 @@ as exact, lies in its ball. Casts between float32 and float64 are the identity o
 from __future__ import annotations
 
 import copyreg
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
 import numpy as np
 from flint import arb, arb_mat, ctx
 
-from difflab.ir.expr import Array, Expr, Graph, reachable
+from difflab.ir.expr import Array, Expr, Graph, walk
 from difflab.ir.row import CONSTANT, ITSELF
 
 EVERY_BIT: Final = 20_000
@@ -91,16 +91,13 @@ def enclose(graph: Graph, arguments: Sequence[Any], bits: int = 128) -> list[Arr
 def enclose_nodes(outputs: Iterable[Expr], known: dict[Expr, Array], bits: int) -> None:
     """Add the balls of the outputs, and of all that they depend on, to `known`."""
     with precision(bits), np.errstate(all="ignore"):
-        for node in reachable(outputs, known):
-            if node not in known:
-                known[node] = _read(node, known)
+        walk(outputs, known, _read)
 
 
-def _read(node: Expr, known: Mapping[Expr, Array]) -> Array:
+def _read(node: Expr, operands: list[Array]) -> Array:
     row = node.primitive
     if row is CONSTANT:
         return exact(node.value)
-    operands = [known[x] for x in node.operands]
     params = dict(node.params)
     if node.dtype.kind == "i" and all(x.dtype != object for x in operands):
         return np.asarray(row.evaluate(*operands, **params))
@@ -108,11 +105,11 @@ def _read(node: Expr, known: Mapping[Expr, Array]) -> Array:
     if rule == ITSELF:
         rule = row.evaluate
     if row.kind == "factorisation":
-        return _matrices(MATRICES[rule], operands, node)
+        return _matrices(getattr(_Matrices, rule), operands, node)
     if row.kind == "pointwise":
         found = _each(rule, operands, params)
     else:
-        if row.name in ("gather", "scatter_add"):
+        if row.indexed:
             operands[1:] = map(_positions, operands[1:])
         found = np.asarray(rule(*operands, **params))
     if node.dtype.kind == "i":
@@ -195,37 +192,43 @@ def _to_array(m: arb_mat) -> Array:
     return found
 
 
-def _solve(a: Array, b: Array) -> Array:
-    try:
-        return _to_array(_to_matrix(a).solve(_to_matrix(b)))
-    except ZeroDivisionError:  # not certainly regular at this precision
-        return np.full(b.shape, arb("nan"), object)
+class _Matrices:
+    """What the ball cells of factorisations name, on one matrix."""
 
+    @staticmethod
+    def solve(a: Array, b: Array) -> Array:
+        try:
+            return _to_array(_to_matrix(a).solve(_to_matrix(b)))
+        except ZeroDivisionError:  # not certainly regular at this precision
+            return np.full(b.shape, arb("nan"), object)
 
-def _adjugate(a: Array) -> Array:
-    found = np.empty(a.shape, object)
-    for i, j in np.ndindex(a.shape):
-        minor = _to_matrix(np.delete(np.delete(a, i, 0), j, 1))
-        found[j, i] = (-1) ** (i + j) * minor.det() if len(a) > 1 else arb(1)
-    return found
+    @staticmethod
+    def adjugate(a: Array) -> Array:
+        found = np.empty(a.shape, object)
+        for i, j in np.ndindex(a.shape):
+            minor = _to_matrix(np.delete(np.delete(a, i, 0), j, 1))
+            found[j, i] = (-1) ** (i + j) * minor.det() if len(a) > 1 else arb(1)
+        return found
 
+    @staticmethod
+    def cholesky(a: Array) -> Array:
+        lower = np.full(a.shape, arb(0), object)
+        for i, j in zip(*np.tril_indices(len(a)), strict=True):
+            rest = a[i, j] - sum((lower[i, k] * lower[j, k] for k in range(j)), arb(0))
+            lower[i, j] = rest.sqrt() if i == j else rest / lower[j, j]
+        return lower
 
-def _cholesky(a: Array) -> Array:
-    lower = np.full(a.shape, arb(0), object)
-    for i, j in zip(*np.tril_indices(len(a)), strict=True):
-        rest = a[i, j] - sum((lower[i, k] * lower[j, k] for k in range(j)), arb(0))
-        lower[i, j] = rest.sqrt() if i == j else rest / lower[j, j]
-    return lower
+    @staticmethod
+    def det(a: Array) -> arb:
+        return _to_matrix(a).det()
 
+    @staticmethod
+    def log_abs_det(a: Array) -> arb:
+        return abs(_to_matrix(a).det()).log()
 
-MATRICES: dict[str, Callable[..., Any]] = {
-    "solve": _solve,
-    "det": lambda a: _to_matrix(a).det(),
-    "adjugate": _adjugate,
-    "log_abs_det": lambda a: abs(_to_matrix(a).det()).log(),
-    "sign_det": lambda a: _to_matrix(a).det().sgn(),
-    "cholesky": _cholesky,
-}
+    @staticmethod
+    def sign_det(a: Array) -> arb:
+        return _to_matrix(a).det().sgn()
 
 
 def midpoints(array: Array) -> Array:

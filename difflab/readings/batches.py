@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from difflab.ir.build import broadcast, reshaped
-from difflab.ir.expr import Expr, Graph, attributed_to, placeholder
+from difflab.ir.expr import Expr, Graph, attributed_to, placeholder, walk
 from difflab.ir.row import CONSTANT
 from difflab.spellings.indexing import indices
 
@@ -37,17 +37,16 @@ def batch(graph: Graph, size: int, batched: Sequence[bool]) -> Graph:
             many.add(x)
         else:
             new[x] = x
-    for node in graph.nodes:
-        if node in new:
-            continue
-        if not any(operand in many for operand in node.operands):
-            new[node] = node
-            continue
+
+    def made(node: Expr, operands: list[Expr]) -> Expr:
+        batched = [x in many for x in node.operands]
+        if not any(batched):
+            return node
         many.add(node)
         with attributed_to(node.line):
-            new[node] = _rule(
-                node, [new[x] for x in node.operands], [x in many for x in node.operands], size
-            )
+            return _rule(node, operands, batched, size)
+
+    walk(graph.outputs, new, made)
     outputs = [new[out] if out in many else _repeated(new[out], size) for out in graph.outputs]
     return Graph(tuple(new[x] for x in graph.inputs), tuple(outputs), (), None, graph.output_tree)
 
@@ -65,7 +64,7 @@ def _rule(node: Expr, operands: list[Expr], batched: list[bool], size: int) -> E
         else _repeated(x, size)
         for x, several in zip(operands, batched, strict=True)
     ]
-    if row.name in ("gather", "scatter_add"):
+    if row.indexed:
         # The batch axis is one more indexed axis, and each entry addresses its own.
         shape = many[1].shape
         own: Any = np.broadcast_to(np.arange(size).reshape(size, *(1,) * (len(shape) - 1)), shape)

@@ -27,7 +27,7 @@ from difflab.ir.row import INPUT, Pair, Partials, Transpose, Transposes
 from difflab.readings.alive import Alive, before, cleaned, passes, together
 from difflab.readings.tangents import added, is_zero, scaled, vanishes
 from difflab.spellings.indexing import indices
-from difflab.table.operations import plain_index, scatter_add
+from difflab.table.movement import PLACE, plain_index, scatter_add
 
 Cotangent = Expr | None
 MANY_PLACEMENTS = 8
@@ -125,9 +125,9 @@ def _rule(node: Expr, ct: Expr, active: set[Expr]) -> Sequence[Any]:
 
 def _total(parts: list[Expr]) -> Expr:
     """The sum of all contributions; many placements into one array become one scattered sum."""
-    placements = [part for part in parts if part.primitive.name == "place"]
+    placements = [part for part in parts if part.primitive is PLACE]
     if len(placements) > MANY_PLACEMENTS:
-        rest = [part for part in parts if part.primitive.name != "place"]
+        rest = [part for part in parts if part.primitive is not PLACE]
         parts = [*rest, _scattered(placements)]
     total: Cotangent = None
     for part in parts:

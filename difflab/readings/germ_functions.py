@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from fractions import Fraction
-from typing import Any, Final
+from typing import Any
 
 from flint import arb, arb_series
 
@@ -47,6 +47,12 @@ from difflab.readings.germs import (
 Function = Callable[..., Germ]
 
 
+def _method(function: Function) -> Function:
+    """Enter a function as the method of that name which a germ has as balls have it."""
+    FUNCTIONS[function.__name__.removeprefix("_")] = function
+    return function
+
+
 def _everywhere(name: str) -> Function:
     """A function that is analytic everywhere, by the series' and the balls' method of that name."""
     taylor = expanded(lambda s: getattr(s, name)(), lambda c: getattr(c, name)())
@@ -64,11 +70,11 @@ def _oscillating(name: str) -> Function:
     return function
 
 
-def _alternating(names: tuple[str, str]) -> Taylor:
+def _alternating(*functions: Callable[[arb], arb]) -> Taylor:
     """Two functions that are each other's derivative."""
 
     def taylor(c: arb, n: int) -> list[arb]:
-        values = [getattr(c, name)() for name in names]
+        values = [function(c) for function in functions]
         return [values[k % 2] / arb(math.factorial(k)) for k in range(n)]
 
     return taylor
@@ -79,6 +85,7 @@ def _integral(slope: Callable[[arb_series], arb_series], name: str) -> Taylor:
     return expanded(lambda s: slope(s).integral(), lambda c: getattr(c, name)())
 
 
+@_method
 def _exp(g: Germ) -> Germ:
     """The exponential; of a multiple of L, a power of t."""
     if g.bad:
@@ -106,6 +113,7 @@ def _exp(g: Germ) -> Germ:
     return lead if u.is_zero() else lead * composed(u, inverse_factorials)
 
 
+@_method
 def _log(g: Germ) -> Germ:
     """The logarithm of what is positive; of t, a multiple of L."""
     refused = g.refused(positive=True)
@@ -117,6 +125,7 @@ def _log(g: Germ) -> Germ:
     return found if u.is_zero() else found + composed(u, logarithm)
 
 
+@_method
 def _power(g: Germ, p: Fraction) -> Germ:
     """A power of what is positive (any, if p is whole); of 0, if p is positive."""
     if g.is_zero() and p > 0:
@@ -135,16 +144,19 @@ def _power(g: Germ, p: Fraction) -> Germ:
     return lead if u.is_zero() else lead * composed(u, binomials(p))
 
 
+@_method
 def _sqrt(g: Germ) -> Germ:
     """The square root."""
     return g.power(Fraction(1, 2))
 
 
+@_method
 def _root(g: Germ, n: int) -> Germ:
     """The n-th root of what is positive."""
     return g.power(Fraction(1, n))
 
 
+@_method
 def _floor(g: Germ) -> Germ:
     """The largest whole number below."""
     if not g.is_regular:
@@ -163,6 +175,7 @@ def _floor(g: Germ) -> Germ:
     return number if sign >= 0 else below
 
 
+@_method
 def _ceil(g: Germ) -> Germ:
     """The least whole number above."""
     return -((-g).floor())
@@ -172,48 +185,56 @@ def _half_pi() -> arb:
     return arb.pi() / 2
 
 
+@_method
 def _expm1(g: Germ) -> Germ:
     if g.bad or g.is_regular:
         return g.analytic(expanded(arb_series.exp, arb.expm1))
     return g.exp() - 1
 
 
+@_method
 def _log1p(g: Germ) -> Germ:
     if not g.bad and g.is_regular and g.constant > -1:
         return g.analytic(expanded(lambda s: (1 + s).log(), arb.log1p))
     return (1 + g).log()
 
 
+@_method
 def _sinh(g: Germ) -> Germ:
     if g.bad or g.is_regular:
-        return g.analytic(_alternating(("sinh", "cosh")))
+        return g.analytic(_alternating(arb.sinh, arb.cosh))
     return (g.exp() - (-g).exp()) / 2
 
 
+@_method
 def _cosh(g: Germ) -> Germ:
     if g.bad or g.is_regular:
-        return g.analytic(_alternating(("cosh", "sinh")))
+        return g.analytic(_alternating(arb.cosh, arb.sinh))
     return (g.exp() + (-g).exp()) / 2
 
 
+@_method
 def _tanh(g: Germ) -> Germ:
     if g.bad or g.is_regular:
         return g.analytic(expanded(lambda s: 1 - 2 / (1 + (2 * s).exp()), arb.tanh))
     return 1 - 2 / (1 + (2 * g).exp())
 
 
+@_method
 def _erf(g: Germ) -> Germ:
     if g.bad or g.is_regular or g.sign is None:
         return g.analytic(expanded(arb_series.erf, arb.erf))
     return Germ({(0, 0): arb(g.sign)}, ENDLESS, level=g.level)
 
 
+@_method
 def _asinh(g: Germ) -> Germ:
     if g.bad or g.is_regular:
         return g.analytic(_integral(lambda s: (1 + s * s).rsqrt(), "asinh"))
     return g.sgn() * (abs(g) + (g * g + 1).sqrt()).log()
 
 
+@_method
 def _acosh(g: Germ) -> Germ:
     if not g.bad and g.is_regular:
         if g.constant > 1:
@@ -224,6 +245,7 @@ def _acosh(g: Germ) -> Germ:
     return (g + (g * g - 1).sqrt()).log()
 
 
+@_method
 def _asin(g: Germ) -> Germ:
     if g.bad or (g.is_regular and abs(g.constant) < 1):
         return g.analytic(expanded(arb_series.asin, arb.asin))
@@ -234,6 +256,7 @@ def _asin(g: Germ) -> Germ:
     return Germ.unknown(NO_VALUE if outside else NOT_TOLD)
 
 
+@_method
 def _acos(g: Germ) -> Germ:
     if not g.bad and g.is_regular and abs(g.constant) == 1:
         from_one = 2 * _asin(((1 - abs(g)) / 2).sqrt())
@@ -241,6 +264,7 @@ def _acos(g: Germ) -> Germ:
     return _half_pi() - _asin(g)
 
 
+@_method
 def _atan(g: Germ) -> Germ:
     if g.bad or g.is_regular:
         return g.analytic(expanded(arb_series.atan, arb.atan))
@@ -249,12 +273,14 @@ def _atan(g: Germ) -> Germ:
     return g.sgn() * _half_pi() - _atan(1 / g)
 
 
+@_method
 def _atanh(g: Germ) -> Germ:
     if not g.bad and g.is_regular and abs(g.constant) < 1:
         return g.analytic(_integral(lambda s: 1 / (1 - s * s), "atanh"))
     return ((1 + g) / (1 - g)).log() / 2
 
 
+@_method
 def _atan2(y: Germ, x: Germ) -> Germ:
     """By the signs of both; on the negative axis itself +pi, as NumPy says."""
     up, right = y.sign, x.sign
@@ -268,6 +294,7 @@ def _atan2(y: Germ, x: Germ) -> Germ:
     return bad[0] if bad else Germ.unknown(NOT_TOLD)
 
 
+@_method
 def _hypgeom_0f1(z: Germ, a: Any) -> Germ:
     """The derivative of 0F1(; a; z) is 0F1(; a + 1; z) / a."""
 
@@ -286,13 +313,10 @@ def _gamma(name: str) -> Function:
     return lambda g: g.analytic(taylor) if g.bad or g.is_regular else Germ.unknown(BEYOND)
 
 
-_NAMED: Final[dict[str, Function]] = {
-    "power": _power, "sqrt": _sqrt, "root": _root, "floor": _floor, "ceil": _ceil,
-    "exp": _exp, "log": _log, "sin": _oscillating("sin"), "cos": _oscillating("cos"),
-    "tan": _everywhere("tan"),
-    "expm1": _expm1, "log1p": _log1p, "sinh": _sinh, "cosh": _cosh, "tanh": _tanh, "erf": _erf,
-    "asinh": _asinh, "acosh": _acosh, "asin": _asin, "acos": _acos, "atan": _atan,
-    "atanh": _atanh, "atan2": _atan2, "hypgeom_0f1": _hypgeom_0f1, "gamma": _gamma("gamma"),
-    "lgamma": _gamma("lgamma"),
-}  # fmt: skip
-FUNCTIONS.update(_NAMED)
+FUNCTIONS.update(
+    sin=_oscillating("sin"),
+    cos=_oscillating("cos"),
+    tan=_everywhere("tan"),
+    gamma=_gamma("gamma"),
+    lgamma=_gamma("lgamma"),
+)

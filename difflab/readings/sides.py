@@ -26,13 +26,13 @@ import numpy as np
 from flint import arb
 
 import difflab.readings.germ_functions  # noqa: F401 (registers them)
-from difflab.ir.expr import Array, Expr, reachable
-from difflab.ir.row import CONSTANT, INPUT, ITSELF, TABLE, Primitive
+from difflab.ir.expr import Array, Expr, walk
+from difflab.ir.row import ITSELF, Primitive
 from difflab.readings import germ_matrices
 from difflab.readings.balls import exact
 from difflab.readings.germs import NO_VALUE, Germ, germ
 from difflab.readings.open_balls import centres
-from difflab.table.operations import order
+from difflab.table.reductions import sorting_order as positions
 
 ORDER: Final = "which element is selected beside the point cannot be told"
 
@@ -47,27 +47,26 @@ class Side:
 
     def read(self, outputs: Iterable[Expr], scene: Mapping[Expr, Array]) -> dict[Expr, Array]:
         """Add the germs of the outputs, and of all that they depend on."""
-        known, changed = self.known, self.changed
-        for node in reachable(outputs, known):
-            if node in known:
-                continue
-            if node.primitive is INPUT or node.primitive is CONSTANT:
-                known[node] = scene[node] if node in scene else exact(node.value)
-                changed[node] = _NOTHING
-                continue
+        changed = self.changed
+
+        def made(node: Expr, operands: list[Array]) -> Array:
             before = scene.get(node)
+            if not node.operands:
+                changed[node] = _NOTHING
+                return exact(node.value) if before is None else before
             if before is not None and not any(changed[x].size for x in node.operands):
-                known[node], changed[node] = before, _NOTHING
-                continue
-            operands = [known[x] for x in node.operands]
+                changed[node] = _NOTHING
+                return before
             if before is not None and node.primitive.kind == "pointwise":
                 changed[node] = _where_changed(node, changed)
                 found = _each(node, operands, before, changed[node])
             else:
                 found = _read(node, operands)
                 changed[node] = _differing(found, before)
-            known[node] = _signed(found, node)
-        return known
+            return _signed(found, node)
+
+        walk(outputs, self.known, made)
+        return self.known
 
 
 _NOTHING: Final = np.zeros(0, np.intp)
@@ -103,12 +102,20 @@ def _read(node: Expr, operands: list[Array]) -> Array:
         return np.asarray(row.evaluate(*operands, **params))
     if row.kind == "pointwise":
         return _each(node, operands, np.empty(node.shape, object), np.arange(node.size))
-    special = WHOLE.get(row.name)
-    rule = special or _rule(row)
+    rule = _of_whole_arrays(row)
     try:
         return _numbers(np.asarray(rule(*operands, **params)), node)
     except _Open as error:
         return _filled(node, error.reason)
+
+
+def _of_whole_arrays(row: Primitive) -> Any:
+    """The reader that the row names; the ball cell reads germs where it names none."""
+    if row.germ is not None:
+        return getattr(_Whole, row.germ)
+    if row.kind == "factorisation":
+        return getattr(germ_matrices, row.need("ball"))
+    return _indexed(row.evaluate) if row.indexed else _rule(row)
 
 
 def _rule(row: Primitive) -> Any:
@@ -221,27 +228,6 @@ def _candidates(row: Iterable[Any]) -> list[int]:
     return [k for k, size in enumerate(sizes) if size is None or not size < top]
 
 
-def _largest(x: Array, axes: tuple[int, ...]) -> Array:
-    last = np.moveaxis(x, axes, range(-len(axes), 0))
-    rows = last.reshape(*last.shape[: x.ndim - len(axes)], -1)
-    found = np.empty(rows.shape[:-1], object)
-    for index in np.ndindex(found.shape):
-        kept = [germ(rows[index][k]) for k in _candidates(rows[index])]
-        found[index] = functools.reduce(lambda a, b: a.max(b), kept)
-    return found
-
-
-def _total(x: Array, axes: tuple[int, ...]) -> Array:
-    """The sum, of balls and germs apart: those are many, these few."""
-    last = np.moveaxis(x, axes, range(-len(axes), 0))
-    rows = last.reshape(*last.shape[: x.ndim - len(axes)], -1)
-    found = np.empty(rows.shape[:-1], object)
-    for index in np.ndindex(found.shape):
-        balls = [e for e in rows[index] if not isinstance(e, Germ)]
-        found[index] = sum((e for e in rows[index] if isinstance(e, Germ)), sum(balls, arb(0)))
-    return found
-
-
 def _compare(x: Any, y: Any) -> int:
     """The sign of x - y; NaN is sorted last."""
     a, b = germ(x), germ(y)
@@ -251,29 +237,6 @@ def _compare(x: Any, y: Any) -> int:
     if gap.sign is None:
         raise _Open(ORDER)
     return gap.sign
-
-
-def _index_of_largest(x: Array, axis: int) -> Array:
-    def first_largest(row: Array) -> int:
-        best, *others = _candidates(row)
-        for k in others:
-            if _compare(row[k], row[best]) > 0:
-                best = k
-        return best
-
-    return _along(first_largest, x, axis)
-
-
-def _sorted_by_germs(x: Array, axis: int, kind: Any = None) -> Array:
-    """By the germs; equal ones as NumPy's `kind` leaves them at the point."""
-    at_the_point = order(centres(x), axis, kind)
-    lines, starts = np.moveaxis(x, axis, -1), np.moveaxis(at_the_point, axis, -1)
-    found = np.empty(lines.shape, np.int64)
-    for index in np.ndindex(lines.shape[:-1]):
-        row = lines[index]
-        key = functools.cmp_to_key(lambda i, j, row=row: _compare(row[i], row[j]))  # type: ignore[misc]
-        found[index] = sorted(starts[index], key=key)
-    return np.moveaxis(found, -1, axis)
 
 
 def _along(function: Callable[[Array], Any], x: Array, axis: int) -> Array:
@@ -299,22 +262,49 @@ def _indexed(rule: Callable[..., Any]) -> Callable[..., Any]:
     return read
 
 
-def _row(name: str) -> Any:
-    return TABLE[name].evaluate
+class _Whole:
+    """What the germ cells name: rows that choose among the elements of an array."""
 
+    @staticmethod
+    def largest(x: Array, axes: tuple[int, ...]) -> Array:
+        last = np.moveaxis(x, axes, range(-len(axes), 0))
+        rows = last.reshape(*last.shape[: x.ndim - len(axes)], -1)
+        found = np.empty(rows.shape[:-1], object)
+        for index in np.ndindex(found.shape):
+            kept = [germ(rows[index][k]) for k in _candidates(rows[index])]
+            found[index] = functools.reduce(lambda a, b: a.max(b), kept)
+        return found
 
-WHOLE: Final[dict[str, Callable[..., Any]]] = {
-    "sum": _total,
-    "max": _largest,
-    "argmax": _index_of_largest,
-    "argsort": _sorted_by_germs,
-    "gather": _indexed(_row("gather")),
-    "scatter_add": _indexed(_row("scatter_add")),
-    "det": germ_matrices.det,
-    "adjugate": germ_matrices.adjugate,
-    "log_abs_det": germ_matrices.log_abs_det,
-    "sign_det": germ_matrices.sign_det,
-    "solve": germ_matrices.solve,
-    "cholesky": germ_matrices.cholesky,
-}
-"""Rows that are not read by their ball cell, by name."""
+    @staticmethod
+    def total(x: Array, axes: tuple[int, ...]) -> Array:
+        """The sum, of balls and germs apart: those are many, these few."""
+        last = np.moveaxis(x, axes, range(-len(axes), 0))
+        rows = last.reshape(*last.shape[: x.ndim - len(axes)], -1)
+        found = np.empty(rows.shape[:-1], object)
+        for index in np.ndindex(found.shape):
+            balls = [e for e in rows[index] if not isinstance(e, Germ)]
+            found[index] = sum((e for e in rows[index] if isinstance(e, Germ)), sum(balls, arb(0)))
+        return found
+
+    @staticmethod
+    def index_of_largest(x: Array, axis: int) -> Array:
+        def first_largest(row: Array) -> int:
+            best, *others = _candidates(row)
+            for k in others:
+                if _compare(row[k], row[best]) > 0:
+                    best = k
+            return best
+
+        return _along(first_largest, x, axis)
+
+    @staticmethod
+    def sorting_order(x: Array, axis: int, kind: Any = None) -> Array:
+        """By the germs; equal ones as NumPy's `kind` leaves them at the point."""
+        at_the_point = positions(centres(x), axis, kind)
+        lines, starts = np.moveaxis(x, axis, -1), np.moveaxis(at_the_point, axis, -1)
+        found = np.empty(lines.shape, np.int64)
+        for index in np.ndindex(lines.shape[:-1]):
+            row = lines[index]
+            key = functools.cmp_to_key(lambda i, j, row=row: _compare(row[i], row[j]))  # type: ignore[misc]
+            found[index] = sorted(starts[index], key=key)
+        return np.moveaxis(found, -1, axis)

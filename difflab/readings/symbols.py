@@ -23,10 +23,9 @@ import numpy as np
 import sympy
 
 from difflab.errors import ArgumentError, UnsupportedError
-from difflab.ir.expr import Array, Expr, Graph, reachable
-from difflab.ir.row import CONSTANT, ITSELF
-from difflab.table.primitives import POINTWISE
-from difflab.table.special import spherical_bessel
+from difflab.ir.expr import Array, Expr, Graph, walk
+from difflab.ir.row import CONSTANT, ITSELF, TABLE
+from difflab.table.elementary import spherical_bessel
 
 Symbols = list[Array]
 
@@ -58,10 +57,7 @@ def to_sympy(graph: Graph, symbols: Symbols | None = None) -> list[Any]:
         If a primitive has no SymPy reading; the message says why.
     """
     known = dict(zip(graph.inputs, symbols or symbols_for(graph), strict=True))
-    for node in reachable(graph.outputs, known):
-        if node not in known:
-            known[node] = _read(node, known)
-    return [known[out] if out.shape else known[out].item() for out in graph.outputs]
+    return [x if x.shape else x.item() for x in walk(graph.outputs, known, _read)]
 
 
 def number_of(value: float) -> sympy.Expr:
@@ -84,11 +80,10 @@ def _exact(value: Array) -> Array:
     return found
 
 
-def _read(node: Expr, known: Mapping[Expr, Array]) -> Array:
+def _read(node: Expr, operands: list[Array]) -> Array:
     row = node.primitive
     if row is CONSTANT:
         return node.value if node.dtype.kind == "i" else _exact(node.value)
-    operands = [known[x] for x in node.operands]
     params = dict(node.params)
     if node.dtype.kind == "i" and all(x.dtype != object for x in operands):
         return np.asarray(row.evaluate(*operands, **params))
@@ -96,7 +91,7 @@ def _read(node: Expr, known: Mapping[Expr, Array]) -> Array:
     if rule == ITSELF:
         found = row.evaluate(*operands, **params)
     elif row.kind == "factorisation":
-        found = _matrices(MATRICES[rule], operands, node)
+        found = _matrices(getattr(_Matrices, rule), operands, node)
     elif row.kind == "pointwise":
         bound = functools.partial(rule, NAMES, **params) if callable(rule) else getattr(NAMES, rule)
         found = np.frompyfunc(bound, len(operands), 1)(*operands)
@@ -206,20 +201,44 @@ OWN = (IsNaN, IsInfinite, IsFinite, SphericalBessel)
 NAMES = SimpleNamespace(**{**vars(sympy), **{own.__name__: own for own in OWN}})
 """What the table's cells see as SymPy."""
 
-MATRICES: dict[str, Callable[..., Any]] = {
-    "solve": lambda a, b: a.LUsolve(b),
-    "det": lambda a: a.det(),
-    "adjugate": lambda a: a.adjugate(),
-    "log_abs_det": lambda a: sympy.log(sympy.Abs(a.det())),
-    "sign_det": lambda a: sympy.sign(a.det()),
-    "cholesky": lambda a: a.cholesky(hermitian=False),
-}
+
+class _Matrices:
+    """What the SymPy cells of factorisations name, on one matrix."""
+
+    @staticmethod
+    def solve(a: Any, b: Any) -> Any:
+        return a.LUsolve(b)
+
+    @staticmethod
+    def det(a: Any) -> Any:
+        return a.det()
+
+    @staticmethod
+    def adjugate(a: Any) -> Any:
+        return a.adjugate()
+
+    @staticmethod
+    def log_abs_det(a: Any) -> Any:
+        return sympy.log(sympy.Abs(a.det()))
+
+    @staticmethod
+    def sign_det(a: Any) -> Any:
+        return sympy.sign(a.det())
+
+    @staticmethod
+    def cholesky(a: Any) -> Any:
+        return a.cholesky(hermitian=False)
+
 
 # -- the way back ----------------------------------------------------------------------------------
 
 
 _FUNCTIONS: dict[Any, Callable[..., Any]] = {
-    **{getattr(NAMES, r.sympy): r.numpy[0] for r in POINTWISE if isinstance(r.sympy, str)},
+    **{
+        getattr(NAMES, row.sympy): row.numpy[0]
+        for row in TABLE.values()
+        if row.kind == "pointwise" and isinstance(row.sympy, str)
+    },
     Largest: np.maximum,
     sympy.sinc: spherical_bessel,
     **dict.fromkeys((SphericalBessel, sympy.jn), SphericalBessel._imp_),

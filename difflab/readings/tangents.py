@@ -15,27 +15,16 @@ this reading under `batches.batch`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
 from difflab.errors import UnsupportedError
 from difflab.ir.build import broadcast, lift
-from difflab.ir.expr import Expr, attributed_to, constant, reachable
+from difflab.ir.expr import Expr, attributed_to, constant, walk
 from difflab.ir.row import CONSTANT, INPUT, Pair, Partials, Transpose, Transposes
-from difflab.table.operations import share_of_largest
 
 Tangent = Expr | None
-TAME: Final = frozenset(
-    (
-        *("abs", "sign", "relu", "maximum", "minimum", "copysign", "heaviside", "max"),
-        *("tanh", "sech2", "sigmoid", "softplus", "softmax", "log_softmax", "erf"),
-        *("sin", "cos", "arctan", "spherical_bessel"),
-    )
-)
-"""Nonlinear rows whose partials are finite."""
-CHOICES: Final = frozenset(("relu", "maximum", "minimum", "max"))
-"""Rows whose partials are zero for what is not taken."""
 
 
 def is_zero(value: Any) -> bool:
@@ -57,10 +46,10 @@ def scaled(value: Expr, partial: Any) -> Tangent:
 
 def vanishes(node: Expr, position: int) -> bool:
     """Whether a product does not depend on one operand, because the other one is zero for good."""
-    if node.primitive.name != "multiply":
+    if not node.primitive.is_product:
         return False
     other = node.operands[1 - position]
-    while other.primitive.name in ("expand", "reshape"):
+    while other.primitive.shaping:
         other = other.operands[0]
     if other.primitive is not CONSTANT or dict(other.params)["value"].live:
         return False
@@ -91,27 +80,25 @@ def pushforward(
     """
     known: dict[Expr, Tangent] = dict(zip(inputs, tangents, strict=True))
     wild = set(wild)
-    for node in reachable(outputs, known):
-        if node in known:
-            continue
-        moving = [known.get(operand) for operand in node.operands]
+
+    def moved(node: Expr, moving: list[Tangent]) -> Tangent:
         if not node.differentiable or all(tangent is None for tangent in moving):
-            known[node] = None
-            continue
+            return None
         if not wild.isdisjoint(node.operands) or _is_wild(node):
             wild.add(node)
-        chooses = node.primitive.name in CHOICES and not wild.isdisjoint(node.operands)
+        chooses = node.primitive.choice is not None and not wild.isdisjoint(node.operands)
         with attributed_to(node.line):
-            known[node] = _rule(node, moving, taken if chooses else scaled)
-    return [known[out] for out in outputs]
+            return _rule(node, moving, taken if chooses else scaled)
+
+    return walk(outputs, known, moved)
 
 
 def _is_wild(node: Expr) -> bool:
     """Whether a node may make a tangent that is not finite of a finite one."""
     row = node.primitive
-    if row.name == "multiply":
+    if row.is_product:
         return all(x.primitive not in (CONSTANT, INPUT) for x in node.operands)
-    return row.name not in TAME and not isinstance(row.derivative, (Transpose, Transposes))
+    return not row.tame and not isinstance(row.derivative, (Transpose, Transposes))
 
 
 def taken(value: Expr, partial: Any) -> Tangent:
@@ -148,8 +135,8 @@ def _rule(node: Expr, tangents: list[Tangent], times: Any = scaled) -> Tangent:
             return total
         case Pair(forward, _):
             if times is taken and tangents[0] is not None:
-                share = share_of_largest(operands[0], **params)
-                tangents = [lift(np.where(share == 0.0, 0.0, tangents[0]))]
+                (hit,) = node.primitive.choice(*operands, **params)  # type: ignore[misc]
+                tangents = [lift(np.where(hit, tangents[0], 0.0))]
             found = forward(node, tangents, *operands, **params)
             return None if is_zero(found) else lift(found)
     raise UnsupportedError(

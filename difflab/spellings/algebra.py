@@ -1,6 +1,6 @@
 """How NumPy's contractions and linear algebra are spelt in primitives.
 
-A part of what functions.py describes. Every contraction ends in one matmul or one einsum.
+Every contraction ends in one matmul or one einsum.
 """
 
 from __future__ import annotations
@@ -17,21 +17,13 @@ import numpy as np
 from difflab.errors import ShapeError, UnsupportedError
 from difflab.ir.build import as_dtype, broadcast, lift, node, promoted, reshaped
 from difflab.ir.expr import Expr
+from difflab.spellings.axes import axis_of, integers
 from difflab.spellings.elementwise import floating, power
-from difflab.spellings.movement import (
-    NP,
-    axis_of,
-    listed,
-    moveaxis,
-    no_options,
-    ravel,
-    spells,
-    transpose,
-)
+from difflab.spellings.movement import moveaxis, ravel, transpose
 from difflab.spellings.reductions import max_, min_, sum_
 from difflab.spellings.selection import truth
-from difflab.table import linear_algebra
-from difflab.table.special import root
+from difflab.spellings.spelling import NP, spells
+from difflab.table.arithmetic import root
 
 # -- contractions ----------------------------------------------------------------------------------
 
@@ -65,9 +57,8 @@ def _stacks(a: Expr, b: Expr) -> tuple[Expr, Expr]:
     return broadcast(a, lead + a.shape[-2:]), broadcast(b, lead + b.shape[-2:])
 
 
-@spells(np.dot)
-def dot(a: Any, b: Any, out: Any = None) -> Any:
-    no_options("dot", out=out)
+@spells(np.dot, refuses="out")
+def dot(a: Any, b: Any) -> Any:
     x, y = promoted(a, b)
     if x.ndim == 0 or y.ndim == 0:
         return x * y
@@ -80,38 +71,24 @@ def inner(a: Any, b: Any, /) -> Any:
     return x * y if x.ndim == 0 or y.ndim == 0 else tensordot(x, y, ([-1], [-1]))
 
 
-@spells(np.vdot)
-def vdot(a: Any, b: Any, /) -> Any:
-    return dot(ravel(a), ravel(b))
-
-
 @spells(np.vecdot, np.linalg.vecdot)
 def vecdot(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
     x, y = (moveaxis(part, axis, -1) for part in promoted(x1, x2))
     return NP.matmul(x[..., None, :], y[..., :, None])[..., 0, 0]
 
 
+@spells(getattr(np, "matvec", None))
 def matvec(x1: Any, x2: Any, /) -> Any:
     """Stacks of matrices times stacks of vectors."""
     x, y = promoted(x1, x2)
     return NP.matmul(x, y[..., :, None])[..., 0]
 
 
+@spells(getattr(np, "vecmat", None))
 def vecmat(x1: Any, x2: Any, /) -> Any:
     """Stacks of vectors times stacks of matrices."""
     x, y = promoted(x1, x2)
     return NP.matmul(x[..., None, :], y)[..., 0, :]
-
-
-if hasattr(np, "matvec"):  # since NumPy 2.2
-    spells(np.matvec)(matvec)
-    spells(np.vecmat)(vecmat)
-
-
-@spells(np.outer, np.linalg.outer)
-def outer(a: Any, b: Any, out: Any = None) -> Any:
-    no_options("outer", out=out)
-    return ravel(a)[:, None] * ravel(b)[None, :]
 
 
 @spells(np.kron)
@@ -139,18 +116,13 @@ def cross(
     return moveaxis(x[..., i] * y[..., j] - x[..., j] * y[..., i], -1, axisc)
 
 
-@spells(np.linalg.cross)
-def linalg_cross(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
-    return cross(x1, x2, axis=axis)
-
-
 @spells(np.tensordot, np.linalg.tensordot)
-def tensordot(a: Any, b: Any, /, axes: Any = 2) -> Any:
+def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
     x, y = promoted(a, b)
     if isinstance(axes, (int, np.integer)):
         axes = (range(x.ndim - int(axes), x.ndim), range(int(axes)))
-    left = [axis_of(x, i) % x.ndim for i in listed(axes[0])]
-    right = [axis_of(y, i) % y.ndim for i in listed(axes[1])]
+    left = [axis_of(x, i) % x.ndim for i in integers(axes[0])]
+    right = [axis_of(y, i) % y.ndim for i in integers(axes[1])]
     if [x.shape[i] for i in left] != [y.shape[i] for i in right]:
         raise ShapeError(f"tensordot of shapes {x.shape} and {y.shape} over axes {left}, {right}")
     rows = [i for i in range(x.ndim) if i not in left]
@@ -161,12 +133,12 @@ def tensordot(a: Any, b: Any, /, axes: Any = 2) -> Any:
     return reshaped(matmul(p, q), (*[x.shape[i] for i in rows], *[y.shape[i] for i in columns]))
 
 
-@spells(np.einsum)
-def einsum(subscripts: Any, *operands: Any, out: Any = None, optimize: Any = False) -> Any:
-    no_options("einsum", out=out)
+@spells(np.einsum, refuses="out dtype order casting", ignores="optimize")
+def einsum(*operands: Any) -> Any:
+    subscripts, *arrays = operands
     if not isinstance(subscripts, str):
         raise UnsupportedError("np.einsum without a string cannot be traced", "write 'ij,jk->ik'")
-    parts = promoted(*operands)
+    parts = promoted(*arrays)
     words, output = _subscripts(subscripts, parts)
     if len(set(output)) < len(output) or not set(output) <= set("".join(words)):
         raise ShapeError(f"einsum {subscripts!r}: the output's letters must differ, and be inputs")
@@ -246,7 +218,7 @@ def inv(a: Any) -> Any:
 @spells(np.linalg.tensorsolve)
 def tensorsolve(a: Any, b: Any, axes: Any = None) -> Any:
     x, y = promoted(a, b, floating=True)
-    last = [] if axes is None else [i % x.ndim for i in listed(axes)]
+    last = [] if axes is None else [i % x.ndim for i in integers(axes)]
     x = transpose(x, [*[i for i in range(x.ndim) if i not in last], *last])
     return reshaped(solve(reshaped(x, (y.size, y.size)), ravel(y)), x.shape[y.ndim :])
 
@@ -256,16 +228,6 @@ def tensorinv(a: Any, ind: int = 2) -> Any:
     x = floating(a)
     size = math.prod(x.shape[:ind])
     return reshaped(inv(NP.reshape(x, (size, -1))), x.shape[ind:] + x.shape[:ind])
-
-
-@spells(np.linalg.det)
-def det(a: Any) -> Expr:
-    return node("det", _square_matrix("det", a))
-
-
-@spells(linear_algebra.adjugate)
-def adjugate(a: Any) -> Expr:
-    return node("adjugate", lift(a))
 
 
 @spells(np.linalg.slogdet)
@@ -292,7 +254,7 @@ def vector_norm(
     if not isinstance(ord, (int, float)):
         raise _no_norm(ord)
     if math.isinf(ord):
-        return (max_ if ord > 0 else min_)(size, axis, None, keepdims)
+        return (max_ if ord > 0 else min_)(size, axis, keepdims)
     if ord == 0:
         return sum_(as_dtype(truth(a), a.dtype), axis, keepdims=keepdims)
     if ord == 1:
@@ -303,7 +265,7 @@ def vector_norm(
 @spells(np.linalg.norm)
 def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
     a = floating(x)
-    axes = list(range(a.ndim)) if axis is None else listed(axis)
+    axes = list(range(a.ndim)) if axis is None else integers(axis)
     if ord is None or len(axes) == 1:
         return vector_norm(a, axis=tuple(axes), keepdims=keepdims, ord=ord)
     if len(axes) != 2:
@@ -314,7 +276,7 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
         raise _no_norm(ord)
     inside = axes[0] if abs(ord) == 1 else axes[1]
     sums = sum_(NP.abs(a), inside, keepdims=True)
-    return (max_ if ord > 0 else min_)(sums, tuple(axes), None, keepdims)
+    return (max_ if ord > 0 else min_)(sums, tuple(axes), keepdims)
 
 
 @spells(np.linalg.matrix_norm)
@@ -344,9 +306,8 @@ def matrix_power(a: Any, n: int) -> Any:
     return found
 
 
-@spells(np.linalg.multi_dot)
-def multi_dot(arrays: Any, *, out: Any = None) -> Any:
-    no_options("multi_dot", out=out)
+@spells(np.linalg.multi_dot, refuses="out")
+def multi_dot(arrays: Any) -> Any:
     return reduce(operator.matmul, map(lift, arrays))
 
 
@@ -355,6 +316,13 @@ def linalg_trace(x: Any, /, *, offset: int = 0, dtype: Any = None) -> Any:
     return NP.trace(x, offset, -2, -1, dtype)
 
 
-@spells(np.linalg.diagonal)
-def linalg_diagonal(x: Any, /, *, offset: int = 0) -> Any:
-    return NP.diagonal(x, offset, -2, -1)
+# -- in a line each --------------------------------------------------------------------------------
+
+IN_A_LINE = [
+    spells(np.vdot)(lambda a, b, /: dot(ravel(a), ravel(b))),
+    spells(np.outer, refuses="out")(lambda a, b: ravel(a)[:, None] * ravel(b)[None, :]),
+    spells(np.linalg.outer)(lambda x1, x2, /: NP.outer(x1, x2)),
+    spells(np.linalg.cross)(lambda x1, x2, /, *, axis=-1: cross(x1, x2, axis=axis)),
+    spells(np.linalg.det)(lambda a: node("det", _square_matrix("det", a))),
+    spells(np.linalg.diagonal)(lambda x, /, *, offset=0: NP.diagonal(x, offset, -2, -1)),
+]

@@ -1,6 +1,6 @@
 """How NumPy's differences, interpolation, polynomials and statistics are spelt in primitives.
 
-A part of what functions.py describes: plain NumPy text over functions spelt elsewhere.
+Plain NumPy text over functions spelt elsewhere.
 """
 
 from __future__ import annotations
@@ -12,18 +12,11 @@ import numpy as np
 
 from difflab.errors import ShapeError
 from difflab.ir.build import as_dtype, lift, promoted
+from difflab.spellings.axes import axes_of, axis_of
 from difflab.spellings.elementwise import floating
-from difflab.spellings.movement import (
-    NP,
-    axes_of,
-    axis_of,
-    concatenate,
-    moveaxis,
-    no_options,
-    ravel,
-    spells,
-)
+from difflab.spellings.movement import concatenate, moveaxis, ravel
 from difflab.spellings.selection import searchsorted
+from difflab.spellings.spelling import NP, spells
 
 # -- differences -----------------------------------------------------------------------------------
 
@@ -126,7 +119,7 @@ def unwrap(p: Any, discont: Any = None, axis: int = -1, *, period: Any = 2.0 * n
 # -- grids and interpolation -----------------------------------------------------------------------
 
 
-@spells(np.linspace)
+@spells(np.linspace, refuses="device")
 def linspace(
     start: Any, stop: Any, num: int = 50, endpoint: bool = True, retstep: bool = False,
     dtype: Any = None, axis: int = 0,
@@ -143,15 +136,14 @@ def linspace(
     return (found, step) if retstep else found
 
 
-@spells(np.logspace)
+@spells(np.logspace, refuses="dtype")
 def logspace(
-    start: Any, stop: Any, num: int = 50, endpoint: bool = True, base: Any = 10.0, *,
-    axis: int = 0,
-) -> Any:  # fmt: skip
+    start: Any, stop: Any, num: int = 50, endpoint: bool = True, base: Any = 10.0, axis: int = 0
+) -> Any:
     return NP.power(base, NP.linspace(start, stop, num, endpoint, axis=axis))
 
 
-@spells(np.interp)
+@spells(np.interp, refuses="period")
 def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None) -> Any:
     """Piecewise linear; NumPy always answers in float64."""
     at, knots, values = (as_dtype(part, np.dtype(float)) for part in (x, xp, fp))
@@ -214,16 +206,6 @@ def polyadd(a1: Any, a2: Any) -> Any:
     return NP.pad(x, (n - x.size, 0)) + NP.pad(y, (n - y.size, 0))
 
 
-@spells(np.polysub)
-def polysub(a1: Any, a2: Any) -> Any:
-    return polyadd(a1, -lift(a2))
-
-
-@spells(np.polymul)
-def polymul(a1: Any, a2: Any) -> Any:
-    return convolve(a1, a2)
-
-
 @spells(np.polyder)
 def polyder(p: Any, m: int = 1) -> Any:
     x: Any = lift(p)
@@ -232,9 +214,8 @@ def polyder(p: Any, m: int = 1) -> Any:
     return x
 
 
-@spells(np.polyint)
-def polyint(p: Any, m: int = 1, k: Any = None) -> Any:
-    no_options("polyint", k=k)
+@spells(np.polyint, refuses="k")
+def polyint(p: Any, m: int = 1) -> Any:
     x: Any = floating(p)
     for _ in range(m):
         x = concatenate([x / np.arange(x.size, 0, -1), np.zeros(1, x.dtype)])
@@ -254,12 +235,11 @@ def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:
 # -- statistics ------------------------------------------------------------------------------------
 
 
-@spells(np.cov)
+@spells(np.cov, refuses="fweights aweights")
 def cov(
-    m: Any, y: Any = None, rowvar: bool = True, bias: bool = False, ddof: int | None = None,
-    fweights: Any = None, aweights: Any = None, *, dtype: Any = None,
+    m: Any, y: Any = None, rowvar: bool = True, bias: bool = False, ddof: int | None = None, *,
+    dtype: Any = None,
 ) -> Any:  # fmt: skip
-    no_options("cov", fweights=fweights, aweights=aweights)
     kind = np.dtype(float if dtype is None else dtype)
     parts = [NP.atleast_2d(as_dtype(part, kind)) for part in (m, y) if part is not None]
     x = concatenate([part if rowvar or lift(part).shape[0] == 1 else part.T for part in parts], 0)
@@ -278,3 +258,11 @@ def corrcoef(x: Any, y: Any = None, rowvar: bool = True, *, dtype: Any = None) -
     unit = float(np.finfo(found.dtype).eps)
     beyond = NP.maximum(NP.rint((NP.abs(found) - 1.0) / unit), 0.0)  # by rounding alone
     return found * (1.0 - unit * beyond)
+
+
+# -- in a line each --------------------------------------------------------------------------------
+
+IN_A_LINE = [
+    spells(np.polysub)(lambda a1, a2: polyadd(a1, -lift(a2))),
+    spells(np.polymul)(lambda a1, a2: convolve(a1, a2)),
+]

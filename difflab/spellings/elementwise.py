@@ -1,6 +1,6 @@
 """How NumPy's functions of single elements are spelt in primitives, where they are no row.
 
-A part of what functions.py describes. Special values are NumPy's own: NaN, infinities, -0.
+Special values are NumPy's own: NaN, infinities, -0.
 """
 
 from __future__ import annotations
@@ -13,12 +13,14 @@ import numpy as np
 from difflab.errors import UnsupportedError
 from difflab.ir.build import as_dtype, broadcast, lift, pointwise, promoted, reshaped
 from difflab.ir.expr import Expr
-from difflab.ir.protocols import SPELLINGS, is_weak
-from difflab.ir.row import TABLE, Primitive
-from difflab.spellings.movement import NP, listed, no_options, ravel, same, spells
+from difflab.ir.protocols import is_weak
+from difflab.ir.row import TABLE
+from difflab.spellings.axes import integers
+from difflab.spellings.movement import ravel
 from difflab.spellings.selection import nonzero, truth
-from difflab.table import special
-from difflab.table.operations import scatter_add
+from difflab.spellings.spelling import NP, spells
+from difflab.table.elementary import spherical_bessel
+from difflab.table.movement import scatter_add
 
 # -- arithmetic ------------------------------------------------------------------------------------
 
@@ -28,7 +30,7 @@ def floating(x: Any) -> Any:
     return promoted(x, floating=True)[0]
 
 
-@spells(np.power, np.pow)
+@spells(np.power)
 def power(x1: Any, x2: Any) -> Any:
     """Constant exponents have rows of their own, with shorter and more accurate partials."""
     if isinstance(x2, Expr) or np.ndim(x2) != 0:
@@ -40,58 +42,8 @@ def power(x1: Any, x2: Any) -> Any:
         x = promoted(x1, x2, floating=True)[0]
     if exponent == 0.0:
         return broadcast(as_dtype(1.0, x.dtype), x.shape)
-    short = {1.0: same, 2.0: NP.square, -1.0: NP.reciprocal, 0.5: NP.sqrt}.get(exponent)
+    short = {1.0: lift, 2.0: NP.square, -1.0: NP.reciprocal, 0.5: NP.sqrt}.get(exponent)
     return short(x) if short else pointwise(TABLE["constant_power"], x, exponent=exponent)
-
-
-@spells(np.float_power)
-def float_power(x1: Any, x2: Any) -> Any:
-    return power(as_dtype(x1, np.dtype(float)), x2)
-
-
-@spells(np.fabs)
-def fabs(x: Any) -> Any:
-    return NP.abs(floating(x))
-
-
-@spells(np.bitwise_and)
-def bitwise_and(x1: Any, x2: Any) -> Any:
-    return _bits("logical_and", x1, x2)
-
-
-@spells(np.bitwise_or)
-def bitwise_or(x1: Any, x2: Any) -> Any:
-    return _bits("logical_or", x1, x2)
-
-
-@spells(np.bitwise_xor)
-def bitwise_xor(x1: Any, x2: Any) -> Any:
-    return _bits("logical_xor", x1, x2)
-
-
-@spells(np.invert)
-def invert(x: Any) -> Any:
-    return _bits("logical_not", x)
-
-
-@spells(np.logical_and)
-def logical_and(x1: Any, x2: Any) -> Any:
-    return pointwise(TABLE["logical_and"], truth(x1), truth(x2))
-
-
-@spells(np.logical_or)
-def logical_or(x1: Any, x2: Any) -> Any:
-    return pointwise(TABLE["logical_or"], truth(x1), truth(x2))
-
-
-@spells(np.logical_xor)
-def logical_xor(x1: Any, x2: Any) -> Any:
-    return pointwise(TABLE["logical_xor"], truth(x1), truth(x2))
-
-
-@spells(np.logical_not)
-def logical_not(x: Any) -> Any:
-    return pointwise(TABLE["logical_not"], truth(x))
 
 
 def _bits(name: str, *values: Any) -> Any:
@@ -102,11 +54,6 @@ def _bits(name: str, *values: Any) -> Any:
             "compute them outside, or compare first: (x > 0) & (y > 0)",
         )
     return pointwise(TABLE[name], *operands)
-
-
-@spells(np.divmod)
-def divmod_(x1: Any, x2: Any) -> Any:
-    return NP.floor_divide(x1, x2), NP.remainder(x1, x2)
 
 
 @spells(np.fmod)
@@ -132,14 +79,8 @@ def ldexp(x1: Any, x2: Any) -> Any:
     return y * NP.exp2(as_dtype(x2, y.dtype))
 
 
-@spells(np.fix)
-def fix(x: Any) -> Any:
-    return NP.trunc(x)
-
-
-@spells(np.round, np.around)
-def round_(a: Any, decimals: int = 0, out: Any = None) -> Any:
-    no_options("round", out=out)
+@spells(np.round, np.around, refuses="out")
+def round_(a: Any, decimals: int = 0) -> Any:
     x = lift(a)
     if x.dtype.kind != "f":
         if decimals >= 0:
@@ -151,16 +92,6 @@ def round_(a: Any, decimals: int = 0, out: Any = None) -> Any:
     return NP.rint(x * scale) / scale if decimals > 0 else NP.rint(x / scale) * scale
 
 
-@spells(np.deg2rad, np.radians)
-def deg2rad(x: Any) -> Any:
-    return floating(x) * (math.pi / 180.0)
-
-
-@spells(np.rad2deg, np.degrees)
-def rad2deg(x: Any) -> Any:
-    return floating(x) * (180.0 / math.pi)
-
-
 @spells(np.logaddexp2)
 def logaddexp2(x1: Any, x2: Any) -> Any:
     x, y = promoted(x1, x2, floating=True)
@@ -168,21 +99,11 @@ def logaddexp2(x1: Any, x2: Any) -> Any:
     return NP.logaddexp(x * ln2, y * ln2) / ln2
 
 
-@spells(np.sinc)
-def sinc(x: Any) -> Any:
-    return spherical_bessel(math.pi * floating(x))
-
-
-@spells(special.spherical_bessel)
-def spherical_bessel(x: Any, n: int = 0) -> Any:
-    return pointwise(TABLE["spherical_bessel"], x, n=n)
-
-
 @spells(np.angle)
 def angle(z: Any, deg: bool = False) -> Any:
     x = floating(z)
     found = NP.arctan2(x.dtype.type(0), x)
-    return rad2deg(found) if deg else found
+    return NP.rad2deg(found) if deg else found
 
 
 @spells(np.imag)
@@ -195,10 +116,9 @@ def imag(val: Any) -> Any:
 
 
 @spells(np.where)
-def where(condition: Any, *values: Any) -> Any:
-    if not values:
+def where(condition: Any, x: Any = None, y: Any = None, /) -> Any:
+    if x is None and y is None:
         return nonzero(condition)
-    x, y = values
     return pointwise(TABLE["where"], truth(condition), x, y)
 
 
@@ -210,9 +130,8 @@ def select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
     return found
 
 
-@spells(np.choose)
-def choose(a: Any, choices: Any, out: Any = None, mode: str = "raise") -> Any:
-    no_options("choose", out=out)
+@spells(np.choose, refuses="out")
+def choose(a: Any, choices: Any, mode: str = "raise") -> Any:
     which, parts = lift(a), promoted(*choices)
     if mode != "raise":
         last = len(parts) - 1
@@ -240,17 +159,8 @@ def piecewise(x: Any, condlist: Any, funclist: Any, *args: Any, **kw: Any) -> An
     return reshaped(found, lift(x).shape)
 
 
-@spells(np.clip)
-def clip(
-    a: Any,
-    a_min: Any = None,
-    a_max: Any = None,
-    out: Any = None,
-    *,
-    min: Any = None,
-    max: Any = None,
-) -> Any:
-    no_options("clip", out=out)
+@spells(np.clip, refuses="out where casting order dtype subok signature")
+def clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Any:
     low, high = (a_min if a_min is not None else min), (a_max if a_max is not None else max)
     x = lift(a) if low is None else NP.maximum(lift(a), low)
     x = x if high is None else NP.minimum(x, high)
@@ -272,29 +182,17 @@ def fmin(x1: Any, x2: Any) -> Any:
     return where(NP.isnan(x), y, where(NP.isnan(y), x, NP.minimum(x, y)))
 
 
-@spells(np.nan_to_num)
-def nan_to_num(
-    x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, neginf: Any = None
-) -> Any:
+@spells(np.nan_to_num, ignores="copy")
+def nan_to_num(x: Any, nan: Any = 0.0, posinf: Any = None, neginf: Any = None) -> Any:
     y = lift(x)
     if y.dtype.kind != "f":
         return y
     largest = float(np.finfo(y.dtype).max)
     high, low = (largest if posinf is None else posinf), (-largest if neginf is None else neginf)
-    return where(NP.isnan(y), nan, where(isposinf(y), high, where(isneginf(y), low, y)))
+    return where(NP.isnan(y), nan, where(NP.isposinf(y), high, where(NP.isneginf(y), low, y)))
 
 
 # -- questions -------------------------------------------------------------------------------------
-
-
-@spells(np.isposinf)
-def isposinf(x: Any) -> Any:
-    return lift(x) == np.inf
-
-
-@spells(np.isneginf)
-def isneginf(x: Any) -> Any:
-    return lift(x) == -np.inf
 
 
 @spells(np.signbit)
@@ -336,34 +234,11 @@ def array_equiv(a1: Any, a2: Any) -> Any:
     return NP.all(x == y)
 
 
-@spells(np.isin)
-def isin(
-    element: Any, test_elements: Any, assume_unique: bool = False, invert: bool = False,
-    *, kind: Any = None,
-) -> Any:  # fmt: skip
+@spells(np.isin, ignores="assume_unique kind")
+def isin(element: Any, test_elements: Any, invert: bool = False) -> Any:
     x, tested = promoted(element, test_elements)
     found = NP.any(x[..., None] == ravel(tested), -1)
     return ~found if invert else found
-
-
-@spells(np.iscomplex)
-def iscomplex(x: Any) -> Any:
-    return np.zeros(lift(x).shape, bool)
-
-
-@spells(np.isreal)
-def isreal(x: Any) -> Any:
-    return np.ones(lift(x).shape, bool)
-
-
-@spells(np.iscomplexobj)
-def iscomplexobj(x: Any) -> bool:
-    return False
-
-
-@spells(np.isrealobj)
-def isrealobj(x: Any) -> bool:
-    return True
 
 
 # -- arrays of the same shape ----------------------------------------------------------------------
@@ -371,31 +246,24 @@ def isrealobj(x: Any) -> bool:
 
 def _filled(a: Any, value: Any, dtype: Any, shape: Any) -> Any:
     x = lift(a)
-    wanted = x.shape if shape is None else tuple(listed(shape))
+    wanted = x.shape if shape is None else tuple(integers(shape))
     return np.full(wanted, value, dtype or x.dtype)
 
 
-@spells(np.zeros_like)
-def zeros_like(
-    a: Any, dtype: Any = None, order: Any = "K", subok: bool = True, shape: Any = None
-) -> Any:
+@spells(np.zeros_like, refuses="device", ignores="order subok")
+def zeros_like(a: Any, dtype: Any = None, shape: Any = None) -> Any:
     return _filled(a, 0, dtype, shape)
 
 
-@spells(np.ones_like)
-def ones_like(
-    a: Any, dtype: Any = None, order: Any = "K", subok: bool = True, shape: Any = None
-) -> Any:
+@spells(np.ones_like, refuses="device", ignores="order subok")
+def ones_like(a: Any, dtype: Any = None, shape: Any = None) -> Any:
     return _filled(a, 1, dtype, shape)
 
 
-@spells(np.full_like)
-def full_like(
-    a: Any, fill_value: Any, dtype: Any = None, order: Any = "K", subok: bool = True,
-    shape: Any = None,
-) -> Any:  # fmt: skip
+@spells(np.full_like, refuses="device", ignores="order subok")
+def full_like(a: Any, fill_value: Any, dtype: Any = None, shape: Any = None) -> Any:
     x = lift(a)
-    wanted = x.shape if shape is None else tuple(listed(shape))
+    wanted = x.shape if shape is None else tuple(integers(shape))
     return NP.broadcast_to(as_dtype(fill_value, np.dtype(dtype or x.dtype)), wanted)
 
 
@@ -419,28 +287,35 @@ def size(a: Any, axis: int | None = None) -> int:
 
 
 @spells(np.result_type)
-def result_type(*values: Any) -> np.dtype[Any]:
-    return np.result_type(
-        *[(0.0 if is_weak(v) else v.dtype) if isinstance(v, Expr) else v for v in values]
-    )
+def result_type(*arrays_and_dtypes: Any) -> np.dtype[Any]:
+    kinds = [
+        (0.0 if is_weak(x) else x.dtype) if isinstance(x, Expr) else x for x in arrays_and_dtypes
+    ]
+    return np.result_type(*kinds)
 
 
-def _spelling(row: Primitive) -> Any:
-    def spell(*values: Any, dtype: Any = None, where: Any = True, **unknown: Any) -> Expr:
-        if dtype is not None or where is not True or unknown:
-            given = {"dtype": dtype is not None, "where": where is not True} | dict.fromkeys(
-                unknown
-            )
-            options = ", ".join(f"{name}=" for name, used in given.items() if used is not False)
-            raise UnsupportedError(
-                f"np.{row.name} with {options} cannot be traced", "use np.where or astype"
-            )
-        return pointwise(row, *values)
+# -- in a line each --------------------------------------------------------------------------------
 
-    return spell
-
-
-for _row in TABLE.values():
-    if _row.kind == "pointwise":
-        for _function in _row.numpy:
-            SPELLINGS.setdefault(_function, _spelling(_row))
+IN_A_LINE = [
+    spells(np.float_power)(lambda x1, x2: power(as_dtype(x1, np.dtype(float)), x2)),
+    spells(np.fabs)(lambda x: NP.abs(floating(x))),
+    spells(np.bitwise_and)(lambda x1, x2: _bits("logical_and", x1, x2)),
+    spells(np.bitwise_or)(lambda x1, x2: _bits("logical_or", x1, x2)),
+    spells(np.bitwise_xor)(lambda x1, x2: _bits("logical_xor", x1, x2)),
+    spells(np.invert)(lambda x: _bits("logical_not", x)),
+    spells(np.logical_and)(lambda x1, x2: pointwise(TABLE["logical_and"], truth(x1), truth(x2))),
+    spells(np.logical_or)(lambda x1, x2: pointwise(TABLE["logical_or"], truth(x1), truth(x2))),
+    spells(np.logical_xor)(lambda x1, x2: pointwise(TABLE["logical_xor"], truth(x1), truth(x2))),
+    spells(np.logical_not)(lambda x: pointwise(TABLE["logical_not"], truth(x))),
+    spells(np.divmod)(lambda x1, x2: (NP.floor_divide(x1, x2), NP.remainder(x1, x2))),
+    spells(np.fix, refuses="out")(lambda x: NP.trunc(x)),
+    spells(np.deg2rad, np.radians)(lambda x: floating(x) * (math.pi / 180.0)),
+    spells(np.rad2deg, np.degrees)(lambda x: floating(x) * (180.0 / math.pi)),
+    spells(np.sinc)(lambda x: spherical_bessel(math.pi * floating(x))),
+    spells(np.isposinf, refuses="out")(lambda x: lift(x) == np.inf),
+    spells(np.isneginf, refuses="out")(lambda x: lift(x) == -np.inf),
+    spells(np.iscomplex)(lambda x: np.zeros(lift(x).shape, bool)),
+    spells(np.isreal)(lambda x: np.ones(lift(x).shape, bool)),
+    spells(np.iscomplexobj)(lambda x: False),
+    spells(np.isrealobj)(lambda x: True),
+]

@@ -18,7 +18,8 @@ from difflab.ir.build import INT64, broadcast, common_shape, lift, node, reshape
 from difflab.ir.expr import Expr, constant
 from difflab.ir.protocols import SPELLINGS, TracedArray
 from difflab.ir.row import CONSTANT
-from difflab.table.operations import ALL, Slice
+from difflab.spellings.spelling import spells
+from difflab.table.movement import ALL, Slice
 
 
 def current_value(x: Expr) -> Any:
@@ -26,6 +27,7 @@ def current_value(x: Expr) -> Any:
     return SPELLINGS[TracedArray.__bool__](x)
 
 
+@spells(TracedArray.__getitem__)
 def getitem(x: Expr, index: Any) -> Expr:
     """x[index], for every index that NumPy takes."""
     parts = [_part(part) for part in (index if isinstance(index, tuple) else (index,))]
@@ -151,8 +153,8 @@ def _gather(x: Expr, arrays: dict[int, Expr], side_by_side: bool) -> Expr:
         raise OutOfBoundsError(f"index arrays of shapes {text} cannot be broadcast") from None
     addresses = [broadcast(found, shape) for found in arrays.values()]
     rest = [axis for axis in range(x.ndim) if axis not in arrays]
-    order = (*axes, *rest)
-    moved = x if order == tuple(range(x.ndim)) else node("transpose", x, axes=order)
+    front = (*axes, *rest)
+    moved = x if front == tuple(range(x.ndim)) else node("transpose", x, axes=front)
     found = node("gather", moved, *addresses)
     before = axes[0] if side_by_side else 0
     if before == 0:
@@ -165,6 +167,3 @@ def _gather(x: Expr, arrays: dict[int, Expr], side_by_side: bool) -> Expr:
 def indices(values: Any) -> Expr:
     """Plain integers as a constant."""
     return constant(np.asarray(values, np.int64))
-
-
-SPELLINGS[TracedArray.__getitem__] = getitem

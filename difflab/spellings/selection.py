@@ -1,7 +1,7 @@
 """How NumPy's functions that choose, insert and count elements are spelt in primitives.
 
-A part of what functions.py describes. Where the shape of a result depends on values
-(`np.nonzero`, a mask), the values at the current point are taken and recorded as guards.
+Where the shape of a result depends on values (`np.nonzero`, a mask), the values at the current
+point are taken and recorded as guards.
 """
 
 from __future__ import annotations
@@ -14,19 +14,11 @@ from difflab.errors import ShapeError, UnsupportedError
 from difflab.ir.build import as_dtype, lift, node, pointwise, promoted
 from difflab.ir.expr import Expr
 from difflab.ir.row import TABLE
+from difflab.spellings.axes import axis_of, flat_if_none
 from difflab.spellings.indexing import current_value, getitem, indices
-from difflab.spellings.movement import (
-    NP,
-    axis_of,
-    concatenate,
-    flat_if_none,
-    moveaxis,
-    no_options,
-    ravel,
-    spells,
-    transpose,
-)
-from difflab.table.operations import scatter_add
+from difflab.spellings.movement import concatenate, moveaxis, ravel, transpose
+from difflab.spellings.spelling import NP, spells
+from difflab.table.movement import scatter_add
 
 
 def truth(a: Any) -> Expr:
@@ -43,11 +35,8 @@ def plain(value: Any) -> Any:
 # -- by index --------------------------------------------------------------------------------------
 
 
-@spells(np.take)
-def take(
-    a: Any, indices: Any, axis: int | None = None, out: Any = None, mode: str = "raise"
-) -> Any:
-    no_options("take", out=out)
+@spells(np.take, refuses="out")
+def take(a: Any, indices: Any, axis: int | None = None, mode: str = "raise") -> Any:
     x, chosen = flat_if_none(a, axis)
     where = indices if isinstance(indices, Expr) else np.asarray(indices)
     n = x.shape[chosen]
@@ -69,15 +58,9 @@ def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Any:
     return getitem(x, tuple(grid))
 
 
-@spells(np.compress)
-def compress(condition: Any, a: Any, axis: int | None = None, out: Any = None) -> Any:
-    no_options("compress", out=out)
+@spells(np.compress, refuses="out")
+def compress(condition: Any, a: Any, axis: int | None = None) -> Any:
     return take(a, np.flatnonzero(plain(condition)), axis)
-
-
-@spells(np.extract)
-def extract(condition: Any, arr: Any) -> Any:
-    return take(arr, np.flatnonzero(plain(condition)))
 
 
 @spells(np.nonzero)
@@ -85,17 +68,7 @@ def nonzero(a: Any) -> Any:
     return np.nonzero(plain(truth(a)))
 
 
-@spells(np.flatnonzero)
-def flatnonzero(a: Any) -> Any:
-    return np.flatnonzero(plain(truth(a)))
-
-
-@spells(np.argwhere)
-def argwhere(a: Any) -> Any:
-    return np.argwhere(plain(truth(a)))
-
-
-@spells(np.trim_zeros)
+@spells(np.trim_zeros, refuses="axis")
 def trim_zeros(filt: Any, trim: str = "fb") -> Any:
     x = lift(filt)
     inside = np.flatnonzero(plain(truth(x)))
@@ -136,11 +109,11 @@ def insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Any:
         new = moveaxis(new, 0, chosen)
     count = new.shape[chosen] if single else len(np.arange(n)[where])
     shape = [count if i == chosen + x.ndim else length for i, length in enumerate(x.shape)]
-    order = np.insert(np.arange(n), where, n + np.arange(count))
-    return take(concatenate([x, NP.broadcast_to(new, shape)], chosen), order, chosen)
+    positions = np.insert(np.arange(n), where, n + np.arange(count))
+    return take(concatenate([x, NP.broadcast_to(new, shape)], chosen), positions, chosen)
 
 
-@spells(np.pad)
+@spells(np.pad, refuses="stat_length end_values reflect_type")
 def pad(array: Any, pad_width: Any, mode: str = "constant", *, constant_values: Any = 0) -> Any:
     x = lift(array)
     widths = np.broadcast_to(pad_width, (x.ndim, 2)).tolist()
@@ -188,12 +161,7 @@ def diag(v: Any, k: int = 0) -> Any:
     return scatter_add(x, indices(i - min(k, 0)), indices(i + max(k, 0)), shape=(n, n))
 
 
-@spells(np.diagflat)
-def diagflat(v: Any, k: int = 0) -> Any:
-    return diag(ravel(v), k)
-
-
-@spells(np.trace)
+@spells(np.trace, refuses="out")
 def trace(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None) -> Any:
     return NP.sum(diagonal(a, offset, axis1, axis2), -1, dtype)
 
@@ -210,46 +178,25 @@ def triu(m: Any, k: int = 0) -> Any:
     return NP.where(np.tri(x.shape[-2 % x.ndim], x.shape[-1], k - 1, bool), x.dtype.type(0), x)
 
 
-@spells(np.tril_indices_from)
-def tril_indices_from(arr: Any, k: int = 0) -> Any:
-    return np.tril_indices(arr.shape[-2], k, arr.shape[-1])
-
-
-@spells(np.triu_indices_from)
-def triu_indices_from(arr: Any, k: int = 0) -> Any:
-    return np.triu_indices(arr.shape[-2], k, arr.shape[-1])
-
-
-@spells(np.diag_indices_from)
-def diag_indices_from(arr: Any) -> Any:
-    return np.diag_indices(arr.shape[0], arr.ndim)
-
-
 # -- order -----------------------------------------------------------------------------------------
 
 
-@spells(np.argsort)
-def argsort(
-    a: Any, axis: int | None = -1, kind: Any = None, order: Any = None, *, stable: Any = None
-) -> Any:
+@spells(np.argsort, refuses="order")
+def argsort(a: Any, axis: int | None = -1, kind: Any = None, *, stable: Any = None) -> Any:
     """Ties are left as NumPy leaves them, which depends on `kind`, and on the processor."""
-    no_options("argsort", order=order)
     np.argsort(np.zeros(0), kind=kind, stable=stable)  # NumPy says what it does not take
     x, chosen = flat_if_none(a, axis)
     return node("argsort", x, axis=chosen, kind="stable" if stable else kind)
 
 
-@spells(np.sort)
-def sort(
-    a: Any, axis: int | None = -1, kind: Any = None, order: Any = None, *, stable: Any = None
-) -> Any:
+@spells(np.sort, refuses="order")
+def sort(a: Any, axis: int | None = -1, kind: Any = None, *, stable: Any = None) -> Any:
     x, chosen = flat_if_none(a, axis)
-    return take_along_axis(x, argsort(x, chosen, kind, order, stable=stable), chosen)
+    return take_along_axis(x, argsort(x, chosen, kind, stable=stable), chosen)
 
 
-@spells(np.argmax)
-def argmax(a: Any, axis: int | None = None, out: Any = None, *, keepdims: bool = False) -> Any:
-    no_options("argmax", out=out)
+@spells(np.argmax, refuses="out")
+def argmax(a: Any, axis: int | None = None, *, keepdims: bool = False) -> Any:
     x, chosen = flat_if_none(a, axis)
     if x.shape[chosen] == 0:
         raise ShapeError("the position of the maximum of no elements does not exist")
@@ -259,10 +206,10 @@ def argmax(a: Any, axis: int | None = None, out: Any = None, *, keepdims: bool =
     return NP.expand_dims(found, chosen) if keepdims else found
 
 
-@spells(np.argmin)
-def argmin(a: Any, axis: int | None = None, out: Any = None, *, keepdims: bool = False) -> Any:
+@spells(np.argmin, refuses="out")
+def argmin(a: Any, axis: int | None = None, *, keepdims: bool = False) -> Any:
     x = lift(a)
-    return argmax(~x if x.dtype == bool else -x, axis, out, keepdims=keepdims)
+    return argmax(~x if x.dtype == bool else -x, axis, keepdims=keepdims)
 
 
 @spells(np.searchsorted)
@@ -300,3 +247,16 @@ def apply_along_axis(func1d: Any, axis: int, arr: Any, *args: Any, **kwargs: Any
     lead, start = last.ndim - 1, axis_of(x, axis) + x.ndim
     inner = range(lead, found.ndim)
     return transpose(found, [*range(start), *inner, *range(start, lead)])
+
+
+# -- in a line each --------------------------------------------------------------------------------
+
+IN_A_LINE = [
+    spells(np.extract)(lambda condition, arr: take(arr, np.flatnonzero(plain(condition)))),
+    spells(np.flatnonzero)(lambda a: np.flatnonzero(plain(truth(a)))),
+    spells(np.argwhere)(lambda a: np.argwhere(plain(truth(a)))),
+    spells(np.diagflat)(lambda v, k=0: diag(ravel(v), k)),
+    spells(np.tril_indices_from)(lambda arr, k=0: np.tril_indices(arr.shape[-2], k, arr.shape[-1])),
+    spells(np.triu_indices_from)(lambda arr, k=0: np.triu_indices(arr.shape[-2], k, arr.shape[-1])),
+    spells(np.diag_indices_from)(lambda arr: np.diag_indices(arr.shape[0], arr.ndim)),
+]

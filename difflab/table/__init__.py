@@ -1,3 +1,16 @@
-"""THE TABLE: each operation once, a file a kind."""
+"""THE TABLE: each operation once, a room a kind.
 
-import difflab.table.primitives  # noqa: F401 (enters the rows)
+A row says everything that difflab knows about one operation: function, shape, derivative, balls,
+symbols, rounding, choices, samples. Rules are plain NumPy text, chosen for their digits. What
+equals what is in identities.py.
+
+>>> from difflab.ir.row import TABLE
+>>> TABLE["tanh"], TABLE["solve"].kind
+(<primitive tanh>, 'factorisation')
+"""
+
+from difflab.ir.row import enter
+from difflab.table import algebra, arithmetic, choices, elementary, movement, reductions, special
+
+for _room in (arithmetic, elementary, special, choices, movement, reductions, algebra):
+    enter(*_room.ROWS)

@@ -22,9 +22,9 @@ from typing import Any
 import numpy as np
 
 from difflab.ir.build import node, reshaped
-from difflab.ir.expr import Expr, Graph, attributed_to, constant, reachable
+from difflab.ir.expr import Expr, Graph, attributed_to, constant, walk
 from difflab.ir.row import CONSTANT
-from difflab.table.operations import ALL
+from difflab.table.movement import ALL
 
 Rewrite = Callable[..., Expr | None]
 RULES: dict[str, list[Rewrite]] = {}
@@ -45,22 +45,18 @@ def rule(*names: str) -> Callable[[Rewrite], Rewrite]:
 
 def simplify(graph: Graph) -> Graph:
     """An equal graph with constants folded, identities removed and dead code dropped."""
-    inputs = set(graph.inputs)
-    new: dict[Expr, Expr] = {}
-    for old in reachable(
-        [*graph.outputs, *(guard.expr for guard in graph.guards)], dict.fromkeys(inputs)
-    ):
-        with attributed_to(old.line):
-            new[old] = old if old in inputs else _settled(old, new)
+    new = {x: x for x in graph.inputs}
+    walk([*graph.outputs, *(guard.expr for guard in graph.guards)], new, _settled)
     guards = tuple(replace(g, expr=new[g.expr]) for g in graph.guards)
     kept = tuple(g for g in guards if g.expr.primitive is not CONSTANT)
     return replace(graph, outputs=tuple(new[out] for out in graph.outputs), guards=kept)
 
 
-def _settled(old: Expr, new: dict[Expr, Expr]) -> Expr:
-    if not old.operands:
+def _settled(old: Expr, operands: list[Expr]) -> Expr:
+    if not operands:
         return old
-    return settle(Expr(old.primitive, tuple([new[x] for x in old.operands]), old.params))
+    with attributed_to(old.line):
+        return settle(Expr(old.primitive, tuple(operands), old.params))
 
 
 def settle(x: Expr) -> Expr:

@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 
-import difflab.spellings.functions  # noqa: F401 (registers how NumPy's functions are spelt)
+import difflab.spellings  # noqa: F401 (fills SPELLINGS)
 from difflab.errors import Events, Line, TraceError, happening
 from difflab.ir.build import lift
 from difflab.ir.expr import (
@@ -41,7 +41,7 @@ from difflab.ir.expr import (
     placeholder,
     reachable,
 )
-from difflab.ir.protocols import SPELLINGS, TracedArray, ended
+from difflab.ir.protocols import TracedArray, ended, spell
 from difflab.ir.row import CONSTANT, INPUT
 from difflab.ir.tree import Signature, Spec, Structure, flatten, read_arguments, unflatten
 from difflab.tracing.called import Called, need_function, parameter_names
@@ -124,7 +124,7 @@ def record_guard(x: Expr, value: Any) -> None:
         _stack.traces[-1].guards.setdefault(x, Guard(x, value))
 
 
-SPELLINGS[TracedArray.__bool__] = _asked
+spell(TracedArray.__bool__, _asked)
 
 
 def trace(f: Callable[..., Any], *args: Any, **kwargs: Any) -> Graph:

@@ -81,12 +81,12 @@ def widened(graph: Graph) -> set[Expr]:
     """Reshapes that put axes of 1 in front for broadcasting, as np.broadcast_to does itself."""
     found = set()
     for node in graph.operations:
-        if node.primitive.name == "reshape":
+        if node.primitive.shaping == "regroups":
             (x,) = node.operands
             if node.shape == (1,) * (node.ndim - x.ndim) + x.shape:
                 found.add(node)
     for node in graph.operations:
-        if node.primitive.name != "expand":
+        if node.primitive.shaping != "repeats":
             found.difference_update(node.operands)
     return found - {*graph.outputs, *(guard.expr for guard in graph.guards)}
 

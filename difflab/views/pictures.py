@@ -54,7 +54,6 @@ __all__ = [
 
 MOST_NODES: Final = 200
 VALUE, GRADIENT, LINE = "#0B3C7D", "#D55E00", "#5F6368"
-_FOLDED = frozenset(("reshape", "expand"))
 _GLYPHS = str.maketrans({"*": "×", "-": "−", "·": None})
 
 
@@ -136,7 +135,7 @@ def _arrows(graph: Graph, nodes: Sequence[Expr]) -> list[_Arrow]:
     """All arrows; reshapes and repetitions that are used once are part of the arrow."""
     uses = Counter(x for node in nodes for x in node.operands)
     uses.update(graph.outputs)
-    folded = {x for x in nodes if x.primitive.name in _FOLDED and uses[x] == 1}
+    folded = {x for x in nodes if x.primitive.shaping and uses[x] == 1}
     folded -= set(graph.outputs)
     arrows = []
     for node in nodes:
@@ -233,7 +232,7 @@ def _symbol(node: Expr, origins: Sequence[Expr], drawn: Container[Expr]) -> str:
     names = ["·" if x in drawn else literal(x.value) for x in origins]
     shown = operation(node, dict(zip(node.operands, names, strict=True)))
     row = node.primitive
-    if row.text.startswith(f"{row.name}("):
+    if row.is_call:
         return row.name if set(names) == {"·"} else shown
     return shown if shown.count("·") > 2 else shown.translate(_GLYPHS).strip()
 

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from difflab.lab.experiment import Case, load, preset
-from difflab.lab.verdicts import findings_of
+from difflab.lab.cases import Case, load, preset
+from difflab.lab.results import findings_of
 
 EXPERIMENT = load(Path(__file__).parents[2] / "experiments" / "activations.py")
 

@@ -39,9 +39,9 @@ from _peer_checkers import (  # noqa: E402
 
 from difflab.accuracy.zoo import ZOO  # noqa: E402
 from difflab.errors import DifflabError  # noqa: E402
-from difflab.lab.experiment import preset  # noqa: E402
-from difflab.lab.verdicts import findings_of  # noqa: E402
-from difflab.table.primitives import TABLE  # noqa: E402
+from difflab.ir.row import TABLE  # noqa: E402
+from difflab.lab.cases import preset  # noqa: E402
+from difflab.lab.results import findings_of  # noqa: E402
 from difflab.tracing.trace import trace  # noqa: E402
 
 

@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 
 from difflab.accuracy.truth import truth
+from difflab.lab.cases import load, preset
 from difflab.lab.claims import Evidence, claims
-from difflab.lab.experiment import load, preset
 
 EXPERIMENT = load(Path(__file__).parents[2] / "experiments" / "cost.py")
 COST: Any = sys.modules[EXPERIMENT.measure.__module__]

@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 
 from difflab import gradient, relu
-from difflab.lab.experiment import load
-from difflab.lab.verdicts import findings_of
+from difflab.lab.cases import load
+from difflab.lab.results import findings_of
 
 EXPERIMENT = load(Path(__file__).parents[2] / "experiments" / "dead_units.py")
 module = sys.modules[EXPERIMENT.measure.__module__]

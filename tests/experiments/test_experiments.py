@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from difflab.lab.cases import discover, preset
 from difflab.lab.claims import VERDICTS, claims
-from difflab.lab.experiment import discover, preset
-from difflab.lab.runner import Options, run
-from difflab.lab.verdicts import NOT_JUDGED
+from difflab.lab.command import Options, run
+from difflab.lab.results import NOT_JUDGED
 
 FOLDER = Path(__file__).parents[2] / "experiments"
 EXPERIMENTS = discover(FOLDER)

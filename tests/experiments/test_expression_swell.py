@@ -14,8 +14,8 @@ import sympy
 
 from difflab import Symbolic, trace
 from difflab.errors import BudgetError
+from difflab.lab.cases import load
 from difflab.lab.claims import claims
-from difflab.lab.experiment import load
 
 EXPERIMENT = load(Path(__file__).parents[2] / "experiments" / "expression_swell.py")
 LAWS = sys.modules["_expression_swell_page"].LAWS

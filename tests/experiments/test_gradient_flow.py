@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 
 from difflab import derivative, sigmoid
-from difflab.lab.experiment import load, preset
-from difflab.lab.verdicts import findings_of
+from difflab.lab.cases import load, preset
+from difflab.lab.results import findings_of
 from difflab.networks.layers import INITIALISERS, Layer, pre_activations
 
 EXPERIMENT = load(Path(__file__).parents[2] / "experiments" / "gradient_flow.py")

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from difflab.lab.cases import load
 from difflab.lab.claims import claims
-from difflab.lab.experiment import load
 
 FOLDER = Path(__file__).parents[2] / "experiments"
 EXPERIMENT = load(FOLDER / "minibatch.py")

@@ -16,8 +16,8 @@ sys.path.append(str(FOLDER))
 from _classifiers import calibration_error, network, probabilities  # noqa: E402
 from _regularisation_page import at_edge, chosen  # noqa: E402
 
+from difflab.lab.cases import load, preset  # noqa: E402
 from difflab.lab.claims import claims, judge  # noqa: E402
-from difflab.lab.experiment import load, preset  # noqa: E402
 from difflab.networks import CrossEntropy, SquaredError  # noqa: E402
 
 EXPERIMENT = load(FOLDER / "regularisation.py")

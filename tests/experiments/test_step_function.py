@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from difflab.lab.cases import load, preset
 from difflab.lab.claims import claims
-from difflab.lab.experiment import load, preset
 
 FOLDER = Path(__file__).parents[2] / "experiments"
 EXPERIMENT = load(FOLDER / "step_function.py")

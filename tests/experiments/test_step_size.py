@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from difflab.lab.experiment import load
-from difflab.lab.verdicts import findings_of
+from difflab.lab.cases import load
+from difflab.lab.results import findings_of
 
 EXPERIMENT = load(Path(__file__).parents[2] / "experiments" / "step_size.py")
 FUNCTIONS = ("logistic_map_closed", "logistic_map_loop", "sine", "planck", "arctanh", "baydin")

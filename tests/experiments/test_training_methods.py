@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from difflab.ir.tree import flatten
+from difflab.lab.cases import load
 from difflab.lab.claims import claims
-from difflab.lab.experiment import load
 from difflab.methods import METHODS
 
 FOLDER = Path(__file__).parents[2] / "experiments"

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from difflab.lab.experiment import Experiment, load
-from difflab.lab.runner import main
+from difflab.lab.cases import Experiment, load
+from difflab.lab.command import main
 
 
 class Project:

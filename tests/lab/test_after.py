@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from difflab.lab.records import load_rows
+from difflab.lab.record import load_rows
 
 FIRST, FURTHER = 6, 2
 

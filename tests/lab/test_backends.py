@@ -16,9 +16,9 @@ import joblib
 import pytest
 from joblib._parallel_backends import ThreadingBackend
 
-from difflab.lab import backends
-from difflab.lab.backends import WorkerError, outcomes
-from difflab.lab.experiment import case_list, preset
+from difflab.lab import workers
+from difflab.lab.cases import case_list, preset
+from difflab.lab.workers import WorkerError, outcomes
 
 from .test_resume import interrupt
 
@@ -139,24 +139,24 @@ def test_cluster_workers_run_the_code_of_this_run(dask, climb):
 
 def test_cluster_workers_with_other_files_are_said(dask, climb, capsys, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(backends, "fingerprint", lambda file: "another")
+        patch.setattr(workers, "fingerprint", lambda file: "another")
         assert climb.run("--cluster", dask) == 1
     printed = capsys.readouterr().err
     assert f"difflab or the files in {climb.folder} are others" in printed
     assert "remedy: give all workers the same files under the same paths" in printed
     assert climb.stored() == {}
     with pytest.raises(WorkerError, match=f"there is no {climb.folder / 'gone.py'}"):
-        backends._loaded(climb.folder / "gone.py", "code")
+        workers._loaded(climb.folder / "gone.py", "code")
 
 
 def test_a_cluster_without_workers_is_said(empty, climb, capsys, monkeypatch):
-    monkeypatch.setattr(backends, "PATIENCE", 0.5)
+    monkeypatch.setattr(workers, "PATIENCE", 0.5)
     assert climb.run("--cluster", empty) == 1
     assert f"the cluster at {empty} has no workers" in capsys.readouterr().err
 
 
 def test_a_cluster_that_does_not_answer_is_said(climb, capsys, monkeypatch):
-    monkeypatch.setattr(backends, "PATIENCE", 1.0)
+    monkeypatch.setattr(workers, "PATIENCE", 1.0)
     with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts, and says nothing
         address = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
         start = time.monotonic()

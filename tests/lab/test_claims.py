@@ -22,7 +22,7 @@ from difflab.lab.claims import (
     claims,
     judge,
 )
-from difflab.lab.verdicts import changes
+from difflab.lab.results import changes
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 

@@ -9,15 +9,9 @@ import numpy as np
 import pytest
 
 from difflab.errors import ArgumentError, DomainError, UnknownNameError
-from difflab.lab.measure import (
-    TIME_COLUMNS,
-    bootstrap_interval,
-    interleave,
-    one_blas_thread,
-    one_core,
-    provenance,
-    share_interval,
-)
+from difflab.lab.machine import one_blas_thread, one_core, provenance
+from difflab.lab.results import bootstrap_interval, share_interval
+from difflab.lab.timing import TIME_COLUMNS, interleave
 
 
 def test_the_bootstrap_covers_and_repeats():

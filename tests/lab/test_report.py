@@ -14,7 +14,7 @@ import pytest
 
 from difflab.lab.blocks import Figure, Table
 from difflab.lab.claims import Evidence
-from difflab.lab.report import front_page, number, paragraphs, render
+from difflab.lab.page import front_page, number, paragraphs, render
 
 
 class Links(html.parser.HTMLParser):

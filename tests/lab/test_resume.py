@@ -14,9 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from difflab.lab.experiment import preset
-from difflab.lab.options import Options
-from difflab.lab.runner import run_all
+from difflab.lab.cases import preset
+from difflab.lab.command import Options, run_all
 
 CASES = 9
 PROMPT = 4.0  # a quiet machine takes less than one
@@ -26,7 +25,7 @@ PROMPT = 4.0  # a quiet machine takes less than one
 def processes():
     """Processes that have imported everything, so that a moment falls into a run's own work."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["difflab.lab.runner", "scipy.stats", "rich.progress"])
+    context.set_forkserver_preload(["difflab.lab.command", "scipy.stats", "rich.progress"])
     return context
 
 

@@ -12,11 +12,10 @@ import numpy as np
 import pytest
 
 from difflab.errors import ArgumentError, DomainError, UnknownNameError
-from difflab.lab.backends import attempt
-from difflab.lab.experiment import case_generator, case_list, discover, preset
-from difflab.lab.options import Options
-from difflab.lab.records import describe_change, load_rows
-from difflab.lab.runner import run_all
+from difflab.lab.cases import case_generator, case_list, discover, preset
+from difflab.lab.command import Options, run_all
+from difflab.lab.record import describe_change, load_rows
+from difflab.lab.workers import attempt
 
 CASES = 9
 
@@ -198,7 +197,7 @@ def test_an_error_in_one_experiment_does_not_stop_the_next(project, capsys):
     assert "alpine: error: no mountain\n  remedy: build one" in printed.err
     assert "bad: error\nTraceback" in printed.err and "ZeroDivisionError" in printed.err
     assert "toy: 9 cases" in printed.out and "climb: 8 cases" in printed.out
-    again = "to measure what is missing:\n  python -m difflab run --preset smoke\n"
+    again = "to measure what is missing:\n  difflab run --preset smoke\n"
     assert again in printed.err
 
 

@@ -13,10 +13,9 @@ from pathlib import Path
 import pytest
 
 from difflab.errors import ArgumentError
-from difflab.lab import files
-from difflab.lab.experiment import case_list, digest, preset
-from difflab.lab.files import WriteError, alone_in, sweep, write
-from difflab.lab.records import SEAL, Outcome, Store
+from difflab.lab import store
+from difflab.lab.cases import case_list, digest, preset
+from difflab.lab.store import SEAL, Outcome, Store, WriteError, alone_in, sweep, write
 
 CASES = 9
 
@@ -184,7 +183,7 @@ def test_only_old_drafts_are_removed(tmp_path):
     for path in (old, new, other):
         path.touch()
     for path in (old, other):
-        os.utime(path, (0, time.time() - files.STALE - 60))
+        os.utime(path, (0, time.time() - store.STALE - 60))
     sweep(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {new.name, other.name}
 
@@ -273,7 +272,7 @@ def test_a_report_without_a_run_is_refused(project, capsys):
     assert project.run("--report") == 1
     assert "holds no rows" in capsys.readouterr().err
     with pytest.raises(ArgumentError):
-        from difflab.lab.records import load_rows
+        from difflab.lab.record import load_rows
 
         load_rows(project.report)
 

@@ -462,7 +462,8 @@ def _compiles_on_floats(row: Primitive) -> None:
         graph = applied(row, sample)
         program = compiled(graph)
         plain = is_scalar(graph)
-        assert plain == isinstance(row.scalar, str) or not _all_floats(graph), "wrong mode"
+        lacks = isinstance(row.scalar, Unsupported)
+        assert plain != lacks or not _all_floats(graph), "wrong mode"
         many = (
             zip(*(a.tolist() for a in points(row, 500)), strict=True) if _all_floats(graph) else []
         )

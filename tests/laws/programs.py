@@ -11,13 +11,12 @@ from hypothesis import strategies as st
 
 from difflab.accuracy.digits import is_gradable
 from difflab.ir.row import TABLE, Interval, Primitive
-from difflab.table.primitives import POINTWISE
 from difflab.table.special import log_softmax, softmax
 
 NP: Any = np
 MODERATE: Final = 4.0
 CLEAR_OF_KINKS: Final = 1e-3
-ROWS: Final = tuple(row for row in POINTWISE if is_gradable(row))
+ROWS: Final = tuple(row for row in TABLE.values() if is_gradable(row))
 
 MOVES: Final[dict[str, Callable[[Any], Any]]] = {
     "transpose": lambda x: NP.transpose(x),

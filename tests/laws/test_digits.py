@@ -10,7 +10,6 @@ import pytest
 
 import difflab
 from difflab.accuracy.digits import (
-    CORNERS,
     distances,
     is_gradable,
     partial_digits,
@@ -19,10 +18,10 @@ from difflab.accuracy.digits import (
 )
 from difflab.accuracy.truth import truth
 from difflab.ir.expr import Graph, placeholder
-from difflab.table.primitives import POINTWISE
+from difflab.ir.row import TABLE
 
 ULPS = 4.0
-GRADED = [row.name for row in POINTWISE if is_gradable(row)]
+GRADED = [row.name for row in TABLE.values() if is_gradable(row)]
 
 
 @pytest.mark.parametrize("name", GRADED)
@@ -33,7 +32,7 @@ def test_partials_have_their_digits(
     record_property("digits", table.to_dict("records"))
     assert (table["samples"] >= 2000).all()
     assert table["max_ulps"].max() <= ULPS, table.to_string()
-    assert name in CORNERS or (table["corner_ulps"] == 0.0).all()
+    assert TABLE[name].corner or (table["corner_ulps"] == 0.0).all()
 
 
 SPECIAL: list[tuple[str, Any, tuple[float, ...], int]] = [
@@ -98,7 +97,7 @@ def test_rules_that_choose_take_complex_steps(f: Any, x: float) -> None:
 
 
 def test_points_reach_every_exponent() -> None:
-    for row in POINTWISE:
+    for row in TABLE.values():
         if is_gradable(row) and len(row.domain) == 1:
             (x,) = points(row, 7000)
             low, high = row.domain[0].low, row.domain[0].high

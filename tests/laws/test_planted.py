@@ -18,11 +18,12 @@ from difflab.ir.row import (
     Transpose,
     Transposes,
     Unsupported,
-    same_params,
+    unchanged_params,
 )
-from difflab.table.linear_algebra import swap
-from difflab.table.operations import keep, place
-from difflab.table.partials import exactly
+from difflab.table.algebra import swap
+from difflab.table.elementary import exactly
+from difflab.table.movement import place
+from difflab.table.reductions import keep
 
 from . import laws
 
@@ -143,10 +144,10 @@ PLANTS = (
     Plant("wrong dtype", "greater", {"infer": lambda a, b: (a.shape, a.dtype)}, (laws.shape,)),
     Plant("wrong order of axes", "matmul", {"infer": lambda a, b: (
         (*a.shape[:-2], b.shape[-1], a.shape[-2]), a.dtype)}, (laws.shape,)),
-    Plant("params kept", "reshape", {"batch": same_params}, (laws.batched,)),
+    Plant("params kept", "reshape", {"batch": unchanged_params}, (laws.batched,)),
     Plant("axes not shifted", "transpose", {"batch": lambda size, axes: {"axes": (*axes, 3)}},
           (laws.batched,)),
-    Plant("index not shifted", "getitem", {"batch": same_params}, (laws.batched,)),
+    Plant("index not shifted", "getitem", {"batch": unchanged_params}, (laws.batched,)),
     Plant("another function in SymPy", "sinh", {"sympy": "cosh"}, (laws.symbols_agree, laws.proof)),
     Plant("SymPy off by a factor", "log2", {"sympy": "log"}, (laws.symbols_agree, laws.proof)),
     Plant("SymPy in another order", "matmul", {"sympy": lambda S, a, b: -(a @ b)},

@@ -9,7 +9,7 @@ import pytest
 from difflab.ir.row import TABLE, Primitive
 
 from .laws import LAWS
-from .samples import NAMED, WITH_PARAMS, samples
+from .samples import samples
 
 
 @pytest.mark.parametrize("row", TABLE.values(), ids=TABLE)
@@ -21,7 +21,3 @@ def test_law(law: Callable[[Primitive], None], row: Primitive) -> None:
 @pytest.mark.parametrize("row", TABLE.values(), ids=TABLE)
 def test_row_has_samples(row: Primitive) -> None:
     assert samples(row)
-
-
-def test_samples_belong_to_rows() -> None:
-    assert set(NAMED) | set(WITH_PARAMS) <= set(TABLE)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from difflab.accuracy.digits import is_gradable, partial_digits
-from difflab.table.primitives import POINTWISE
+from difflab.ir.row import TABLE
 
 from . import laws
 
@@ -38,7 +38,7 @@ def wide_vectors() -> list[str]:
 
 def report() -> dict[str, Any]:
     """What the laws of digits say in this process: a line for each that does not hold."""
-    rows = [row for row in POINTWISE if is_gradable(row)]
+    rows = [row for row in TABLE.values() if is_gradable(row)]
     table = partial_digits([row.name for row in rows], SAMPLES)
     failed = [
         f"{line.row} d/dx{line.partial} {line.program}: {line.max_ulps:.3f} ulps at {line.worst_x}"

@@ -10,7 +10,7 @@ import urllib.error
 import numpy as np
 import pytest
 
-from difflab.errors import ArgumentError, DomainError, UnknownNameError, UnsupportedError
+from difflab.errors import ArgumentError, DomainError, MissingPackageError, UnknownNameError
 from difflab.networks import data
 from difflab.networks.data import Standardisation, UnavailableError, load
 
@@ -161,7 +161,7 @@ def test_an_unknown_name_is_refused_with_the_nearest():
 def test_a_missing_package_is_named(name, package, unread, monkeypatch):
     for module in ("sklearn", "mnist1d.data", "mlxtend"):
         monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(UnsupportedError, match=f"pip install {package}"):
+    with pytest.raises(MissingPackageError, match=rf"{package} is not(.|\n)*difflab\[lab\]"):
         load(name)
 
 

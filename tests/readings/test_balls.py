@@ -10,15 +10,10 @@ from flint import arb
 
 import difflab
 from difflab.readings.balls import EVERY_BIT, enclose, precision
-from difflab.table.ball_rules import (
-    convert_ball,
-    copysign_ball,
-    floor_of_quotient,
-    rint_ball,
-    sign_ball,
-    step_ball,
-)
-from difflab.table.operations import index_of_largest, order
+from difflab.table.arithmetic import floor_of_quotient
+from difflab.table.choices import convert_ball, copysign_ball, rint_ball, sign_ball, step_ball
+from difflab.table.reductions import index_of_largest
+from difflab.table.reductions import sorting_order as order
 
 
 def near(number: float, side: int) -> arb:

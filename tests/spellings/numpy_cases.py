@@ -15,18 +15,9 @@ import numpy as np
 
 import difflab.tracing.trace  # noqa: F401 (fills SPELLINGS)
 from difflab.ir.protocols import SPELLINGS
-from difflab.table.special import (
-    cbrt_slope,
-    erf,
-    log_softmax,
-    relu,
-    root,
-    sech2,
-    sigmoid,
-    softmax,
-    softplus,
-    spherical_bessel,
-)
+from difflab.table.arithmetic import cbrt_slope, root
+from difflab.table.elementary import sech2, spherical_bessel
+from difflab.table.special import erf, log_softmax, relu, sigmoid, softmax, softplus
 
 _random = np.random.default_rng(7)
 

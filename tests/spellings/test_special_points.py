@@ -12,7 +12,7 @@ import pytest
 import sympy
 
 import difflab
-from difflab.table.special import spherical_bessel
+from difflab.table.elementary import spherical_bessel
 
 METHODS = ["reverse", "forward", "symbolic"]
 

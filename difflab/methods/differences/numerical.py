@@ -25,7 +25,7 @@ import numpy as np
 
 from difflab import engines
 from difflab.errors import ArgumentError, DomainError, UnknownNameError
-from difflab.ir.expr import Array, Expr, Graph, computed, reachable, substitute
+from difflab.ir.expr import Array, Expr, Graph, computed, substitute, walk
 from difflab.ir.row import CONSTANT
 from difflab.ir.tree import LEAF, Structure
 from difflab.methods.automatic import with_blocks
@@ -367,13 +367,9 @@ def _on_complex(many: Graph, arrays: Sequence[Array], position: int) -> Evaluate
 
 def _run_complex(outputs: Sequence[Expr], known: dict[Expr, Any]) -> list[Any]:
     with np.errstate(all="ignore"):
-        for node in reachable(outputs, known):
-            if node not in known:
-                operands = [known[x] for x in node.operands]
-                rule = (
-                    node.primitive.evaluate
-                    if node.primitive is CONSTANT
-                    else node.primitive.need("complex")
-                )
-                known[node] = computed(node, rule, operands)
-    return [np.asarray(known[out]) + 0j for out in outputs]
+        return [np.asarray(found) + 0j for found in walk(outputs, known, _run_on_complex)]
+
+
+def _run_on_complex(node: Expr, operands: list[Any]) -> Any:
+    row = node.primitive
+    return computed(node, row.evaluate if row is CONSTANT else row.need("complex"), operands)

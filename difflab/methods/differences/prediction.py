@@ -30,8 +30,9 @@ import numpy as np
 from difflab.errors import ArgumentError, DomainError
 from difflab.ir.build import broadcast
 from difflab.ir.expr import Array, Expr, Graph, constant, evaluate, placeholder, reachable
+from difflab.ir.rounding import EVEN
 from difflab.methods.differences.stencils import TINY, Pairs, pairs_of
-from difflab.readings.rounding import EVEN, Rounding, RunningError, ulp
+from difflab.readings.rounding import Rounding, RunningError, ulp
 from difflab.readings.tangents import pushforward, zeros
 from difflab.table.identities import simplify
 

@@ -129,7 +129,7 @@ _PACKAGES: Final = tuple(
     for name in ("numpy", "scipy", "sympy", "flint")
 )
 _OWN: Final = os.path.join(os.path.dirname(difflab.errors.__file__), "")
-_CHANGEABLE: Final = tuple(os.path.join(_OWN, room, "") for room in ("networks", "experiments"))
+_CHANGEABLE: Final = os.path.join(_OWN, "networks", "")
 _RUNS_PROGRAMS: Final = os.path.join(_OWN, "operators", "")
 
 
@@ -151,7 +151,7 @@ def is_library(code: types.CodeType) -> bool:
 def is_library_module(name: str) -> bool:
     top = name.partition(".")[0]
     if top == "difflab":
-        return not name.startswith(("difflab.networks", "difflab.experiments"))
+        return not name.startswith("difflab.networks")
     return top in sys.stdlib_module_names or top in ("numpy", "scipy", "sympy", "flint")
 
 

@@ -28,9 +28,9 @@ import itertools
 import json
 import sys
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 from difflab.errors import ArgumentError, DomainError, UnknownNameError
 from difflab.lab.blocks import Figure, Picture, Section, Table
@@ -77,10 +77,7 @@ def preset(name: str, seeds: int | None = None) -> Preset:
     return Preset(name, range(SEEDS[name] if seeds is None else seeds))
 
 
-# Experiments --------------------------------------------------------------------------------------
-
-
-def _no_cells(rows: pd.DataFrame) -> list[Any]:
+def _nothing(rows: pd.DataFrame) -> list[Any]:
     return []
 
 
@@ -112,16 +109,16 @@ class Experiment:
     cases: Callable[[Preset], Iterable[Case]]
     measure: Callable[[Case, np.random.Generator], Row | Iterable[Row]]
     after: Callable[[Preset, pd.DataFrame], Iterable[Case]] | None = None
-    sections: Callable[[pd.DataFrame], list[Section]] = _no_cells
-    tables: Callable[[pd.DataFrame], list[Table]] = _no_cells
-    figures: Callable[[pd.DataFrame], list[Figure | Picture]] = _no_cells
-    findings: Callable[[pd.DataFrame], list[Evidence]] = _no_cells
+    sections: Callable[[pd.DataFrame], list[Section]] = _nothing
+    tables: Callable[[pd.DataFrame], list[Table]] = _nothing
+    figures: Callable[[pd.DataFrame], list[Figure | Picture]] = _nothing
+    findings: Callable[[pd.DataFrame], list[Evidence]] = _nothing
     method: str = ""
     limitations: str = ""
     volatile: tuple[str, ...] = ()
     timed: bool | Callable[[Case], bool] = False
     seeded_by: tuple[str, ...] | None = None
-    order: int = field(default=50)
+    order: int = 50
 
     @property
     def file(self) -> Path:
@@ -131,9 +128,6 @@ class Experiment:
     def is_timed(self, case: Case) -> bool:
         """Whether the case must run alone."""
         return self.timed(case) if callable(self.timed) else self.timed
-
-
-# Cases and their seeds ----------------------------------------------------------------------------
 
 
 def grid(**settings: Iterable[Any]) -> list[Case]:
@@ -170,17 +164,6 @@ def digest(*parts: object) -> str:
     return hashlib.sha256(canonical(parts).encode()).hexdigest()
 
 
-def case_id(experiment: Experiment, case: Case) -> str:
-    """Sixteen hexadecimal digits that name a case of this experiment and version.
-
-    >>> thrice = Experiment(name="thrice", title="", question="", version=1,
-    ...     cases=lambda preset: [], measure=lambda case, rng: {"x": 3 * case["x"]})
-    >>> case_id(thrice, {"x": 1, "y": 2}) == case_id(thrice, {"y": 2, "x": 1})
-    True
-    """
-    return digest(experiment.name, experiment.version, case)[:16]
-
-
 def generator(*parts: object) -> np.random.Generator:
     """A random generator whose seed is the hash of plain values.
 
@@ -193,52 +176,29 @@ def generator(*parts: object) -> np.random.Generator:
 
 
 def case_generator(experiment: Experiment, case: Case) -> np.random.Generator:
-    """The generator that `measure` gets for a case.
-
-    >>> noise = Experiment(name="noise", title="", question="", version=1, seeded_by=("seed",),
-    ...     cases=lambda preset: [], measure=lambda case, rng: {"x": rng.random()})
-    >>> draws = [case_generator(noise, {"method": m, "seed": 0}).random() for m in ("a", "b")]
-    >>> draws[0] == draws[1]
-    True
-    """
+    """The generator that `measure` gets for a case, seeded by the keys of `seeded_by`."""
     keys = case if experiment.seeded_by is None else experiment.seeded_by
     return generator(experiment.name, experiment.version, {key: case.get(key) for key in keys})
 
 
-def case_list(experiment: Experiment, chosen: Preset) -> dict[str, Case]:
-    """The preset's cases by id, in their own order, as the JSON that is stored.
-
-    >>> pairs = Experiment(name="pairs", title="", question="", version=1,
-    ...     cases=lambda preset: [{"layers": (3, 1)}], measure=lambda case, rng: {})
-    >>> list(case_list(pairs, preset("smoke")).values())
-    [{'layers': [3, 1]}]
-    """
-    return _by_id(experiment, experiment.cases(chosen))
+def case_list(experiment: Experiment, size: Preset) -> dict[str, Case]:
+    """The preset's cases by id, in their own order, as the JSON that is stored."""
+    return _by_id(experiment, experiment.cases(size))
 
 
-def further_cases(experiment: Experiment, chosen: Preset, rows: pd.DataFrame) -> dict[str, Case]:
-    """The cases that follow from the finished rows of the first ones, by id; none of those again.
-
-    >>> import pandas as pd
-    >>> climb = Experiment(name="climb", title="", question="", version=1,
-    ...     cases=lambda preset: [{"x": 1}], measure=lambda case, rng: {"y": case["x"] + 1},
-    ...     after=lambda preset, rows: [{"x": 1}, {"x": int(rows.y.max())}])
-    >>> list(further_cases(climb, preset("smoke"), pd.DataFrame({"y": [2]})).values())
-    [{'x': 2}]
-    """
+def further_cases(experiment: Experiment, size: Preset, rows: pd.DataFrame) -> dict[str, Case]:
+    """The cases that follow from the first ones' finished rows, by id; none of those again."""
     if experiment.after is None:
         return {}
-    first = case_list(experiment, chosen)
-    further = _by_id(experiment, experiment.after(chosen, rows))
+    first = case_list(experiment, size)
+    further = _by_id(experiment, experiment.after(size, rows))
     return {key: case for key, case in further.items() if key not in first}
 
 
 def _by_id(experiment: Experiment, cases: Iterable[Case]) -> dict[str, Case]:
-    named = [(case_id(experiment, case), case) for case in cases]
-    return {key: json.loads(json.dumps(case)) for key, case in named}
-
-
-# Finding experiments ------------------------------------------------------------------------------
+    """An id is sixteen hexadecimal digits that name a case of this experiment and version."""
+    owner = (experiment.name, experiment.version)
+    return {digest(*owner, case)[:16]: json.loads(json.dumps(case)) for case in cases}
 
 
 def load(file: Path) -> Experiment:
@@ -261,27 +221,31 @@ def load(file: Path) -> Experiment:
     return experiment
 
 
-def experiments_folder() -> Path:
-    """The folder `experiments` beside the nearest pyproject.toml, from here or from difflab."""
-    here = Path.cwd()
-    package = Path(__file__).resolve()
-    for place in (here, *here.parents, *package.parents):
-        if (place / "pyproject.toml").is_file() and (place / "experiments").is_dir():
-            return place / "experiments"
-    raise ArgumentError(
-        f"there is no folder 'experiments' beside a pyproject.toml at or above {here}",
-        "run inside a checkout of difflab, or run an experiment's file with python",
-    )
-
-
 def discover(folder: Path | None = None) -> dict[str, Experiment]:
     """All experiments of a folder by name, in the order of the front page.
 
-    >>> import tempfile
-    >>> discover(Path(tempfile.mkdtemp()))
-    {}
+    By default the folder `experiments` beside the nearest pyproject.toml, from here or difflab;
+    where there is none, the experiments that are installed.
     """
-    folder = experiments_folder() if folder is None else folder
-    files = [file for file in sorted(folder.glob("*.py")) if not file.name.startswith("_")]
-    found = sorted(map(load, files), key=lambda experiment: (experiment.order, experiment.name))
+    files = (experiments_folder() if folder is None else folder).glob("[!_]*.py")
+    found = sorted(map(load, sorted(files)), key=lambda one: (one.order, one.name))
     return {experiment.name: experiment for experiment in found}
+
+
+INSTALLED: Final = Path(__file__).resolve().parents[2] / "difflab_experiments"
+"""Where a wheel puts the experiments: beside difflab, because they are code of the user's."""
+
+
+def experiments_folder() -> Path:
+    """The folder `experiments` beside the nearest pyproject.toml, else the one installed."""
+    here = Path.cwd()
+    for place in (here, *here.parents, *Path(__file__).resolve().parents):
+        if (place / "pyproject.toml").is_file() and (place / "experiments").is_dir():
+            return place / "experiments"
+    if INSTALLED.is_dir():
+        return INSTALLED
+    raise ArgumentError(
+        f"difflab has no experiments here: no folder 'experiments' beside a pyproject.toml at or "
+        f"above {here}, and none installed beside the package",
+        'pip install "difflab[lab]", or run inside a checkout of difflab',
+    )

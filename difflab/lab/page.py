@@ -16,32 +16,32 @@ import re
 import textwrap
 import traceback
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from difflab.errors import ArgumentError
 from difflab.lab.blocks import Block, Code, Figure, Formula, Picture, Table
+from difflab.lab.cases import Experiment
 from difflab.lab.claims import VERDICTS, claims
-from difflab.lab.experiment import Experiment
-from difflab.lab.files import write
-from difflab.lab.records import ERROR, RESERVED, load_rows
-from difflab.lab.runs import known, load_run
+from difflab.lab.record import json_object, load_rows, load_run
+from difflab.lab.results import NOT_JUDGED, Plain, changes, here, plain, plain_findings
+from difflab.lab.store import ERROR, RESERVED, write
 from difflab.lab.style import formula, images
-from difflab.lab.verdicts import NOT_JUDGED, Plain, changes, here, not_judged, plain_findings
 
 if TYPE_CHECKING:
     import jinja2
+    import pandas as pd
 
 T = TypeVar("T")
+Shown: TypeAlias = dict[str, Any]
+"""A block as the templates show it."""
 
 INLINE_BYTES = 160_000  # an SVG larger than this is shown as PNG
 PAGE_BYTES = 2_000_000  # images beyond this are linked, so that a page stays under 3 MB
 TABLE_ROWS = 200
 FAILED_ROWS = 20
 MARKS = dict(zip((*VERDICTS, NOT_JUDGED), "✓◐✗?–", strict=True))
-
-# From blocks to what the templates show -----------------------------------------------------------
 
 
 class _Page:
@@ -51,23 +51,23 @@ class _Page:
         self.folder = folder
         self.problems: list[str] = []
         self.images: set[str] = set()
-        self.shown = 0
+        self.inlined = 0
 
-    def attempt(self, part: Callable[[], T], otherwise: T) -> T:
-        """What a part of the experiment gives; if it raises, that is shown instead."""
+    def attempt(self, part: Callable[[], T]) -> T | None:
+        """What a part of the experiment gives; if it raises, nothing, and that is shown instead."""
         try:
             return part()
         except Exception as reason:
             inner = reason.__traceback__.tb_next if reason.__traceback__ else None
-            lines = traceback.format_exception(type(reason), reason, inner)
-            self.problems.append("".join(lines))
-            return otherwise
+            self.problems.append("".join(traceback.format_exception(type(reason), reason, inner)))
+            return None
 
-    def block(self, block: Block) -> list[dict[str, Any]]:
-        """A block for the templates, or nothing if it failed."""
-        return self.attempt(lambda: [self._block(block)], [])
+    def blocks(self, blocks: Iterable[Block]) -> list[Shown]:
+        """The blocks for the templates, without those that failed."""
+        made = (self.attempt(functools.partial(self._block, block)) for block in blocks)
+        return [shown for shown in made if shown]
 
-    def _block(self, block: Block) -> dict[str, Any]:
+    def _block(self, block: Block) -> Shown:
         match block:
             case str():
                 return {"kind": "text", "text": block}
@@ -82,9 +82,13 @@ class _Page:
                 drawn = {"svg": block.svg.encode()}
             case Figure():
                 drawn = images(block)
-        return {"kind": "figure", **self._figure(block.name, drawn), **_words(block)}
+        return {
+            "kind": "figure",
+            **self._image(block.name, drawn),
+            **{name: getattr(block, name) for name in ("name", "caption", "alt")},
+        }
 
-    def _figure(self, name: str, drawn: dict[str, bytes]) -> dict[str, str]:
+    def _image(self, name: str, drawn: dict[str, bytes]) -> dict[str, str]:
         files = {kind: f"{name}.{kind}" for kind in drawn}
         if not re.fullmatch(r"[\w-]+", name) or files["svg"] in self.images:
             raise ArgumentError(
@@ -93,24 +97,18 @@ class _Page:
         self.images.update(files.values())
         for kind, data in drawn.items():
             write(self.folder / files[kind], data)
-        return {"file": files.get("png", files["svg"]), "vector": files["svg"]} | {
-            "source": self.source(self.folder, files)
-        }
+        shown = {"file": files.get("png", files["svg"]), "vector": files["svg"]}
+        return {**shown, "source": self.source(self.folder, **shown)}
 
-    def source(self, folder: Path, files: dict[str, str]) -> str:
+    def source(self, folder: Path, file: str, vector: str) -> str:
         """What an <img> shows: the image itself, or its file once the page is full."""
-        kind = "svg"
-        if "png" in files and (folder / files["svg"]).stat().st_size > INLINE_BYTES:
-            kind = "png"
-        data = (folder / files[kind]).read_bytes()
-        if self.shown + len(data) > PAGE_BYTES:
-            return (folder / files[kind]).relative_to(self.folder).as_posix()
-        self.shown += len(data)
+        large = (folder / vector).stat().st_size > INLINE_BYTES
+        path = folder / (file if large else vector)
+        data = path.read_bytes()
+        if self.inlined + len(data) > PAGE_BYTES:
+            return path.relative_to(self.folder).as_posix()
+        self.inlined += len(data)
         return _data(data)
-
-
-def _words(block: Figure | Picture) -> dict[str, str]:
-    return {"name": block.name, "caption": block.caption, "alt": block.alt}
 
 
 def _data(image: bytes) -> str:
@@ -118,16 +116,15 @@ def _data(image: bytes) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(image).decode()}"
 
 
-def _table(table: Table) -> dict[str, Any]:
+def _table(table: Table) -> Shown:
     frame = table.frame
     if any(name is not None for name in frame.index.names):
         frame = frame.reset_index()
-    heads = [" ".join(map(str, head)) if isinstance(head, tuple) else str(head) for head in frame]
     shown = frame.head(TABLE_ROWS)
     return {
         "title": table.title,
         "caption": table.caption,
-        "heads": heads,
+        "heads": [" ".join(map(str, h)) if isinstance(h, tuple) else str(h) for h in frame],
         "numeric": [kind.kind in "iufb" for kind in frame.dtypes],
         "rows": [[number(cell) for cell in row] for row in shown.itertuples(index=False)],
         "left": len(frame) - len(shown),
@@ -229,9 +226,6 @@ def _write_pages(template: str, folder: Path, content: dict[str, Any]) -> None:
         write(folder / name, text)
 
 
-# Pages --------------------------------------------------------------------------------------------
-
-
 def render(experiment: Experiment, folder: Path) -> list[str]:
     """Render an experiment's page from the rows in its folder.
 
@@ -246,51 +240,42 @@ def render(experiment: Experiment, folder: Path) -> list[str]:
     finished = finished.reset_index(drop=True)
 
     page = _Page(folder)
-    parts: dict[str, Sequence[Any]] = {"sections": [], "tables": [], "figures": []}
-    if len(finished):
-        for part in parts:
-            make = functools.partial(getattr(experiment, part), finished)
-            parts[part] = page.attempt(make, [])
-    none: list[Plain] = []
-    findings = page.attempt(functools.partial(plain_findings, experiment, finished), none)
-    figures = [shown for figure in parts["figures"] for shown in page.block(figure)]
-    sections = [
-        (section.title, [shown for block in section.blocks for shown in page.block(block)])
-        for section in parts["sections"]
-    ]
-    tables = [shown for table in parts["tables"] for shown in page.block(table)]
+
+    def made(part: Callable[[pd.DataFrame], list[T]]) -> list[T]:
+        return (page.attempt(functools.partial(part, finished)) if len(finished) else None) or []
+
+    sections, tables = made(experiment.sections), made(experiment.tables)
+    drawings = made(experiment.figures)
+    findings = page.attempt(functools.partial(plain_findings, experiment, finished)) or []
+    figures = page.blocks(drawings)
+    before = run["previous"].get("findings", [])
+    known = before and all("id" in finding for finding in before)
     content = {
         "experiment": experiment,
         "findings": findings,
         "descriptive": _descriptive(run["preset"], run["seeds"]),
         "headline": figures[:1],
-        "sections": sections,
-        "tables": tables,
+        "sections": [(section.title, page.blocks(section.blocks)) for section in sections],
+        "tables": page.blocks(tables),
         "figures": figures[1:],
         "problems": page.problems,
         "failed": [_failed(row) for row in failed.head(FAILED_ROWS).to_dict("records")],
         "failed_left": max(0, len(failed) - FAILED_ROWS),
         "run": run,
-        "changes": _changes(run, findings),
+        "changes": changes(before, findings) if known else None,
         "rows": len(finished),
     }
     _write_pages("page", folder, content)
     for stale in (*folder.glob("*.svg"), *folder.glob("*.png")):
         if stale.name not in page.images:
             stale.unlink()
-    headline = {key: text for key, text in figures[0].items() if key != "source"} if figures else {}
     summary = {
-        "order": experiment.order,
-        "name": experiment.name,
-        "title": experiment.title,
-        "question": experiment.question,
+        **{name: getattr(experiment, name) for name in ("order", "name", "title", "question")},
         "findings": findings,
-        "headline": headline,
+        "headline": {k: v for first in figures[:1] for k, v in first.items() if k != "source"},
         "failed": len(failed) + len(page.problems),
-        "preset": run["preset"],
-        "seeds": run["seeds"],
-        "commit": run["machine"].get("commit", ""),
-        "measured": run["machine"].get("measured", ""),
+        **{name: run[name] for name in ("preset", "seeds")},
+        **{name: run["machine"].get(name, "") for name in ("commit", "measured")},
     }
     write(folder / "summary.json", json.dumps(summary, indent=1) + "\n")
     return page.problems
@@ -301,21 +286,10 @@ def _descriptive(preset: str, seeds: int) -> str:
     return "" if preset == "full" else f"descriptive only: the {preset} preset, {seeds} seeds"
 
 
-def _changes(run: Mapping[str, Any], findings: list[Plain]) -> list[dict[str, str]] | None:
-    """What changed since the previous run, or None if its findings are not known."""
-    before = run["previous"].get("findings", [])
-    known = before and all("id" in finding for finding in before)
-    return changes(before, findings) if known else None
-
-
 def _failed(row: Mapping[Any, Any]) -> dict[str, str]:
-    settings = {
-        name: value
-        for name, value in row.items()
-        if name not in (*RESERVED, "status") and value == value
-    }
-    text = " ".join(f"{name}={value}" for name, value in settings.items())
-    return {"settings": text, "traceback": str(row[ERROR]).rstrip()}
+    hidden = (*RESERVED, "status")
+    shown = (f"{k}={v}" for k, v in row.items() if k not in hidden and v == v)  # v is no NaN
+    return {"settings": " ".join(shown), "traceback": str(row[ERROR]).rstrip()}
 
 
 def front_page(out: Path, experiments: Path | None = None) -> None:
@@ -323,30 +297,23 @@ def front_page(out: Path, experiments: Path | None = None) -> None:
 
     Claims in `claims.toml` of the folder `experiments` whose experiment has no findings are listed
     as not judged.
-
-    >>> import tempfile
-    >>> out = Path(tempfile.mkdtemp())
-    >>> front_page(out)
-    >>> "No claim has been judged yet." in (out / "README.md").read_text()
-    True
     """
     page = _Page(out)
-    summaries = [summary for path in out.glob("*/summary.json") if (summary := known(path))]
+    summaries = [summary for path in out.glob("*/summary.json") if (summary := json_object(path))]
     summaries.sort(key=lambda summary: (summary["order"], summary["name"]))
     for summary in summaries:
         # A report that an older version rendered may hold findings of another form.
         summary["findings"] = [found for found in summary["findings"] if "id" in found]
-        headline = summary["headline"]
+        headline, name = summary["headline"], summary["name"]
         if headline:
-            files = {Path(headline[key]).suffix[1:]: headline[key] for key in ("file", "vector")}
-            headline["source"] = page.source(out / summary["name"], files)
-            for key in ("file", "vector"):
-                headline[key] = f"{summary['name']}/{headline[key]}"
+            files = {key: headline[key] for key in ("file", "vector")}
+            headline["source"] = page.source(out / name, **files)
+            headline.update({key: f"{name}/{file}" for key, file in files.items()})
     missing: dict[str, list[Plain]] = {}
     judged = {summary["name"] for summary in summaries if summary["findings"]}
     for claim in claims(experiments).values() if experiments else ():
         if claim.experiment not in judged:
-            missing.setdefault(claim.experiment, []).append(not_judged(claim))
+            missing.setdefault(claim.experiment, []).append(plain(claim))
     listed = [summary["findings"] for summary in summaries] + list(missing.values())
     counts = Counter(finding["verdict"] for findings in listed for finding in findings)
     content = {
@@ -362,7 +329,6 @@ def front_page(out: Path, experiments: Path | None = None) -> None:
 def _small_runs(summaries: Sequence[Mapping[str, Any]]) -> str:
     """Which verdicts of the front page are descriptive only."""
     small = {s["title"]: _descriptive(s["preset"], s.get("seeds", 0)) for s in summaries}
-    words = {text for text in small.values() if text}
-    if len(words) == 1 and all(small.values()):
-        return f"All verdicts are {words.pop()}."
+    if len({*small.values()}) == 1 and all(small.values()):
+        return f"All verdicts are {small.popitem()[1]}."
     return "; ".join(f"{title} is {text}" for title, text in small.items() if text)

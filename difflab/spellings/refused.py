@@ -1,24 +1,6 @@
-"""How NumPy's functions are spelt in primitives: the index of the parts, and what is refused.
+"""The functions of NumPy that cannot be traced, and what to write instead of each.
 
-What flows: a NumPy call on traced values comes in, nodes come out. Each spelling has NumPy's own
-signature and is mostly plain NumPy text over functions spelt before it. The parts, each built on
-those above it:
-
-===================== ==========================================================================
-movement.py           shapes, joining, cutting, turning
-selection.py          choosing and inserting elements, triangles, order
-elementwise.py        powers, rounding, choices, questions about values
-reductions.py         sums, means, extremes, running sums, quantiles, without NaN
-algebra.py            contractions and linear algebra
-analysis.py           differences, interpolation, convolution, polynomials, covariance
-===================== ==========================================================================
-
-What is not in them is refused by name; `REMEDIES` says what to write instead.
-
->>> import numpy as np
->>> from difflab.tracing.trace import trace
->>> trace(np.mean, np.ones(4)).operation_count()
-4
+A text stands for a function of that name, or for all functions of a module of that name.
 """
 
 from __future__ import annotations
@@ -26,50 +8,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-
-from difflab.ir.build import node
-from difflab.ir.expr import Expr
-from difflab.ir.protocols import REMEDIES
-from difflab.spellings import algebra as numpy_algebra
-from difflab.spellings import analysis as numpy_analysis
-from difflab.spellings.elementwise import floating
-from difflab.spellings.movement import axis_of, spells
-from difflab.table.operations import place, scatter_add, share_of_largest
-from difflab.table.special import log_softmax, softmax
-
-__all__ = ["log_softmax_", "numpy_algebra", "numpy_analysis", "place_", "scatter_add_", "softmax_"]
-
-# -- what NumPy lacks ------------------------------------------------------------------------------
-
-
-@spells(softmax)
-def softmax_(x: Any, axis: int = -1) -> Expr:
-    logits = floating(x)
-    return node("softmax", logits, axis=axis_of(logits, axis))
-
-
-@spells(log_softmax)
-def log_softmax_(x: Any, axis: int = -1) -> Expr:
-    logits = floating(x)
-    return node("log_softmax", logits, axis=axis_of(logits, axis))
-
-
-@spells(place)
-def place_(x: Any, index: Any, shape: tuple[int, ...]) -> Expr:
-    return node("place", x, index=index, shape=shape)
-
-
-@spells(share_of_largest)
-def share_of_largest_(x: Any, axes: tuple[int, ...]) -> Expr:
-    return node("share_of_largest", x, axes=axes)
-
-
-@spells(scatter_add)
-def scatter_add_(x: Any, *indices: Any, shape: tuple[int, ...]) -> Expr:
-    return node("scatter_add", x, *indices, shape=shape)
-
-
-# -- what is refused -------------------------------------------------------------------------------
 
 _SPECTRUM = (
     "eigen- and singular values have no rule yet: use np.linalg.norm, det, solve or cholesky"
@@ -84,7 +22,7 @@ _TEXT = "print values outside of the function; print(x) shows what is traced"
 _NAN = "drop the NaN first: np.median(x[~np.isnan(x)])"
 _PEAK = "derivatives need smooth functions: compute it outside, and pass it as an argument"
 
-_ADVICE: dict[Any, str] = {
+REFUSED: dict[Any, str] = {
     **dict.fromkeys(
         (np.linalg.eig, np.linalg.eigh, np.linalg.eigvals, np.linalg.eigvalsh, np.linalg.svd,
          np.linalg.svdvals, np.linalg.cond, np.linalg.matrix_rank, np.roots, np.poly), _SPECTRUM,
@@ -130,4 +68,3 @@ _ADVICE: dict[Any, str] = {
     "logsumexp": "write m + np.log(np.sum(np.exp(x - m))) with m = np.max(x)",
     "xlogy": "write np.where(x > 0, x * np.log(np.where(x > 0, y, 1)), 0)",
 }  # fmt: skip
-REMEDIES.update(_ADVICE)

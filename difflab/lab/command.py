@@ -1,0 +1,251 @@
+"""The command line of a run: its options, what it prints, and its exit code.
+
+What flows: options -> a plan for each experiment, measured -> its record -> its page and the front
+page. `main` is the command line of an experiment's file, `run_all` that of them all.
+
+Invariant: whatever goes wrong is said in words, with the command that measures what is missing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+import time
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from difflab.errors import DifflabError, DomainError, UnknownNameError
+from difflab.lab.cases import INSTALLED, SEEDS, Experiment, Preset, discover, preset
+from difflab.lab.machine import provenance
+from difflab.lab.page import front_page, render
+from difflab.lab.record import save_run
+from difflab.lab.runner import Plan, settings
+from difflab.lab.store import Store, WriteError, alone_in
+from difflab.lab.workers import ClusterError, cluster_address
+
+INTERRUPTED = 130
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What a run is asked to do; see `options_parser` for the meaning of each."""
+
+    preset: Preset
+    seeds: int | None = None
+    output: Path | None = None
+    jobs: int | None = None
+    cluster: str = ""
+    fresh: bool = False
+    report: bool = False
+    listing: bool = False
+    only: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, arguments: argparse.Namespace) -> Options:
+        """The options in what `options_parser` parsed."""
+        if arguments.jobs == 0:
+            raise DomainError("no case runs with --jobs 0", "give 1 or more, or -1 for each core")
+        same = ("seeds", "output", "jobs", "fresh", "report", "listing")
+        return cls(
+            preset=preset(arguments.preset, arguments.seeds),
+            cluster=arguments.cluster and cluster_address(arguments.cluster),
+            only=tuple(arguments.only),
+            **{name: getattr(arguments, name) for name in same},
+        )
+
+    def arguments(self, *, resume: bool = False) -> list[str]:
+        """The words that ask for the same rows (and, to resume, in the same way)."""
+        name = self.preset.name
+        words = {"full": [], "quick": ["--quick"]}.get(name, ["--preset", name])
+        pairs: list[tuple[str, object]] = [("--seeds", self.seeds)]
+        if resume:
+            pairs += [("--output", self.output), ("--jobs", self.jobs), ("--cluster", self.cluster)]
+            pairs += [("--only", choice) for choice in self.only]
+        return [*words, *(str(part) for pair in pairs if pair[1] for part in pair)]
+
+
+def options_parser() -> argparse.ArgumentParser:
+    """The options of a run, as a parent for argument parsers.
+
+    >>> Options.of(options_parser().parse_args(["--quick", "--jobs", "2"])).jobs
+    2
+    """
+    parser = argparse.ArgumentParser(add_help=False)
+    amount = parser.add_mutually_exclusive_group()
+    seeds = ", ".join(f"{name} {count}" for name, count in SEEDS.items())
+    add = parser.add_argument
+    # fmt: off
+    amount.add_argument("--preset", choices=SEEDS, default="full",
+        help="how much to measure (default: full)")
+    amount.add_argument("--quick", dest="preset", action="store_const", const="quick",
+        help="--preset quick")
+    add("--seeds", type=int, metavar="N", help=f"number of seeds (default: {seeds})")
+    add("--jobs", type=int, metavar="N",
+        help="cases at once (default: 1, on a cluster one for each of its workers; "
+        "-1: one for each core); timed cases always run here, alone")
+    add("--cluster", default="", metavar="ADDRESS",
+        help="measure on a cluster: tcp://HOST:PORT (Dask's scheduler), ray or ray://HOST:PORT")
+    add("--fresh", action="store_true", help="measure again what is stored")
+    add("--report", action="store_true", help="measure nothing, only render the rows again")
+    add("--only", action="append", default=[], metavar="KEY=VALUE",
+        help="measure only cases with this setting; several keys must all fit, "
+        "several values of a key are alternatives (the page shows all cases that are stored)")
+    add("--list", dest="listing", action="store_true",
+        help="list the cases and estimate the time; measure nothing")
+    add("--output", type=Path, metavar="DIR",
+        help="folder of the reports (default: reports, reports/quick or .difflab/smoke)")
+    # fmt: on
+    return parser
+
+
+def main(experiment: Experiment, arguments: Sequence[str] | None = None) -> NoReturn:
+    """The command line of an experiment's file; exits with 0, or 1 if a case or a plot failed."""
+    parser = argparse.ArgumentParser(
+        prog=f"python {experiment.file.name}",
+        description=f"{experiment.title}: {experiment.question}",
+        epilog="Finished cases are kept in .difflab/store, so that a run that was stopped resumes.",
+        parents=[options_parser()],
+    )
+    try:
+        options = Options.of(parser.parse_args(arguments))
+    except DifflabError as reason:
+        parser.error(f"{reason.what}; {reason.remedy}")
+    raise SystemExit(_run_each([experiment], options, _program(experiment)))
+
+
+def run_all(names: Sequence[str], options: Options, folder: Path | None = None) -> int:
+    """Run the named experiments of a folder, or all of them; returns the exit code.
+
+    >>> import tempfile
+    >>> run_all([], Options(preset=preset("smoke")), Path(tempfile.mkdtemp()))
+    0
+    """
+    known = discover(folder)
+    for name in names:
+        if name not in known:
+            raise UnknownNameError("experiment", name, known)
+    chosen = [known[name] for name in names or known]
+    return _run_each(chosen, options, ["difflab", "run", *names])
+
+
+def _run_each(experiments: list[Experiment], options: Options, program: list[str]) -> int:
+    """Run one after the other; what goes wrong with one does not keep the next from running."""
+    codes = [0]
+    try:
+        for experiment in experiments:
+            try:
+                code = _list(experiment, options) if options.listing else run(experiment, options)
+                codes.append(code)
+            except DifflabError as reason:
+                remedy = f"\n  remedy: {reason.remedy}" if reason.remedy else ""
+                _warn(f"{experiment.name}: error: {reason.what}{remedy}")
+                codes.append(1)
+                if isinstance(reason, WriteError | ClusterError):  # the next would meet it, too
+                    break
+            except Exception:  # a fault of the experiment's file
+                _warn(f"{experiment.name}: error\n{traceback.format_exc()}")
+                codes.append(1)
+    except KeyboardInterrupt:
+        _warn("\ninterrupted; finished cases are kept")
+        codes.append(INTERRUPTED)
+    if max(codes) == INTERRUPTED or (max(codes) and not options.listing):
+        again = shlex.join([*program, *options.arguments(resume=True)])
+        _warn(f"to measure what is missing:\n  {again}")
+    return max(codes)
+
+
+def run(experiment: Experiment, options: Options) -> int:
+    """Measure what is missing, write the rows, render the pages; returns the exit code."""
+    usual = {"full": "reports", "quick": "reports/quick", "smoke": ".difflab/smoke"}
+    out = options.output or _root(experiment) / usual[options.preset.name]
+    folder = out / experiment.name
+    plan = None if options.report else _plan(experiment, options)
+    if plan is not None:
+        _measure(plan, options)
+    with alone_in(out):
+        if plan is not None:
+            command = shlex.join([*_program(experiment), *options.arguments()])
+            known = {"cases": len(plan.cases), "incomplete": plan.incomplete, "command": command}
+            save_run(folder, experiment, plan.preset, plan.tried, known)
+        problems = render(experiment, folder)
+        front_page(out, experiment.file.parent)
+    for problem in problems:
+        _warn(f"{experiment.name}: a part of the page failed\n{problem}")
+    print(f"{experiment.name}: see {folder / 'index.html'}")
+    failed = plan is not None and bool(plan.failed or plan.trouble)
+    # A choice of cases may lack what a table needs: the page says so, but nothing is at fault.
+    return 1 if failed or (problems and not options.only) else 0
+
+
+def _plan(experiment: Experiment, options: Options) -> Plan:
+    folder = _root(experiment) / ".difflab" / "store" / experiment.name
+    store = Store(folder, experiment, warn=lambda text: _warn(f"note: {text}"))
+    fresh = options.fresh and not options.listing
+    return Plan(experiment, options.preset, store, options.only, fresh)
+
+
+def _measure(plan: Plan, options: Options) -> None:
+    """Measure what is missing of a plan, with a bar on a terminal; say what became of it."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    start = time.perf_counter()
+    name, console = plan.experiment.name, Console(stderr=True)
+    machine = provenance(_root(plan.experiment))
+    with Progress(console=console, disable=not console.is_terminal, transient=True) as bar:
+        task = bar.add_task(name, total=0)
+        tell = lambda done, total: bar.update(task, completed=done, total=total)
+        measured = plan.measure(machine, tell, options.jobs, options.cluster)
+    for outcome in plan.failed:
+        what = outcome.traceback.rstrip().splitlines()[-1]
+        _warn(f"{name}: failed: {settings(outcome.case)}: {what}")
+    if plan.trouble:
+        _warn(f"{name}: {plan.unknown}\n{plan.trouble}")
+    failed, left = len(plan.failed), len(plan.cases) - len(plan.outcomes)
+    print(
+        f"{name}: {len(plan.cases)} cases, of which {len(plan.outcomes) - measured} stored, "
+        f"{measured - failed} measured, {failed} failed, {left} left out; "
+        f"{time.perf_counter() - start:.1f} s"
+    )
+    if plan.unknown:
+        print(f"{name}: {plan.unknown}")
+
+
+def _list(experiment: Experiment, options: Options) -> int:
+    plan = _plan(experiment, options)
+    seconds = {key: plan.outcomes[key].seconds for key in plan.chosen if key in plan.outcomes}
+    for key, case in plan.chosen.items():
+        known = f"{seconds[key]:8.2f} s" if key in seconds else "    to do "
+        print(f"{key}  {known}  {settings(case)}")
+    cases, stored = len(plan.chosen), len(seconds)
+    guess = (cases - stored) * sum(seconds.values()) / max(stored, 1)
+    words = f", about {guess:.0f} s" if 0 < stored < cases else ""
+    print(f"{experiment.name}: {cases} cases, {stored} stored, {cases - stored} to do{words}")
+    if plan.unknown:
+        print(f"{experiment.name}: {plan.unknown}")
+    return 0
+
+
+def _root(experiment: Experiment) -> Path:
+    """The project that the experiment's file belongs to, or else the file's folder; where they are
+    installed with difflab, the folder that one is in.
+    """
+    folder = experiment.file.parent
+    if folder == INSTALLED:
+        return Path.cwd()
+    above = (folder, *folder.parents)
+    return next((place for place in above if (place / "pyproject.toml").is_file()), folder)
+
+
+def _program(experiment: Experiment) -> list[str]:
+    if experiment.file.parent == INSTALLED:
+        return ["difflab", "run", experiment.name]
+    return ["python", experiment.file.relative_to(_root(experiment)).as_posix()]
+
+
+def _warn(text: str) -> None:
+    print(text, file=sys.stderr)

@@ -1,0 +1,38 @@
+"""How the functions that NumPy lacks, and those that only rules call, are spelt in primitives."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from difflab.ir.build import lift, node, pointwise
+from difflab.ir.expr import Expr
+from difflab.ir.row import TABLE
+from difflab.spellings.axes import axis_of
+from difflab.spellings.elementwise import floating
+from difflab.spellings.spelling import spells
+from difflab.table import algebra, elementary, movement, reductions, special
+
+
+@spells(special.softmax)
+def softmax(x: Any, axis: int = -1) -> Expr:
+    logits = floating(x)
+    return node("softmax", logits, axis=axis_of(logits, axis))
+
+
+@spells(special.log_softmax)
+def log_softmax(x: Any, axis: int = -1) -> Expr:
+    logits = floating(x)
+    return node("log_softmax", logits, axis=axis_of(logits, axis))
+
+
+IN_A_LINE = [
+    spells(elementary.spherical_bessel)(
+        lambda x, n=0: pointwise(TABLE["spherical_bessel"], x, n=n)
+    ),
+    spells(algebra.adjugate)(lambda a: node("adjugate", lift(a))),
+    spells(movement.place)(lambda x, index, shape: node("place", x, index=index, shape=shape)),
+    spells(reductions.share_of_largest)(lambda x, axes: node("share_of_largest", x, axes=axes)),
+    spells(movement.scatter_add)(
+        lambda x, *indices, shape: node("scatter_add", x, *indices, shape=shape)
+    ),
+]
