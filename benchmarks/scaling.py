@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 import difflab
-from difflab.engines.numpy import compiled
+from difflab.engines import compile as compiled
 from difflab.methods import METHODS
 
 LENGTHS = (1_000, 10_000, 100_000)

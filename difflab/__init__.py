@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from difflab.ir.expr import READERS, Graph
 from difflab.methods import METHODS, Forward, Numerical, Reverse
-from difflab.operators.operators import (
+from difflab.operators import (
     derivative,
     gradient,
     hessian,

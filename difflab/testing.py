@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from difflab.accuracy.check import check
-from difflab.operators.programs import Argnums
+from difflab.operators.arguments import Argnums
 
 __all__ = ["assert_gradient"]
 

@@ -15,7 +15,7 @@ from _cost_programs import AGREES, FUNCTIONS, true_gradient
 
 from difflab.ir.tree import flatten, unflatten
 from difflab.lab import Case, Evidence, Row, share_interval
-from difflab.operators.operators import jvp, vjp
+from difflab.operators import jvp, vjp
 from difflab.table.identities import simplify
 from difflab.tracing.trace import trace
 

@@ -22,7 +22,7 @@ from difflab.ir.expr import Graph
 from difflab.ir.tree import flatten
 from difflab.lab import Row, generator
 from difflab.methods import Derivation
-from difflab.operators.operators import value_and_gradient
+from difflab.operators import value_and_gradient
 from difflab.operators.programs import Prepared
 from difflab.tracing.trace import trace
 

@@ -22,8 +22,7 @@ from difflab.errors import UnsupportedError
 from difflab.ir.expr import Expr, Graph, evaluate, reachable
 from difflab.ir.row import CONSTANT
 from difflab.ir.tree import flatten, read_arguments, unflatten
-from difflab.methods import Numerical
-from difflab.methods.numerical import offsets_of, weights
+from difflab.methods.differences.stencils import extrapolated, offsets_of, weights
 from difflab.readings.balls import rounded
 from difflab.readings.batches import batch
 from difflab.tracing.trace import trace
@@ -244,7 +243,7 @@ class Quotients:
 
         with np.errstate(all="ignore"):
             x, directions = np.array([self.problem.x]), np.ones((h.size, 1))
-            ((found, _),) = Numerical("richardson").extrapolated(along, x, directions, h)
+            ((found, _),) = extrapolated(along, x, directions, h)
         return np.asarray(found).reshape(self.h.shape)
 
 

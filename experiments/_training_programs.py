@@ -18,7 +18,7 @@ from _learning import TRAINING, examples, run_seed
 
 from difflab.accuracy.compare import errors
 from difflab.accuracy.truth import Enclosure, truth
-from difflab.engines.numpy import compiled
+from difflab.engines import compile as compiled
 from difflab.ir.tree import flatten, unflatten
 from difflab.lab import Case, Row
 from difflab.methods import METHODS

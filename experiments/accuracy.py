@@ -36,7 +36,7 @@ from difflab.lab import (
     share_interval,
 )
 from difflab.methods import METHODS, Method, Numerical
-from difflab.operators.operators import Jacobian
+from difflab.operators import jacobian
 from difflab.tracing.trace import trace
 
 WRITTEN_OUT = 10**9
@@ -112,7 +112,7 @@ def about_point(
 def held(f: Any, args: tuple[Any, ...], method: Method, enclosure: Enclosure) -> Row:
     """What a method gives, against the truth."""
     try:
-        prepared = Jacobian(f, float_arguments(args), method, "numpy").prepare(*args)
+        prepared = jacobian(f, argnums=float_arguments(args), method=method).prepare(*args)
         result = result_of(prepared, args)
     except (BudgetError, UnsupportedError):
         return {"outcome": "refused"}

@@ -51,7 +51,8 @@ from difflab.lab import (
     share_interval,
 )
 from difflab.methods import METHODS
-from difflab.operators.operators import Compiled, jacobian, value_and_gradient
+from difflab.operators import jacobian, value_and_gradient
+from difflab.operators.operators import Compiled
 from difflab.table.identities import simplify
 from difflab.tracing.trace import read_arguments, trace
 

@@ -51,7 +51,7 @@ from difflab.lab import (
     share_interval,
 )
 from difflab.methods import Numerical
-from difflab.methods.prediction import Prediction, Predictor
+from difflab.methods.differences.prediction import Prediction, Predictor
 
 EVERYTHING = ("logistic_map_closed", "logistic_map_loop")
 """Shown over all steps, by all stencils; of the others, these two stencils are kept as curves:"""

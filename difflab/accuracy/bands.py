@@ -34,7 +34,7 @@ from difflab.accuracy.judge import (
 from difflab.accuracy.subject import Subject, numbers
 from difflab.ir.expr import Array
 from difflab.ir.tree import Structure
-from difflab.methods.opaque import OUTSIDE
+from difflab.methods.differences.calls import OUTSIDE
 
 NARROW = 8.0
 """A narrow band keeps half the digits, a third of them for order 2, up to this factor."""

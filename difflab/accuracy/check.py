@@ -40,8 +40,8 @@ from difflab.accuracy.truth import kinks_of, named
 from difflab.errors import ArgumentError
 from difflab.ir.expr import Graph
 from difflab.ir.tree import Structure
-from difflab.operators.operators import Jacobian
-from difflab.operators.programs import Argnums
+from difflab.operators import jacobian
+from difflab.operators.arguments import Argnums
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -274,7 +274,7 @@ def _own_modes(subject: Subject, true: Derivative) -> Check:
     for mode in modes:
         own: Any = subject.f
         for _ in range(subject.order):
-            own = Jacobian(own, subject.argnums, mode, "numpy")
+            own = jacobian(own, argnums=subject.argnums, method=mode)
         candidate = read(own, subject, subject.shapes(_outputs(true)[1]))
         checks.append(_judged(subject, true, "", candidate))
     worst = max(checks, key=lambda one: VERDICTS.index(one.verdict))

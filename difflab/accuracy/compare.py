@@ -22,9 +22,10 @@ from difflab.accuracy.subject import float_arguments, numbers
 from difflab.accuracy.truth import Enclosure, truth
 from difflab.errors import ArgumentError, DifflabError
 from difflab.ir.tree import read_arguments
-from difflab.methods import METHODS, Method, Numerical, method_of
-from difflab.operators.operators import Jacobian
-from difflab.operators.programs import Argnums, Prepared
+from difflab.methods import METHODS, Method, method_of
+from difflab.operators import jacobian
+from difflab.operators.arguments import Argnums
+from difflab.operators.programs import Prepared
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -151,7 +152,7 @@ def _row(
     row |= dict.fromkeys(unknown, math.nan) | {"evaluations": 0, "operations": 0}
     try:
         start = time.perf_counter()
-        prepared = Jacobian(f, argnums, method, "numpy").prepare(*args)
+        prepared = jacobian(f, argnums=argnums, method=method).prepare(*args)
         whole = time.perf_counter() - start
         result = result_of(prepared, args)
     except DifflabError as error:
@@ -164,7 +165,7 @@ def _row(
         row["status"] = WITHOUT[enclosure.verdict]
     else:
         row |= errors(result, enclosure)
-        if isinstance(method, Numerical) and not np.all(np.isfinite(numbers(result))):
+        if method.caller is not None and not np.all(np.isfinite(numbers(result))):
             row["status"] = "outside the domain"
     return row | {
         "evaluations": derivation.evaluations,

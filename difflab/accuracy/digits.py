@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from difflab.engines.numpy import compiled
+from difflab.engines import compile as compiled
 from difflab.errors import UnknownNameError
 from difflab.ir.build import broadcast
 from difflab.ir.expr import Expr, Graph, constant, placeholder

@@ -1,8 +1,8 @@
 """The derivative of a function that can only be called, with an honest error band.
 
 What flows: the function is called at points on lines through x, one line a component (and for the
-Hessian one a pair of components); each line's derivative and band come from
-`difflab.methods.extrapolation`, for all outputs at once. The invariant: the true derivative lies
+Hessian one a pair of components); each line's derivative and band come from the differences'
+`extrapolation`, for all outputs at once. The invariant: the true derivative lies
 within ``value ± error``, or the error is infinite; no value from outside the domain is used.
 
 >>> import math
@@ -29,9 +29,9 @@ from difflab.accuracy.subject import Subject, name_of, numbers, spans
 from difflab.errors import ArgumentError, DomainError
 from difflab.ir.expr import Array
 from difflab.ir.tree import Structure
-from difflab.methods.extrapolation import LineEstimate, along
-from difflab.methods.opaque import OUTSIDE
-from difflab.operators.programs import Argnums
+from difflab.methods.differences.calls import OUTSIDE
+from difflab.methods.differences.extrapolation import LineEstimate, along
+from difflab.operators.arguments import Argnums
 
 NO_GRADIENT = "each partial derivative exists, the gradient does not, by two lines besides the axes"
 DOUBTS, SLIGHT = 8.0, 1e-9

@@ -33,7 +33,7 @@ from difflab.accuracy.subject import Subject, name_of
 from difflab.accuracy.truth import named
 from difflab.errors import ArgumentError, BudgetError, Line, UnsupportedError
 from difflab.ir.expr import Expr, Graph
-from difflab.operators.programs import Argnums
+from difflab.operators.arguments import Argnums
 from difflab.views.formulas import operation
 from difflab.views.pictures import computation_graph, save_computation_graph
 from difflab.views.stepping import Mark, page

@@ -24,8 +24,8 @@ from difflab.errors import ArgumentError, DomainError
 from difflab.ir.expr import Array, Expr, Graph, evaluate
 from difflab.ir.tree import LEAF, Spec, Structure, flatten, paths, read_arguments
 from difflab.methods.automatic import derivative_blocks
-from difflab.operators.programs import Argnums, Operator
-from difflab.tracing.called import Called, parameter_names
+from difflab.operators.arguments import Argnums, chosen, numbers_of
+from difflab.tracing.called import Called, need_function, parameter_names
 from difflab.tracing.trace import trace_signature
 
 Assemble = Callable[[Sequence[Any]], Any]
@@ -47,7 +47,7 @@ class Subject:
             raise ArgumentError(f"derivatives of order {order} are not judged", "order is 1 or 2")
         self.f = f
         self.args = args
-        self.argnums = float_arguments(args) if argnums is None else argnums
+        self.argnums = float_arguments(args) if argnums is None else numbers_of(argnums)
         self.order = order
         self.signature, self.arrays = read_arguments(args, {})
         for array in self.arrays:
@@ -57,10 +57,9 @@ class Subject:
                     f"a derivative is judged at finite arguments, but got {bad}",
                     "choose a point inside the domain",
                 )
-        self.operator = Operator(f, self.argnums, None, "numpy")
-        self.chosen = self.operator.chosen(self.signature)
-        self.argnums = self.operator.argnums
-        self.wrt = [i for part in self.chosen for i in part.positions]
+        need_function(f)
+        self.chosen = chosen(f, self.argnums, self.signature)
+        self.wrt = list(self.chosen.positions)
         if not may_be_empty and not any(np.size(self.arrays[i]) for i in self.wrt):
             raise ArgumentError(
                 "the argument is empty, so there is nothing to differentiate", "pass some numbers"
@@ -138,10 +137,10 @@ class Subject:
 
     def assembler(self, tree: Structure, count: int) -> Assemble:
         """How a flat list of blocks becomes the tree that the operator would return."""
-        outer = self.operator.finisher(self.chosen, tree, count)
+        outer = self.chosen.finisher(tree, count)
         if self.order == 1:
             return lambda blocks: outer(list(blocks))
-        inner = self.operator.finisher(self.chosen, LEAF, 1)
+        inner = self.chosen.finisher(LEAF, 1)
         width = len(self.wrt)
 
         def assemble(blocks: Sequence[Any]) -> Any:

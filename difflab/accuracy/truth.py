@@ -22,7 +22,7 @@ from difflab.accuracy.subject import Subject
 from difflab.errors import ArgumentError
 from difflab.ir.expr import Array
 from difflab.ir.tree import Structure, flatten, unflatten
-from difflab.operators.programs import Argnums
+from difflab.operators.arguments import Argnums
 from difflab.readings.balls import is_sharp, ulps_of
 
 __all__ = ["Enclosure", "Kink", "truth"]

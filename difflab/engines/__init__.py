@@ -1,1 +1,57 @@
-"""What runs a graph."""
+"""What runs a graph: one protocol, and the engines by name.
+
+What flows: a graph goes into `compile`, and a `Program` comes out, which takes arrays, one an
+input, and returns the outputs' arrays. The invariants: a program is re-entrant and safe from
+threads; no result shares memory with an argument, a constant or another result. A graph's guards
+are not asked: whoever needs them compiles them as a program of their own.
+
+>>> import numpy as np
+>>> from difflab.tracing.trace import trace
+>>> program = compile(trace(lambda x: (np.sum(x), 2.0 * x), np.ones(2)))
+>>> program(np.array([1.0, 3.0]))
+[np.float64(4.0), array([2., 6.])]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, Final, Protocol
+
+from difflab.engines import numpy
+from difflab.errors import UnknownNameError
+from difflab.ir.expr import Graph
+
+__all__ = ["ENGINES", "Program", "compile", "need_engine"]
+
+
+class Program(Protocol):
+    """A compiled graph."""
+
+    @property
+    def graph(self) -> Graph:
+        """What is computed."""
+
+    @property
+    def source(self) -> str:
+        """The program as text that a person can read."""
+
+    def __call__(self, *arrays: Any) -> list[Any]:
+        """The outputs, for one array an input."""
+
+
+ENGINES: Final[Mapping[str, Callable[[Graph], Program]]] = {"numpy": numpy.compiled}
+"""Name -> from a graph without guards to its program."""
+
+
+def need_engine(name: str) -> None:
+    """Raise `UnknownNameError` for what is neither an engine nor ``"auto"``."""
+    if name != "auto" and name not in ENGINES:
+        raise UnknownNameError("engine", name, ("auto", *ENGINES))
+
+
+def compile(graph: Graph, engine: str = "auto") -> Program:
+    """The program of a graph's outputs; ``"auto"`` takes the engine that suits it best."""
+    need_engine(engine)
+    compiled = ENGINES["numpy" if engine == "auto" else engine]
+    return compiled(replace(graph, guards=()) if graph.guards else graph)

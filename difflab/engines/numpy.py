@@ -52,8 +52,7 @@ _ARRAYS: dict[str, Any] = {
 
 @dataclass(slots=True)
 class Program:
-    """A compiled graph: call it with one array an input; outputs come first, then the guards'
-    values.
+    """A compiled graph: call it with one array an input.
 
     A program on plain floats that fails, as Python's floats do where NumPy says inf or NaN, is run
     once more on arrays.
@@ -125,7 +124,7 @@ class _Writer:
     def function(self) -> Callable[..., list[Any]]:
         """The compiled function."""
         self.scalar = self.scalars and is_scalar(self.graph)
-        wanted = [*self.graph.outputs, *(guard.expr for guard in self.graph.guards)]
+        wanted = self.graph.outputs
         for i, x in enumerate(self.graph.inputs):
             self.names[x] = f"x{i}"
         nodes = self.graph.nodes

@@ -12,11 +12,14 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from difflab.errors import ArgumentError, UnknownNameError
-from difflab.methods.automatic import Forward, Reverse
-from difflab.methods.derivation import Derivation, Method
-from difflab.methods.numerical import Numerical
+from difflab.methods.automatic import Cheaper, Forward, Reverse
+from difflab.methods.derivation import Caller, Derivation, Method, Push
+from difflab.methods.differences.numerical import Numerical
 
-__all__ = ["METHODS", "Derivation", "Forward", "Method", "Numerical", "Reverse", "method_of"]
+__all__ = [
+    "METHODS", "Caller", "Derivation", "Forward", "Method", "Numerical", "Push", "Reverse",
+    "method_of",
+]  # fmt: skip
 
 
 def _symbolic() -> Method:
@@ -61,8 +64,10 @@ METHODS: Final[Mapping[str, Method]] = _Methods(
 """The named methods. Their classes take options: ``Numerical(stencil="central", order=6)``."""
 
 
-def method_of(method: str | Method) -> Method:
-    """A method by its name, or the object itself."""
+def method_of(method: str | Method | None) -> Method:
+    """A method by its name, or the object itself; None: the cheaper automatic mode."""
+    if method is None:
+        return Cheaper()
     found = METHODS[method] if isinstance(method, str) else method
     if not callable(getattr(found, "derive", None)):
         raise ArgumentError(

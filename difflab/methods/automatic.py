@@ -14,7 +14,7 @@ outputs (reverse) or inputs (forward).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,7 @@ import numpy as np
 from difflab.ir.build import BOOL, broadcast, reshaped
 from difflab.ir.expr import Expr, Graph, constant, placeholder, reachable
 from difflab.ir.tree import LEAF, Structure
-from difflab.methods.derivation import Derivation, Method
+from difflab.methods.derivation import Derivation, Method, Pull, Push
 from difflab.readings.batches import batch
 from difflab.readings.cotangents import pullback
 from difflab.readings.tangents import pushforward, zeros
@@ -31,7 +31,7 @@ from difflab.table.identities import number, simplify
 
 
 @dataclass(frozen=True, slots=True)
-class Reverse:
+class Reverse(Method):
     """Reverse mode: one backward sweep gives the gradient of one output with respect to
     everything.
     """
@@ -39,15 +39,14 @@ class Reverse:
     name: str = "reverse"
     exact: bool = True
 
+    @property
+    def pull(self) -> Pull:
+        """One backward sweep."""
+        return pullback
+
     def derive(self, graph: Graph, wrt: Sequence[int]) -> Derivation:
         """Values and blocks by pullbacks."""
-        derivation = Derivation(None)
-        with derivation.timed("derive"):
-            inputs = [graph.inputs[i] for i in wrt]
-            blocks = [block for out in graph.outputs for block in _pulled(graph, out, inputs)]
-        with derivation.timed("simplify"):
-            derivation.graph = simplify(with_blocks(graph, blocks))
-        return derivation
+        return _derived(graph, wrt, _pulled_blocks)
 
     def again(self) -> Method:
         """Forward over reverse."""
@@ -55,7 +54,7 @@ class Reverse:
 
 
 @dataclass(frozen=True, slots=True)
-class Forward:
+class Forward(Method):
     """Forward mode: one sweep carries the derivative along one direction; here all directions
     at once.
     """
@@ -63,27 +62,62 @@ class Forward:
     name: str = "forward"
     exact: bool = True
 
+    @property
+    def push(self) -> Push:
+        """One forward sweep."""
+        return pushforward
+
     def derive(self, graph: Graph, wrt: Sequence[int]) -> Derivation:
         """Values and blocks by pushforwards."""
-        derivation = Derivation(None)
-        with derivation.timed("derive"):
-            columns = [_pushed(graph, graph.inputs[i]) for i in wrt]
-            blocks = [column[k] for k in range(len(graph.outputs)) for column in columns]
-        with derivation.timed("simplify"):
-            derivation.graph = simplify(with_blocks(graph, blocks))
-        return derivation
+        return _derived(graph, wrt, _pushed_blocks)
 
     def again(self) -> Method:
         """Forward over forward."""
         return self
 
 
+@dataclass(frozen=True, slots=True)
+class Cheaper(Method):
+    """Forward mode where there are no more inputs than outputs, else reverse mode."""
+
+    name: str = "forward or reverse"
+    exact: bool = True
+
+    def derive(self, graph: Graph, wrt: Sequence[int]) -> Derivation:
+        """Values and blocks by the cheaper mode."""
+        inputs = sum(graph.inputs[i].size for i in wrt)
+        forward = inputs <= sum(out.size for out in graph.outputs)
+        return _derived(graph, wrt, _pushed_blocks if forward else _pulled_blocks)
+
+    def again(self) -> Method:
+        """Forward over it."""
+        return Forward()
+
+
 def derivative_blocks(graph: Graph, wrt: Sequence[int]) -> list[Expr]:
     """The blocks by the cheaper mode, as the rules write them: constants are not folded yet."""
+    single = all(out.size == 1 for out in graph.outputs)
+    return (_pulled_blocks if single else _pushed_blocks)(graph, wrt)
+
+
+def _derived(
+    graph: Graph, wrt: Sequence[int], blocks_of: Callable[[Graph, Sequence[int]], list[Expr]]
+) -> Derivation:
+    derivation = Derivation(None)
+    with derivation.timed("derive"):
+        blocks = blocks_of(graph, wrt)
+    with derivation.timed("simplify"):
+        derivation.graph = simplify(with_blocks(graph, blocks))
+    return derivation
+
+
+def _pulled_blocks(graph: Graph, wrt: Sequence[int]) -> list[Expr]:
     inputs = [graph.inputs[i] for i in wrt]
-    if all(out.size == 1 for out in graph.outputs):
-        return [block for out in graph.outputs for block in _pulled(graph, out, inputs)]
-    columns = [_pushed(graph, x) for x in inputs]
+    return [block for out in graph.outputs for block in _pulled(graph, out, inputs)]
+
+
+def _pushed_blocks(graph: Graph, wrt: Sequence[int]) -> list[Expr]:
+    columns = [_pushed(graph, graph.inputs[i]) for i in wrt]
     return [column[k] for k in range(len(graph.outputs)) for column in columns]
 
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from difflab.ir.expr import Expr, Graph
+from difflab.ir.expr import Array, Expr, Graph
 
 
 @dataclass(slots=True)
@@ -52,8 +52,28 @@ class Derivation:
                 gc.enable()
 
 
+Push = Callable[[Sequence[Expr], Sequence[Expr], Sequence[Expr | None]], list[Expr | None]]
+"""Outputs, inputs and their tangents -> the tangents of the outputs; None is zero."""
+Pull = Callable[[Sequence[Expr], Sequence[Expr | None], Sequence[Expr]], list[Expr | None]]
+"""Outputs, their cotangents and inputs -> the cotangents of the inputs; None is zero."""
+Call = Callable[..., list[Array]]
+"""A function that can only be called: arrays -> a list of new arrays."""
+
+
+class Caller(Protocol):
+    """What differentiates a function that can only be called."""
+
+    def of_calls(self, f: Call, points: Sequence[Sequence[Any]], wrt: Sequence[int]) -> Derivation:
+        """What a call will take; `UnsupportedError` where f, at these points, is not admitted."""
+
+    def call(self, f: Call, arrays: Sequence[Any], wrt: Sequence[int]) -> list[Any]:
+        """Values and blocks at a point."""
+
+
 class Method(Protocol):
-    """A way to differentiate, with its options; a frozen value object."""
+    """A way to differentiate, with its options: a frozen value object, which says what it can."""
+
+    __slots__ = ()
 
     @property
     def name(self) -> str:
@@ -63,13 +83,28 @@ class Method(Protocol):
     def exact(self) -> bool:
         """Whether only rounding, and no truncation, separates the result from the truth."""
 
+    @property
+    def follows_arrays(self) -> bool:
+        """Whether its graphs may hold arrays that follow what the function reads."""
+        return True
+
+    @property
+    def caller(self) -> Caller | None:
+        """What calls a function that cannot be traced; None: it must be traced."""
+        return None
+
+    @property
+    def push(self) -> Push | None:
+        """Carries one direction forward, where that costs less than the Jacobian."""
+        return None
+
+    @property
+    def pull(self) -> Pull | None:
+        """Carries one cotangent back, where that costs less than the Jacobian."""
+        return None
+
     def derive(self, graph: Graph, wrt: Sequence[int]) -> Derivation:
         """Differentiate every output of a graph with respect to some of its inputs."""
 
     def again(self) -> Method:
         """The method by which to differentiate its own result."""
-
-
-def floating(graph: Graph, wrt: Sequence[int]) -> list[Expr]:
-    """The inputs at those positions."""
-    return [graph.inputs[i] for i in wrt]

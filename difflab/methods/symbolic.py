@@ -19,7 +19,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import sympy
@@ -35,7 +35,7 @@ from difflab.table.identities import simplify as simplified
 
 
 @dataclass(frozen=True, slots=True)
-class Symbolic:
+class Symbolic(Method):
     """Differentiation by SymPy.
 
     Parameters
@@ -54,6 +54,7 @@ class Symbolic:
     operations: int = 200_000
     name: str = "symbolic"
     exact: bool = True
+    follows_arrays: ClassVar[bool] = False  # SymPy takes an array's numbers as they are
 
     def derive(self, graph: Graph, wrt: Sequence[int]) -> Derivation:
         """Values and blocks by SymPy; `BudgetError` where the expressions outgrow the budget."""

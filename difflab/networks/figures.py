@@ -16,7 +16,8 @@ from typing import Final
 import numpy as np
 
 from difflab.networks.layers import ACTIVATIONS, Array, Layer, Parameters, pre_activations
-from difflab.operators.operators import Derivative, derivative
+from difflab.operators import derivative
+from difflab.operators.operators import Derivative
 
 SATURATED: Final = 0.05
 """A slope below this share of the activation's steepest counts as saturated."""

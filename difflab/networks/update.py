@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from difflab.engines.numpy import compiled
+from difflab.engines import compile as compiled
 from difflab.errors import UnsupportedError
 from difflab.ir.expr import Graph
 from difflab.ir.tree import flatten
 from difflab.methods import Method
 from difflab.networks.layers import Array, Parameters
 from difflab.networks.solvers import Memory, Solver
-from difflab.operators.operators import value_and_gradient
+from difflab.operators import value_and_gradient
 from difflab.table.identities import simplify
 from difflab.tracing.trace import trace
 
@@ -59,7 +59,7 @@ class Update:
         self.full_rate = solver.learning_rate
         objective = value_and_gradient(network.objective, method=method)
         prepared = objective.prepare(parameters, x, targets, masks)
-        if prepared.expected:
+        if prepared.guards:
             raise UnsupportedError(
                 "the loss branches on values, which one program for all updates cannot",
                 "write the branch with np.where",

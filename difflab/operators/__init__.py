@@ -1,1 +1,19 @@
-"""What a user calls: from a function to a function that computes derivatives."""
+"""What a user calls: from a function to a function that computes derivatives.
+
+>>> import numpy as np
+>>> gradient(lambda x: np.sum(x**2))(np.array([1.0, 2.0]))
+array([2., 4.])
+"""
+
+from difflab.operators.operators import (
+    derivative,
+    gradient,
+    hessian,
+    jacobian,
+    value_and_gradient,
+)
+from difflab.operators.products import hvp, jvp, vjp
+
+__all__ = [
+    "derivative", "gradient", "hessian", "hvp", "jacobian", "jvp", "value_and_gradient", "vjp",
+]  # fmt: skip

@@ -1,8 +1,9 @@
 """The operators: from a function to a function that computes derivatives.
 
-What flows: each kind of operator says which outputs it takes and how its results are put together;
-preparing and keeping programs is programs.py's. The invariant is one shape law, ``jacobian.shape ==
-output.shape + input.shape``.
+What flows: a call's arguments are read into a signature and arrays; the function is traced for that
+signature, a method derives a graph, an engine compiles it, and the program is kept for later calls.
+The invariants: one shape law, ``jacobian.shape == output.shape + input.shape``; and on traced
+values an operator builds nodes, so that operators nest to any order.
 
 >>> import numpy as np
 >>> gradient(lambda x: np.sum(x**2))(np.array([1.0, 2.0]))
@@ -14,34 +15,215 @@ array([2., 4.])
 from __future__ import annotations
 
 import functools
-import weakref
+import time
 from collections.abc import Callable, Sequence
-from types import MethodType
 from typing import Any
 
 import numpy as np
 
-from difflab.errors import ArgumentError, ShapeError, UnsupportedError
+from difflab import engines
+from difflab.engines import Program
+from difflab.errors import ShapeError, TraceError, UnsupportedError
 from difflab.ir.build import lift, reshaped
 from difflab.ir.expr import Expr, Graph, substitute
-from difflab.ir.tree import (
-    Signature,
-    Spec,
-    Structure,
-    flatten,
-    leaf_count,
-    read_arguments,
-    unflatten,
-)
-from difflab.methods import Derivation, Method, Reverse, method_of
-from difflab.operators.programs import Argnums, Argument, Finish, Function, Operator
+from difflab.ir.tree import Signature, Spec, Structure, leaf_count, read_arguments, unflatten
+from difflab.methods import Caller, Derivation, Method, method_of
+from difflab.operators.arguments import Argnums, Chosen, Finish, chosen, numbers_of
+from difflab.operators.programs import Function, Guards, Prepared, Programs, silent
 from difflab.readings.batches import batch
-from difflab.readings.cotangents import pullback
-from difflab.readings.tangents import pushforward, zeros
 from difflab.table.identities import simplify
 from difflab.tracing.called import Called, need_function
 from difflab.tracing.captures import Watch
-from difflab.tracing.trace import record_guard, trace_signature, trace_watched
+from difflab.tracing.held import moved
+from difflab.tracing.trace import in_progress, record_guard, trace_signature, trace_watched
+
+Shapes = Sequence[tuple[int, ...]]
+
+
+class Operator:
+    """What all operators are: a function with its options and the programs made for it so far."""
+
+    values = False
+    """Whether the results start with the function's values."""
+
+    def __init__(
+        self, f: Function, argnums: Argnums, method: str | Method | None, engine: str
+    ) -> None:
+        need_function(f)
+        engines.need_engine(engine)
+        self.f = f
+        self.argnums = numbers_of(argnums)
+        self.method = method_of(method)
+        self.engine = engine
+        self.__name__ = getattr(f, "__name__", "f")
+        self.programs = Programs()
+        functools.update_wrapper(self, f, assigned=("__doc__",), updated=())
+
+    @property
+    def __differentiates__(self) -> Function:
+        """What a watch looks at behind an operator."""
+        return self.f
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__.lower()} of {getattr(self.f, '__name__', self.f)}>"
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Programs are not pickled or copied: they are made anew where they are needed."""
+        return {**self.__dict__, "programs": Programs()}
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        signature, arrays = read_arguments(args, kwargs)
+        for array in arrays:
+            if type(array) is Expr:
+                return self._inlined(signature, arrays)
+        prepared = self.programs.current(self.f, signature, arrays)
+        if prepared is None:
+            if in_progress() and not trace_signature(self.f, signature, arrays).is_closed:
+                return self._inlined(signature, arrays)  # f closes over a value of that trace
+            prepared = self._prepared(signature, arrays)
+            self.programs.keep(prepared)
+        return prepared.finish(silent.copy().run(prepared.run, *arrays))
+
+    def prepare(self, *args: Any, **kwargs: Any) -> Prepared:
+        """The program for arguments like these, with its graph, counts and times, not run yet.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> prepared = gradient(lambda x: np.sum(x**3)).prepare(np.ones(2))
+        >>> prepared.counts["derivative"], prepared(np.array([1.0, 2.0]))
+        (4, array([ 3., 12.]))
+        """
+        signature, arrays = read_arguments(args, kwargs)
+        return self._prepared(signature, arrays)
+
+    def _prepared(self, signature: Signature, arrays: list[Any]) -> Prepared:
+        caller, start = self.method.caller, time.perf_counter()
+        try:
+            graph, watch = self._recorded(signature, arrays)
+        except (TraceError, UnsupportedError):
+            if caller is None:
+                raise
+            return self._called(caller, signature, arrays)
+        if graph.guards and caller is not None and not self.method.exact:
+            # A step may cross a branch, where this graph would not be the function any more.
+            return self._called(caller, signature, arrays)
+        seconds = time.perf_counter() - start
+        derivation, finish = self._derived(signature, graph)
+        program, run = None, derivation.run
+        if derivation.graph is not None:
+            with derivation.timed("compile"):
+                run = program = engines.compile(derivation.graph, self.engine)
+            if derivation.repair is not None:
+                run = self._with_repair(program, derivation.repair, len(graph.outputs))
+        assert run is not None
+        guards = Guards(graph, self.engine) if graph.guards else None
+        return Prepared(signature, derivation, run, finish, graph, program, guards, watch, seconds)
+
+    def _recorded(self, signature: Signature, arrays: list[Any]) -> tuple[Graph, Watch]:
+        """The graph of the function, held against it, and the watch over what it reads."""
+        return trace_watched(self.f, signature, arrays, live=self.method.follows_arrays)
+
+    def _with_repair(
+        self, program: Program, repair: Callable[[], Graph], count: int
+    ) -> Callable[..., list[Any]]:
+        """The program; another one, made when first needed, for results that are not finite."""
+
+        @functools.cache
+        def other() -> Program:
+            whole = repair()
+            return engines.compile(
+                whole if self.values else _blocks_only(whole, count), self.engine
+            )
+
+        def run(*arrays: Any) -> list[Any]:
+            outputs = program(*arrays)
+            if all(np.all(np.isfinite(output)) for output in outputs):
+                return outputs
+            return other()(*arrays)
+
+        return run
+
+    def _called(self, caller: Caller, signature: Signature, arrays: list[Any]) -> Prepared:
+        """Differences of a function that is called as it is, because it cannot be traced."""
+        by, call = self._chosen(signature), Called(self.f, signature)
+        points = [point for point in (arrays, moved(signature, arrays)) if point is not None]
+        derivation = caller.of_calls(lambda *point: call.outputs(point)[0], points, by.positions)
+
+        def run(*arrays: Any) -> list[Any]:
+            trees: list[Structure] = []
+            derivation.evaluations = -1  # the value itself is not counted
+            call = Called(self.f, signature)
+
+            def flat(*points: Any) -> list[Any]:
+                derivation.evaluations += 1
+                values, tree = call.outputs(points)
+                trees[:] = [tree]
+                return values
+
+            outputs = caller.call(flat, [np.asarray(a) for a in arrays], by.positions)
+            count = leaf_count(trees[0])
+            self._check_shapes([np.shape(value) for value in outputs[:count]])
+            finish = self._finisher(by, signature, trees[0], count)
+            return [finish(outputs if self.values else outputs[count:])]
+
+        derivation.run = run
+        return Prepared(signature, derivation, run, lambda outputs: outputs[0])
+
+    def _inlined(self, signature: Signature, arrays: list[Any]) -> Any:
+        """On traced values: nodes instead of numbers."""
+        graph, actual = inner_graph(self.f, signature, arrays)
+        derivation, finish = self._derived(signature, graph)
+        if derivation.graph is None:
+            raise UnsupportedError(
+                f"{self.method.name} cannot be nested inside another derivative", "use reverse"
+            )
+        return finish(substitute(derivation.graph.outputs, actual))
+
+    # -- what the kinds of operators differ in ---------------------------------------------------
+
+    def _derived(self, signature: Signature, graph: Graph) -> tuple[Derivation, Finish]:
+        """The derivative of a graph, and how its outputs become the result."""
+        by, count = self._chosen(signature), len(graph.outputs)
+        self._check_shapes([out.shape for out in graph.outputs])
+        self._check_inputs([graph.inputs[i].shape for i in by.positions])
+        derivation = self.method.derive(graph, by.positions)
+        if not self.values:
+            if derivation.graph is not None:
+                derivation.graph = _blocks_only(derivation.graph, count)
+            elif derivation.run is not None:
+                both = derivation.run
+                derivation.run = lambda *arrays: both(*arrays)[count:]
+        return derivation, self._finisher(by, signature, graph.output_tree, count)
+
+    def _chosen(self, signature: Signature) -> Chosen:
+        """Which arguments of a call to differentiate by."""
+        return chosen(self.f, self.argnums, signature)
+
+    def _finisher(self, by: Chosen, signature: Signature, tree: Structure, count: int) -> Finish:
+        """How a flat list of results, for so many outputs, becomes what the user gets."""
+        return by.finisher(tree, count, self.values)
+
+    def _check_shapes(self, shapes: Shapes) -> None:
+        """Raise where the operator does not take such outputs."""
+
+    def _check_inputs(self, shapes: Shapes) -> None:
+        """Raise where the operator does not take such arguments."""
+
+
+def _blocks_only(graph: Graph, count: int) -> Graph:
+    return simplify(graph.with_outputs(graph.outputs[count:]))
+
+
+def inner_graph(
+    f: Function, signature: Signature, arrays: Sequence[Any]
+) -> tuple[Graph, dict[Expr, Expr]]:
+    """The graph of f inside a trace, and what its inputs are there; its guards are handed on."""
+    graph = trace_signature(f, signature, arrays)
+    actual = dict(zip(graph.inputs, map(lift, arrays), strict=True))
+    for guard in graph.guards:
+        record_guard(substitute([guard.expr], actual)[0], guard.value)
+    return graph, actual
 
 
 class Jacobian(Operator):
@@ -51,9 +233,7 @@ class Jacobian(Operator):
 class Gradient(Operator):
     """The one row of blocks of a scalar output."""
 
-    def _check_shapes(
-        self, graph: Graph | None, shapes: list[tuple[int, ...]], chosen: list[Argument]
-    ) -> None:
+    def _check_shapes(self, shapes: Shapes) -> None:
         if len(shapes) != 1 or shapes[0] != ():
             what = f"an array of shape {shapes[0]}" if len(shapes) == 1 else f"{len(shapes)} arrays"
             raise ShapeError(
@@ -71,18 +251,14 @@ class ValueAndGradient(Gradient):
 class Derivative(Operator):
     """The derivative by a scalar argument; elementwise where the function is elementwise."""
 
-    def _check_shapes(
-        self, graph: Graph | None, shapes: list[tuple[int, ...]], chosen: list[Argument]
-    ) -> None:
-        if graph is None:
-            return
-        inputs = [graph.inputs[i] for part in chosen for i in part.positions]
-        if any(x.shape for x in inputs):
-            raise ShapeError(
-                f"derivative needs a scalar argument, but {self.__name__} got an array of shape"
-                f" {inputs[0].shape} and is not elementwise",
-                "use gradient or jacobian",
-            )
+    def _check_inputs(self, shapes: Shapes) -> None:
+        for shape in shapes:
+            if shape:
+                raise ShapeError(
+                    f"derivative needs a scalar argument, but {self.__name__} got an array of shape"
+                    f" {shape} and is not elementwise",
+                    "use gradient or jacobian",
+                )
 
     def _derived(self, signature: Signature, graph: Graph) -> tuple[Derivation, Finish]:
         arrays = [x for x in graph.inputs if x.shape]
@@ -101,7 +277,7 @@ class Derivative(Operator):
         derivation, _ = super()._derived(single, scalar)
         if derivation.graph is None:
             raise UnsupportedError(
-                f"{self.method} has no elementwise form", "loop over the elements"
+                f"{self.method.name} has no elementwise form", "loop over the elements"
             )
         flags = [y is x for y in graph.inputs]
         flat = batch(derivation.graph, x.size, flags)
@@ -124,7 +300,7 @@ def _is_elementwise(graph: Graph, x: Expr) -> bool:
 class Compiled(Operator):
     """The function itself, traced and compiled."""
 
-    def __init__(self, f: Function, engine: str = "numpy") -> None:
+    def __init__(self, f: Function, engine: str = "auto") -> None:
         super().__init__(f, 0, None, engine)
 
     def _derived(self, signature: Signature, graph: Graph) -> tuple[Derivation, Finish]:
@@ -137,7 +313,7 @@ class Compiled(Operator):
 
 
 def derivative(
-    f: Function, *, argnums: Argnums = 0, method: str | Method = "reverse", engine: str = "numpy"
+    f: Function, *, argnums: Argnums = 0, method: str | Method = "reverse", engine: str = "auto"
 ) -> Derivative:
     """The derivative of a function by a scalar argument.
 
@@ -151,12 +327,13 @@ def derivative(
     method
         A name in `METHODS`, or a method object such as ``Numerical(stencil="central", order=6)``.
     engine
-        What runs the program: ``"numpy"``.
+        What runs the program: ``"auto"`` or a name in `engines.ENGINES`, such as ``"numpy"``.
 
     Returns
     -------
     callable
-        Takes the arguments of f; returns the derivative, with the shape of f's output.
+        Takes the arguments of f; returns the derivative, with the shape of f's output. Its
+        ``prepare``, of the same arguments, returns the program with its graph, counts and times.
 
     Raises
     ------
@@ -176,7 +353,7 @@ def derivative(
 
 
 def gradient(
-    f: Function, *, argnums: Argnums = 0, method: str | Method = "reverse", engine: str = "numpy"
+    f: Function, *, argnums: Argnums = 0, method: str | Method = "reverse", engine: str = "auto"
 ) -> Gradient:
     """The gradient of a scalar-valued function; parameters as for `derivative`.
 
@@ -192,7 +369,7 @@ def gradient(
 
 
 def value_and_gradient(
-    f: Function, *, argnums: Argnums = 0, method: str | Method = "reverse", engine: str = "numpy"
+    f: Function, *, argnums: Argnums = 0, method: str | Method = "reverse", engine: str = "auto"
 ) -> ValueAndGradient:
     """A scalar-valued function and its gradient together, sharing their work.
 
@@ -205,7 +382,7 @@ def value_and_gradient(
 
 
 def jacobian(
-    f: Function, *, argnums: Argnums = 0, method: str | Method | None = None, engine: str = "numpy"
+    f: Function, *, argnums: Argnums = 0, method: str | Method | None = None, engine: str = "auto"
 ) -> Jacobian:
     """The Jacobian: ``jacobian(f)(x).shape == f(x).shape + x.shape``, for each output and argument
     array.
@@ -222,7 +399,7 @@ def jacobian(
 
 
 def hessian(
-    f: Function, *, argnums: Argnums = 0, method: str | Method = "reverse", engine: str = "numpy"
+    f: Function, *, argnums: Argnums = 0, method: str | Method = "reverse", engine: str = "auto"
 ) -> Jacobian:
     """The Hessian of a scalar-valued function; its shape is ``x.shape + x.shape``.
 
@@ -237,178 +414,3 @@ def hessian(
     first = method_of(method)
     inner = first if first.exact else first.again()
     return Jacobian(Gradient(f, argnums, inner, engine), argnums, first.again(), engine)
-
-
-class Product(Compiled):
-    """A product with the Jacobian of a function, compiled; what is held and watched is f."""
-
-    def __init__(self, kind: Callable[..., Any], of: Callable[[], Function]) -> None:
-        super().__init__(lambda *args: kind(of(), *args))
-        self.of = of
-        self.takes_args = kind is not _value
-
-    def _recorded(self, signature: Signature, arrays: list[Any]) -> tuple[Graph, Watch]:
-        args, _ = Called(self.f, signature).arguments(arrays)
-        inner = args[0] if self.takes_args else args
-        watch = trace_watched(self.of(), *read_arguments(tuple(inner), {}))[1]
-        return trace_signature(self.f, signature, arrays, held=False), watch
-
-
-_products: dict[int, tuple[Callable[[], Any], dict[Any, Product]]] = {}
-
-
-def _once(f: Function, kind: Callable[..., Any]) -> Product:
-    """The product of that kind with f, made once for each f that can be weakly referenced."""
-    need_function(f)
-    if isinstance(f, MethodType):  # another object each time
-        return Product(kind, lambda: f)
-    try:
-        known = _products.get(id(f))
-        if known is None:
-            # The product must not keep f alive through the table.
-            gone = functools.partial(_products.pop, id(f), None)
-            known = _products[id(f)] = (weakref.ref(f, lambda _: gone()), {})
-    except TypeError:
-        return Product(kind, lambda: f)
-    reference, kinds = known
-    if kind not in kinds:
-        kinds[kind] = Product(kind, reference)
-    return kinds[kind]
-
-
-def _traced(f: Function, args: tuple[Any, ...]) -> tuple[Graph, dict[Expr, Expr], Signature]:
-    """The graph of f at traced arguments, its guards handed to the trace around it."""
-    signature, arrays = read_arguments(args, {})
-    graph = trace_signature(f, signature, arrays)
-    actual = dict(zip(graph.inputs, map(lift, arrays), strict=True))
-    for guard in graph.guards:
-        record_guard(substitute([guard.expr], actual)[0], guard.value)
-    return graph, actual, signature
-
-
-def _aligned(kind: str, given: Any, like: Any, expected: Sequence[Expr]) -> list[Expr]:
-    """The leaves of tangents or cotangents, checked against what they belong to."""
-    leaves, structure = flatten(given)
-    wanted = flatten(like)[1] if not isinstance(like, Structure) else like
-    nodes = [
-        lift(leaf)
-        for leaf in leaves
-        if isinstance(leaf, (Expr, np.ndarray, np.generic, float, int))
-    ]
-    matching = structure == wanted or leaf_count(structure) == leaf_count(wanted)
-    if not matching or len(nodes) != len(expected):
-        raise ShapeError(
-            f"the {kind}s form another tree than what they belong to", "give one for each array"
-        )
-    for node, x in zip(nodes, expected, strict=True):
-        if node.shape != x.shape:
-            raise ShapeError(
-                f"a {kind} of shape {node.shape} for a value of shape {x.shape}",
-                "shapes must agree",
-            )
-    return [node.astype(x.dtype) for node, x in zip(nodes, expected, strict=True)]
-
-
-def _push(f: Function, args: tuple[Any, ...], tangents: tuple[Any, ...]) -> Any:
-    graph, actual, _ = _traced(f, args)
-    moving = _aligned("tangent", tangents, args, graph.inputs)
-    found = pushforward(
-        graph.outputs,
-        graph.inputs,
-        [t if x.differentiable else None for t, x in zip(moving, graph.inputs, strict=True)],
-    )
-    spelt = [zeros(out) if t is None else t for t, out in zip(found, graph.outputs, strict=True)]
-    results = substitute([*graph.outputs, *spelt], actual)
-    count = len(graph.outputs)
-    return unflatten(graph.output_tree, results[:count]), unflatten(
-        graph.output_tree, results[count:]
-    )
-
-
-def _pull(f: Function, args: tuple[Any, ...], cotangent: Any) -> Any:
-    graph, actual, signature = _traced(f, args)
-    given = _aligned("cotangent", cotangent, graph.output_tree, graph.outputs)
-    found = pullback(graph.outputs, given, graph.inputs)
-    spelt = [zeros(x) if ct is None else ct for ct, x in zip(found, graph.inputs, strict=True)]
-    rest = iter(substitute(spelt, actual))
-    leaves = [next(rest) if isinstance(spec, Spec) else None for spec in signature.leaves]
-    return unflatten(signature.structure.children[0], leaves)
-
-
-def _tuple(name: str, given: Any) -> tuple[Any, ...]:
-    if not isinstance(given, (tuple, list)):
-        raise ArgumentError(
-            f"{name} is a {type(given).__name__}, not a tuple", f"write ({name.rstrip('s')},)"
-        )
-    return tuple(given)
-
-
-def jvp(f: Function, args: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Any, Any]:
-    """A value and its tangent: the Jacobian times a vector, by forward mode.
-
-    Parameters
-    ----------
-    args, tangents
-        Tuples of the arguments and of their tangents, of equal shapes.
-
-    Raises
-    ------
-    ArgumentError
-        If they are not tuples.
-    ShapeError
-        If the tangents do not fit the arguments.
-
-    Examples
-    --------
-    >>> value, tangent = jvp(np.sin, (0.0,), (2.0,))
-    >>> print(value, tangent)
-    0.0 2.0
-    """
-    return tuple(_once(f, _push)(_tuple("args", args), _tuple("tangents", tangents)))
-
-
-def vjp(f: Function, *args: Any) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
-    """A value, and the pullback that takes a cotangent of it to a tuple of the arguments'
-    cotangents.
-
-    Examples
-    --------
-    >>> value, pull = vjp(lambda x, y: x * y, 2.0, 3.0)
-    >>> [float(ct) for ct in pull(1.0)]
-    [3.0, 2.0]
-    """
-
-    leaves, structure = flatten(args)
-    # The caller may change arrays, dicts and lists before pulling.
-    kept = [
-        leaf if isinstance(leaf, Expr) or not isinstance(leaf, np.ndarray) else leaf.copy()
-        for leaf in leaves
-    ]
-    point = unflatten(structure, kept)
-
-    def pull(cotangent: Any) -> tuple[Any, ...]:
-        return tuple(_once(f, _pull)(point, cotangent))
-
-    return _once(f, _value)(*args), pull
-
-
-def _value(f: Function, *args: Any) -> Any:
-    return f(*args)
-
-
-def hvp(f: Function, args: tuple[Any, ...], tangents: tuple[Any, ...]) -> Any:
-    """The Hessian of a scalar-valued function times a vector, by forward over reverse mode.
-
-    One argument gives an array (or tree), several give a tuple of them.
-
-    Examples
-    --------
-    >>> hvp(lambda x: np.sum(x**3), (np.array([1.0, 2.0]),), (np.array([1.0, 1.0]),))
-    array([ 6., 12.])
-    """
-    return _once(f, _hessian_push)(_tuple("args", args), _tuple("tangents", tangents))
-
-
-def _hessian_push(f: Function, args: tuple[Any, ...], tangents: tuple[Any, ...]) -> Any:
-    chosen: Argnums = 0 if len(args) == 1 else tuple(range(len(args)))
-    return _push(Gradient(f, chosen, Reverse(), "numpy"), args, tangents)[1]

@@ -28,7 +28,7 @@ from difflab.accuracy.digits import (
     truths,
     worst,
 )
-from difflab.engines.numpy import compiled
+from difflab.engines import compile as compiled
 from difflab.engines.plain_floats import is_scalar
 from difflab.errors import UnsupportedError
 from difflab.ir.expr import Expr, Graph, constant, evaluate, placeholder

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 import difflab
-from difflab.engines.numpy import compiled
+from difflab.engines import compile as compiled
 from difflab.ir.build import lift
 from difflab.ir.expr import Graph, constant, evaluate, placeholder
 from difflab.readings.cotangents import pullback

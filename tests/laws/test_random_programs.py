@@ -17,7 +17,7 @@ from flint import arb
 from hypothesis import HealthCheck, given, seed, settings
 
 import difflab
-from difflab.engines.numpy import compiled
+from difflab.engines import compile as compiled
 from difflab.errors import UnsupportedError
 from difflab.ir.expr import Expr, Graph, constant, evaluate
 from difflab.readings.balls import enclose_nodes, exact, precision

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from difflab.methods.extrapolation import along
+from difflab.methods.differences.extrapolation import along
 
 F8, F4 = np.dtype(np.float64), np.dtype(np.float32)
 

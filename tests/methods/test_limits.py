@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from difflab.methods.limits import limit
+from difflab.methods.differences.limits import limit
 
 STEPS = 0.3 * 0.5 ** np.arange(10)
 QUIET = np.full(10, 1e-16)

@@ -10,7 +10,7 @@ import pytest
 import difflab
 from difflab import Numerical
 from difflab.errors import ArgumentError, UnknownNameError, UnsupportedError
-from difflab.methods.numerical import offsets_of, weights
+from difflab.methods.differences.stencils import extrapolated, offsets_of, weights
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_richardson_is_accurate_and_its_error_estimate_covers():
     method = Numerical(stencil="richardson")
     for f, x in [(np.exp, 1.0), (np.sin, 2.0), (np.log, 0.3), (np.tanh, 1.5)]:
         point, direction = np.array([x]), np.eye(1)
-        ((best, error),) = method.extrapolated(
+        ((best, error),) = extrapolated(
             lambda points, f=f: [f(points[:, 0])], point, direction, method.steps(point)
         )
         exact = difflab.derivative(f)(x)
@@ -89,7 +89,7 @@ def test_richardson_is_accurate_and_its_error_estimate_covers():
 def test_richardson_at_a_kink_estimates_an_error_that_holds_both_slopes(f, slopes):
     method = Numerical(stencil="richardson")
     point = np.zeros(1)
-    ((best, error),) = method.extrapolated(
+    ((best, error),) = extrapolated(
         lambda points: [f(points[:, 0])], point, np.eye(1), method.steps(point)
     )
     for slope in slopes:
@@ -99,7 +99,7 @@ def test_richardson_at_a_kink_estimates_an_error_that_holds_both_slopes(f, slope
 def test_richardson_at_the_edge_of_the_domain_takes_the_side_inside():
     method = Numerical(stencil="richardson")
     point = np.zeros(1)
-    ((best, error),) = method.extrapolated(
+    ((best, error),) = extrapolated(
         lambda points: [np.where(points[:, 0] >= 0, np.exp(points[:, 0]), np.nan)],
         point, np.eye(1), method.steps(point),
     )  # fmt: skip

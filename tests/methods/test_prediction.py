@@ -12,8 +12,8 @@ from difflab import Numerical
 from difflab.accuracy.zoo import ZOO
 from difflab.errors import ArgumentError, DomainError, UnknownNameError
 from difflab.ir.tree import read_arguments
-from difflab.methods.numerical import offsets_of, weights
-from difflab.methods.prediction import predict
+from difflab.methods.differences.prediction import predict
+from difflab.methods.differences.stencils import offsets_of, weights
 from difflab.tracing.trace import trace
 
 

@@ -15,6 +15,7 @@ import pytest
 import difflab
 from difflab import (
     derivative,
+    engines,
     gradient,
     hessian,
     hvp,
@@ -26,6 +27,7 @@ from difflab import (
     vjp,
 )
 from difflab.accuracy.truth import truth
+from difflab.engines.numpy import compiled
 from difflab.errors import (
     ArgumentError,
     BudgetError,
@@ -552,3 +554,56 @@ def test_power_at_zero_and_below() -> None:
 
 def test_trace_is_public() -> None:
     assert trace(rosenbrock, X).check().operation_count() > 0
+
+
+def test_guards_run_first() -> None:
+    ran: list[str] = []
+
+    def f(x: Any) -> Any:
+        return np.sum(np.sqrt(x)) if x[0] > 0 else np.sum(x**2)
+
+    g = gradient(f)
+    g(np.ones(2)), g(-np.ones(2))
+    for prepared in next(iter(g.programs.by_signature.values())):
+        inner = prepared.run
+        prepared.run = lambda *arrays, inner=inner, way=str(prepared.graph): (
+            ran.append(way) or inner(*arrays)
+        )
+    near(g(np.full(2, 4.0)), np.full(2, 0.25))
+    near(g(np.full(2, -4.0)), np.full(2, -8.0))
+    assert len(ran) == len(set(ran)) == 2
+
+
+def test_an_engine_is_known_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[Any] = []
+    monkeypatch.setitem(
+        engines.ENGINES, "noting", lambda graph: given.append(graph) or compiled(graph)
+    )
+    for operator in (derivative, gradient, value_and_gradient, jacobian, hessian):
+        for engine in ("auto", "numpy", "noting"):
+            assert operator(lambda x: x**2, engine=engine)(1.0) is not None
+        with pytest.raises(UnknownNameError, match="noting"):
+            operator(np.sin, engine="noticing")
+    given.clear()
+    near(gradient(branching, engine="noting")(X), 2 * X)
+    assert len(given) == 2 and not any(graph.guards for graph in given)
+
+
+def test_a_prepared_program_is_public() -> None:
+    prepared = hessian(rosenbrock).prepare(X)
+    assert prepared.graph is not None and prepared.function is not None
+    assert set(prepared.seconds) >= {"trace", "derive", "compile"}
+    assert prepared.counts["derivative"] == prepared.graph.operation_count()
+    np.testing.assert_array_equal(prepared(X), hessian(rosenbrock)(X))
+    for other in (np.ones(4), X.astype(np.float32)):
+        with pytest.raises(ArgumentError, match="prepared for other arguments"):
+            prepared(other)
+    weight = np.ones(3)
+    held = gradient(lambda x: np.sum(weight * x)).prepare(X)
+    near(held(X), np.ones(3))
+    weight[:] = 2.0
+    with pytest.raises(ArgumentError, match="has changed"):
+        held(X)
+    branch = gradient(branching).prepare(X)
+    with pytest.raises(ArgumentError, match="prepared for other arguments"):
+        branch(-X)

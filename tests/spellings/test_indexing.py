@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from difflab.engines.numpy import compiled
+from difflab.engines import compile as compiled
 from difflab.errors import DifflabError, OutOfBoundsError
 from difflab.ir.expr import constant, evaluate
 from difflab.readings.cotangents import pullback

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from difflab.engines.numpy import compiled
+from difflab.engines import compile as compiled
 from difflab.ir.expr import Graph, constant, evaluate
 from difflab.ir.protocols import SPELLINGS
 from difflab.ir.tree import flatten, unflatten

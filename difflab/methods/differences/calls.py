@@ -1,13 +1,12 @@
-"""Functions that can only be called: their values at many points, and their derivatives.
+"""Functions that can only be called: their values at many points.
 
 What flows: points come in a batch, as they do for a traceable function, and the function is called
-for one after the other. The invariant: results have the shapes of the stencil text's, so that
-`Numerical` treats both kinds of functions alike.
+for one after the other. The invariant: results have the shapes that the stencils ask for, and NaN
+stands where the function has no value.
 
 >>> evaluate = looped(lambda x: [np.array(np.sin(x))], [np.float64(0.0)], 0, [np.array(0.0)])
->>> (slopes,) = extrapolated_along_axes(evaluate, np.array([0.0]), [np.array(0.0)])
->>> print(abs(slopes[0] - 1.0) < 1e-14)
-True
+>>> evaluate(np.zeros((2, 1)))
+[array([0., 0.])]
 """
 
 from __future__ import annotations
@@ -20,14 +19,23 @@ import numpy as np
 
 from difflab.errors import UnsupportedError
 from difflab.ir.expr import Array
-from difflab.methods.extrapolation import along
-from difflab.methods.samples import in_the_reals
+from difflab.methods.differences.stencils import Evaluate
 from difflab.tracing.held import NO_BOUND
 
-Evaluate = Callable[[Any], list[Any]]
 _OTHER_METHOD = "use another method, such as method='richardson'"
 OUTSIDE = (ArithmeticError, ValueError)
 """What a function raises outside its domain."""
+
+
+def in_the_reals(values: Array) -> Array:
+    """Values with NaN where they are complex, as a power of a negative Python float is.
+
+    >>> in_the_reals(np.array([1.0, 1j]))
+    array([ 1., nan])
+    """
+    if not np.iscomplexobj(values):
+        return values
+    return np.where(values.imag == 0.0, values.real, np.nan)
 
 
 def looped(
@@ -85,28 +93,3 @@ def need_alike_on_complex(
                     "on complex numbers the function computes something else than on real ones",
                     _OTHER_METHOD,
                 )
-
-
-def extrapolated_along_axes(evaluate: Evaluate, x: Array, values: Sequence[Array]) -> list[Array]:
-    """The derivative by every component of a flat x, stacked: one array (components, *output) an
-    output; NaN where no step tells it.
-    """
-    if not values:
-        return []
-    floats = [value.dtype for value in values if value.dtype.kind == "f"]
-    dtype = min([x.dtype, *floats], key=lambda kind: kind.itemsize)
-    rows = []
-    for component, direction in enumerate(np.eye(x.size, dtype=x.dtype)):
-
-        def phi(t: float, direction: Array = direction) -> Array:
-            found = values if t == 0.0 else evaluate((x + t * direction)[None])
-            return np.concatenate([np.ravel(value) for value in found])
-
-        near = abs(float(x[component]))
-        rows.append(along(phi, scale=max(near, 1.0), dtype=dtype, near=near).value)
-    stops = np.cumsum([value.size for value in values])[:-1]
-    parts = np.split(np.stack(rows), stops, axis=1)
-    return [
-        part.reshape(-1, *value.shape).astype(np.result_type(value.dtype, x.dtype))
-        for part, value in zip(parts, values, strict=True)
-    ]

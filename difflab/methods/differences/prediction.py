@@ -20,20 +20,18 @@ measured errors.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Final
 
 import numpy as np
 
-from difflab.engines.numpy import compiled
 from difflab.errors import ArgumentError, DomainError
 from difflab.ir.build import broadcast
 from difflab.ir.expr import Array, Expr, Graph, constant, evaluate, placeholder, reachable
 from difflab.ir.rounding import EVEN
-from difflab.methods.numerical import TINY, Given, Numerical, offsets_of, weights
+from difflab.methods.differences.stencils import TINY, Pairs, pairs_of
 from difflab.readings.rounding import Rounding, RunningError, ulp
 from difflab.readings.tangents import pushforward, zeros
 from difflab.table.identities import simplify
@@ -49,8 +47,6 @@ FINER: Final = 8
 DOUBLINGS: Final = 70
 GENERIC: Final = 0.8793
 """Roundings are taken at steps that are no round numbers, so that they are no exception."""
-
-Pairs = tuple[tuple[int, float], ...]
 
 
 @dataclass(frozen=True)
@@ -190,7 +186,7 @@ class Predictor:
                 f"the step of a {stencil} stencil is not predicted",
                 "choose forward, backward, central or complex",
             )
-        pairs = _pairs(stencil, order)
+        pairs = pairs_of(stencil, order)
         count = order + 1 + (TERMS - 1) * (2 if stencil == "central" else 1)
         slopes = self.line.derivatives(point, count)
         terms = _series(
@@ -252,40 +248,6 @@ class Predictor:
             squares += _typical(own(values)) ** 2
             squares += (math.fsum(w for _, w in pairs) * _norm(values[0])) ** 2
         return math.sqrt(squares)
-
-
-def with_predicted_steps(
-    method: Numerical, graph: Graph, wrt: Sequence[int]
-) -> Callable[..., list[Any]]:
-    """Values and blocks of a graph by differences with the best step for each component.
-
-    Steps are powers of two. A component without a prediction has its step by theory.
-    """
-    predictors = {i: Predictor(graph, i) for i in wrt}
-    program = compiled(simplify(Graph(graph.inputs, graph.outputs)))
-    theory = replace(method, step=None)
-
-    def run(*arguments: Any) -> list[Any]:
-        arrays = [np.asarray(argument) for argument in arguments]
-        columns = []
-        for i, predictor in predictors.items():
-            steps = theory.steps(np.ravel(arrays[i]))
-            for k, index in enumerate(np.ndindex(np.shape(arrays[i]))):
-                with suppress(DomainError):
-                    steps[k] = predictor(
-                        arrays, index, method.stencil, method.order, dyadic=True
-                    ).step
-            given = replace(method, step=Given(steps))
-            values, blocks = _halved(given.opaque(program, arrays, [i]))
-            columns.append(blocks)
-        return [*values, *[column[k] for k in range(len(values)) for column in columns]]
-
-    return run
-
-
-def _halved(parts: list[Any]) -> tuple[list[Any], list[Any]]:
-    half = len(parts) // 2
-    return parts[:half], parts[half:]
 
 
 @dataclass(frozen=True, slots=True)
@@ -380,12 +342,6 @@ class _Line:
             found = pushforward(last, [self.x], [self.direction])
             slopes = [zeros(y) if t is None else t for t, y in zip(found, last, strict=True)]
             self.levels.append(simplify(Graph(self.inputs, tuple(slopes))).outputs)
-
-
-def _pairs(stencil: str, order: int) -> Pairs:
-    """The points of a stencil that count, in steps from x, with their weights."""
-    offsets = offsets_of(stencil, order)
-    return tuple((k, w) for k, w in zip(offsets, weights(offsets), strict=True) if w)
 
 
 def _series(slopes: Sequence[Array], moments: Sequence[float]) -> tuple[tuple[int, float], ...]:

@@ -21,7 +21,8 @@ from typing import Any, Final
 import numpy as np
 
 from difflab.ir.expr import Array
-from difflab.methods.noise import column, deviation
+from difflab.methods.differences.calls import OUTSIDE, in_the_reals
+from difflab.methods.differences.noise import column, deviation
 
 FIRST: Final = 0.2371
 """The largest step, relative to the scale: not round, so that no period divides it."""
@@ -29,17 +30,6 @@ SPREAD: Final = 0.5
 """By how many levels, at most, the steps are off the powers of two."""
 BESIDE, THERE = 6, 4
 """Values in the table of differences beside the point, and in those at the winning steps."""
-
-
-def in_the_reals(values: Array) -> Array:
-    """Values with NaN where they are complex, as a power of a negative Python float is.
-
-    >>> in_the_reals(np.array([1.0, 1j]))
-    array([ 1., nan])
-    """
-    if not np.iscomplexobj(values):
-        return values
-    return np.where(values.imag == 0.0, values.real, np.nan)
 
 
 class Samples:
@@ -73,7 +63,7 @@ class Samples:
         self.evaluations += 1
         try:
             found = np.asarray((phi or self.phi)(t))
-        except (ArithmeticError, ValueError):
+        except OUTSIDE:
             return np.full(self.shape, np.nan)
         found = in_the_reals(found).astype(np.float64)
         return np.where(np.isfinite(found), found, np.nan)

@@ -30,9 +30,9 @@ from typing import Any, Final
 import numpy as np
 
 from difflab.ir.expr import Array
-from difflab.methods.limits import Limit, limit
-from difflab.methods.noise import probed
-from difflab.methods.samples import Samples
+from difflab.methods.differences.limits import Limit, limit
+from difflab.methods.differences.noise import probed
+from difflab.methods.differences.samples import Samples
 
 DENSE: Final = (0, 1, 2, 3, 4)
 """The levels that extrapolation starts from."""
