@@ -169,8 +169,9 @@ class Prepared:
     def is_of(self, f: Function, arrays: list[Any]) -> bool:
         """Whether f still has the graph, asked by tracing it, where it cannot be watched."""
         assert self.function is not None and self.watch is not None
+        before = self.watch.again()  # what the caller has changed since is not f's to undo
         again = retrace(self.function, f, self.signature, arrays)
-        self.watch.put_back()
+        before.put_back()
         return again.is_same(self.function)
 
 

@@ -7,6 +7,7 @@ that a function does to its arguments reaches the caller, or another call.
 
 from __future__ import annotations
 
+import gc
 import inspect
 import sys
 import types
@@ -86,11 +87,15 @@ class Called:
             if event == "call":
                 gather(frame.f_code)
 
+        collects = gc.isenabled()
+        gc.disable()  # what runs when litter is collected is no part of f
         sys.setprofile(note)
         try:
             return self.f(*args, **kwargs)
         finally:
             sys.setprofile(None)
+            if collects:
+                gc.enable()
 
     def outputs(self, arrays: Sequence[Any]) -> tuple[list[Array], Structure]:
         """Copies of the result's arrays (a function may return the same ones each time), and

@@ -114,6 +114,10 @@ class Watch:
         self.check = compiled_check(self.guards)
         return self.check()
 
+    def again(self) -> Watch:
+        """The watch over the same roots, and what is read now."""
+        return Watch(self.roots, self.ran, self.written, self.live)
+
     def renewed(self, signature: Signature) -> Watch | None:
         """The watch over these static objects, and what is read now, if the program is the same."""
         again = Watch((self.roots[0], *signature.roots), self.ran, self.written, self.live)

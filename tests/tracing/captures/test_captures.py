@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import sys
 import threading
 import types
 import weakref
@@ -471,3 +472,50 @@ def test_threads_see_changes_between_calls():
     assert len(found) == 80
     for k, slopes in found:
         near(slopes, np.full(2, k * (-1.0) ** k))
+
+
+class Litter:
+    def __init__(self):
+        self.itself = self
+
+
+def test_what_the_caller_changes_is_not_undone_where_reads_cannot_be_watched():
+    """f could write to `s`, and code runs in it that the walk does not find."""
+    s = np.array([1.0, 2.0])
+
+    def f(w):
+        if w[0] > 1e9:
+            s[0] = 0.0
+        gc.collect()
+        return np.sum(np.sin(w)) * s[1]
+
+    litter = Litter()
+    weakref.finalize(litter, lambda: None)
+    del litter
+    held = gradient(f)
+    assert held(np.zeros(2)).tolist() == [2.0, 2.0]
+    (kept,) = held.programs.by_signature.values()
+    assert kept[0].watch.opaque
+    s[1] = 5.0
+    assert held(np.zeros(2)).tolist() == [5.0, 5.0]
+    assert s.tolist() == [1.0, 5.0]
+
+
+def test_collecting_litter_is_no_part_of_a_function():
+    def collected():
+        ran.append(sys.getprofile())
+        if len(ran) < 1000:
+            weakref.finalize(Litter(), collected)
+
+    ran = []
+    thresholds = gc.get_threshold()
+    held = gradient(lambda w: np.sin(w[0]) + len([[] for _ in range(500)]) * w[1])
+    gc.set_threshold(1)
+    try:
+        collected()
+        assert held(np.zeros(2)).tolist() == [1.0, 500.0]
+    finally:
+        gc.set_threshold(*thresholds)
+    (kept,) = held.programs.by_signature.values()
+    assert len(ran) > 1 and not any(ran)
+    assert not kept[0].watch.opaque
