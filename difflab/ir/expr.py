@@ -256,7 +256,7 @@ class Guard:
     value: Array
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Graph:
     """A closed program: inputs, outputs, the guards under which it holds, and the trees of both
     ends.
@@ -269,6 +269,10 @@ class Graph:
     guards: tuple[Guard, ...] = ()
     signature: Signature | None = None
     output_tree: Structure = LEAF
+
+    def __repr__(self) -> str:
+        ends = f"{len(self.inputs)} inputs, {len(self.outputs)} outputs"
+        return f"<graph: {ends}, {len(self.operations)} operations>"
 
     @cached_property
     def nodes(self) -> tuple[Expr, ...]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import contextvars
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import MethodType
 from typing import Any, TypeVar
 
@@ -71,7 +71,7 @@ class Guards:
         return all(map(np.array_equal, found, self.expected))
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Prepared:
     """A function derived and compiled for arguments of one kind, one way through its branches.
 
@@ -121,7 +121,12 @@ class Prepared:
     guards: Guards | None = None
     watch: Watch | None = None
     """Over what the function reads; None for one that is called anyway."""
-    trace_seconds: float = field(default=0.0, repr=False)
+    trace_seconds: float = 0.0
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{name} {count}" for name, count in self.counts.items())
+        times = ", ".join(f"{phase} {1e3 * time:.3g}" for phase, time in self.seconds.items())
+        return f"<prepared; operations: {counts or 'outside the IR'}; milliseconds: {times}>"
 
     @property
     def graph(self) -> Graph | None:

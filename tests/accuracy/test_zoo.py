@@ -13,8 +13,18 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 
-from difflab.accuracy.zoo import arrays, multivariate, scalar, special
-from difflab.accuracy.zoo import TAGS, ZOO, Function, Kind, Point, lookup
+from difflab.accuracy.zoo import (
+    TAGS,
+    ZOO,
+    Function,
+    Kind,
+    Point,
+    arrays,
+    lookup,
+    multivariate,
+    scalar,
+    special,
+)
 from difflab.accuracy.zoo.form import Members, ordinary
 from difflab.errors import InvariantError, UnknownNameError
 
