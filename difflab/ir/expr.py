@@ -271,8 +271,8 @@ class Graph:
     output_tree: Structure = LEAF
 
     def __repr__(self) -> str:
-        ends = f"{len(self.inputs)} inputs, {len(self.outputs)} outputs"
-        return f"<graph: {ends}, {len(self.operations)} operations>"
+        sizes = len(self.inputs), len(self.outputs), len(self.operations)
+        return "<graph; inputs: {}, outputs: {}, operations: {}>".format(*sizes)
 
     @cached_property
     def nodes(self) -> tuple[Expr, ...]:
