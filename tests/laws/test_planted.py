@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from difflab.ir.expr import Expr
+from difflab.ir.rounding import exact, nearest
 from difflab.ir.row import (
     TABLE,
     Pair,
@@ -25,7 +26,7 @@ from difflab.table.elementary import exactly
 from difflab.table.movement import place
 from difflab.table.reductions import keep
 
-from . import laws
+from . import cells, laws
 
 
 class Plant(NamedTuple):
@@ -162,6 +163,19 @@ PLANTS = (
     Plant("no reason", "rint", {"sympy": Unsupported("")}, (laws.refusals,)),
     Plant("an operand not shown", "hypot", {"text": "hypot({0})"}, (laws.formats,)),
     Plant("unbalanced", "sin", {"latex": r"\sin{{{{{0}}}"}, (laws.formats,)),
+    # small cells
+    Plant("no view", "getitem", {"view": False}, (cells.views,)),
+    Plant("a view", "concatenate", {"view": True}, (cells.views,)),
+    Plant("no number kept", "sum", {"shaping": "repeats"}, (cells.shapes_alone,)),
+    Plant("some are lost", "getitem", {"elements": "moved"}, (cells.elements,)),
+    Plant("no indices", "gather", {"indexed": False}, (cells.indices,)),
+    Plant("does not commute", "subtract", {"commutative": True}, (cells.commutes,)),
+    Plant("does commute", "hypot", {"commutative": False}, (cells.commutes,)),
+    Plant("wild", "log", {"tame": True}, (cells.tame,)),
+    Plant("the other one", "maximum", {"choice": lambda a, b: (a < b, b < a)}, (cells.choices,)),
+    Plant("the smallest", "max", {"choice": lambda x, axes: (x == np.min(x),)}, (cells.choices,)),
+    Plant("exact", "exp", {"rounding": exact}, (cells.rounds,)),
+    Plant("one rounding", "det", {"rounding": nearest}, (cells.rounds,)),
 )  # fmt: skip
 
 
@@ -183,4 +197,4 @@ def test_planted_rule_is_caught(plant: Plant) -> None:
 
 def test_every_law_catches_something() -> None:
     caught = {law for plant in PLANTS for law in plant.caught_by}
-    assert caught == set(laws.LAWS)
+    assert caught == {*laws.LAWS, *cells.CELLS}

@@ -8,12 +8,13 @@ import pytest
 
 from difflab.ir.row import TABLE, Primitive
 
+from .cells import CELLS
 from .laws import LAWS
 from .samples import samples
 
 
 @pytest.mark.parametrize("row", TABLE.values(), ids=TABLE)
-@pytest.mark.parametrize("law", LAWS, ids=lambda law: law.__name__)
+@pytest.mark.parametrize("law", (*LAWS, *CELLS), ids=lambda law: law.__name__)
 def test_law(law: Callable[[Primitive], None], row: Primitive) -> None:
     law(row)
 
