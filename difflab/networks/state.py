@@ -55,7 +55,8 @@ class State:
         """Take over what a checkpoint of the same settings holds."""
         header, arrays = storage.read(path, "checkpoint")
         found = header.get("settings", {})
-        differing = [name for name in settings if found.get(name) != settings[name]]
+        wanted = storage.plain(settings)
+        differing = [name for name in wanted if found.get(name) != wanted[name]]
         if differing:
             raise StorageError(
                 f"the checkpoint {os.fspath(path)} belongs to another training run; what differs:"

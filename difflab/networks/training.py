@@ -9,8 +9,6 @@ often training was interrupted, nor, up to rounding, on the method.
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
 import math
 import os
 import sys
@@ -24,20 +22,16 @@ import numpy as np
 from difflab.errors import ArgumentError, DivergedError, missing
 from difflab.ir.tree import flatten, unflatten
 from difflab.methods import Method
-from difflab.networks.examples import read_inputs, read_targets
-from difflab.networks.figures import accuracy, r2, survey
+from difflab.networks.examples import Examples, Minibatches, digest, held_out
 from difflab.networks.layers import Array, Parameters, pre_activations
-from difflab.networks.minibatches import Minibatches
-from difflab.networks.options import is_count
+from difflab.networks.metrics import accuracy, r2, survey
+from difflab.networks.model import Model
+from difflab.networks.options import COUNT, check, option
 from difflab.networks.state import State
-from difflab.networks.storage import plain
-from difflab.networks.streams import stream
 from difflab.networks.update import Update
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from difflab.networks.network import Network
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,18 +41,15 @@ class Settings:
     method: Method
     seed: int
     validation: float | tuple[Any, Any] | None
-    early_stopping: int | None
-    progress: bool | None
-    checkpoint: str | os.PathLike[str] | None
-    updates: int | None
-    every: int | None
-    warm_start: bool
+    early_stopping: int | None = option(COUNT, None)
+    progress: bool | None = None
+    checkpoint: str | os.PathLike[str] | None = None
+    updates: int | None = option(COUNT, None)
+    every: int | None = option(COUNT, None)
+    warm_start: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("early_stopping", "updates", "every"):
-            value = getattr(self, name)
-            if value is not None and not is_count(value):
-                raise ArgumentError(f"{name}={value!r}", "give a whole number from 1, or None")
+        check(self)
         if self.early_stopping is not None and self.validation is None:
             raise ArgumentError(
                 "early_stopping watches the validation loss, and there is no validation set",
@@ -66,33 +57,11 @@ class Settings:
             )
 
 
-@dataclass(frozen=True, slots=True)
-class Examples:
-    """Checked instances and targets; the held-out ones are empty where there are none."""
-
-    X: Array
-    y: Array
-    held_X: Array
-    held_y: Array
-
-    def digest(self) -> str:
-        """What tells other data apart."""
-        return digest([self.X, self.y, self.held_X, self.held_y])
-
-
-def digest(arrays: Sequence[Array]) -> str:
-    """A short text that differs where shapes or contents do."""
-    found = hashlib.sha256(repr([array.shape for array in arrays]).encode())
-    for array in arrays:
-        found.update(np.ascontiguousarray(array).data)
-    return found.hexdigest()
-
-
-def train(network: Network, X: Any, y: Any, settings: Settings) -> pd.DataFrame:
+def train(network: Model, X: Any, y: Any, settings: Settings) -> pd.DataFrame:
     """Train a network; see `Network.fit`."""
     import pandas as pd
 
-    examples = read_examples(network, X, y, settings)
+    examples = held_out(network.read, X, y, settings.validation, settings.seed)
     network.labelled = np.ndim(y) == 1 and network.last.units > 1
     training = Training(network, examples, settings)
     training.run()
@@ -102,37 +71,10 @@ def train(network: Network, X: Any, y: Any, settings: Settings) -> pd.DataFrame:
     return history
 
 
-def read_examples(network: Network, X: Any, y: Any, settings: Settings) -> Examples:
-    """The data, checked, and what is held out of it."""
-
-    def read(X: Any, y: Any) -> tuple[Array, Array]:
-        rows = read_inputs(X, network.layers[0], network.dtype)
-        wanted = read_targets(y, len(rows), network.last, network.loss, network.dtype)
-        return rows, wanted
-
-    rows, wanted = read(X, y)
-    validation = settings.validation
-    if validation is None:
-        return Examples(rows, wanted, rows[:0], wanted[:0])
-    if isinstance(validation, tuple):
-        return Examples(rows, wanted, *read(*validation))
-    remedy = "give a share between 0 and 1, or a tuple (X, y)"
-    if not isinstance(validation, float | np.floating):
-        raise ArgumentError(f"validation of type {type(validation).__name__}", remedy)
-    count = round(float(validation) * len(rows)) if math.isfinite(validation) else 0
-    if not 0 < count < len(rows):
-        raise ArgumentError(
-            f"validation={validation!r} holds out {count} of {len(rows)} instances", remedy
-        )
-    order = stream(settings.seed, "split").permutation(len(rows))
-    held, kept = order[:count], order[count:]
-    return Examples(rows[kept], wanted[kept], rows[held], wanted[held])
-
-
 class Training:
     """A training run: its program, its minibatches and its state."""
 
-    def __init__(self, network: Network, examples: Examples, settings: Settings) -> None:
+    def __init__(self, network: Model, examples: Examples, settings: Settings) -> None:
         self.network, self.examples, self.settings = network, examples, settings
         solver = network.solver
         start = network.parameters if settings.warm_start else network.initial(settings.seed)
@@ -223,7 +165,7 @@ class Training:
         """
         network, settings = self.network, self.settings
         solver = replace(network.solver, epochs=1)
-        found = {
+        return {
             **network.description(),
             "solver": f"{solver}",
             "method": f"{settings.method}",
@@ -234,8 +176,6 @@ class Training:
             "data": self.examples.digest(),
             "initial parameters": digest(flatten(start)[0]),
         }
-        agreed: dict[str, Any] = json.loads(json.dumps(found, default=plain))
-        return agreed
 
     # -- figures -----------------------------------------------------------------------------------
 
@@ -307,9 +247,8 @@ class Training:
                 )
 
     def _remedy(self) -> str:
-        fused = getattr(self.network.loss, "fused", True)
         rate = f"a smaller learning rate than {self.network.solver.learning_rate:g}"
-        return f"use {rate}" if fused else f"use CrossEntropy(fused=True), or {rate}"
+        return "use " + ", or ".join(filter(None, (self.network.loss.steadier, rate)))
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ Only what the program returns is allocated: the next parameters and the solver's
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -21,13 +21,11 @@ from difflab.ir.expr import Graph
 from difflab.ir.tree import flatten
 from difflab.methods import Method
 from difflab.networks.layers import Array, Parameters
+from difflab.networks.model import Model
 from difflab.networks.solvers import Memory, Solver
 from difflab.operators.operators import value_and_gradient
 from difflab.table.identities import simplify
 from difflab.tracing.trace import trace
-
-if TYPE_CHECKING:
-    from difflab.networks.network import Network
 
 Run = Callable[..., list[Any]]
 
@@ -50,14 +48,14 @@ class Update:
     """
 
     def __init__(
-        self, network: Network, method: Method, parameters: Parameters, batch: Sequence[Array]
+        self, model: Model, method: Method, parameters: Parameters, batch: Sequence[Array]
     ) -> None:
-        solver, x, targets, masks = network.solver, batch[0], batch[1], tuple(batch[2:])
+        solver, x, targets, masks = model.solver, batch[0], batch[1], tuple(batch[2:])
         arrays = flatten(parameters)[0]
         self.arrays, self.layers = len(arrays), len(parameters)
         self.remembered = solver.remembered
         self.full_rate = solver.learning_rate
-        objective = value_and_gradient(network.objective, method=method)
+        objective = value_and_gradient(model.objective, method=method)
         prepared = objective.prepare(parameters, x, targets, masks)
         if prepared.expected:
             raise UnsupportedError(
@@ -66,7 +64,7 @@ class Update:
             )
         self.derivation = prepared.derivation
         memory = solver.memory(arrays)
-        scalar = np.ones((), network.dtype)
+        scalar = np.ones((), model.dtype)
         if self.derivation.graph is None:
             self.run = _two_programs(prepared.run, solver, arrays, len(batch), memory, scalar)
         else:

@@ -9,7 +9,8 @@ import pytest
 import difflab
 from difflab.errors import DifflabError
 from difflab.networks import Adam, CrossEntropy, MinibatchSGD, Network, SquaredError
-from difflab.networks.layers import ACTIVATIONS, INITIALISERS, Layer
+from difflab.networks.activations import ACTIVATIONS
+from difflab.networks.layers import INITIALISERS, Layer
 
 X = np.random.default_rng(0).normal(size=(20, 3))
 y = (X @ [1.0, -2.0, 0.5] > 0).astype(int)

@@ -1,4 +1,4 @@
-"""Figures of a network under training: how good it is, and how its units are.
+"""Metrics of a network under training: how good it is, and how its units are.
 
 What flows: outputs, targets and pre-activations go in, numbers come out, for the rows of the
 history. The invariant: slopes are those of difflab's own derivative of the activation.
@@ -15,7 +15,7 @@ from typing import Final
 
 import numpy as np
 
-from difflab.networks.layers import ACTIVATIONS, Array, Layer, Parameters, pre_activations
+from difflab.networks.layers import Array, Layer, Parameters, pre_activations
 from difflab.operators.operators import Derivative, derivative
 
 SATURATED: Final = 0.05
@@ -71,7 +71,7 @@ def survey(
     """The outputs; and for each hidden layer the share of saturated slopes, and that of units which
     are dead: whose slope is 0 on every instance, so that they cannot learn.
     """
-    steepest = [ACTIVATIONS[layer.activation].steepest for layer in layers[:-1]]
+    steepest = [layer.row.steepest for layer in layers[:-1]]
     tallies = {
         i: _Units(layer, slope)
         for i, (layer, slope) in enumerate(zip(layers, steepest, strict=False))
@@ -88,8 +88,3 @@ def survey(
         found[f"saturated_{i + 1}"] = tally.saturated / tally.counted
         found[f"dead_{i + 1}"] = float(np.mean(~tally.alive))
     return np.concatenate(outputs), found
-
-
-def units(layers: Sequence[Layer], parameters: Parameters, X: Array) -> dict[str, float]:
-    """The shares of saturated slopes and of dead units alone; see `survey`."""
-    return survey(layers, parameters, X)[1]
