@@ -19,7 +19,7 @@ from typing import Any, Final
 import numpy as np
 
 from difflab.errors import UnknownNameError
-from difflab.networks.options import ANY, Numbers
+from difflab.networks.options import FINITE, Numbers
 from difflab.table.special import leaky_relu, log_softmax, relu, sigmoid, softmax, softplus
 
 Elements = Callable[[Any, Any], Any]
@@ -44,7 +44,7 @@ class Option:
     """An option of an activation: its default, and what it may be."""
 
     default: float
-    numbers: Numbers = ANY
+    numbers: Numbers = FINITE
 
 
 @dataclass(frozen=True, slots=True)

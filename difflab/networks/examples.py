@@ -17,15 +17,14 @@ import functools
 import hashlib
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
 from difflab.errors import ArgumentError, DomainError, ShapeError
 from difflab.networks.layers import Array, Layer
 from difflab.networks.losses import Loss
-from difflab.networks.options import Numbers
+from difflab.networks.options import SEED
 
 # Random numbers -----------------------------------------------------------------------------------
 
@@ -38,7 +37,7 @@ def stream(seed: int, purpose: str, number: int = 0) -> np.random.Generator:
     >>> int(stream(0, "order", 3).integers(100)) == int(stream(0, "order", 3).integers(100))
     True
     """
-    seed = Numbers(0, whole=True).checked("seed", seed)
+    seed = SEED.checked("seed", seed)
     key = (PURPOSES.index(purpose), number)
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
 
@@ -140,18 +139,13 @@ def _check_probabilities(rows: Array, layer: Layer) -> None:
 # Examples and minibatches -------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Examples:
+class Examples(NamedTuple):
     """Checked instances and targets; the held-out ones are empty where there are none."""
 
     X: Array
     y: Array
     held_X: Array
     held_y: Array
-
-    def digest(self) -> str:
-        """What tells other data apart."""
-        return digest([self.X, self.y, self.held_X, self.held_y])
 
 
 def digest(arrays: Sequence[Array]) -> str:
@@ -191,16 +185,10 @@ class Minibatches:
 
     Parameters
     ----------
-    X, y
-        Instances and targets, one row each.
-    size
-        Instances in a minibatch; all, where there are fewer.
-    dropout
-        The probability that a unit is left out.
-    hidden
-        The width of every hidden layer, where there is dropout.
-    input_dropout
-        The probability that an input is left out.
+    X, y : instances and targets, one row each
+    size : instances in a minibatch; all, where there are fewer
+    dropout, input_dropout : the probabilities that a hidden unit and an input are left out
+    hidden : the width of every hidden layer, where there is dropout
 
     >>> X, y = np.arange(6.0).reshape(3, 2), np.zeros((3, 1))
     >>> batches = Minibatches(X, y, size=2, seed=0)

@@ -20,7 +20,7 @@ import numpy as np
 from difflab.errors import ArgumentError
 from difflab.networks.activations import ACTIVATIONS, Probabilities
 from difflab.networks.layers import Layer, Parameters
-from difflab.networks.options import Numbers, check, option
+from difflab.networks.options import NOT_NEGATIVE, check, option
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Loss:
         The lecture's spelling, ``l2 = 1 / C``; one or the other.
     """
 
-    l2: float = option(Numbers(0.0), 0.0)
+    l2: float = option(NOT_NEGATIVE, 0.0)
     C: InitVar[float | None] = field(default=None, kw_only=True)
 
     of_probabilities: ClassVar[bool] = False
@@ -130,4 +130,6 @@ def _probabilities(last: Layer) -> Probabilities:
     return own
 
 
-LOSSES: Final[dict[str, type[Loss]]] = {"CrossEntropy": CrossEntropy, "SquaredError": SquaredError}
+LOSSES: Final[dict[str, type[Loss]]] = {
+    kind.__name__: kind for kind in (CrossEntropy, SquaredError)
+}

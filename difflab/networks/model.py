@@ -136,14 +136,10 @@ class Model:
 
     def description(self) -> dict[str, Any]:
         """What it is, without its parameters, as plain data."""
+        told = ("units", "activation", "initialiser")  # inputs follow from the layer before
         layers = [
-            {
-                "units": layer.units,
-                "activation": layer.activation,
-                "initialiser": layer.initialiser,
-                **dict(layer.options),
-            }
-            for layer in self.layers  # whose inputs follow from the layer before
+            {name: getattr(layer, name) for name in told} | dict(layer.options)
+            for layer in self.layers
         ]
         return {
             "inputs": self.inputs,

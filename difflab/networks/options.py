@@ -3,15 +3,14 @@
 What flows: values as users give them go in, checked values come out. The invariant: a bool is no
 number, NumPy's numbers are as good as Python's, and a whole number is an int afterwards.
 
->>> Numbers(0.0, 1.0).checked("dropout", 0.25), COUNT.checked("units", np.int64(3))
+>>> SHARE.checked("dropout", 0.25), COUNT.checked("units", np.int64(3))
 (0.25, 3)
->>> print(Numbers(0.0, 1.0), COUNT, POSITIVE, Numbers(), sep="; ")
-a number from 0, below 1; a whole number from 1; a finite number above 0; a finite number
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, Final
 
@@ -22,40 +21,30 @@ from difflab.errors import ArgumentError
 
 @dataclass(frozen=True, slots=True)
 class Numbers:
-    """The finite numbers from low (or above it), below high; perhaps whole ones alone."""
+    """Which finite numbers will do, in words and as a test; perhaps whole ones alone."""
 
-    low: float = -math.inf
-    high: float = math.inf
-    above: bool = False
+    words: str
+    holds: Callable[[float], bool] = lambda value: True
     whole: bool = False
-
-    def __str__(self) -> str:
-        kind = "whole" if self.whole else "finite" if self.high == math.inf else ""
-        low = f"{'above' if self.above else 'from'} {self.low:g}" if self.low > -math.inf else ""
-        start = " ".join(word for word in ("a", kind, "number", low) if word)
-        return f"{start}, below {self.high:g}" if self.high < math.inf else start
-
-    def __contains__(self, value: Any) -> bool:
-        number = isinstance(value, int | float | np.integer | np.floating)
-        if not number or isinstance(value, bool) or not math.isfinite(value):
-            return False
-        right = self.low < value if self.above else self.low <= value
-        return bool(right and value < self.high and not (self.whole and value % 1))
 
     def checked(self, name: str, value: Any, of: str = "", none: bool = False) -> Any:
         """The value; `ArgumentError` where it will not do."""
         if none and value is None:
             return value
-        if value not in self:
+        real = isinstance(value, int | float | np.integer | np.floating)
+        right = real and not isinstance(value, bool) and math.isfinite(value) and self.holds(value)
+        if not right or (self.whole and value % 1):
             text = f"{of} with {name}={value!r}" if of else f"{name}={value!r}"
-            raise ArgumentError(text, f"give {self}{', or None' if none else ''}")
+            raise ArgumentError(text, f"give {self.words}{', or None' if none else ''}")
         return int(value) if self.whole else value
 
 
-ANY: Final = Numbers()
-COUNT: Final = Numbers(1, whole=True)
-POSITIVE: Final = Numbers(0.0, above=True)
-SHARE: Final = Numbers(0.0, 1.0)
+FINITE: Final = Numbers("a finite number")
+NOT_NEGATIVE: Final = Numbers("a finite number from 0", lambda value: value >= 0)
+POSITIVE: Final = Numbers("a finite number above 0", lambda value: value > 0)
+SHARE: Final = Numbers("a number from 0, below 1", lambda value: 0 <= value < 1)
+COUNT: Final = Numbers("a whole number from 1", lambda value: value >= 1, whole=True)
+SEED: Final = Numbers("a whole number from 0", lambda value: value >= 0, whole=True)
 
 
 def option(numbers: Numbers, default: Any = MISSING, kw_only: bool = False) -> Any:

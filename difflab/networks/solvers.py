@@ -24,7 +24,7 @@ from typing import Any, ClassVar, Final
 import numpy as np
 
 from difflab.errors import UnknownNameError
-from difflab.networks.options import COUNT, POSITIVE, SHARE, Numbers, check, option
+from difflab.networks.options import COUNT, NOT_NEGATIVE, POSITIVE, SHARE, check, option
 
 Memory = list[tuple[Any, ...]]
 
@@ -81,6 +81,11 @@ class Solver:
         [0.5, 0.375, 0.25, 0.125]
         """
         return self.learning_rate * SCHEDULES[self.schedule]((number - 1) / total)
+
+    @property
+    def constant(self) -> bool:
+        """Whether the learning rate is the same however long the run is."""
+        return self.rate(2, total=2) == self.learning_rate
 
     def memory(self, parameters: Sequence[Any]) -> Memory:
         """What is remembered before the first step: zeros."""
@@ -141,7 +146,7 @@ class AdaGrad(Solver):
     """s <- s + g^2, p <- p - r g / (sqrt s + epsilon) (Duchi et al. 2011)."""
 
     learning_rate: float = option(POSITIVE, 0.05)
-    epsilon: float = option(Numbers(0.0), 1e-8)
+    epsilon: float = option(NOT_NEGATIVE, 1e-8)
     remembered: ClassVar[int] = 1
 
     def rule(self, p: Any, g: Any, *memory: Any, rate: Any, number: Any) -> tuple[Any, ...]:
@@ -156,7 +161,7 @@ class RMSProp(Solver):
 
     learning_rate: float = option(POSITIVE, 1e-3)
     decay: float = option(SHARE, 0.9)
-    epsilon: float = option(Numbers(0.0), 1e-8)
+    epsilon: float = option(NOT_NEGATIVE, 1e-8)
     remembered: ClassVar[int] = 1
 
     def rule(self, p: Any, g: Any, *memory: Any, rate: Any, number: Any) -> tuple[Any, ...]:
@@ -174,7 +179,7 @@ class Adam(Solver):
     learning_rate: float = option(POSITIVE, 1e-3)
     beta1: float = option(SHARE, 0.9)
     beta2: float = option(SHARE, 0.999)
-    epsilon: float = option(Numbers(0.0), 1e-8)
+    epsilon: float = option(NOT_NEGATIVE, 1e-8)
     remembered: ClassVar[int] = 2
 
     def rule(self, p: Any, g: Any, *memory: Any, rate: Any, number: Any) -> tuple[Any, ...]:

@@ -41,12 +41,10 @@ class State:
 
     def save(self, path: str | os.PathLike[str], settings: Mapping[str, Any]) -> None:
         """Write a checkpoint, with the settings that it belongs to."""
-        arrays = {f"parameter{i}": p for i, p in enumerate(self.parameters)}
-        arrays |= {f"best{i}": p for i, p in enumerate(self.best)}
-        arrays |= {
-            f"memory{i}_{k}": array
-            for i, own in enumerate(self.memory)
-            for k, array in enumerate(own)
+        arrays = {
+            **{f"parameter{i}": p for i, p in enumerate(self.parameters)},
+            **{f"best{i}": p for i, p in enumerate(self.best)},
+            **{f"memory{i}_{k}": m for i, own in enumerate(self.memory) for k, m in enumerate(own)},
         }
         header = {name: getattr(self, name) for name in _PLAIN}
         storage.write(path, "checkpoint", {"settings": settings, "state": header}, arrays)

@@ -13,7 +13,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -65,8 +65,10 @@ def train(network: Model, X: Any, y: Any, settings: Settings) -> pd.DataFrame:
     network.labelled = np.ndim(y) == 1 and network.last.units > 1
     training = Training(network, examples, settings)
     training.run()
-    network.parameters = training.tree(training.chosen())
-    history = pd.DataFrame(training.history())
+    state, stopping = training.state, settings.early_stopping is not None
+    compared = stopping and state.lowest < math.inf
+    network.parameters = training.tree(state.best if compared else state.parameters)
+    history = pd.DataFrame([*state.rows, *([training.row()] if state.losses else [])])
     history.attrs["phases"] = training.phases
     return history
 
@@ -87,16 +89,10 @@ class Training:
             self.agreed = self._settings_that_matter(start)
             if os.path.exists(settings.checkpoint):
                 self.state.restore(settings.checkpoint, self.agreed)
-        hidden = [layer.units for layer in network.layers[:-1]]
         self.batches = Minibatches(
-            examples.X,
-            examples.y,
-            solver.batch_size,
-            settings.seed,
-            solver.dropout,
-            hidden,
-            solver.input_dropout,
-        )
+            examples.X, examples.y, solver.batch_size, settings.seed, solver.dropout,
+            [layer.units for layer in network.layers[:-1]], solver.input_dropout,
+        )  # fmt: skip
         begun = time.perf_counter()
         self.update = Update(network, settings.method, start, self.batches.take(1))
         whole = time.perf_counter() - begun
@@ -106,15 +102,6 @@ class Training:
         """Arrays as a parameter tree."""
         found: Parameters = unflatten(self.structure, arrays)
         return found
-
-    def chosen(self) -> list[Array]:
-        """The parameters to keep: the last, or the best where any have been compared."""
-        state, stopping = self.state, self.settings.early_stopping is not None
-        return state.best if stopping and state.lowest < math.inf else state.parameters
-
-    def history(self) -> list[dict[str, float]]:
-        """The rows, with one for the updates since the last."""
-        return [*self.state.rows, *([self._row()] if self.state.losses else [])]
 
     # -- the loop ----------------------------------------------------------------------------------
 
@@ -172,8 +159,8 @@ class Training:
             "seed": settings.seed,
             "early_stopping": settings.early_stopping,
             "every": settings.every,
-            "updates": None if solver.schedule == "constant" else self.total,
-            "data": self.examples.digest(),
+            "updates": None if solver.constant else self.total,
+            "data": digest(self.examples),
             "initial parameters": digest(flatten(start)[0]),
         }
 
@@ -181,7 +168,7 @@ class Training:
 
     def _add_row(self) -> None:
         state = self.state
-        row = self._row()
+        row = self.row()
         state.rows.append(row)
         state.losses = []
         if self.settings.early_stopping is None:
@@ -190,7 +177,8 @@ class Training:
         if row["validation_loss"] < state.lowest:
             state.lowest, state.best, state.waited = row["validation_loss"], state.parameters, 0
 
-    def _row(self) -> dict[str, float]:
+    def row(self) -> dict[str, float]:
+        """The figures after the last update."""
         state, net, data = self.state, self.network, self.examples
         parameters = self.tree(state.parameters)
         name, score = ("accuracy", accuracy) if net.classifies else ("r2", r2)
@@ -230,7 +218,7 @@ class Training:
         values = pre_activations(layers, parameters, batch[0], batch[2:])
         for i, (layer, own, a) in enumerate(zip(layers, parameters, values, strict=True), 1):
             for what, arrays in (("parameters", own.values()), ("values", [a])):
-                if not all(np.all(np.isfinite(array)) for array in arrays):
+                if not _finite(arrays):
                     return f"layer {i} ({layer}) is the first with {what} that are not finite"
         return (
             "every layer's values are finite, but not the loss that is made of the last's, which is"
@@ -238,17 +226,19 @@ class Training:
         )
 
     def _check_parameters(self) -> None:
-        for i, own in enumerate(self.tree(self.state.parameters), 1):
-            if not all(np.all(np.isfinite(array)) for array in own.values()):
-                raise DivergedError(
-                    f"after update {self.state.update} the parameters of layer {i}"
-                    f" ({self.network.layers[i - 1]}) are not finite",
-                    self._remedy(),
-                )
+        for i, own in enumerate(self.tree(self.state.parameters)):
+            if not _finite(own.values()):
+                layer = f"layer {i + 1} ({self.network.layers[i]})"
+                what = f"after update {self.state.update} the parameters of {layer} are not finite"
+                raise DivergedError(what, self._remedy())
 
     def _remedy(self) -> str:
         rate = f"a smaller learning rate than {self.network.solver.learning_rate:g}"
         return "use " + ", or ".join(filter(None, (self.network.loss.steadier, rate)))
+
+
+def _finite(arrays: Iterable[Array]) -> bool:
+    return all(np.all(np.isfinite(array)) for array in arrays)
 
 
 @contextlib.contextmanager
