@@ -29,10 +29,8 @@ class Loss:
 
     Parameters
     ----------
-    l2
-        The weight of the penalty. Biases are not penalised.
-    C
-        The lecture's spelling, ``l2 = 1 / C``; one or the other.
+    l2 : the weight of the penalty. Biases are not penalised.
+    C : the lecture's spelling, ``l2 = 1 / C``; one or the other.
     """
 
     l2: float = option(NOT_NEGATIVE, 0.0)
@@ -75,10 +73,9 @@ class CrossEntropy(Loss):
 
     Parameters
     ----------
-    fused
-        From the logits: ``-a_y + log sum exp(a)``, and ``y softplus(-a) + (1 - y) softplus(a)``.
-        Otherwise the textbook form, the logarithm of a probability: it is here to be compared,
-        and gives NaN or infinity once a probability underflows.
+    fused : from the logits: ``-a_y + log sum exp(a)``, and
+        ``y softplus(-a) + (1 - y) softplus(a)``. Otherwise the textbook form, the logarithm of a
+        probability: it is here to be compared, and gives NaN or infinity once one underflows.
 
     Examples
     --------

@@ -58,15 +58,11 @@ class Model:
 
         Parameters
         ----------
-        units
-            How many outputs it has.
-        activation
-            A name in `difflab.networks.activations.ACTIVATIONS`, such as relu or softmax.
-        initialiser
-            glorot, he, lecun, uniform or normal; None: what suits the activation.
-        options
-            Those of the activation, such as leaky_relu's alpha, the slope below 0; what only other
-            activations take makes no difference.
+        units : how many outputs it has.
+        activation : a name in `difflab.networks.activations.ACTIVATIONS`, such as relu or softmax.
+        initialiser : glorot, he, lecun, uniform or normal; None: what suits the activation.
+        options : those of the activation, such as leaky_relu's alpha, the slope below 0; what only
+            other activations take makes no difference.
         """
         inputs = self.layers[-1].units if self.layers else self.inputs
         chosen = tuple(options.items())
@@ -162,12 +158,9 @@ class Model:
 
         Parameters
         ----------
-        parameters
-            A tree such as `parameters`.
-        X, y
-            Arrays of instances and of labels or targets, as they are: `fit` checks and converts.
-        masks
-            For each hidden layer an array of its shape that multiplies it (dropout).
+        parameters : a tree such as `parameters`.
+        X, y : arrays of instances and of labels or targets, as they are: `fit` checks and converts.
+        masks : for each hidden layer an array of its shape that multiplies it (dropout).
         """
         self.check()
         logits = pre_activations(self.layers, parameters, X, masks)[-1]

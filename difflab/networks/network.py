@@ -38,10 +38,8 @@ class Network(Model):
 
     Parameters
     ----------
-    inputs
-        How many numbers an instance has.
-    dtype
-        ``"float64"`` or ``"float32"``; everything is computed in it.
+    inputs : how many numbers an instance has.
+    dtype : ``"float64"`` or ``"float32"``; everything is computed in it.
 
     Attributes
     ----------
@@ -111,35 +109,23 @@ class Network(Model):
 
         Parameters
         ----------
-        X
-            One row an instance.
-        y
-            Labels 0, 1, ..., or targets: a number, or a row as wide as the last layer.
-        method
-            A name in `difflab.METHODS`, or a method object.
-        seed
-            Determines initial weights, split, order and dropout, whatever the method.
-        validation
-            A share of the instances to hold out (0.2), or a pair (X, y).
-        early_stopping
-            Stop after so many rows of the history without a lower validation loss, and keep the
-            parameters of the lowest.
-        progress
-            Show a bar; None: where `rich` is installed and the output is a terminal.
-        checkpoint
-            A file that is written with every row of the history; where it is there already,
-            training goes on from it, to the same bits as without the interruption.
-        updates
-            Stop after so many updates altogether; None: the solver's epochs.
-        every
-            A row of the history every so many updates; None: every epoch.
-        warm_start
-            Start from the parameters as they are, not from drawn ones.
+        X : one row an instance.
+        y : labels 0, 1, ..., or targets: a number, or a row as wide as the last layer.
+        method : a name in `difflab.METHODS`, or a method object.
+        seed : determines initial weights, split, order and dropout, whatever the method.
+        validation : a share of the instances to hold out (0.2), or a pair (X, y).
+        early_stopping : stop after so many rows of the history without a lower validation loss, and
+            keep the parameters of the lowest.
+        progress : show a bar; None: where `rich` is installed and the output is a terminal.
+        checkpoint : a file that is written with every row of the history; where it is there
+            already, training goes on from it, to the same bits as without the interruption.
+        updates : stop after so many updates altogether; None: the solver's epochs.
+        every : a row of the history every so many updates; None: every epoch.
+        warm_start : start from the parameters as they are, not from drawn ones.
 
         Returns
         -------
-        DataFrame
-            A row an epoch: update; epoch; loss (mean over the updates since the row before,
+        DataFrame : a row an epoch: update; epoch; loss (mean over the updates since the row before,
             penalty included); accuracy (r2 where values are predicted); validation_loss (no
             penalty) and validation_accuracy; for each layer gradient_norm_1, ... (of the row's
             last update) and, for hidden ones, saturated_1, ... (share of slopes below a twentieth
@@ -148,10 +134,9 @@ class Network(Model):
 
         Raises
         ------
-        ArgumentError, ShapeError, DomainError, UnknownNameError
-            Where X, y or an option do not fit.
-        DivergedError
-            Where the loss or a gradient is not finite; says at which update and layer.
+        ArgumentError, ShapeError, DomainError, UnknownNameError : where X, y or an option do not
+            fit.
+        DivergedError : where the loss or a gradient is not finite; says at which update and layer.
 
         Examples
         --------

@@ -43,19 +43,14 @@ class Solver:
 
     Parameters
     ----------
-    learning_rate
-        The length of a step, in units of the gradient.
-    batch_size
-        Instances in a minibatch (all of them, where there are fewer).
-    epochs
-        How often every instance is used.
-    dropout
-        The probability with which a hidden unit is left out of an update; the others grow by
+    learning_rate : the length of a step, in units of the gradient.
+    batch_size : instances in a minibatch (all of them, where there are fewer).
+    epochs : how often every instance is used.
+    dropout : the probability with which a hidden unit is left out of an update; the others grow by
         1 / (1 - dropout) meanwhile (inverted dropout).
-    input_dropout
-        The same for the inputs.
-    schedule
-        How the learning rate falls over the run: "constant", or "linear" or "cosine" towards 0.
+    input_dropout : the same for the inputs.
+    schedule : how the learning rate falls over the run: "constant", or "linear" or "cosine" towards
+        0.
     """
 
     learning_rate: float = option(POSITIVE, 0.1)
