@@ -24,7 +24,7 @@ from difflab.lab import Case, Row
 from difflab.methods import METHODS
 from difflab.networks import MinibatchSGD, Network
 from difflab.networks.data import Part
-from difflab.networks.minibatches import Minibatches
+from difflab.networks.examples import Minibatches
 from difflab.networks.update import Update
 
 Array = np.ndarray

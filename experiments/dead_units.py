@@ -22,10 +22,9 @@ from difflab.ir.tree import flatten, unflatten
 from difflab.lab import Case, Experiment, Preset, Row, grid, main
 from difflab.methods import Reverse
 from difflab.networks import Network
-from difflab.networks.examples import targets
-from difflab.networks.figures import accuracy
+from difflab.networks.examples import Minibatches, targets
 from difflab.networks.layers import INITIALISERS, Parameters, pre_activations
-from difflab.networks.minibatches import Minibatches
+from difflab.networks.metrics import accuracy
 from difflab.networks.update import Update
 
 Array = np.ndarray

@@ -46,7 +46,7 @@ from difflab.lab import (
 )
 from difflab.methods import Reverse
 from difflab.networks import MinibatchSGD, Network, load
-from difflab.networks.minibatches import Minibatches
+from difflab.networks.examples import Minibatches
 from difflab.networks.update import Update
 
 HIDDEN, CLASSES = 32, 10

@@ -50,8 +50,8 @@ from difflab.lab import (
 )
 from difflab.methods import METHODS, Method, Numerical
 from difflab.networks import Network
+from difflab.networks.activations import step
 from difflab.networks.data import Part
-from difflab.networks.layers import step
 
 DIGITS, WIDER, COARSE, TINY = [64, 32, 10], [16, 32, 10], [16, 8, 10], [4, 3, 2]
 """Networks of one hidden layer: on images of 8 x 8, 4 x 4 and 2 x 2 pixels."""

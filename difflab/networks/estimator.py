@@ -14,6 +14,7 @@ True
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass, fields
 from typing import Any, Self
 
 import numpy as np
@@ -23,7 +24,7 @@ from difflab.methods import Method
 from difflab.networks.data import Array, Standardisation
 from difflab.networks.losses import CrossEntropy, Loss, SquaredError
 from difflab.networks.network import Network
-from difflab.networks.solvers import SOLVERS
+from difflab.networks.solvers import SOLVERS, Solver
 
 with extra("lab", "scikit-learn"):
     from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
@@ -35,49 +36,31 @@ with extra("lab", "scikit-learn"):
 _FLOOR = 0.4
 """Of a feature's range, the least that it is divided by: without it the almost constant pixels of
 images cost MNIST's 5,000 images 1 % of accuracy; tables of measurements do not notice it."""
+_OF_THE_SOLVER = tuple(option.name for option in fields(Solver))
 
 
+@dataclass(eq=False, repr=False)
 class _Estimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """What both estimators share: the parameters, and training on checked arrays."""
 
-    def __init__(
-        self,
-        hidden: Sequence[int] = (200,),
-        *,
-        activation: str = "relu",
-        solver: str = "Adam",
-        learning_rate: float = 1e-2,
-        schedule: str = "cosine",
-        batch_size: int = 64,
-        epochs: int = 100,
-        dropout: float = 0.2,
-        input_dropout: float = 0.05,
-        l2: float = 1e-4,
-        standardise: bool = True,
-        method: str | Method = "reverse",
-        early_stopping: int | None = None,
-        validation_fraction: float = 0.1,
-        dtype: str = "float64",
-        random_state: int | np.random.RandomState | None = None,
-        progress: bool = False,
-    ) -> None:
-        self.hidden = hidden
-        self.activation = activation
-        self.solver = solver
-        self.learning_rate = learning_rate
-        self.schedule = schedule
-        self.batch_size = batch_size
-        self.epochs = epochs
-        self.dropout = dropout
-        self.input_dropout = input_dropout
-        self.l2 = l2
-        self.standardise = standardise
-        self.method = method
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.dtype = dtype
-        self.random_state = random_state
-        self.progress = progress
+    hidden: Sequence[int] = (200,)
+    _: KW_ONLY
+    activation: str = "relu"
+    solver: str = "Adam"
+    learning_rate: float = 1e-2
+    schedule: str = "cosine"
+    batch_size: int = 64
+    epochs: int = 100
+    dropout: float = 0.2
+    input_dropout: float = 0.05
+    l2: float = 1e-4
+    standardise: bool = True
+    method: str | Method = "reverse"
+    early_stopping: int | None = None
+    validation_fraction: float = 0.1
+    dtype: str = "float64"
+    random_state: int | np.random.RandomState | None = None
+    progress: bool = False
 
     def _train(self, X: Array, y: Array, units: int, activation: str, loss: Loss) -> None:
         """Build the network for checked X and y, and train it."""
@@ -91,14 +74,8 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
             network.fc(width, activation=self.activation)
         network.fc(units, activation=activation)
         network.loss = loss
-        network.solver = SOLVERS[self.solver](
-            learning_rate=self.learning_rate,
-            batch_size=self.batch_size,
-            epochs=self.epochs,
-            dropout=self.dropout,
-            input_dropout=self.input_dropout,
-            schedule=self.schedule,
-        )
+        options = {name: getattr(self, name) for name in _OF_THE_SOLVER}
+        network.solver = SOLVERS[self.solver](**options)
         # Minibatches are too small to share: two threads take up to eight times as long as one.
         with threadpool_limits(1, user_api="blas"):
             self.history_ = network.fit(

@@ -1,8 +1,10 @@
-"""Instances and targets as users give them: read, checked and converted once.
+"""Instances and targets: read once, held out in part, and dealt out in minibatches.
 
-What flows: anything that NumPy makes an array of goes in; a float matrix of inputs and a float
-matrix of targets, one row an instance, come out. The invariant: what comes out is finite, of the
-network's dtype, and fits its first and last layer.
+What flows: anything that NumPy makes an array of goes in; float matrices of inputs and of targets,
+one row an instance, come out, and then, by the number of an update, its minibatch and its dropout
+masks, in arrays that are used again for the next. The invariants: what was read is finite, of the
+network's dtype, and fits its first and last layer; and what belongs to an update depends on the
+seed and its number alone.
 
 >>> targets(np.array([2, 0]), 3, np.dtype("float64"))
 array([[0., 0., 1.],
@@ -11,13 +13,36 @@ array([[0., 0., 1.],
 
 from __future__ import annotations
 
-from typing import Any
+import functools
+import hashlib
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
 from difflab.errors import ArgumentError, DomainError, ShapeError
 from difflab.networks.layers import Array, Layer
-from difflab.networks.losses import CrossEntropy, Loss
+from difflab.networks.losses import Loss
+from difflab.networks.options import SEED
+
+# Random numbers -----------------------------------------------------------------------------------
+
+PURPOSES: Final = ("weights", "split", "order", "dropout")
+
+
+def stream(seed: int, purpose: str, number: int = 0) -> np.random.Generator:
+    """The generator for a purpose, which no other disturbs; `number` is of the epoch or update.
+
+    >>> int(stream(0, "order", 3).integers(100)) == int(stream(0, "order", 3).integers(100))
+    True
+    """
+    seed = SEED.checked("seed", seed)
+    key = (PURPOSES.index(purpose), number)
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
+
+
+# Reading ------------------------------------------------------------------------------------------
 
 
 def read_inputs(X: Any, layer: Layer, dtype: np.dtype[Any]) -> Array:
@@ -49,7 +74,7 @@ def read_targets(y: Any, count: int, layer: Layer, loss: Loss, dtype: np.dtype[A
     if found.ndim == 1 and layer.units > 1:
         _check_labels(found, layer.units)
     rows: Array = targets(found, layer.units, dtype)
-    if isinstance(loss, CrossEntropy):
+    if loss.of_probabilities:
         _check_probabilities(rows, layer)
     return rows
 
@@ -104,5 +129,126 @@ def _check_probabilities(rows: Array, layer: Layer) -> None:
             f"y has the value {wrong[0]:g}, which is no probability",
             "cross-entropy takes labels, or targets from 0 to 1; use SquaredError() for others",
         )
-    if layer.activation == "softmax" and np.any(np.abs(rows.sum(axis=1) - 1.0) > 1e-3):
-        raise DomainError("the targets of a softmax do not sum to 1", "divide each row by its sum")
+    outputs = layer.row.probabilities
+    if outputs and outputs.exclusive and np.any(np.abs(rows.sum(axis=1) - 1.0) > 1e-3):
+        raise DomainError(
+            f"the targets of a {layer.activation} do not sum to 1", "divide each row by its sum"
+        )
+
+
+# Examples and minibatches -------------------------------------------------------------------------
+
+
+class Examples(NamedTuple):
+    """Checked instances and targets; the held-out ones are empty where there are none."""
+
+    X: Array
+    y: Array
+    held_X: Array
+    held_y: Array
+
+
+def digest(arrays: Sequence[Array]) -> str:
+    """A short text that differs where shapes or contents do."""
+    found = hashlib.sha256(repr([array.shape for array in arrays]).encode())
+    for array in arrays:
+        found.update(np.ascontiguousarray(array).data)
+    return found.hexdigest()
+
+
+def held_out(
+    read: Callable[[Any, Any], tuple[Array, Array]], X: Any, y: Any, validation: Any, seed: int
+) -> Examples:
+    """The data, read, and what is held out of it: a share, a pair (X, y), or None."""
+    rows, wanted = read(X, y)
+    if validation is None:
+        return Examples(rows, wanted, rows[:0], wanted[:0])
+    if isinstance(validation, tuple):
+        return Examples(rows, wanted, *read(*validation))
+    remedy = "give a share between 0 and 1, or a tuple (X, y)"
+    if not isinstance(validation, float | np.floating):
+        raise ArgumentError(f"validation of type {type(validation).__name__}", remedy)
+    count = round(float(validation) * len(rows)) if math.isfinite(validation) else 0
+    if not 0 < count < len(rows):
+        raise ArgumentError(
+            f"validation={validation!r} holds out {count} of {len(rows)} instances", remedy
+        )
+    held, kept = np.split(stream(seed, "split").permutation(len(rows)), [count])
+    return Examples(rows[kept], wanted[kept], rows[held], wanted[held])
+
+
+class Minibatches:
+    """The minibatches of a training set.
+
+    Permutations of all instances follow one another without end and are cut into minibatches of
+    one size, so that every instance is used once an epoch and one program fits all updates.
+
+    Parameters
+    ----------
+    X, y : instances and targets, one row each
+    size : instances in a minibatch; all, where there are fewer
+    dropout, input_dropout : the probabilities that a hidden unit and an input are left out
+    hidden : the width of every hidden layer, where there is dropout
+
+    >>> X, y = np.arange(6.0).reshape(3, 2), np.zeros((3, 1))
+    >>> batches = Minibatches(X, y, size=2, seed=0)
+    >>> sorted(float(x) for number in (1, 2, 3) for x in batches.take(number)[0][:, 0])
+    [0.0, 0.0, 2.0, 2.0, 4.0, 4.0]
+    >>> batches.epochs(2), batches.epochs(3)
+    (1, 2)
+    """
+
+    def __init__(
+        self,
+        X: Array,
+        y: Array,
+        size: int,
+        seed: int,
+        dropout: float = 0.0,
+        hidden: Sequence[int] = (),
+        input_dropout: float = 0.0,
+    ) -> None:
+        self.X, self.y, self.seed = X, y, seed
+        self.dropout, self.input_dropout = dropout, input_dropout
+        self.size = min(size, len(X))
+        self._x = np.empty((self.size, X.shape[1]), X.dtype)
+        self._targets = np.empty((self.size, y.shape[1]), y.dtype)
+        widths = hidden if dropout else ()
+        self._masks = [np.empty((self.size, width), X.dtype) for width in widths]
+        self._kept = np.empty_like(self._x) if input_dropout else None
+        self._order = functools.lru_cache(maxsize=2)(self._permutation)
+
+    def epochs(self, number: int) -> int:
+        """How often every instance has been used after that many updates."""
+        return number * self.size // len(self.X)
+
+    def take(self, number: int) -> list[Array]:
+        """Instances, targets and masks of an update; updates are numbered from 1."""
+        rows = self._rows(number)
+        np.take(self.X, rows, axis=0, out=self._x, mode="clip")
+        np.take(self.y, rows, axis=0, out=self._targets, mode="clip")
+        if self._masks or self._kept is not None:
+            rng = stream(self.seed, "dropout", number)
+            for mask in self._masks:
+                _draw(rng, mask, self.dropout)
+            if self._kept is not None:
+                _draw(rng, self._kept, self.input_dropout)
+                self._x *= self._kept
+        return [self._x, self._targets, *self._masks]
+
+    def _rows(self, number: int) -> Array:
+        epoch, start = divmod((number - 1) * self.size, len(self.X))
+        rows = self._order(epoch)[start : start + self.size]
+        if len(rows) == self.size:
+            return rows
+        return np.concatenate([rows, self._order(epoch + 1)[: self.size - len(rows)]])
+
+    def _permutation(self, epoch: int) -> Array:
+        return stream(self.seed, "order", epoch).permutation(len(self.X))
+
+
+def _draw(rng: np.random.Generator, mask: Array, dropout: float) -> None:
+    """Fill a mask: 0 with that probability, else what keeps the mean."""
+    rng.random(out=mask, dtype=mask.dtype.type)
+    np.greater_equal(mask, dropout, out=mask)
+    mask /= 1.0 - dropout

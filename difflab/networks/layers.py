@@ -1,8 +1,8 @@
 """Layers: a matrix, a bias and an activation, h <- g(h W + b).
 
-What flows: one row an instance goes in, one row of activations comes out. The invariant: layers and
-activations are plain NumPy functions, so that whatever differentiates a function differentiates
-them, and they keep the dtype of what they get.
+What flows: one row an instance goes in, one row of activations comes out. The invariant: layers are
+plain NumPy functions, so that whatever differentiates a function differentiates them, and they keep
+the dtype of what they get.
 
 >>> import numpy as np
 >>> hidden = Layer(2, 3, "relu")
@@ -18,44 +18,13 @@ from typing import Any, Final
 
 import numpy as np
 
-from difflab.errors import ArgumentError, UnknownNameError
-from difflab.networks.options import is_count, is_number
-from difflab.table.special import leaky_relu, relu, sigmoid, softmax, softplus
+from difflab.errors import UnknownNameError
+from difflab.networks.activations import ACTIVATIONS, Activation
+from difflab.networks.options import COUNT, check, option
 
 Array = np.ndarray[Any, Any]
 Parameters = list[dict[str, Any]]
 """One dictionary a layer: "W" of shape (inputs, units) and "b" of shape (units,)."""
-
-
-# Activations --------------------------------------------------------------------------------------
-
-
-def step(x: Any) -> Any:
-    """1 where x > 0, else 0: its derivative is 0 everywhere, so that no gradient passes."""
-    return (x > 0).astype(x.dtype)
-
-
-@dataclass(frozen=True, slots=True)
-class Activation:
-    """A row of the table of activations."""
-
-    function: Callable[..., Any]
-    initialiser: str
-    """What keeps the variance from layer to layer with this activation."""
-    steepest: float | None = None
-    """The largest derivative; None where the activation is not elementwise."""
-
-
-ACTIVATIONS: Final = {
-    "identity": Activation(lambda x: x, "glorot", 1.0),
-    "step": Activation(step, "glorot", 0.0),
-    "sigmoid": Activation(sigmoid, "glorot", 0.25),
-    "tanh": Activation(np.tanh, "glorot", 1.0),
-    "relu": Activation(relu, "he", 1.0),
-    "leaky_relu": Activation(leaky_relu, "he", 1.0),
-    "softplus": Activation(softplus, "he", 1.0),
-    "softmax": Activation(softmax, "glorot"),
-}
 
 
 # Initialisers -------------------------------------------------------------------------------------
@@ -96,31 +65,32 @@ INITIALISERS: Final[dict[str, Draw]] = {
 class Layer:
     """A fully connected layer; an initialiser of "" is the activation's own."""
 
-    inputs: int
-    units: int
+    inputs: int = option(COUNT)
+    units: int = option(COUNT)
     activation: str = "relu"
     initialiser: str = ""
-    alpha: float = 0.01
-    """The slope of leaky_relu below 0."""
+    options: tuple[tuple[str, float], ...] = ()
+    """Those of the activation, such as (("alpha", 0.01),)."""
 
     def __post_init__(self) -> None:
-        for name, count in (("inputs", self.inputs), ("units", self.units)):
-            if not is_count(count):
-                raise ArgumentError(f"a layer with {name}={count!r}", "give a whole number from 1")
-            object.__setattr__(self, name, int(count))
+        check(self, "a layer")
         if self.activation not in ACTIVATIONS:
             raise UnknownNameError("activation", self.activation, ACTIVATIONS)
-        if not (is_number(self.alpha) and np.isfinite(self.alpha)):
-            raise ArgumentError(f"a layer with alpha={self.alpha!r}", "give a finite number")
-        object.__setattr__(self, "alpha", float(self.alpha))
-        chosen = self.initialiser or ACTIVATIONS[self.activation].initialiser
+        options = self.row.chosen(self.activation, dict(self.options))
+        object.__setattr__(self, "options", tuple(options.items()))
+        chosen = self.initialiser or self.row.initialiser
         if chosen not in INITIALISERS:
             raise UnknownNameError("initialiser", chosen, INITIALISERS)
         object.__setattr__(self, "initialiser", chosen)
 
     def __str__(self) -> str:
-        alpha = f"({self.alpha:g})" if self.activation == "leaky_relu" else ""
-        return f"{self.activation}{alpha}"
+        values = ", ".join(f"{value:g}" for _, value in self.options)
+        return f"{self.activation}({values})" if values else self.activation
+
+    @property
+    def row(self) -> Activation:
+        """What is known of its activation."""
+        return ACTIVATIONS[self.activation]
 
     @property
     def size(self) -> int:
@@ -134,8 +104,7 @@ class Layer:
 
     def activate(self, a: Any) -> Any:
         """g(a)."""
-        function = ACTIVATIONS[self.activation].function
-        return function(a, self.alpha) if self.activation == "leaky_relu" else function(a)
+        return self.row.function(a, **dict(self.options))
 
 
 def pre_activations(

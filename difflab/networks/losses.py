@@ -1,7 +1,7 @@
 """Losses: how far the outputs are from the targets, a number an instance; and the L2 penalty.
 
 What flows: the last layer's pre-activations a (the logits) and targets y, one row an instance. The
-invariant: where the last activation is a sigmoid or softmax the cross-entropy is computed from the
+invariant: where the last activations are probabilities the cross-entropy is computed from the
 logits in one stable form, so that no probability underflows on the way.
 
 >>> import numpy as np
@@ -12,15 +12,15 @@ array([800.])
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import InitVar, dataclass, field
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
 
 from difflab.errors import ArgumentError
+from difflab.networks.activations import ACTIVATIONS, Probabilities
 from difflab.networks.layers import Layer, Parameters
-from difflab.table.special import log_softmax, sigmoid, softmax, softplus
+from difflab.networks.options import NOT_NEGATIVE, check, option
 
 
 @dataclass(frozen=True)
@@ -29,22 +29,27 @@ class Loss:
 
     Parameters
     ----------
-    l2
-        The weight of the penalty. Biases are not penalised.
-    C
-        The lecture's spelling, ``l2 = 1 / C``; one or the other.
+    l2 : the weight of the penalty. Biases are not penalised.
+    C : the lecture's spelling, ``l2 = 1 / C``; one or the other.
     """
 
-    l2: float = 0.0
+    l2: float = option(NOT_NEGATIVE, 0.0)
     C: InitVar[float | None] = field(default=None, kw_only=True)
+
+    of_probabilities: ClassVar[bool] = False
+    """Whether outputs and targets have to be probabilities."""
 
     def __post_init__(self, C: float | None) -> None:
         if C is not None:
             if self.l2 or not C > 0.0:
                 raise ArgumentError(f"C={C!r} with l2={self.l2!r}", "give one, C above 0")
             object.__setattr__(self, "l2", 1.0 / C)
-        if not 0.0 <= self.l2 < np.inf:
-            raise ArgumentError(f"l2={self.l2!r}", "give a finite number from 0")
+        check(self)
+
+    @property
+    def steadier(self) -> str:
+        """What to use instead where it is not finite though the outputs are; or nothing."""
+        return ""
 
     def each(self, logits: Any, targets: Any, last: Layer) -> Any:
         """The loss of every instance."""
@@ -68,10 +73,9 @@ class CrossEntropy(Loss):
 
     Parameters
     ----------
-    fused
-        From the logits: ``-a_y + log sum exp(a)``, and ``y softplus(-a) + (1 - y) softplus(a)``.
-        Otherwise the textbook form, the logarithm of a probability: it is here to be compared,
-        and gives NaN or infinity once a probability underflows.
+    fused : from the logits: ``-a_y + log sum exp(a)``, and
+        ``y softplus(-a) + (1 - y) softplus(a)``. Otherwise the textbook form, the logarithm of a
+        probability: it is here to be compared, and gives NaN or infinity once one underflows.
 
     Examples
     --------
@@ -80,23 +84,21 @@ class CrossEntropy(Loss):
     """
 
     fused: bool = True
+    of_probabilities: ClassVar[bool] = True
+
+    @property
+    def steadier(self) -> str:
+        """The stable form."""
+        return "" if self.fused else "CrossEntropy(fused=True)"
 
     def check(self, last: Layer) -> None:
         """Cross-entropy needs probabilities."""
-        if last.activation not in _CROSS_ENTROPIES:
-            raise ArgumentError(
-                f"cross-entropy of a last layer with the activation {last.activation!r}",
-                "it needs probabilities: make the last layer softmax (one class of many) or"
-                " sigmoid (each output apart), or use SquaredError()",
-            )
-        if last.activation == "softmax" and last.units == 1:
-            raise ArgumentError("a softmax of one unit is always 1", "use sigmoid, or two units")
+        _probabilities(last)
 
     def each(self, logits: Any, targets: Any, last: Layer) -> Any:
         """The cross-entropy of every instance."""
-        self.check(last)
-        fused, naive = _CROSS_ENTROPIES[last.activation]
-        return np.sum((fused if self.fused else naive)(logits, targets), axis=-1)
+        outputs = _probabilities(last)
+        return np.sum((outputs.fused if self.fused else outputs.naive)(logits, targets), axis=-1)
 
 
 @dataclass(frozen=True)
@@ -108,27 +110,23 @@ class SquaredError(Loss):
         return 0.5 * np.sum((last.activate(logits) - targets) ** 2, axis=-1)
 
 
-def _binary(a: Any, y: Any) -> Any:
-    """-y log s(a) - (1 - y) log(1 - s(a)), without cancellation on either side."""
-    return y * softplus(-a) + (1.0 - y) * softplus(a)
+def _probabilities(last: Layer) -> Probabilities:
+    found = {name: row.probabilities for name, row in ACTIVATIONS.items() if row.probabilities}
+    own = last.row.probabilities
+    if own is None:
+        known = " or ".join(f"{name} ({outputs.meaning})" for name, outputs in found.items())
+        raise ArgumentError(
+            f"cross-entropy of a last layer with the activation {last.activation!r}",
+            f"it needs probabilities: make the last layer {known}, or use SquaredError()",
+        )
+    if own.exclusive and last.units == 1:
+        other = " or ".join(name for name, outputs in found.items() if not outputs.exclusive)
+        raise ArgumentError(
+            f"a {last.activation} of one unit is always 1", f"use {other}, or two units"
+        )
+    return own
 
 
-def _naive_binary(a: Any, y: Any) -> Any:
-    p = sigmoid(a)
-    return -y * np.log(p) - (1.0 - y) * np.log(1.0 - p)
-
-
-def _categorical(a: Any, y: Any) -> Any:
-    return -y * log_softmax(a)
-
-
-def _naive_categorical(a: Any, y: Any) -> Any:
-    return -y * np.log(softmax(a))
-
-
-Elements = Callable[[Any, Any], Any]
-_CROSS_ENTROPIES: Final[dict[str, tuple[Elements, Elements]]] = {
-    "sigmoid": (_binary, _naive_binary),
-    "softmax": (_categorical, _naive_categorical),
+LOSSES: Final[dict[str, type[Loss]]] = {
+    kind.__name__: kind for kind in (CrossEntropy, SquaredError)
 }
-LOSSES: Final[dict[str, type[Loss]]] = {"CrossEntropy": CrossEntropy, "SquaredError": SquaredError}

@@ -1,25 +1,61 @@
-"""What an option may be, the same wherever one is read.
+"""What an option may be: which numbers will do stands with its default.
 
-What flows: values as users give them go in, whether they will do comes out. The invariant: a bool
-is no number, and NumPy's numbers are as good as Python's.
+What flows: values as users give them go in, checked values come out. The invariant: a bool is no
+number, NumPy's numbers are as good as Python's, and a whole number is an int afterwards.
 
->>> is_number(0.5), is_number("0.5"), is_count(np.int64(3)), is_count(True), is_count(0)
-(True, False, True, False, False)
+>>> SHARE.checked("dropout", 0.25), COUNT.checked("units", np.int64(3))
+(0.25, 3)
 """
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass, field, fields
+from typing import Any, Final
 
 import numpy as np
 
-
-def is_number(value: Any) -> bool:
-    """Whether it is a real number, be it NaN."""
-    kinds = int | float | np.integer | np.floating
-    return isinstance(value, kinds) and not isinstance(value, bool)
+from difflab.errors import ArgumentError
 
 
-def is_count(value: Any) -> bool:
-    """Whether it is a whole number from 1."""
-    return is_number(value) and isinstance(value, int | np.integer) and bool(value >= 1)
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """Which finite numbers will do, in words and as a test; perhaps whole ones alone."""
+
+    words: str
+    holds: Callable[[float], bool] = lambda value: True
+    whole: bool = False
+
+    def checked(self, name: str, value: Any, of: str = "", none: bool = False) -> Any:
+        """The value; `ArgumentError` where it will not do."""
+        if none and value is None:
+            return value
+        real = isinstance(value, int | float | np.integer | np.floating)
+        right = real and not isinstance(value, bool) and math.isfinite(value) and self.holds(value)
+        if not right or (self.whole and value % 1):
+            text = f"{of} with {name}={value!r}" if of else f"{name}={value!r}"
+            raise ArgumentError(text, f"give {self.words}{', or None' if none else ''}")
+        return int(value) if self.whole else value
+
+
+FINITE: Final = Numbers("a finite number")
+NOT_NEGATIVE: Final = Numbers("a finite number from 0", lambda value: value >= 0)
+POSITIVE: Final = Numbers("a finite number above 0", lambda value: value > 0)
+SHARE: Final = Numbers("a number from 0, below 1", lambda value: 0 <= value < 1)
+COUNT: Final = Numbers("a whole number from 1", lambda value: value >= 1, whole=True)
+SEED: Final = Numbers("a whole number from 0", lambda value: value >= 0, whole=True)
+
+
+def option(numbers: Numbers, default: Any = MISSING, kw_only: bool = False) -> Any:
+    """A field of a dataclass that takes these numbers; and None, where that is its default."""
+    return field(default=default, kw_only=kw_only, metadata={"numbers": numbers})
+
+
+def check(options: Any, of: str = "") -> None:
+    """Check, and convert, every `option` of a dataclass."""
+    for one in fields(options):
+        if "numbers" in one.metadata:
+            value = getattr(options, one.name)
+            found = one.metadata["numbers"].checked(one.name, value, of, one.default is None)
+            object.__setattr__(options, one.name, found)

@@ -23,8 +23,8 @@ from typing import Any, ClassVar, Final
 
 import numpy as np
 
-from difflab.errors import ArgumentError, UnknownNameError
-from difflab.networks.options import is_number
+from difflab.errors import UnknownNameError
+from difflab.networks.options import COUNT, NOT_NEGATIVE, POSITIVE, SHARE, check, option
 
 Memory = list[tuple[Any, ...]]
 
@@ -43,42 +43,28 @@ class Solver:
 
     Parameters
     ----------
-    learning_rate
-        The length of a step, in units of the gradient.
-    batch_size
-        Instances in a minibatch (all of them, where there are fewer).
-    epochs
-        How often every instance is used.
-    dropout
-        The probability with which a hidden unit is left out of an update; the others grow by
+    learning_rate : the length of a step, in units of the gradient.
+    batch_size : instances in a minibatch (all of them, where there are fewer).
+    epochs : how often every instance is used.
+    dropout : the probability with which a hidden unit is left out of an update; the others grow by
         1 / (1 - dropout) meanwhile (inverted dropout).
-    input_dropout
-        The same for the inputs.
-    schedule
-        How the learning rate falls over the run: "constant", or "linear" or "cosine" towards 0.
+    input_dropout : the same for the inputs.
+    schedule : how the learning rate falls over the run: "constant", or "linear" or "cosine" towards
+        0.
     """
 
-    learning_rate: float = 0.1
-    batch_size: int = 32
-    epochs: int = 20
-    dropout: float = 0.0
-    input_dropout: float = field(default=0.0, kw_only=True)
+    learning_rate: float = option(POSITIVE, 0.1)
+    batch_size: int = option(COUNT, 32)
+    epochs: int = option(COUNT, 20)
+    dropout: float = option(SHARE, 0.0)
+    input_dropout: float = option(SHARE, 0.0, kw_only=True)
     schedule: str = field(default="constant", kw_only=True)
 
     remembered: ClassVar[int] = 0
     """How many arrays the solver keeps for each array of parameters."""
 
     def __post_init__(self) -> None:
-        for name, low, high in _RANGES:
-            value = getattr(self, name, 0.5)
-            if not (is_number(value) and low <= value < high):
-                raise ArgumentError(
-                    f"{type(self).__name__} with {name}={value!r}",
-                    f"give a number from {low:g} up to, but not, {high:g}",
-                )
-        for name in ("batch_size", "epochs"):
-            if getattr(self, name) != int(getattr(self, name)):
-                raise ArgumentError(f"{name}={getattr(self, name)!r}", "give a whole number")
+        check(self, type(self).__name__)
         if self.schedule not in SCHEDULES:
             raise UnknownNameError("schedule", self.schedule, SCHEDULES)
 
@@ -90,6 +76,11 @@ class Solver:
         [0.5, 0.375, 0.25, 0.125]
         """
         return self.learning_rate * SCHEDULES[self.schedule]((number - 1) / total)
+
+    @property
+    def constant(self) -> bool:
+        """Whether the learning rate is the same however long the run is."""
+        return self.rate(2, total=2) == self.learning_rate
 
     def memory(self, parameters: Sequence[Any]) -> Memory:
         """What is remembered before the first step: zeros."""
@@ -124,7 +115,7 @@ class MinibatchSGD(Solver):
 class Momentum(Solver):
     """v <- m v - r g, p <- p + v (Polyak 1964)."""
 
-    momentum: float = 0.9
+    momentum: float = option(SHARE, 0.9)
     remembered: ClassVar[int] = 1
 
     def rule(self, p: Any, g: Any, *memory: Any, rate: Any, number: Any) -> tuple[Any, ...]:
@@ -149,8 +140,8 @@ class Nesterov(Momentum):
 class AdaGrad(Solver):
     """s <- s + g^2, p <- p - r g / (sqrt s + epsilon) (Duchi et al. 2011)."""
 
-    learning_rate: float = 0.05
-    epsilon: float = 1e-8
+    learning_rate: float = option(POSITIVE, 0.05)
+    epsilon: float = option(NOT_NEGATIVE, 1e-8)
     remembered: ClassVar[int] = 1
 
     def rule(self, p: Any, g: Any, *memory: Any, rate: Any, number: Any) -> tuple[Any, ...]:
@@ -163,9 +154,9 @@ class AdaGrad(Solver):
 class RMSProp(Solver):
     """s <- d s + (1 - d) g^2, p <- p - r g / (sqrt s + epsilon) (Tieleman & Hinton 2012)."""
 
-    learning_rate: float = 1e-3
-    decay: float = 0.9
-    epsilon: float = 1e-8
+    learning_rate: float = option(POSITIVE, 1e-3)
+    decay: float = option(SHARE, 0.9)
+    epsilon: float = option(NOT_NEGATIVE, 1e-8)
     remembered: ClassVar[int] = 1
 
     def rule(self, p: Any, g: Any, *memory: Any, rate: Any, number: Any) -> tuple[Any, ...]:
@@ -180,10 +171,10 @@ class Adam(Solver):
     unbiased, p <- p - r m / (sqrt s + epsilon) (Kingma & Ba 2015).
     """
 
-    learning_rate: float = 1e-3
-    beta1: float = 0.9
-    beta2: float = 0.999
-    epsilon: float = 1e-8
+    learning_rate: float = option(POSITIVE, 1e-3)
+    beta1: float = option(SHARE, 0.9)
+    beta2: float = option(SHARE, 0.999)
+    epsilon: float = option(NOT_NEGATIVE, 1e-8)
     remembered: ClassVar[int] = 2
 
     def rule(self, p: Any, g: Any, *memory: Any, rate: Any, number: Any) -> tuple[Any, ...]:
@@ -199,19 +190,6 @@ def _unbiasing(beta: float, number: Any) -> Any:
     return -np.expm1(number * math.log(beta)) if beta else 1.0
 
 
-_SMALLEST: Final = 5e-324
-_RANGES: Final = (
-    ("learning_rate", _SMALLEST, math.inf),
-    ("batch_size", 1, math.inf),
-    ("epochs", 1, math.inf),
-    ("dropout", 0.0, 1.0),
-    ("input_dropout", 0.0, 1.0),
-    ("momentum", 0.0, 1.0),
-    ("decay", 0.0, 1.0),
-    ("beta1", 0.0, 1.0),
-    ("beta2", 0.0, 1.0),
-    ("epsilon", 0.0, math.inf),
-)
 SOLVERS: Final[dict[str, type[Solver]]] = {
     kind.__name__: kind for kind in (MinibatchSGD, Momentum, Nesterov, AdaGrad, RMSProp, Adam)
 }

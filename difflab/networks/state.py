@@ -41,12 +41,10 @@ class State:
 
     def save(self, path: str | os.PathLike[str], settings: Mapping[str, Any]) -> None:
         """Write a checkpoint, with the settings that it belongs to."""
-        arrays = {f"parameter{i}": p for i, p in enumerate(self.parameters)}
-        arrays |= {f"best{i}": p for i, p in enumerate(self.best)}
-        arrays |= {
-            f"memory{i}_{k}": array
-            for i, own in enumerate(self.memory)
-            for k, array in enumerate(own)
+        arrays = {
+            **{f"parameter{i}": p for i, p in enumerate(self.parameters)},
+            **{f"best{i}": p for i, p in enumerate(self.best)},
+            **{f"memory{i}_{k}": m for i, own in enumerate(self.memory) for k, m in enumerate(own)},
         }
         header = {name: getattr(self, name) for name in _PLAIN}
         storage.write(path, "checkpoint", {"settings": settings, "state": header}, arrays)
@@ -55,7 +53,8 @@ class State:
         """Take over what a checkpoint of the same settings holds."""
         header, arrays = storage.read(path, "checkpoint")
         found = header.get("settings", {})
-        differing = [name for name in settings if found.get(name) != settings[name]]
+        wanted = storage.plain(settings)
+        differing = [name for name in wanted if found.get(name) != wanted[name]]
         if differing:
             raise StorageError(
                 f"the checkpoint {os.fspath(path)} belongs to another training run; what differs:"

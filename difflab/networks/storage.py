@@ -42,7 +42,7 @@ def write(
 ) -> None:
     """Write a file, replacing the one that may be there only once the new one is complete."""
     whole = {"format": FORMAT, "version": VERSION, "kind": kind, "header": header}
-    text = json.dumps(whole, default=plain).encode()
+    text = json.dumps(whole, default=_number).encode()
     partial = Path(f"{os.fspath(path)}.{os.getpid()}.partial")
     try:
         with open(partial, "wb") as file:
@@ -79,7 +79,13 @@ def refused(path: str | os.PathLike[str], kind: str, reason: str) -> StorageErro
     )
 
 
-def plain(value: Any) -> Any:
+def plain(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The data as it comes back from a file."""
+    found: dict[str, Any] = json.loads(json.dumps(data, default=_number))
+    return found
+
+
+def _number(value: Any) -> Any:
     """NumPy's numbers, which json does not know."""
     if isinstance(value, np.generic):
         return value.item()

@@ -9,13 +9,11 @@ often training was interrupted, nor, up to rounding, on the method.
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
 import math
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -24,20 +22,16 @@ import numpy as np
 from difflab.errors import ArgumentError, DivergedError, missing
 from difflab.ir.tree import flatten, unflatten
 from difflab.methods import Method
-from difflab.networks.examples import read_inputs, read_targets
-from difflab.networks.figures import accuracy, r2, survey
+from difflab.networks.examples import Examples, Minibatches, digest, held_out
 from difflab.networks.layers import Array, Parameters, pre_activations
-from difflab.networks.minibatches import Minibatches
-from difflab.networks.options import is_count
+from difflab.networks.metrics import accuracy, r2, survey
+from difflab.networks.model import Model
+from difflab.networks.options import COUNT, check, option
 from difflab.networks.state import State
-from difflab.networks.storage import plain
-from difflab.networks.streams import stream
 from difflab.networks.update import Update
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from difflab.networks.network import Network
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,18 +41,15 @@ class Settings:
     method: Method
     seed: int
     validation: float | tuple[Any, Any] | None
-    early_stopping: int | None
-    progress: bool | None
-    checkpoint: str | os.PathLike[str] | None
-    updates: int | None
-    every: int | None
-    warm_start: bool
+    early_stopping: int | None = option(COUNT, None)
+    progress: bool | None = None
+    checkpoint: str | os.PathLike[str] | None = None
+    updates: int | None = option(COUNT, None)
+    every: int | None = option(COUNT, None)
+    warm_start: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("early_stopping", "updates", "every"):
-            value = getattr(self, name)
-            if value is not None and not is_count(value):
-                raise ArgumentError(f"{name}={value!r}", "give a whole number from 1, or None")
+        check(self)
         if self.early_stopping is not None and self.validation is None:
             raise ArgumentError(
                 "early_stopping watches the validation loss, and there is no validation set",
@@ -66,73 +57,26 @@ class Settings:
             )
 
 
-@dataclass(frozen=True, slots=True)
-class Examples:
-    """Checked instances and targets; the held-out ones are empty where there are none."""
-
-    X: Array
-    y: Array
-    held_X: Array
-    held_y: Array
-
-    def digest(self) -> str:
-        """What tells other data apart."""
-        return digest([self.X, self.y, self.held_X, self.held_y])
-
-
-def digest(arrays: Sequence[Array]) -> str:
-    """A short text that differs where shapes or contents do."""
-    found = hashlib.sha256(repr([array.shape for array in arrays]).encode())
-    for array in arrays:
-        found.update(np.ascontiguousarray(array).data)
-    return found.hexdigest()
-
-
-def train(network: Network, X: Any, y: Any, settings: Settings) -> pd.DataFrame:
+def train(network: Model, X: Any, y: Any, settings: Settings) -> pd.DataFrame:
     """Train a network; see `Network.fit`."""
     import pandas as pd
 
-    examples = read_examples(network, X, y, settings)
+    examples = held_out(network.read, X, y, settings.validation, settings.seed)
     network.labelled = np.ndim(y) == 1 and network.last.units > 1
     training = Training(network, examples, settings)
     training.run()
-    network.parameters = training.tree(training.chosen())
-    history = pd.DataFrame(training.history())
+    state, stopping = training.state, settings.early_stopping is not None
+    compared = stopping and state.lowest < math.inf
+    network.parameters = training.tree(state.best if compared else state.parameters)
+    history = pd.DataFrame([*state.rows, *([training.row()] if state.losses else [])])
     history.attrs["phases"] = training.phases
     return history
-
-
-def read_examples(network: Network, X: Any, y: Any, settings: Settings) -> Examples:
-    """The data, checked, and what is held out of it."""
-
-    def read(X: Any, y: Any) -> tuple[Array, Array]:
-        rows = read_inputs(X, network.layers[0], network.dtype)
-        wanted = read_targets(y, len(rows), network.last, network.loss, network.dtype)
-        return rows, wanted
-
-    rows, wanted = read(X, y)
-    validation = settings.validation
-    if validation is None:
-        return Examples(rows, wanted, rows[:0], wanted[:0])
-    if isinstance(validation, tuple):
-        return Examples(rows, wanted, *read(*validation))
-    remedy = "give a share between 0 and 1, or a tuple (X, y)"
-    if not isinstance(validation, float | np.floating):
-        raise ArgumentError(f"validation of type {type(validation).__name__}", remedy)
-    count = round(float(validation) * len(rows)) if math.isfinite(validation) else 0
-    if not 0 < count < len(rows):
-        raise ArgumentError(
-            f"validation={validation!r} holds out {count} of {len(rows)} instances", remedy
-        )
-    order = stream(settings.seed, "split").permutation(len(rows))
-    held, kept = order[:count], order[count:]
-    return Examples(rows[kept], wanted[kept], rows[held], wanted[held])
 
 
 class Training:
     """A training run: its program, its minibatches and its state."""
 
-    def __init__(self, network: Network, examples: Examples, settings: Settings) -> None:
+    def __init__(self, network: Model, examples: Examples, settings: Settings) -> None:
         self.network, self.examples, self.settings = network, examples, settings
         solver = network.solver
         start = network.parameters if settings.warm_start else network.initial(settings.seed)
@@ -145,16 +89,10 @@ class Training:
             self.agreed = self._settings_that_matter(start)
             if os.path.exists(settings.checkpoint):
                 self.state.restore(settings.checkpoint, self.agreed)
-        hidden = [layer.units for layer in network.layers[:-1]]
         self.batches = Minibatches(
-            examples.X,
-            examples.y,
-            solver.batch_size,
-            settings.seed,
-            solver.dropout,
-            hidden,
-            solver.input_dropout,
-        )
+            examples.X, examples.y, solver.batch_size, settings.seed, solver.dropout,
+            [layer.units for layer in network.layers[:-1]], solver.input_dropout,
+        )  # fmt: skip
         begun = time.perf_counter()
         self.update = Update(network, settings.method, start, self.batches.take(1))
         whole = time.perf_counter() - begun
@@ -164,15 +102,6 @@ class Training:
         """Arrays as a parameter tree."""
         found: Parameters = unflatten(self.structure, arrays)
         return found
-
-    def chosen(self) -> list[Array]:
-        """The parameters to keep: the last, or the best where any have been compared."""
-        state, stopping = self.state, self.settings.early_stopping is not None
-        return state.best if stopping and state.lowest < math.inf else state.parameters
-
-    def history(self) -> list[dict[str, float]]:
-        """The rows, with one for the updates since the last."""
-        return [*self.state.rows, *([self._row()] if self.state.losses else [])]
 
     # -- the loop ----------------------------------------------------------------------------------
 
@@ -223,25 +152,23 @@ class Training:
         """
         network, settings = self.network, self.settings
         solver = replace(network.solver, epochs=1)
-        found = {
+        return {
             **network.description(),
             "solver": f"{solver}",
             "method": f"{settings.method}",
             "seed": settings.seed,
             "early_stopping": settings.early_stopping,
             "every": settings.every,
-            "updates": None if solver.schedule == "constant" else self.total,
-            "data": self.examples.digest(),
+            "updates": None if solver.constant else self.total,
+            "data": digest(self.examples),
             "initial parameters": digest(flatten(start)[0]),
         }
-        agreed: dict[str, Any] = json.loads(json.dumps(found, default=plain))
-        return agreed
 
     # -- figures -----------------------------------------------------------------------------------
 
     def _add_row(self) -> None:
         state = self.state
-        row = self._row()
+        row = self.row()
         state.rows.append(row)
         state.losses = []
         if self.settings.early_stopping is None:
@@ -250,7 +177,8 @@ class Training:
         if row["validation_loss"] < state.lowest:
             state.lowest, state.best, state.waited = row["validation_loss"], state.parameters, 0
 
-    def _row(self) -> dict[str, float]:
+    def row(self) -> dict[str, float]:
+        """The figures after the last update."""
         state, net, data = self.state, self.network, self.examples
         parameters = self.tree(state.parameters)
         name, score = ("accuracy", accuracy) if net.classifies else ("r2", r2)
@@ -290,7 +218,7 @@ class Training:
         values = pre_activations(layers, parameters, batch[0], batch[2:])
         for i, (layer, own, a) in enumerate(zip(layers, parameters, values, strict=True), 1):
             for what, arrays in (("parameters", own.values()), ("values", [a])):
-                if not all(np.all(np.isfinite(array)) for array in arrays):
+                if not _finite(arrays):
                     return f"layer {i} ({layer}) is the first with {what} that are not finite"
         return (
             "every layer's values are finite, but not the loss that is made of the last's, which is"
@@ -298,18 +226,19 @@ class Training:
         )
 
     def _check_parameters(self) -> None:
-        for i, own in enumerate(self.tree(self.state.parameters), 1):
-            if not all(np.all(np.isfinite(array)) for array in own.values()):
-                raise DivergedError(
-                    f"after update {self.state.update} the parameters of layer {i}"
-                    f" ({self.network.layers[i - 1]}) are not finite",
-                    self._remedy(),
-                )
+        for i, own in enumerate(self.tree(self.state.parameters)):
+            if not _finite(own.values()):
+                layer = f"layer {i + 1} ({self.network.layers[i]})"
+                what = f"after update {self.state.update} the parameters of {layer} are not finite"
+                raise DivergedError(what, self._remedy())
 
     def _remedy(self) -> str:
-        fused = getattr(self.network.loss, "fused", True)
         rate = f"a smaller learning rate than {self.network.solver.learning_rate:g}"
-        return f"use {rate}" if fused else f"use CrossEntropy(fused=True), or {rate}"
+        return "use " + ", or ".join(filter(None, (self.network.loss.steadier, rate)))
+
+
+def _finite(arrays: Iterable[Array]) -> bool:
+    return all(np.all(np.isfinite(array)) for array in arrays)
 
 
 @contextlib.contextmanager

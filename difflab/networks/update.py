@@ -11,7 +11,7 @@ Only what the program returns is allocated: the next parameters and the solver's
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -21,13 +21,11 @@ from difflab.ir.expr import Graph
 from difflab.ir.tree import flatten
 from difflab.methods import Method
 from difflab.networks.layers import Array, Parameters
-from difflab.networks.solvers import Memory, Solver
+from difflab.networks.model import Model
+from difflab.networks.solvers import Memory
 from difflab.operators import value_and_gradient
 from difflab.table.identities import simplify
 from difflab.tracing.trace import trace
-
-if TYPE_CHECKING:
-    from difflab.networks.network import Network
 
 Run = Callable[..., list[Any]]
 
@@ -50,14 +48,14 @@ class Update:
     """
 
     def __init__(
-        self, network: Network, method: Method, parameters: Parameters, batch: Sequence[Array]
+        self, model: Model, method: Method, parameters: Parameters, batch: Sequence[Array]
     ) -> None:
-        solver, x, targets, masks = network.solver, batch[0], batch[1], tuple(batch[2:])
+        solver, x, targets, masks = model.solver, batch[0], batch[1], tuple(batch[2:])
         arrays = flatten(parameters)[0]
         self.arrays, self.layers = len(arrays), len(parameters)
         self.remembered = solver.remembered
         self.full_rate = solver.learning_rate
-        objective = value_and_gradient(network.objective, method=method)
+        objective = value_and_gradient(model.objective, method=method)
         prepared = objective.prepare(parameters, x, targets, masks)
         if prepared.guards:
             raise UnsupportedError(
@@ -65,13 +63,7 @@ class Update:
                 "write the branch with np.where",
             )
         self.derivation = prepared.derivation
-        memory = solver.memory(arrays)
-        scalar = np.ones((), network.dtype)
-        if self.derivation.graph is None:
-            self.run = _two_programs(prepared.run, solver, arrays, len(batch), memory, scalar)
-        else:
-            point = [*arrays, *batch]
-            self.run = _one_program(self.derivation.graph, solver, point, memory, scalar)
+        self.run = _program(self.derivation.graph, prepared.run, model, arrays, batch)
 
     def __call__(
         self,
@@ -94,50 +86,33 @@ class Update:
         return float(found[0]), [float(x) for x in found[1:norms]], found[norms:moved], after
 
 
-def _one_program(
-    graph: Graph, solver: Solver, point: Sequence[Array], memory: Memory, scalar: Array
-) -> Run:
-    """Loss, gradient and step, from the graph of loss and gradient."""
+def _program(
+    graph: Graph | None, gradient_of: Run, model: Model, arrays: Sequence[Array],
+    batch: Sequence[Array],
+) -> Run:  # fmt: skip
+    """Loss, gradient and step in one; the step alone where there is no graph of the gradient."""
+    solver, count = model.solver, len(arrays)
+    rest = solver.memory(arrays), *[np.ones((), model.dtype)] * 2
 
-    def update(point: Sequence[Any], memory: Memory, rate: Any, number: Any) -> Any:
-        loss, *gradient = graph(*point)
-        return loss, stepped(solver, point[: len(gradient)], gradient, memory, rate, number)
+    def step(arrays: Any, gradient: Any, memory: Any, rate: Any, number: Any) -> Any:
+        squares = [np.sum(g * g) for g in gradient]
+        pairs = zip(squares[::2], squares[1::2], strict=True)  # of W and b
+        norms = [np.sqrt(w + b) for w, b in pairs]
+        return norms, solver.step(arrays, gradient, memory, rate, number)
 
-    return compiled(simplify(trace(update, point, memory, scalar, scalar)))
+    if graph is not None:
 
+        def update(point: Any, memory: Any, rate: Any, number: Any) -> Any:
+            loss, *gradient = graph(*point)
+            return loss, step(point[:count], gradient, memory, rate, number)
 
-def _two_programs(
-    gradient_of: Run,
-    solver: Solver,
-    arrays: Sequence[Array],
-    batch: int,
-    memory: Memory,
-    scalar: Array,
-) -> Run:
-    """What computes loss and gradient outside the IR, and then the step."""
-
-    def step(
-        arrays: Sequence[Any], gradient: Sequence[Any], memory: Memory, rate: Any, number: Any
-    ) -> Any:
-        return stepped(solver, arrays, gradient, memory, rate, number)
-
-    program = compiled(simplify(trace(step, arrays, arrays, memory, scalar, scalar)))
-    count = len(arrays)
+        return compiled(simplify(trace(update, [*arrays, *batch], *rest)))
+    program = compiled(simplify(trace(step, arrays, arrays, *rest)))
+    end = count + len(batch)
 
     def run(*given: Any) -> list[Any]:
-        point, rest = given[: count + batch], given[count + batch :]
-        loss, *gradient = gradient_of(*point)
-        like = [np.asarray(g, p.dtype) for g, p in zip(gradient, point[:count], strict=True)]
-        return [loss, *program(*point[:count], *like, *rest)]
+        loss, *gradient = gradient_of(*given[:end])
+        like = [np.asarray(g, p.dtype) for g, p in zip(gradient, given[:count], strict=True)]
+        return [loss, *program(*given[:count], *like, *given[end:])]
 
     return run
-
-
-def stepped(
-    solver: Solver, arrays: Sequence[Any], gradient: Sequence[Any], memory: Memory, rate: Any,
-    number: Any,
-) -> Any:  # fmt: skip
-    """Each layer's gradient norm, and the solver's step; plain NumPy."""
-    squares = [np.sum(g * g) for g in gradient]
-    pairs = zip(squares[::2], squares[1::2], strict=True)  # of W and b
-    return [np.sqrt(w + b) for w, b in pairs], solver.step(arrays, gradient, memory, rate, number)

@@ -1,15 +1,24 @@
 """The network as a model: its words, its functions, and what it says to bad input."""
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import difflab
+from difflab import networks
 from difflab.errors import DifflabError
 from difflab.networks import Adam, CrossEntropy, MinibatchSGD, Network, SquaredError
-from difflab.networks.layers import ACTIVATIONS, INITIALISERS, Layer
+from difflab.networks.activations import ACTIVATIONS, Activation, Option
+from difflab.networks.layers import INITIALISERS, Layer
+from difflab.networks.losses import LOSSES
+from difflab.networks.options import POSITIVE
+from difflab.networks.solvers import SOLVERS
+
+from ..house import names_asked
 
 X = np.random.default_rng(0).normal(size=(20, 3))
 y = (X @ [1.0, -2.0, 0.5] > 0).astype(int)
@@ -225,3 +234,60 @@ def test_scikit_learn_and_pandas_are_not_imported():
         "assert not {'sklearn', 'pandas', 'rich', 'sympy'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def elu(x, alpha):
+    return np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0.0)))
+
+
+def test_an_activation_with_options_of_its_own_is_one_row(tmp_path, monkeypatch):
+    with pytest.raises(DifflabError, match="unknown activation 'elu'"):
+        network("elu")
+    positive = {"alpha": Option(1.0, POSITIVE), "beta": Option(0.5)}
+    row = Activation(lambda x, alpha, beta: elu(x, alpha) * beta, "lecun", 0.5, positive)
+    monkeypatch.setitem(ACTIVATIONS, "elu", row)
+    net = Network(3)
+    net.fc(4, activation="elu", alpha=0.5)
+    net.fc(4, activation="elu", beta=2)
+    net.fc(2, activation="softmax")
+    assert [str(layer) for layer in net.layers] == ["elu(0.5, 0.5)", "elu(1, 2)", "softmax"]
+    history = net.fit(X, y)
+    assert {"saturated_1", "dead_2"} <= set(history) and "elu(0.5, 0.5)  lecun" in net.describe()
+    by_forward = network()
+    by_forward.layers = net.layers
+    by_forward.fit(X, y, method="forward")
+    np.testing.assert_allclose(by_forward.outputs(X), net.outputs(X), rtol=1e-9)
+    net.save(tmp_path / "net")
+    again = Network.load(tmp_path / "net")
+    assert again.layers == net.layers and np.array_equal(again.outputs(X), net.outputs(X))
+    with pytest.raises(DifflabError, match=r"(?s)alpha=-1.*a finite number above 0"):
+        net.fc(2, "elu", alpha=-1)
+    with pytest.raises(DifflabError, match=r"(?s)unknown option of elu 'alhpa'.*mean 'alpha'"):
+        net.fc(2, "elu", alhpa=1.0)
+
+
+def test_a_new_activation_of_probabilities_is_one_row(monkeypatch):
+    monkeypatch.setitem(ACTIVATIONS, "softmax_2", ACTIVATIONS["softmax"])
+    net, known = network(last="softmax_2"), network()
+    assert net.loss == CrossEntropy() and net.classifies
+    net.fit(X, y)
+    known.fit(X, y)
+    assert np.array_equal(net.predict_proba(X), known.predict_proba(X))
+    with pytest.raises(DifflabError, match="targets of a softmax_2 do not sum"):
+        net.fit(X, np.ones((20, 2)))
+    with pytest.raises(DifflabError, match="a softmax_2 of one unit"):
+        fitted(net=network(units=1, last="softmax_2"))
+
+
+def test_no_activation_or_loss_is_known_by_name_outside_its_row():
+    """Building a layer of some activation is no question; comparing with a name is."""
+    folder = Path(networks.__file__).parent
+    names = {*ACTIVATIONS, *LOSSES, *SOLVERS}
+    asked = [text for file in folder.glob("*.py") for text in names_asked(file, names)]
+    classes = "|".join(LOSSES)
+    asked += [
+        str(file)
+        for file in folder.glob("*.py")
+        if re.search(rf"isinstance\([^)]*\b({classes})\b", file.read_text(encoding="utf-8"))
+    ]
+    assert not [text for text in asked if not text.split(":")[0].endswith("activations.py")]

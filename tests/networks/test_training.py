@@ -19,12 +19,13 @@ from difflab.networks import (
     Momentum,
     Network,
     SquaredError,
-    figures,
+    metrics,
     training,
 )
-from difflab.networks.figures import BLOCK, survey, units
-from difflab.networks.layers import ACTIVATIONS, Layer, pre_activations
-from difflab.networks.minibatches import Minibatches
+from difflab.networks.activations import ACTIVATIONS
+from difflab.networks.examples import Minibatches
+from difflab.networks.layers import Layer, pre_activations
+from difflab.networks.metrics import BLOCK, survey
 from difflab.networks.solvers import SCHEDULES, SOLVERS
 from difflab.networks.update import Update
 
@@ -256,10 +257,10 @@ def test_dead_and_saturated_units_are_counted():
     layers = [Layer(1, 4, "relu"), Layer(4, 1, "identity")]
     first = {"W": np.array([[1.0, 1.0, 0.0, -1.0]]), "b": np.array([0.0, 9.0, -1.0, -9.0])}
     parameters = [first, {"W": np.ones((4, 1)), "b": np.zeros(1)}]
-    found = units(layers, parameters, np.array([[1.0], [-1.0]]))
+    found = survey(layers, parameters, np.array([[1.0], [-1.0]]))[1]
     assert found == {"saturated_1": 5 / 8, "dead_1": 0.5}
     layers[0] = Layer(1, 4, "sigmoid")  # steepest 1/4: 9 is saturated, -1 is not
-    assert units(layers, parameters, np.array([[1.0], [-1.0]])) == {
+    assert survey(layers, parameters, np.array([[1.0], [-1.0]]))[1] == {
         "saturated_1": 0.5,
         "dead_1": 0.0,
     }
@@ -291,7 +292,7 @@ def test_a_row_looks_at_every_instance_once(monkeypatch):
         seen.append(len(x))
         return pre_activations(layers, parameters, x, masks)
 
-    monkeypatch.setattr(figures, "pre_activations", counted)
+    monkeypatch.setattr(metrics, "pre_activations", counted)
     monkeypatch.setattr(training, "pre_activations", counted)
     network().fit(X, y, every=2, updates=6)
     assert sum(seen) == 3 * len(X)

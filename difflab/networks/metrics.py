@@ -1,4 +1,4 @@
-"""Figures of a network under training: how good it is, and how its units are.
+"""Metrics of a network under training: how good it is, and how its units are.
 
 What flows: outputs, targets and pre-activations go in, numbers come out, for the rows of the
 history. The invariant: slopes are those of difflab's own derivative of the activation.
@@ -15,7 +15,7 @@ from typing import Final
 
 import numpy as np
 
-from difflab.networks.layers import ACTIVATIONS, Array, Layer, Parameters, pre_activations
+from difflab.networks.layers import Array, Layer, Parameters, pre_activations
 from difflab.operators import derivative
 from difflab.operators.operators import Derivative
 
@@ -50,47 +50,26 @@ def _slope(layer: Layer) -> Derivative:
     return derivative(layer.activate)
 
 
-class _Units:
-    """The slopes of a hidden layer's units, counted block by block of instances."""
-
-    def __init__(self, layer: Layer, steepest: float) -> None:
-        self.slope, self.flat = _slope(layer), SATURATED * steepest
-        self.saturated = self.counted = 0
-        self.alive = np.zeros(layer.units, bool)
-
-    def add(self, a: Array) -> None:
-        """Count the slopes at some instances' pre-activations."""
-        slopes = np.abs(self.slope(a))
-        self.saturated += int(np.count_nonzero(slopes <= self.flat))
-        self.counted += slopes.size
-        self.alive |= np.any(slopes, axis=0)
-
-
 def survey(
     layers: Sequence[Layer], parameters: Parameters, X: Array
 ) -> tuple[Array, dict[str, float]]:
     """The outputs; and for each hidden layer the share of saturated slopes, and that of units which
     are dead: whose slope is 0 on every instance, so that they cannot learn.
     """
-    steepest = [ACTIVATIONS[layer.activation].steepest for layer in layers[:-1]]
-    tallies = {
-        i: _Units(layer, slope)
-        for i, (layer, slope) in enumerate(zip(layers, steepest, strict=False))
-        if slope is not None
-    }
+    hidden = list(enumerate(layers[:-1]))
+    steepest = {i: x.row.steepest for i, x in hidden if x.row.steepest is not None}
+    saturated = dict.fromkeys(steepest, 0)
+    alive = {i: np.zeros(layers[i].units, bool) for i in steepest}
     outputs = []
     for start in range(0, len(X), BLOCK):
         before = pre_activations(layers, parameters, X[start : start + BLOCK])
         outputs.append(layers[-1].activate(before[-1]))
-        for i, tally in tallies.items():
-            tally.add(before[i])
-    found = {}
-    for i, tally in tallies.items():
-        found[f"saturated_{i + 1}"] = tally.saturated / tally.counted
-        found[f"dead_{i + 1}"] = float(np.mean(~tally.alive))
-    return np.concatenate(outputs), found
-
-
-def units(layers: Sequence[Layer], parameters: Parameters, X: Array) -> dict[str, float]:
-    """The shares of saturated slopes and of dead units alone; see `survey`."""
-    return survey(layers, parameters, X)[1]
+        for i, most in steepest.items():
+            slopes = np.abs(_slope(layers[i])(before[i]))
+            saturated[i] += int(np.count_nonzero(slopes <= SATURATED * most))
+            alive[i] |= np.any(slopes, axis=0)
+    shares = {}
+    for i in steepest:
+        shares[f"saturated_{i + 1}"] = saturated[i] / (len(X) * layers[i].units)
+        shares[f"dead_{i + 1}"] = float(np.mean(~alive[i]))
+    return np.concatenate(outputs), shares
