@@ -57,7 +57,7 @@ class Candidate:
     """Whether it gives the same answer when it is called again."""
 
 
-def read(
+def read_candidate(
     gradient: Callable[..., Any], subject: Subject, shapes: Sequence[tuple[int, ...]]
 ) -> Candidate:
     """Call and trace a gradient whose blocks should have these shapes.

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from difflab.accuracy.kinks import Kink
-from difflab.accuracy.subject import Subject, name_of, numbers, spans
+from difflab.accuracy.subject import Subject, numbers, spans
 from difflab.errors import ArgumentError, DomainError
 from difflab.ir.expr import Array
 from difflab.ir.tree import Structure
@@ -125,10 +125,10 @@ def estimate(
     >>> print(estimate(lambda x: x**1.5, 0.0).one_sided)
     ('x',)
     """
-    return estimated(Subject(f, args, argnums, order), stated(noise))
+    return estimate_of(Subject(f, args, argnums, order), checked_noise(noise))
 
 
-def estimated(subject: Subject, noise: float | None, try_lines: bool = False) -> Estimate:
+def estimate_of(subject: Subject, noise: float | None, try_lines: bool = False) -> Estimate:
     """The estimate for a subject; with lines besides the axes, along which the derivative must be
     what its components say, because partial derivatives alone do not make a gradient.
     """
@@ -141,7 +141,7 @@ def estimated(subject: Subject, noise: float | None, try_lines: bool = False) ->
         return found
 
 
-def stated(noise: Any) -> float | None:
+def checked_noise(noise: Any) -> float | None:
     """The noise as it was stated, or None.
 
     Raises
@@ -149,7 +149,7 @@ def stated(noise: Any) -> float | None:
     ArgumentError
         If it is not a finite number >= 0.
 
-    >>> stated(1e-8)
+    >>> checked_noise(1e-8)
     1e-08
     """
     if noise is None:
@@ -315,6 +315,6 @@ class _Lines:
             tuple(one_sided),
             self.evaluations,
             tuple(subject.names(self.tree, self.shapes)),
-            subject.call.notes(name_of(subject.f)),
+            subject.notes,
             *spread,
         )

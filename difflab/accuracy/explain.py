@@ -20,17 +20,15 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
-
-from difflab.accuracy.blame import Place, What, Where, guilty_place, sensitivity
+from difflab.accuracy.audit import Audit
+from difflab.accuracy.blame import Fault, What, Where, first_fault, sensitivity
 from difflab.accuracy.derivative import derivative
-from difflab.accuracy.evidence import Evidence
-from difflab.accuracy.kinks import at
+from difflab.accuracy.kinks import at_line
 from difflab.accuracy.partials import Partial
-from difflab.accuracy.reasons import advice, find_remedy, headline, reason
+from difflab.accuracy.reasons import advice, headline, reason
+from difflab.accuracy.remedies import find_remedy
 from difflab.accuracy.scene import Scene
-from difflab.accuracy.subject import Subject, name_of
-from difflab.accuracy.truth import named
+from difflab.accuracy.subject import Subject
 from difflab.errors import ArgumentError, BudgetError, Line, UnsupportedError
 from difflab.ir.expr import Expr, Graph
 from difflab.operators.programs import Argnums
@@ -88,7 +86,7 @@ class Explanation:
     """The trace of a function at a point, and what goes wrong in it; shows itself in notebooks."""
 
     name: str
-    evidence: Evidence = field(repr=False)
+    evidence: Audit = field(repr=False)
     guilty: Guilty | None
     special: dict[str, Partial] = field(default_factory=dict)
     """The components that meet a choice or a border of the domain, and what they are."""
@@ -113,17 +111,17 @@ class Explanation:
         return pd.DataFrame(self._rows())
 
     def _rows(self) -> list[dict[str, Any]]:
-        evidence, flows = self.evidence, self.evidence.flows
+        audit, flows = self.evidence, self.evidence.flows
         found = []
-        rows = rows_of(evidence.graph, flows, evidence.floats)
+        rows = rows_of(audit.graph, flows, audit.floats)
         for node, row in zip(flows.nodes, rows, strict=True):
             of = {"value": node, "tangent": flows.tangents.get(node)}
             of["cotangent"] = flows.cotangents.get(node)
-            lost = {f"lost_{k}": math.nan if x is None else evidence.lost(x) for k, x in of.items()}
+            lost = {f"lost_{k}": math.nan if x is None else audit.lost(x) for k, x in of.items()}
             told = {"name": row["name"], "operation": row["operation"], "line": row["line"]}
             told["source"] = node.line.text if node.line is not None else ""
             numbers = {key: row[key] for key in of}
-            found.append(told | numbers | lost | {"condition": _condition(evidence, node)})
+            found.append(told | numbers | lost | {"condition": _condition(audit, node)})
         return found
 
     @property
@@ -132,19 +130,19 @@ class Explanation:
         lines = list(self._at_special_components())
         if self.guilty is not None:
             return "\n".join([*lines, f"{self.name} {self.guilty.headline}.\n{self.guilty}"])
-        evidence, kept = self.evidence, []
-        for results in (evidence.graph.outputs, tuple(evidence.gradients.values())):
-            digits = min(map(evidence.digits, results), default=0.0)
-            kept.append(f"right to {digits - evidence.worst(results):.1f} of {digits:.1f} digits")
+        audit, kept = self.evidence, []
+        for results in (audit.graph.outputs, tuple(audit.gradients.values())):
+            digits = min(map(audit.digits, results), default=0.0)
+            kept.append(f"right to {digits - audit.worst(results):.1f} of {digits:.1f} digits")
         right = f"{self.name} keeps its digits here: the value is {kept[0]}"
         if not lines:  # else what the rules give is not the derivative, or not everywhere
-            right += f", the derivative {kept[1] if evidence.gradients else '0'}"
+            right += f", the derivative {kept[1] if audit.gradients else '0'}"
         return "\n".join([*lines, f"{right}."])
 
     def _at_special_components(self) -> Iterator[str]:
         """Where there is no derivative, or the rules' convention is not it."""
         for name, partial in list(self.special.items())[:SHOWN]:
-            place, what = at(partial.line), "value" if partial.verdict == "jump" else "slope"
+            place, what = at_line(partial.line), "value" if partial.verdict == "jump" else "slope"
             match partial.verdict:
                 case "smooth":
                     yield (
@@ -235,13 +233,11 @@ def _short(number: float, form: str = ".3g") -> str:
     return "" if math.isnan(number) else f"{number:{form}}"
 
 
-def _condition(evidence: Evidence, node: Expr) -> float:
+def _condition(audit: Audit, node: Expr) -> float:
     """The condition number of a node at its worst element."""
     if not node.operands or not node.differentiable or not node.size:
         return math.nan
-    errors = np.nan_to_num(evidence.errors(node), nan=0.0)
-    index = tuple(int(i) for i in np.unravel_index(int(errors.argmax()), errors.shape))
-    return sensitivity(evidence, node, index).condition
+    return sensitivity(audit, node, audit.worst_element(audit.errors(node))).condition
 
 
 def explain(f: Callable[..., Any], *args: Any, argnums: Argnums | None = None) -> Explanation:
@@ -276,6 +272,7 @@ def explain(f: Callable[..., Any], *args: Any, argnums: Argnums | None = None) -
     --------
     The value of sin(x)/x is right at 1e-6, and its derivative is not:
 
+    >>> import numpy as np
     >>> explanation = explain(lambda x: np.sin(x) / x, 1e-6)
     >>> guilty = explanation.guilty
     >>> guilty.name, guilty.what, guilty.where, round(guilty.digits)
@@ -284,10 +281,9 @@ def explain(f: Callable[..., Any], *args: Any, argnums: Argnums | None = None) -
     None
     """
     subject = Subject(f, args, argnums, may_be_empty=True)
-    graph = subject.traced()
-    scene = Scene(subject, graph)
-    special = named(derivative(scene))
-    return _explained(name_of(f), graph, subject.arrays, subject.wrt, special, scene)
+    scene = Scene(subject)
+    special = derivative(scene).special_by_name
+    return _explained(subject.name, scene.graph, scene.arrays, subject.wrt, special, scene)
 
 
 def _explained(
@@ -298,28 +294,28 @@ def _explained(
     special: dict[str, Partial],
     scene: Scene | None = None,
 ) -> Explanation:
-    evidence = Evidence(graph, arrays, positions, scene)
-    place = guilty_place(evidence)
-    return Explanation(name, evidence, None if place is None else _guilty(place), special)
+    audit = Audit(graph, arrays, positions, scene)
+    fault = first_fault(audit)
+    return Explanation(name, audit, None if fault is None else _guilty(fault), special)
 
 
-def _guilty(place: Place) -> Guilty:
-    names, node, line = place.evidence.names, place.node, place.node.line
-    remedy = find_remedy(place)
-    if place.role == "sum":  # the line where the parts come from
-        line = max((use.user for use in place.uses), key=lambda user: user.age).line
+def _guilty(fault: Fault) -> Guilty:
+    names, node, line = fault.audit.names, fault.node, fault.node.line
+    remedy = find_remedy(fault)
+    if fault.role == "sum":  # the line where the parts come from
+        line = max((use.user for use in fault.uses), key=lambda user: user.age).line
     return Guilty(
         node=node,
         name=names[node],
         operation=operation(node, names) if node.operands else "input",
         line=line,
-        what=place.what,
-        where=place.where,
-        partial=place.partial,
-        condition=place.condition,
-        digits=place.digits,
-        headline=headline(place),
-        reason=reason(place),
+        what=fault.what,
+        where=fault.where,
+        partial=fault.partial,
+        condition=fault.condition,
+        digits=fault.digits,
+        headline=headline(fault),
+        reason=reason(fault),
         stable="" if remedy is None else remedy.text,
-        advice=advice(place) if remedy is None else str(remedy),
+        advice=advice(fault) if remedy is None else str(remedy),
     )

@@ -28,7 +28,7 @@ import numpy as np
 from difflab.accuracy.candidate import Candidate
 from difflab.accuracy.derivative import Derivative
 from difflab.accuracy.partials import Partial
-from difflab.accuracy.subject import Subject, numbers
+from difflab.accuracy.subject import Subject, numbers, places
 from difflab.ir.expr import Array, Expr, reachable, substitute
 from difflab.ir.row import CONSTANT
 from difflab.readings.balls import (
@@ -42,8 +42,8 @@ from difflab.readings.balls import (
     ulps_of,
 )
 
-Verdict = Literal["correct", "rounding", "kink", "undecided", "wrong"]
-VERDICTS: Final[tuple[Verdict, ...]] = ("correct", "rounding", "kink", "undecided", "wrong")
+Judgement = Literal["correct", "rounding", "kink", "undecided", "wrong"]
+JUDGEMENTS: Final[tuple[Judgement, ...]] = ("correct", "rounding", "kink", "undecided", "wrong")
 """From the best to the worst: the worst component gives the verdict of the whole."""
 
 SAME: Final = 2.0**-60
@@ -72,7 +72,7 @@ class Component:
     """
 
     name: str
-    verdict: Verdict
+    verdict: Judgement
     given: float
     expected: float
     formula_error: float = np.nan
@@ -101,8 +101,8 @@ def judged_by_balls(
 ) -> list[Component]:
     """Every component against the enclosure."""
     bench = _Bench(true, candidate)
-    places = [(k, at) for k, block in enumerate(true.balls) for at in np.ndindex(block.shape)]
-    found = [bench.component(name, *place) for name, place in zip(names, places, strict=True)]
+    pairs = zip(names, places(block.shape for block in true.balls), strict=True)
+    found = [bench.component(name, *at) for name, at in pairs]
     doubtful = [c.verdict == "undecided" and not c.reason for c in found]
     if any(doubtful) and not bench.given:
         for i in np.flatnonzero(doubtful & _good_elsewhere(true.subject, candidate)):
@@ -127,7 +127,7 @@ class _Bench:
 
     def component(self, name: str, k: int, index: tuple[int, ...]) -> Component:
         """One component of one block."""
-        true, block = self.true.at(k, index), self.candidate.values[k]
+        true, block = self.true.at((k, index)), self.candidate.values[k]
         expected, given = float(true.ball), float(block[index])
         coarse = min(block.dtype, self.true.blocks[k].dtype, key=lambda dtype: dtype.itemsize)
         relative = relative_error(given, expected, self.largest)
@@ -142,7 +142,7 @@ class _Bench:
         known |= {"formula_error": error, "residual": residual}
         unit = unit_of(block)
         kept = relative <= np.sqrt(2.0 * unit)
-        verdict: Verdict
+        verdict: Judgement
         if not (self.given and np.isfinite(error)):
             verdict = self._by_value(k, index, expected, residual, kept)
         elif not explained:
@@ -207,7 +207,7 @@ class _Bench:
 
     def _by_value(
         self, k: int, index: tuple[int, ...], expected: float, residual: float, kept: bool
-    ) -> Verdict:
+    ) -> Judgement:
         """The verdict on a value whose formula cannot be seen."""
         unit = unit_of(self.candidate.finest[k])
         if not np.isfinite(residual):

@@ -13,8 +13,18 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 
-from difflab.accuracy import zoo_arrays, zoo_multivariate, zoo_scalar, zoo_special
-from difflab.accuracy.zoo import TAGS, ZOO, Function, Kind, Point, lookup
+from difflab.accuracy.zoo import (
+    TAGS,
+    ZOO,
+    Function,
+    Kind,
+    Point,
+    arrays,
+    lookup,
+    multivariate,
+    scalar,
+    special,
+)
 from difflab.accuracy.zoo.form import Members, ordinary
 from difflab.errors import InvariantError, UnknownNameError
 
@@ -42,7 +52,7 @@ def value(name: str, *args: Any) -> float:
 
 
 def test_size_and_names() -> None:
-    modules = (zoo_scalar, zoo_multivariate, zoo_arrays, zoo_special)
+    modules = (scalar, multivariate, arrays, special)
     tables = [module.member.functions for module in modules]
     assert len(ZOO) == sum(map(len, tables)) >= 55  # so no name occurs twice
     assert all(name == entry.name == entry.f.__name__ for name, entry in ZOO.items())
