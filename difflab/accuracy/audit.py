@@ -23,7 +23,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from difflab.accuracy.scene import LADDER, View
+from difflab.accuracy.scene import LADDER, Evaluation
 from difflab.ir.expr import Array, Expr, Graph, evaluate, walk
 from difflab.readings.balls import LEAST, precision
 from difflab.views.formulas import names_of, operation
@@ -48,7 +48,7 @@ class Audit:
     inputs
         The positions of the inputs whose derivatives matter, by default all; tangents are those
         along the first.
-    view
+    evaluation
         The same point, where it was looked at before.
     """
 
@@ -57,7 +57,7 @@ class Audit:
         graph: Graph,
         arrays: Sequence[Any],
         inputs: Sequence[int] | None = None,
-        view: View | None = None,
+        evaluation: Evaluation | None = None,
     ) -> None:
         self.graph = graph
         self.flows: Passes = passes(graph, inputs[0] if inputs else None)
@@ -67,13 +67,16 @@ class Audit:
         self.gradients = {x: cotangents[x] for x in wanted if x in cotangents}
         """The nodes that hold the derivatives, by input."""
         self.arrays = [np.array(x) for x in point_of(graph, arrays).values()]
-        self.view = view or View(graph, self.arrays)
-        self.floats = dict(self.view.floats)
+        self.evaluation = evaluation or Evaluation(graph, self.arrays)
+        self.floats = dict(self.evaluation.floats)
         tangents = [tangent for tangent in self.flows.tangents.values() if tangent is not None]
         moving = [*tangents, *cotangents.values(), *self.flows.parts.values()]
         self._evaluated = [*self.flows.nodes, *graph.outputs, *moving]
         evaluate(self._evaluated, self.floats)
         self._errors: dict[Expr, Floats] = {}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Audit, (self.graph, self.arrays, self.chosen)
 
     @cached_property
     def names(self) -> dict[Expr, str]:
@@ -89,7 +92,7 @@ class Audit:
     def balls(self) -> dict[Expr, Array]:
         """What is exact, for inputs taken as exact."""
         for bits, _ in LADDER:
-            known = self.view.enclosed(self._evaluated, bits)
+            known = self.evaluation.enclosed(self._evaluated, bits)
             if all(_is_settled(ball) for array in known.values() for ball in array.flat):
                 break
         return known

@@ -26,6 +26,7 @@ from difflab.accuracy.judge import (
     FAR,
     Component,
     Judgement,
+    at_kink,
     jitter,
     largest_of,
     relative_error,
@@ -196,15 +197,10 @@ def _blame(rough: bool, wide: bool, width: float, moves: float) -> str:
 
 
 def _at_kinks(component: Component, found: Estimate) -> Component:
+    names = component.name, component.name.rpartition(" by ")[2]
     for kink in found.kinks:
-        if kink.component == component.name and kink.reason:
-            return replace(component, verdict="kink", reason=kink.reason)
-        if component.name.rpartition(" by ")[2] == kink.component:
-            low, high = sorted((kink.left, kink.right))
-            slack = SLACK * max(abs(low), abs(high))
-            outside = not low - slack <= component.given <= high + slack
-            sure = np.isfinite([low, high, component.given]).all() and not kink.jump
-            verdict: Judgement = "wrong" if outside and sure else "kink"
-            left, right, jump = kink.left, kink.right, kink.jump
-            return replace(component, verdict=verdict, left=left, right=right, jump=jump)
+        if kink.component in names:
+            left, right, jump, reason = kink.left, kink.right, kink.jump, kink.reason
+            found_there = replace(component, left=left, right=right, jump=jump, reason=reason)
+            return at_kink(found_there, SLACK)
     return component

@@ -31,8 +31,8 @@ from difflab.ir.row import CONSTANT
 from difflab.readings.balls import enclose_nodes, exact, precision
 from difflab.readings.cotangents import pullback
 
-What = Literal["digits", "finiteness", "domain"]
-Where = Literal["value", "cotangent"]
+Lost = Literal["digits", "finiteness", "domain"]
+Pass = Literal["value", "cotangent"]
 Role = Literal["value", "rule", "sum"]
 BITS: Final = 256
 """The precision at which a single operation is tried again."""
@@ -62,7 +62,7 @@ class Fault:
     made: Expr
     index: Index
     role: Role
-    wrong: Where
+    wrong: Pass
     """Which result went wrong."""
 
     @cached_property
@@ -76,7 +76,7 @@ class Fault:
         return self.audit.balls[self.made][self.index]
 
     @property
-    def what(self) -> What:
+    def what(self) -> Lost:
         """What is lost: the exact number does not exist, is not finite in floats, or has digits.
 
         A truth value or an integer that is wrong depends on digits that were rounded off.
@@ -88,7 +88,7 @@ class Fault:
         return "digits" if math.isfinite(self.computed) else "finiteness"
 
     @property
-    def where(self) -> Where:
+    def where(self) -> Pass:
         """In which pass it is lost; a value that no result needs is harmless until the reverse."""
         return "cotangent" if self.role != "value" or self.discarded else "value"
 
@@ -217,17 +217,17 @@ def first_fault(audit: Audit) -> Fault | None:
     audit
         A program at a point. Its outputs are looked at first; if they are right, its derivatives.
     """
-    result: Where = "value"
+    result: Pass = "value"
     roots = _roots(audit, _wrong(audit, audit.graph.outputs))
     if not roots:
         result = "cotangent"
         wrong = _wrong(audit, audit.gradients.values())
         roots = _roots(audit, (at for at in wrong if not _vanishes(audit, *at)))
-    owners = _owners(audit)
-    found = [(owners[made], made, index) for made, index in roots]
-    if not found:
+    if not roots:
         return None
-    (_, node, role), made, index = min(found, key=lambda row: row[0][0])
+    owners = _owners(audit)
+    made, index = min(roots, key=lambda root: owners[root[0]][0])
+    _, node, role = owners[made]
     return Fault(audit, node, made, index, role, result)
 
 

@@ -114,9 +114,8 @@ def check(
         if argnums is None and not isinstance(subject.argnums, int):
             first = subject.argnums[0]  # a gradient by the first of several arguments is common
             return check(f, *args, gradient=gradient, order=order, argnums=first, noise=noise)
-        why = f"{misfit}{': it is transposed' if misfit.transposed else ''}"
-        notes = subject.notes
-        return Check(subject.name, _kind(subject, seen.shapes), "wrong", (), why, notes=notes)
+        kind = _kind(subject, seen.shapes)
+        return Check(subject.name, kind, "wrong", (), str(misfit), notes=subject.notes)
     return _judged(subject, seen, reason, candidate, noise)
 
 
@@ -196,9 +195,8 @@ def _own_modes(subject: Subject, true: Derivative) -> Check:
 
 def _affordable_modes(subject: Subject, graph: Graph) -> tuple[str, ...]:
     """Both modes, unless one would sweep too often: once for each input, or for each output."""
-    inputs = sum(np.size(subject.arrays[i]) for i in subject.wrt)
     outputs = sum(out.size for out in graph.outputs)
-    sweeps = {"reverse": outputs, "forward": inputs}
+    sweeps = {"reverse": outputs, "forward": len(subject.moves)}
     least = min(sweeps.values())
     return tuple(mode for mode, count in sweeps.items() if count <= max(least, MOST_SWEEPS))
 

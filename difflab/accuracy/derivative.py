@@ -19,6 +19,7 @@ invariant: a finite ball holds the derivative of the function; `special` says wh
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -35,7 +36,7 @@ from difflab.accuracy.partials import (
     slope_beside,
     undecided,
 )
-from difflab.accuracy.scene import LADDER, BranchOpen, Scene, Untraceable, outputs_beside
+from difflab.accuracy.scene import LADDER, Beside, BranchOpen, Scene, Untraceable
 from difflab.accuracy.subject import Place, Subject, places
 from difflab.ir.expr import Array, Expr, Graph
 from difflab.ir.tree import Structure
@@ -107,7 +108,7 @@ def derivative(scene: Scene) -> Derivative:
     return (first if scene.subject.order == 1 else _Second(first)).result
 
 
-class _Order:
+class _Order(ABC):
     """What derivatives of both orders have in common."""
 
     def __init__(self, scene: Scene, blocks: list[Expr], deadline: float) -> None:
@@ -142,7 +143,7 @@ class _Order:
         """The germ of each output along a line."""
         with resolution(bits, terms), np.errstate(all="ignore"):
             try:
-                arrays = outputs_beside(self.scene, bits, moves)
+                arrays = Beside(self.scene, bits, moves).outputs
             except Untraceable as error:
                 self.found.untraceable = str(error)
                 reason = f"the branch beside the point cannot be traced: {error}"
@@ -152,31 +153,32 @@ class _Order:
                 return lambda out: germ(_element(arrays[out[0]], out[1]))
         return lambda out: Germ.unknown(reason)
 
-    def look_at(
-        self,
-        components: Sequence[Any],
-        look: Callable[[Any, int, int], Callable[[Place], Partial]],
-        place: Callable[[Place, Any], Place],
-        what: str,
-    ) -> None:
+    @abstractmethod
+    def place(self, out: Place, component: Any) -> Place:
+        """Where the derivative of an output by a component, or by a pair of them, stands."""
+
+    @abstractmethod
+    def both_sides(self, component: Any, bits: int, terms: int) -> Callable[[Place], Partial]:
+        """What germs on both sides tell of an output's derivative by a component, or a pair."""
+
+    def look_at(self, components: Sequence[Any], what: str) -> None:
         """Look at components, with more digits where a question is open, while there is time."""
         for count, component in enumerate(components):
-            left = [out for out in self.outputs if place(out, component) not in self.special]
+            pairs = [(out, self.place(out, component)) for out in self.outputs]
+            left = [(out, at) for out, at in pairs if at not in self.special]
             for bits, terms in LADDER:
                 if bits < self.scene.bits:
                     continue
                 if not left or self.late():
                     break
-                told = look(component, bits, terms)
-                for out in left:
-                    self.put(place(out, component), told(out))
-                left = [
-                    out for out in left if self.at(place(out, component)).verdict == "undecided"
-                ]
-            for out in left:
-                if place(out, component) not in self.special:
+                told = self.both_sides(component, bits, terms)
+                for out, at in left:
+                    self.put(at, told(out))
+                left = [(out, at) for out, at in left if self.at(at).verdict == "undecided"]
+            for _, at in left:
+                if at not in self.special:
                     there = f"{len(components)} {what} meet a choice or a border here"
-                    self.put(place(out, component), undecided(f"{there}; {count} were looked at"))
+                    self.put(at, undecided(f"{there}; {count} were looked at"))
 
 
 class _First(_Order):
@@ -189,12 +191,11 @@ class _First(_Order):
         self.values = self._values()
         self._tell_outputs_without_value()
         self.reached = self._reached()
-        self.look_at(self.reached, self._both_sides, self.place, "components")
+        self.look_at(self.reached, "components")
         if len(self.moves) > 1 and self.reached:
             self._try_lines()
 
     def place(self, out: Place, move: Place) -> Place:
-        """Where the derivative of an output by a component stands."""
         row, at = out
         i, index = move
         return row * len(self.subject.wrt) + self.subject.wrt.index(i), (*at, *index)
@@ -229,7 +230,7 @@ class _First(_Order):
                 masks[i] |= np.any(endless.reshape(-1, *masks[i].shape), 0)
         return [(i, index) for i, index in self.moves if masks[i][index]]
 
-    def _both_sides(self, move: Place, bits: int, terms: int) -> Callable[[Place], Partial]:
+    def both_sides(self, move: Place, bits: int, terms: int) -> Callable[[Place], Partial]:
         sides = [self.beside(bits, terms, [(move, Germ.parameter(sign=s))]) for s in SIDES]
 
         def told(out: Place) -> Partial:
@@ -295,11 +296,10 @@ class _Second(_Order):
                     self.put(self.place(out, pair), partial)
         reached = set(first.reached)
         suspicious = [p for p in pairs if not reached.isdisjoint(p) or self._is_endless(p)]
-        self.look_at(suspicious, self._all_sides, self.place, "pairs of components")
+        self.look_at(suspicious, "pairs of components")
         self.found.untraceable = self.found.untraceable or first.found.untraceable
 
     def place(self, out: Place, pair: tuple[Place, Place]) -> Place:
-        """Where the derivative by one component, and then by another, stands."""
         (a, (i, index)), width = pair, len(self.subject.wrt)
         k, at = self.first.place(out, a)
         return k * width + self.subject.wrt.index(i), (*at, *index)
@@ -309,7 +309,7 @@ class _Second(_Order):
         places = (self.place(out, pair) for out in self.outputs)
         return not all(self.balls[k][index].is_finite() for k, index in places)
 
-    def _all_sides(
+    def both_sides(
         self, pair: tuple[Place, Place], bits: int, terms: int
     ) -> Callable[[Place], Partial]:
         a, b = pair

@@ -44,7 +44,7 @@ Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 BITS: Final = (128, 256, 512, 1024, 2048, 4096, 8192)
 SPARE_BITS: Final = 53 + 20
-MOST: Final = 1023
+LARGEST_EXPONENT: Final = 1023
 """The largest binary exponent of float64; the least one, of a denormal number, is `LEAST`."""
 SMALLEST_NORMAL: Final = 2.0**-1022
 SIGNS: Final = (-1.0, 1.0)
@@ -212,7 +212,7 @@ def points(row: Primitive, samples: int, seed: int = 0) -> list[Floats]:
     """Points over all exponents of a domain, near its edges, off its kinks: an array an operand."""
     rng = np.random.default_rng((seed, *row.name.encode()))
     if len(row.domain) == 1:
-        every = np.arange(LEAST, MOST + 1)
+        every = np.arange(LEAST, LARGEST_EXPONENT + 1)
         each = [_of_exponents(rng, every), -_of_exponents(rng, every), edges()]
         found = [np.unique(np.concatenate([*each, _moderate(rng, samples - 2 * len(every))]))]
     else:
@@ -238,7 +238,7 @@ def in_corner(row: Primitive, at: Sequence[Floats]) -> Flags:
 def across(rng: np.random.Generator, count: int) -> Floats:
     """Numbers of random sign and mantissa whose exponents go through all of float64's."""
     return rng.choice(SIGNS, count) * _of_exponents(
-        rng, np.resize(np.arange(LEAST, MOST + 1), count)
+        rng, np.resize(np.arange(LEAST, LARGEST_EXPONENT + 1), count)
     )
 
 
@@ -280,5 +280,5 @@ def _pairs(rng: np.random.Generator, samples: int) -> Iterator[tuple[Floats, Flo
         x = rng.choice(moderate, count)
         yield x, x + rng.uniform(-60.0, 60.0, count)
         x = rng.choice(np.concatenate([edges(), across(rng, 2 * count)]), count)
-        reach = rng.uniform(LEAST, MOST, count) / np.log2(np.abs(x))
+        reach = rng.uniform(LEAST, LARGEST_EXPONENT, count) / np.log2(np.abs(x))
         yield x, np.where(np.isfinite(reach), reach, 1.0)  # x ** reach goes through all of float64

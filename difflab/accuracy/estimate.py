@@ -34,7 +34,7 @@ from difflab.methods.opaque import OUTSIDE
 from difflab.operators.programs import Argnums
 
 NO_GRADIENT = "each partial derivative exists, the gradient does not, by two lines besides the axes"
-DOUBTS, SLIGHT = 8.0, 1e-9
+DOUBTS, LEAST_BAND = 8.0, 1e-9
 """How far off, in bands, a slope along a line is another one than the partial derivatives say; the
 least band, relative to the sizes of what is added up.
 """
@@ -250,16 +250,16 @@ class _Lines:
         """A line a component; the values, bands and spreads of all components, or, for the Hessian,
         the values and bands of all pairs.
         """
-        places = range(self.point.size)
-        columns = [self.along(self.moving({k: 1.0}), order) for k in places]
+        components = range(self.point.size)
+        columns = [self.along(self.moving({k: 1.0}), order) for k in components]
         alone = np.array([(c.value, c.error, c.spread) for c in columns]).transpose(1, 2, 0)
         if order == 1:
             return columns, alone
         sizes = self.sizes
-        pairs = np.zeros((2, *alone.shape[1:], len(places)))
+        pairs = np.zeros((2, *alone.shape[1:], len(components)))
         for k, column in enumerate(columns):
             pairs[:, :, k, k] = column.value, column.error
-        for k, j in combinations(places, 2):
+        for k, j in combinations(components, 2):
             a, b = float(sizes[j]), float(sizes[k])
             both = self.along(self.moving({j: a, k: b}), order)
             (first, one), (second, other) = a * a * alone[:2, :, j], b * b * alone[:2, :, k]
@@ -281,7 +281,9 @@ class _Lines:
         for signs in (np.ones(size), rng.choice([-1.0, 1.0], size) * rng.choice([0.5, 1.0], size)):
             speeds = (signs * self.sizes).astype(self.point.dtype)
             line = self.along(speeds, 1)
-            doubt = line.error + bands @ np.abs(speeds) + SLIGHT * np.abs(slopes) @ np.abs(speeds)
+            doubt = (
+                line.error + bands @ np.abs(speeds) + LEAST_BAND * np.abs(slopes) @ np.abs(speeds)
+            )
             off = np.abs(line.value - slopes @ speeds)
             bent |= np.isfinite(doubt) & (line.kink | (off > DOUBTS * doubt))
         names = self.subject.names(self.tree, self.shapes)

@@ -14,14 +14,14 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from difflab.accuracy.audit import Audit
-from difflab.accuracy.blame import Fault, What, Where, first_fault, sensitivity
+from difflab.accuracy.blame import Fault, Lost, Pass, first_fault, sensitivity
 from difflab.accuracy.derivative import derivative
 from difflab.accuracy.kinks import at_line
 from difflab.accuracy.partials import Partial
@@ -30,7 +30,7 @@ from difflab.accuracy.remedies import find_remedy
 from difflab.accuracy.scene import Scene
 from difflab.accuracy.subject import Subject
 from difflab.errors import ArgumentError, BudgetError, Line, UnsupportedError
-from difflab.ir.expr import Expr, Graph
+from difflab.ir.expr import Expr
 from difflab.operators.programs import Argnums
 from difflab.views.formulas import operation
 from difflab.views.pictures import computation_graph, save_computation_graph
@@ -55,9 +55,9 @@ class Guilty:
     name: str
     operation: str
     line: Line | None
-    what: What
+    what: Lost
     """What is lost: "digits", "finiteness" (an overflow) or "domain" (it is not defined there)."""
-    where: Where
+    where: Pass
     """In which pass: "value" or "cotangent"."""
     partial: float
     """The local partial there, by the operand that matters most."""
@@ -93,8 +93,7 @@ class Explanation:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled as the program and the point; what follows from them is computed again."""
-        of = self.evidence
-        return _explained, (self.name, of.graph, of.arrays, of.chosen, self.special)
+        return _explained, (self.name, self.evidence, self.special)
 
     @property
     def table(self) -> pd.DataFrame:
@@ -142,21 +141,21 @@ class Explanation:
     def _at_special_components(self) -> Iterator[str]:
         """Where there is no derivative, or the rules' convention is not it."""
         for name, partial in list(self.special.items())[:SHOWN]:
-            place, what = at_line(partial.line), "value" if partial.verdict == "jump" else "slope"
+            where, what = at_line(partial.line), "value" if partial.verdict == "jump" else "slope"
             match partial.verdict:
                 case "smooth":
                     yield (
-                        f"A choice is made{place}; the derivative by {name} does not mind: it is"
+                        f"A choice is made{where}; the derivative by {name} does not mind: it is"
                         f" {float(partial.ball):.6g} from both sides, whatever the rules give."
                     )
                 case "kink" | "infinite" | "jump":
                     yield (
-                        f"{self.name} has no derivative by {name} here{place}: its {what} is"
+                        f"{self.name} has no derivative by {name} here{where}: its {what} is"
                         f" {partial.left:.6g} from the left and {partial.right:.6g} from the right."
                     )
                 case _:
                     why = f": {partial.reason}" if partial.reason else ""
-                    yield f"The derivative by {name} is {partial.verdict}{place}{why}."
+                    yield f"The derivative by {name} is {partial.verdict}{where}{why}."
         if len(self.special) > SHOWN:
             yield f"... and {len(self.special) - SHOWN} more components."
 
@@ -282,19 +281,11 @@ def explain(f: Callable[..., Any], *args: Any, argnums: Argnums | None = None) -
     """
     subject = Subject(f, args, argnums, may_be_empty=True)
     scene = Scene(subject)
-    special = derivative(scene).special_by_name
-    return _explained(subject.name, scene.graph, scene.arrays, subject.wrt, special, scene)
+    audit = Audit(scene.graph, scene.arrays, subject.wrt, scene)
+    return _explained(subject.name, audit, derivative(scene).special_by_name)
 
 
-def _explained(
-    name: str,
-    graph: Graph,
-    arrays: Sequence[Any],
-    positions: Sequence[int],
-    special: dict[str, Partial],
-    scene: Scene | None = None,
-) -> Explanation:
-    audit = Audit(graph, arrays, positions, scene)
+def _explained(name: str, audit: Audit, special: dict[str, Partial]) -> Explanation:
     fault = first_fault(audit)
     return Explanation(name, audit, None if fault is None else _guilty(fault), special)
 

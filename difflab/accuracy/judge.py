@@ -46,11 +46,11 @@ Judgement = Literal["correct", "rounding", "kink", "undecided", "wrong"]
 JUDGEMENTS: Final[tuple[Judgement, ...]] = ("correct", "rounding", "kink", "undecided", "wrong")
 """From the best to the worst: the worst component gives the verdict of the whole."""
 
-SAME: Final = 2.0**-60
+ONE_FORMULA: Final = 2.0**-60
 """Formulas that differ by less than this, relatively, are one formula."""
-SLIGHT: Final = 1e-9
+SHARED_ERROR: Final = 1e-9
 """Formulas that differ by more than this differ by more than data that both have in common."""
-CONSTANTS: Final = 12.0
+CONSTANTS_ROUNDED: Final = 12.0
 """Units of rounding by which formulas may differ for the sake of their constants alone."""
 CLOSE: Final = 2.0**10
 """Units of rounding, relative to a component, that a good program may lose."""
@@ -147,7 +147,7 @@ class _Bench:
             verdict = self._by_value(k, index, expected, residual, kept)
         elif not explained:
             verdict = "wrong"
-        elif error > max(SLIGHT, CONSTANTS * unit):
+        elif error > max(SHARED_ERROR, CONSTANTS_ROUNDED * unit):
             verdict = "undecided"
         elif kept:
             verdict = "correct"
@@ -173,11 +173,11 @@ class _Bench:
         if self.given:
             own = self.formula[k][index]
             low, high = distance(own, ball, self.largest)
-            if high < SAME:
+            if high < ONE_FORMULA:
                 return 0.0, True, gap(own, ball)
             if np.isfinite(high):
                 explained = low == 0.0 or self._explained(shared=False)[k][index]
-                shared = high < SLIGHT and self._explained(shared=True)[k][index]
+                shared = high < SHARED_ERROR and self._explained(shared=True)[k][index]
                 return high, bool(explained or shared), gap(own, ball)
         value = self.candidate.finest[k][index]
         return np.nan, False, gap(exact(value).item(), ball) if np.isfinite(value) else np.nan
@@ -281,10 +281,19 @@ def _without_derivative(true: Partial, known: dict[str, Any]) -> Component:
         outside = true.hull is not None and not true.hull.contains(known["given"])
         far = outside and np.isfinite(known["given"])
         return Component(verdict="wrong" if far else "undecided", **known)
-    component = Component(verdict="kink", **known)
-    told = true.verdict == "kink" and not true.reason
-    told = told and bool(np.isfinite([true.left, true.right, component.given]).all())
-    return replace(component, verdict="wrong") if told and not component.between else component
+    return at_kink(Component(verdict="kink", **known))
+
+
+def at_kink(component: Component, slack: float = 0.0) -> Component:
+    """The verdict at a kink: wrong where what was given certainly lies outside the two slopes, by
+    more than a share of them.
+    """
+    low, high = sorted((component.left, component.right))
+    room = slack * max(abs(low), abs(high))
+    told = bool(np.isfinite([low, high, component.given]).all())
+    inside = low - room <= component.given <= high + room
+    wrong = told and not (inside or component.jump or component.reason)
+    return replace(component, verdict="wrong" if wrong else "kink")
 
 
 def _good_elsewhere(subject: Subject, candidate: Candidate) -> Array:

@@ -91,6 +91,11 @@ class OneSided:
         return self.reason == NO_VALUE
 
     @property
+    def end(self) -> float:
+        """The limit as a float; NaN where it is infinity."""
+        return math.nan if self.limit is None else float(self.limit)
+
+    @property
     def number(self) -> float:
         """The slope as a float, or infinity; NaN where there is none."""
         if self.slope is not None:
@@ -142,7 +147,7 @@ def first_partial(value: Any, sides: Sequence[OneSided]) -> Partial:
     if not inside:
         return Partial("undefined", nothing, reason="the point is isolated in the domain")
     if any(side.jumps(value) for side in inside):
-        low, high = (math.nan if side.limit is None else float(side.limit) for side in sides)
+        low, high = (side.end for side in sides)
         return Partial("jump", nothing, low, high)
     if not all(_meets(side.limit, value) for side in inside):
         return undecided("which way a choice goes beside the point cannot be told")
@@ -199,7 +204,7 @@ def second_partial(value: Ball, sides: Sequence[OneSided]) -> Partial:
     """The verdict on a second derivative, by the first one at the point and beside it."""
     found = first_partial(value, sides)
     if found.verdict == "jump" or any(side.reason == NO_SLOPE for side in sides):
-        low, high = (math.nan if side.limit is None else float(side.limit) for side in sides)
+        low, high = (side.end for side in sides)
         return Partial("kink", Ball("nan"), low, high, NO_SLOPE)
     return found
 

@@ -17,7 +17,7 @@ by rounding ends as the program does.
 >>> len(scene_of(np.tanh, 0.0).suspects)
 0
 >>> scene = scene_of(lambda x: x if x > 0 else 3 * x, 0.0)
->>> [outputs_beside(scene, 128, [((0, ()), Germ.parameter(sign=s))])[0].item() for s in (-1, 1)]
+>>> [Beside(scene, 128, [((0, ()), Germ.parameter(sign=s))]).outputs[0].item() for s in (-1, 1)]
 [-3 t, t]
 """
 
@@ -46,7 +46,7 @@ MARGIN: Final = 2.0**-40
 """A condition that is less than this, relative to what it compares, may be zero."""
 
 
-class View:
+class Evaluation:
     """A graph at a point, in floats and in balls."""
 
     def __init__(self, graph: Graph, arrays: Sequence[Any]) -> None:
@@ -72,7 +72,7 @@ class View:
         return known
 
 
-class Scene(View):
+class Scene(Evaluation):
     """A function at a point."""
 
     def __init__(self, subject: Subject) -> None:
@@ -302,7 +302,7 @@ class Untraceable(Exception):
     """The branch that Python takes cannot be traced."""
 
 
-def outputs_beside(scene: Scene, bits: int, moves: Sequence[tuple[Place, Germ]]) -> list[Array]:
+class Beside:
     """The outputs' germs along a line: each move is a component and what is added to it.
 
     Raises
@@ -310,10 +310,7 @@ def outputs_beside(scene: Scene, bits: int, moves: Sequence[tuple[Place, Germ]])
     BranchOpen, Untraceable
         Where Python's branch is not known, or cannot be followed.
     """
-    return _Beside(scene, bits, moves).outputs
 
-
-class _Beside:
     def __init__(self, scene: Scene, bits: int, moves: Sequence[tuple[Place, Germ]]) -> None:
         self.scene, self.bits = scene, bits
         self.known = scene.balls(bits)
@@ -355,8 +352,8 @@ class _Beside:
         taken = np.array(value)
         for index in np.ndindex(taken.shape):
             if beside[index] is None:
-                place = f" ({node.line})" if node.line else ""
-                self.open = f"which branch Python takes beside the point cannot be told{place}"
+                at = f" ({node.line})" if node.line else ""
+                self.open = f"which branch Python takes beside the point cannot be told{at}"
             elif here[index] is not None and here[index] == value[index]:
                 taken[index] = beside[index]
         return taken

@@ -38,7 +38,7 @@ from difflab.ir.expr import Expr, placeholder
 from difflab.ir.row import INPUT
 from difflab.table.spelt_alike import is_commutative, number, plain, spelling, spellings
 
-MANY: Final = (3,)
+VECTOR: Final = (3,)
 """The shape that a parameter of a pattern over arrays is traced at."""
 _MODULES: Final = ("np", "difflab")
 
@@ -76,7 +76,7 @@ class Pattern:
     @cached_property
     def root(self) -> Expr:
         """The last node of the traced pattern."""
-        shape = MANY if self.is_of_arrays else ()
+        shape = VECTOR if self.is_of_arrays else ()
         inputs = [placeholder(shape, np.dtype(np.float64), name) for name in self.parameters]
         found: Expr = as_function(self.text, self.parameters)(*inputs)
         return found

@@ -25,8 +25,6 @@ from difflab.ir.tree import Structure, flatten, unflatten
 from difflab.operators.programs import Argnums
 from difflab.readings.balls import is_sharp, ulps_of
 
-__all__ = ["Enclosure", "Kink", "truth"]
-
 
 @dataclass(frozen=True, slots=True)
 class Enclosure:

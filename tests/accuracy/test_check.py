@@ -510,3 +510,9 @@ def test_the_zoo_is_told_right_from_wrong_without_tracing(function, point):
 
 def test_verdicts_are_ordered_from_the_best_to_the_worst():
     assert JUDGEMENTS == ("correct", "rounding", "kink", "undecided", "wrong")
+
+
+def test_a_ufunc_has_the_parameters_that_numpy_names():
+    """Also where NumPy gives it no signature."""
+    assert [c.name for c in check(np.tanh, 0.5).components] == ["x", "x"]
+    assert {c.name for c in check(np.arctan2, 0.5, 2.0).components} == {"x1", "x2"}
