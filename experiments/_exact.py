@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from flint import arb
 
-from difflab.accuracy.truth import Enclosure, ulps_of
+from difflab.accuracy.truth import Enclosure
 from difflab.ir.expr import Graph
-from difflab.readings.balls import EVERY_BIT, enclose, enclose_nodes, exact, precision
+from difflab.readings.balls import EVERY_BIT, enclose, enclose_nodes, exact, precision, ulps_of
 
 FORMULA_BITS = 512
 STEP_BITS = 1500

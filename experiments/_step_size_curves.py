@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from difflab.accuracy.compare import float_arguments
+from difflab.accuracy.subject import float_arguments
 from difflab.accuracy.truth import truth
 from difflab.accuracy.zoo import Point, lookup
 from difflab.errors import UnsupportedError

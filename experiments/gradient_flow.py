@@ -25,8 +25,8 @@ from _gradient_flow_theory import (
 from _learning import examples
 
 from difflab import derivative, gradient, jacobian, sigmoid
-from difflab.accuracy.digits import cases as rules
 from difflab.accuracy.digits import distances, points, truths
+from difflab.accuracy.digits import instances as rules
 from difflab.lab import (
     Case,
     Experiment,

@@ -20,12 +20,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from difflab.accuracy.candidate import Candidate
-from difflab.accuracy.estimate import Estimate, estimated
+from difflab.accuracy.estimate import Estimate, estimate_of
 from difflab.accuracy.judge import (
     CLOSE,
     FAR,
     Component,
-    Verdict,
+    Judgement,
+    at_kink,
     jitter,
     largest_of,
     relative_error,
@@ -56,11 +57,17 @@ SLACK = 0.02
 
 
 @dataclass(frozen=True, slots=True)
-class Called:
+class Opaque:
     """What a function that cannot be traced returned: its tree, and the arrays."""
 
     tree: Structure
     arrays: list[Array]
+
+    @classmethod
+    def of(cls, subject: Subject) -> Opaque:
+        """Call the function at the point."""
+        arrays, tree = subject.outputs(subject.arrays)
+        return cls(tree, arrays)
 
     @property
     def shapes(self) -> list[tuple[int, ...]]:
@@ -73,15 +80,9 @@ class Called:
         return unit_of(*self.arrays) if any(x.dtype.kind == "f" for x in self.arrays) else 2.0**-53
 
 
-def called(subject: Subject) -> Called:
-    """Call a function at the point."""
-    arrays, tree = subject.outputs(subject.arrays)
-    return Called(tree, arrays)
-
-
 def judged_by_differences(
     subject: Subject,
-    function: Called,
+    function: Opaque,
     candidate: Candidate,
     names: Sequence[str],
     noise: float | None = None,
@@ -90,7 +91,7 @@ def judged_by_differences(
 
     `noise` is how wrong the function's values may be, as the user states it.
     """
-    found = estimated(subject, noise, try_lines=True)
+    found = estimate_of(subject, noise, try_lines=True)
     values, widths = numbers(found.value), numbers(found.error)
     own, size = unit_of(*candidate.finest), max(1.0, largest_of(function.arrays))
     reach, largest = max(1.0, largest_of(subject.arrays)), largest_of([values])
@@ -111,7 +112,7 @@ def judged_by_differences(
     return [_at_kinks(component, found) for component in components], found
 
 
-def _still(subject: Subject, function: Called, radius: float) -> Array:
+def _still(subject: Subject, function: Opaque, radius: float) -> Array:
     """Whether each output is the very same at both ends of a range, along each component.
 
     A function that moves at the ends of a wide range but not at those of a narrow one may have
@@ -129,8 +130,7 @@ def _still(subject: Subject, function: Called, radius: float) -> Array:
             return np.zeros(here.shape, bool)
         return np.asarray(found == here)
 
-    places = [(i, at) for i in subject.wrt for at in np.ndindex(np.shape(subject.arrays[i]))]
-    still = np.array([stays(*place, -radius) & stays(*place, radius) for place in places])
+    still = np.array([stays(*at, -radius) & stays(*at, radius) for at in subject.moves])
     return numbers(list(subject.split(still.T, function.shapes))).astype(bool)
 
 
@@ -159,7 +159,7 @@ class _Band:
             band, doubt = width + rounding, rounding
         far = 4.0 * width + max(8.0 * doubt, FAR * self.own * self.largest)
         off, narrow = abs(fine - value), self._narrow(fine, value)
-        verdict: Verdict = "undecided"
+        verdict: Judgement = "undecided"
         blame = ""
         if np.isfinite(off) and np.isfinite(width):
             if off <= band and width + moves <= narrow:
@@ -197,15 +197,10 @@ def _blame(rough: bool, wide: bool, width: float, moves: float) -> str:
 
 
 def _at_kinks(component: Component, found: Estimate) -> Component:
+    names = component.name, component.name.rpartition(" by ")[2]
     for kink in found.kinks:
-        if kink.component == component.name and kink.reason:
-            return replace(component, verdict="kink", reason=kink.reason)
-        if component.name.rpartition(" by ")[2] == kink.component:
-            low, high = sorted((kink.left, kink.right))
-            slack = SLACK * max(abs(low), abs(high))
-            outside = not low - slack <= component.given <= high + slack
-            sure = np.isfinite([low, high, component.given]).all() and not kink.jump
-            verdict: Verdict = "wrong" if outside and sure else "kink"
-            left, right, jump = kink.left, kink.right, kink.jump
-            return replace(component, verdict=verdict, left=left, right=right, jump=jump)
+        if kink.component in names:
+            left, right, jump, reason = kink.left, kink.right, kink.jump, kink.reason
+            found_there = replace(component, left=left, right=right, jump=jump, reason=reason)
+            return at_kink(found_there, SLACK)
     return component

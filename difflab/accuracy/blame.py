@@ -9,8 +9,8 @@ nearly, so that an ulp of the point changes it as much as its error is, is not c
 >>> import numpy as np
 >>> from difflab.tracing.trace import trace
 >>> graph = trace(lambda x: 2 * (1 - np.cos(x)), 1e-9)
->>> place = guilty_place(Evidence(graph, [1e-9]))
->>> place.node.primitive.name, place.what, place.where
+>>> fault = first_fault(Audit(graph, [1e-9]))
+>>> fault.node.primitive.name, fault.what, fault.where
 ('subtract', 'digits', 'value')
 """
 
@@ -24,15 +24,15 @@ from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 
-from difflab.accuracy.evidence import Evidence, Index, distance
+from difflab.accuracy.audit import Audit, Index, centre_distance
 from difflab.errors import UnsupportedError
 from difflab.ir.expr import Array, Expr, constant, evaluate, placeholder, reachable
 from difflab.ir.row import CONSTANT
 from difflab.readings.balls import enclose_nodes, exact, precision
 from difflab.readings.cotangents import pullback
 
-What = Literal["digits", "finiteness", "domain"]
-Where = Literal["value", "cotangent"]
+Lost = Literal["digits", "finiteness", "domain"]
+Pass = Literal["value", "cotangent"]
 Role = Literal["value", "rule", "sum"]
 BITS: Final = 256
 """The precision at which a single operation is tried again."""
@@ -50,33 +50,33 @@ class Use(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Place:
+class Fault:
     """An element of a node of either pass at which something is lost.
 
     ``made`` is the node that computes it: the guilty node of the forward pass itself, or a node
     that the reverse pass made of its row's rule, or the sum of its cotangent's parts.
     """
 
-    evidence: Evidence
+    audit: Audit
     node: Expr
     made: Expr
     index: Index
     role: Role
-    wrong: Where
+    wrong: Pass
     """Which result went wrong."""
 
     @cached_property
     def computed(self) -> float:
         """The float that came out."""
-        return float(np.asarray(self.evidence.floats[self.made])[self.index])
+        return float(np.asarray(self.audit.floats[self.made])[self.index])
 
     @cached_property
     def exact(self) -> Any:
         """The ball of what should have come out."""
-        return self.evidence.balls[self.made][self.index]
+        return self.audit.balls[self.made][self.index]
 
     @property
-    def what(self) -> What:
+    def what(self) -> Lost:
         """What is lost: the exact number does not exist, is not finite in floats, or has digits.
 
         A truth value or an integer that is wrong depends on digits that were rounded off.
@@ -88,7 +88,7 @@ class Place:
         return "digits" if math.isfinite(self.computed) else "finiteness"
 
     @property
-    def where(self) -> Where:
+    def where(self) -> Pass:
         """In which pass it is lost; a value that no result needs is harmless until the reverse."""
         return "cotangent" if self.role != "value" or self.discarded else "value"
 
@@ -98,13 +98,13 @@ class Place:
 
         None where an output is wrong, where they depend on the value, or where there is none.
         """
-        ct = self.evidence.flows.cotangents.get(self.node)
+        ct = self.audit.flows.cotangents.get(self.node)
         if self.wrong == "value" or self.role == "sum" or ct is None or ct.shape != self.made.shape:
             return None
-        if not self.evidence.balls[ct][self.index].is_zero():
+        if not self.audit.balls[ct][self.index].is_zero():
             return None
         below = {self.node}
-        for user in self.evidence.graph.operations:
+        for user in self.audit.graph.operations:
             places = [i for i, x in enumerate(user.operands) if x in below]
             discards = user.primitive.choice is not None and user.operands[0].dtype == bool
             if places and places[-1] > 0 and discards:
@@ -115,22 +115,22 @@ class Place:
     @property
     def digits(self) -> float:
         """How many digits are lost."""
-        return self.evidence.digits_lost(self.made, self.evidence.errors(self.made)[self.index])
+        return self.audit.digits_lost(self.made, self.audit.errors(self.made)[self.index])
 
     @cached_property
     def uses(self) -> list[Use]:
         """The parts of the node's cotangent, where their sum is guilty."""
-        floats = self.evidence.floats
+        floats = self.audit.floats
         return [
             Use(user, float(np.asarray(floats[part])[self.index]))
-            for (user, position), part in self.evidence.flows.parts.items()
+            for (user, position), part in self.audit.flows.parts.items()
             if user.operands[position] is self.node
         ]
 
     @cached_property
     def condition(self) -> float:
         """The condition number of the operation that went wrong."""
-        return sensitivity(self.evidence, self.made, self.index).condition
+        return sensitivity(self.audit, self.made, self.index).condition
 
     @cached_property
     def partial(self) -> float:
@@ -139,7 +139,7 @@ class Place:
         if self.role == "sum":
             node = max(self.uses, key=lambda use: abs(use.computed)).user
         index = self.index if len(self.index) == node.ndim else (0,) * node.ndim
-        return sensitivity(self.evidence, node, index).partial
+        return sensitivity(self.audit, node, index).partial
 
 
 class Sensitivity(NamedTuple):
@@ -151,7 +151,7 @@ class Sensitivity(NamedTuple):
     """The sum of |x partial| over all operands' elements, relative to the result."""
 
 
-def sensitivity(evidence: Evidence, node: Expr, index: Index) -> Sensitivity:
+def sensitivity(audit: Audit, node: Expr, index: Index) -> Sensitivity:
     """The local partial and the condition number of an element; NaN where they do not exist."""
     if not node.differentiable:
         return Sensitivity(math.nan, math.nan)
@@ -163,7 +163,7 @@ def sensitivity(evidence: Evidence, node: Expr, index: Index) -> Sensitivity:
     known = dict(zip(apart, node.operands, strict=True))
     moving = [x for x, yes in zip(apart, moves, strict=True) if yes]
     alone = Expr(node.primitive, tuple(apart), node.params)
-    shares = _shares(evidence, alone, index, evidence.balls[node][index], known, moving)
+    shares = _shares(audit, alone, index, audit.balls[node][index], known, moving)
     if not shares:
         return Sensitivity(math.nan, math.nan)
     _, partial = max(shares, key=lambda pair: math.inf if math.isnan(pair[0]) else pair[0])
@@ -171,7 +171,7 @@ def sensitivity(evidence: Evidence, node: Expr, index: Index) -> Sensitivity:
 
 
 def _shares(
-    evidence: Evidence,
+    audit: Audit,
     node: Expr,
     index: Index,
     true: Any,
@@ -188,8 +188,8 @@ def _shares(
     except UnsupportedError:
         return []
     flowing = {x: slope for x, slope in zip(moving, slopes, strict=True) if slope is not None}
-    balls = {new: evidence.balls[x] for new, x in known.items()}
-    floats = {new: evidence.floats[x] for new, x in known.items()}
+    balls = {new: audit.balls[x] for new, x in known.items()}
+    floats = {new: audit.floats[x] for new, x in known.items()}
     enclose_nodes(flowing.values(), balls, BITS)
     evaluate(flowing.values(), floats)
     found = []
@@ -209,48 +209,48 @@ def _float(ball: Any) -> float:
 # -- the search ------------------------------------------------------------------------------------
 
 
-def guilty_place(evidence: Evidence) -> Place | None:
-    """The first place, in the order of execution, at which a wrong result went wrong.
+def first_fault(audit: Audit) -> Fault | None:
+    """The first fault, in the order of execution, at which a wrong result went wrong.
 
     Parameters
     ----------
-    evidence
+    audit
         A program at a point. Its outputs are looked at first; if they are right, its derivatives.
     """
-    result: Where = "value"
-    roots = _roots(evidence, _wrong(evidence, evidence.graph.outputs))
+    result: Pass = "value"
+    roots = _roots(audit, _wrong(audit, audit.graph.outputs))
     if not roots:
         result = "cotangent"
-        wrong = _wrong(evidence, evidence.gradients.values())
-        roots = _roots(evidence, (at for at in wrong if not _vanishes(evidence, *at)))
-    owners = _owners(evidence)
-    found = [(owners[made], made, index) for made, index in roots]
-    if not found:
+        wrong = _wrong(audit, audit.gradients.values())
+        roots = _roots(audit, (at for at in wrong if not _vanishes(audit, *at)))
+    if not roots:
         return None
-    (_, node, role), made, index = min(found, key=lambda row: row[0][0])
-    return Place(evidence, node, made, index, role, result)
+    owners = _owners(audit)
+    made, index = min(roots, key=lambda root: owners[root[0]][0])
+    _, node, role = owners[made]
+    return Fault(audit, node, made, index, role, result)
 
 
-def _wrong(evidence: Evidence, results: Iterable[Expr]) -> Iterator[tuple[Expr, Index]]:
+def _wrong(audit: Audit, results: Iterable[Expr]) -> Iterator[tuple[Expr, Index]]:
     """The worst element of every result that has lost more than it may."""
     for node in results:
-        errors = np.nan_to_num(evidence.result_errors(node), nan=0.0, posinf=np.inf)
-        if errors.size and float(errors.max()) > evidence.limit(node):
-            yield node, tuple(int(i) for i in np.unravel_index(errors.argmax(), errors.shape))
+        errors = audit.result_errors(node)
+        if np.any(errors > audit.limit(node)):
+            yield node, audit.worst_element(errors)
 
 
-def _vanishes(evidence: Evidence, ct: Expr, index: Index) -> bool:
+def _vanishes(audit: Audit, ct: Expr, index: Index) -> bool:
     """Whether a derivative is so close to 0 that an ulp of the point changes it by its error."""
-    error, true = float(evidence.errors(ct)[index]), evidence.balls[ct][index]
+    error, true = float(audit.errors(ct)[index]), audit.balls[ct][index]
     if not math.isfinite(error) or not true.is_finite():
         return False
-    known = {x: x for x in evidence.graph.inputs}
+    known = {x: x for x in audit.graph.inputs}
     moving = [x for x in known if x.differentiable]
-    moved = sum(share for share, _ in _shares(evidence, ct, index, true, known, moving))
-    return bool(error <= SPARE * evidence.units[ct] * moved)
+    moved = sum(share for share, _ in _shares(audit, ct, index, true, known, moving))
+    return bool(error <= SPARE * audit.units[ct] * moved)
 
 
-def _roots(evidence: Evidence, wrong: Iterable[tuple[Expr, Index]]) -> list[tuple[Expr, Index]]:
+def _roots(audit: Audit, wrong: Iterable[tuple[Expr, Index]]) -> list[tuple[Expr, Index]]:
     """Where blame ends."""
     stack, seen, found = list(wrong), set(), []
     while stack:
@@ -258,66 +258,66 @@ def _roots(evidence: Evidence, wrong: Iterable[tuple[Expr, Index]]) -> list[tupl
         if node in seen:
             continue
         seen.add(node)
-        passed = list(_blamed(evidence, node, index))
+        passed = list(_blamed(audit, node, index))
         stack += passed
         if not passed:
             found.append((node, index))
     return found
 
 
-def _blamed(evidence: Evidence, node: Expr, index: Index) -> Iterator[tuple[Expr, Index]]:
+def _blamed(audit: Audit, node: Expr, index: Index) -> Iterator[tuple[Expr, Index]]:
     """The operands' elements, wrong themselves, without which this element would be right."""
-    found = {x: _wrong_elements(evidence, x) for x in node.operands}
+    found = {x: _wrong_elements(audit, x) for x in node.operands}
     wrong = {x: elements for x, elements in found.items() if elements}
     if not wrong:
         return
-    if node.differentiable and not evidence.balls[node][index].is_finite():
+    if node.differentiable and not audit.balls[node][index].is_finite():
         for x, elements in wrong.items():  # nothing is right: follow what is not either
             if x.differentiable:
-                undefined = [at for at in elements if not evidence.balls[x][at].is_finite()]
+                undefined = [at for at in elements if not audit.balls[x][at].is_finite()]
                 yield from [(x, index if x.shape == node.shape else at) for at in undefined[:1]]
         return
-    if not _is_right(evidence, node, index, {}):
+    if not _is_right(audit, node, index, {}):
         return  # wrong even where these are exact
     alone = []
     for x, elements in wrong.items():
         here = index if x.shape == node.shape else ()
         pointwise = node.primitive.kind == "pointwise"
         matter = [at for at in elements if at == here or not pointwise][:MOST_ELEMENTS]
-        alone += [(x, at) for at in matter if not _is_right(evidence, node, index, {x: at})]
+        alone += [(x, at) for at in matter if not _is_right(audit, node, index, {x: at})]
     together = [(x, elements[0]) for x, elements in wrong.items()]
     yield from dict(reversed(alone or together)).items()
 
 
-def _wrong_elements(evidence: Evidence, x: Expr) -> list[Index]:
-    errors = evidence.errors(x)
-    wrong = [tuple(int(i) for i in at) for at in np.argwhere(errors > evidence.limit(x))]
+def _wrong_elements(audit: Audit, x: Expr) -> list[Index]:
+    errors = audit.errors(x)
+    wrong = [tuple(int(i) for i in at) for at in np.argwhere(errors > audit.limit(x))]
     return sorted(wrong, key=lambda at: -float(errors[at]))
 
 
-def _is_right(evidence: Evidence, node: Expr, index: Index, kept: dict[Expr, Index]) -> bool:
+def _is_right(audit: Audit, node: Expr, index: Index, kept: dict[Expr, Index]) -> bool:
     """Whether an element would be right if its wrong operands were exact, but for those kept."""
     known: dict[Expr, Array] = {}
     for x in dict.fromkeys(node.operands):
-        known[x] = exact(evidence.floats[x])
+        known[x] = exact(audit.floats[x])
         if known[x].dtype == bool:
             known[x] = known[x].astype(object)  # a truth value may be open in balls
-        for at in _wrong_elements(evidence, x):
+        for at in _wrong_elements(audit, x):
             if kept.get(x) != at:
-                known[x][at] = evidence.balls[x][at]
+                known[x][at] = audit.balls[x][at]
     enclose_nodes([node], known, BITS)
-    found, true = known[node][index], evidence.balls[node][index]
+    found, true = known[node][index], audit.balls[node][index]
     if not node.differentiable:
         return bool(found == true)
     if not found.is_finite():
         return False
     with precision(BITS):
-        return distance(found, true) <= evidence.limit(node)
+        return centre_distance(found, true) <= audit.limit(node)
 
 
-def _owners(evidence: Evidence) -> dict[Expr, tuple[int, Expr, Role]]:
+def _owners(audit: Audit) -> dict[Expr, tuple[int, Expr, Role]]:
     """To which step of the two passes, and to which node of the graph, their nodes belong."""
-    nodes, flows = evidence.graph.nodes, evidence.flows
+    nodes, flows = audit.graph.nodes, audit.flows
     found: dict[Expr, tuple[int, Expr, Role]] = {
         node: (step, node, "value") for step, node in enumerate(nodes)
     }

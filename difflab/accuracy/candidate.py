@@ -32,10 +32,6 @@ from difflab.tracing.trace import trace_signature
 class Misfit(ValueError):
     """The answer cannot be the derivative: its shape or structure is another one."""
 
-    def __init__(self, what: str, transposed: bool = False) -> None:
-        super().__init__(what)
-        self.transposed = transposed
-
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
@@ -57,7 +53,7 @@ class Candidate:
     """Whether it gives the same answer when it is called again."""
 
 
-def read(
+def read_candidate(
     gradient: Callable[..., Any], subject: Subject, shapes: Sequence[tuple[int, ...]]
 ) -> Candidate:
     """Call and trace a gradient whose blocks should have these shapes.
@@ -174,7 +170,5 @@ def _shaped(leaf: Any, shape: tuple[int, ...]) -> Any:
     leading = (1,) * (len(shape) - len(found))
     if math.prod(found) == math.prod(shape) == 1 or (leading and shape == leading + found):
         return np.reshape(leaf, shape)
-    raise Misfit(
-        f"the gradient has shape {found}, the derivative {shape}",
-        transposed=len(shape) > 1 and found == shape[::-1],
-    )
+    hint = ": it is transposed" if len(shape) > 1 and found == shape[::-1] else ""
+    raise Misfit(f"the gradient has shape {found}, the derivative {shape}{hint}")

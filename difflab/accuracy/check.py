@@ -16,112 +16,33 @@ choose.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
-from difflab.accuracy import words as wording
-from difflab.accuracy.bands import Called, called, judged_by_differences
-from difflab.accuracy.candidate import Candidate, Misfit, read, why_not
+from difflab.accuracy.bands import Opaque, judged_by_differences
+from difflab.accuracy.candidate import Candidate, Misfit, read_candidate, why_not
 from difflab.accuracy.derivative import Derivative, derivative
-from difflab.accuracy.diagnosis import Evidence, diagnosis
-from difflab.accuracy.estimate import stated
+from difflab.accuracy.diagnosis import Residuals, diagnosis
+from difflab.accuracy.estimate import checked_noise
 from difflab.accuracy.judge import (
-    VERDICTS,
+    JUDGEMENTS,
     Component,
-    Verdict,
+    Judgement,
     judged_by_balls,
 )
-from difflab.accuracy.kinks import Kink, Nearest, at, nearest
+from difflab.accuracy.kinks import at_line, kinks_of, nearest
 from difflab.accuracy.scene import Scene
-from difflab.accuracy.subject import Subject, name_of
-from difflab.accuracy.truth import kinks_of, named
+from difflab.accuracy.subject import Subject
+from difflab.accuracy.words import Check
 from difflab.errors import ArgumentError
 from difflab.ir.expr import Graph
-from difflab.ir.tree import Structure
 from difflab.operators import jacobian
 from difflab.operators.arguments import Argnums
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 MOST_SWEEPS = 100
 """A mode that needs more sweeps is not judged where the other one needs fewer."""
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """What was found about a gradient; shows itself in notebooks.
-
-    Attributes
-    ----------
-    verdict
-        ``"correct"``; ``"rounding"``: the formula is right but the digits are lost; ``"wrong"``;
-        ``"kink"``: the function has no derivative at the point; ``"undecided"``.
-    diagnosis
-        What is wrong, in words; empty where no known mistake fits.
-    kinks, nearest
-        The kinks at the point, and the nearest one elsewhere.
-    reasons
-        Why the function or the gradient could not be traced.
-    """
-
-    name: str
-    kind: str
-    verdict: Verdict
-    components: tuple[Component, ...]
-    diagnosis: str = ""
-    kinks: tuple[Kink, ...] = ()
-    nearest: Nearest | None = None
-    undefined: str = ""
-    """Where the function has no value at the point: the operation and the line."""
-    reasons: dict[str, str] = field(default_factory=dict)
-    modes: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-    """What the function and the gradient did to their arguments."""
-    noise: float | None = None
-    """How wrong the values of the function may be, as it was stated."""
-
-    @property
-    def ok(self) -> bool:
-        """Whether nothing is wrong: correct, if badly rounded; at a kink, a value between the
-        sides' slopes.
-        """
-        if self.verdict == "kink":
-            return all(c.between for c in self.components if c.verdict == "kink")
-        return self.verdict in ("correct", "rounding")
-
-    @property
-    def table(self) -> pd.DataFrame:
-        """One row a component.
-
-        Columns: ``component``, ``verdict``, ``given``, ``expected`` (the derivative, correctly
-        rounded, or extrapolated), ``relative_error`` of what was given, ``formula_error``
-        (relative, without rounding; NaN where the formula cannot be seen), ``ulps``, ``band``
-        (half-width, 0 where the derivative is enclosed), ``left`` and ``right`` at kinks;
-        ``gradient`` says which of difflab's modes, where it checks its own.
-        """
-        import pandas as pd
-
-        columns = (
-            "name", "verdict", "given", "expected", "relative_error", "formula_error", "ulps",
-            "band", "left", "right",
-        )  # fmt: skip
-        rows = [[getattr(c, column) for column in columns] for c in self.components]
-        table = pd.DataFrame(rows, columns=["component", *columns[1:]])
-        if self.modes:
-            table.insert(0, "gradient", np.repeat(self.modes, len(rows) // len(self.modes)))
-        return table
-
-    def __bool__(self) -> bool:
-        return self.ok
-
-    def __str__(self) -> str:
-        return wording.report(self)
-
-    def _repr_html_(self) -> str:
-        return wording.page(self)
 
 
 def check(
@@ -176,56 +97,46 @@ def check(
       x: given 0, should be 1.69934e-17
     ...
     """
-    noise = stated(noise)
+    noise = checked_noise(noise)
     subject = Subject(f, args, argnums, order)
     seen, reason = _seen(subject)
     if gradient is None:
-        if isinstance(seen, Called):
+        if isinstance(seen, Opaque):
             raise ArgumentError(
-                f"{name_of(f)} cannot be traced, so difflab has no gradient of its own to check:"
+                f"{subject.name} cannot be traced, so difflab has no gradient of its own to check:"
                 f" {reason}",
                 "pass gradient=, a function that returns the derivative",
             )
         return _own_modes(subject, seen)
-    shapes = _outputs(seen)[1]
     try:
-        candidate = read(gradient, subject, subject.shapes(shapes))
+        candidate = read_candidate(gradient, subject, subject.shapes(seen.shapes))
     except Misfit as misfit:
         if argnums is None and not isinstance(subject.argnums, int):
             first = subject.argnums[0]  # a gradient by the first of several arguments is common
             return check(f, *args, gradient=gradient, order=order, argnums=first, noise=noise)
-        why = f"{misfit}{': it is transposed' if misfit.transposed else ''}"
-        notes = subject.call.notes(name_of(f))
-        return Check(name_of(f), _kind(subject, shapes), "wrong", (), why, notes=notes)
+        kind = _kind(subject, seen.shapes)
+        return Check(subject.name, kind, "wrong", (), str(misfit), notes=subject.notes)
     return _judged(subject, seen, reason, candidate, noise)
-
-
-def _outputs(seen: Derivative | Called) -> tuple[Structure, list[tuple[int, ...]]]:
-    """The tree of what the function returns, and the shapes."""
-    if isinstance(seen, Called):
-        return seen.tree, seen.shapes
-    return seen.graph.output_tree, [out.shape for out in seen.graph.outputs]
 
 
 def _judged(
     subject: Subject,
-    seen: Derivative | Called,
+    seen: Derivative | Opaque,
     reason: str,
     candidate: Candidate,
     noise: float | None = None,
 ) -> Check:
     """The judgement of one candidate, by what can be traced."""
-    tree, shapes = _outputs(seen)
-    names, f = subject.names(tree, shapes), name_of(subject.f)
+    names = subject.names(seen.tree, seen.shapes)
     reasons = {"gradient": candidate.reason} if candidate.graph is None else {}
     near, undefined, graph = None, "", None
     if isinstance(seen, Derivative):
         graph = seen.graph
         components = judged_by_balls(seen, candidate, names)
-        kinks = kinks_of(named(seen))
+        kinks = kinks_of(seen.special_by_name)
         near = nearest(subject, graph) if not seen.special else None
         node = seen.without_value
-        undefined = node.primitive.name + at(node.line) if node is not None else ""
+        undefined = node.primitive.name + at_line(node.line) if node is not None else ""
     else:
         components, found = judged_by_differences(subject, seen, candidate, names, noise)
         kinks = found.kinks
@@ -234,11 +145,11 @@ def _judged(
     if verdict != "wrong" and not candidate.repeats:
         verdict, why = "wrong", "called again at the same point, it returns something else"
     elif verdict == "wrong":
-        evidence = Evidence(components, subject.shapes(shapes), subject, candidate, graph)
-        why = _convention(seen, components) or diagnosis(evidence)
+        residuals = Residuals(components, subject.shapes(seen.shapes), subject, candidate, graph)
+        why = _convention(seen, components) or diagnosis(residuals)
     return Check(
-        name=f,
-        kind=_kind(subject, shapes),
+        name=subject.name,
+        kind=_kind(subject, seen.shapes),
         verdict=verdict,
         components=tuple(components),
         diagnosis=why,
@@ -246,24 +157,24 @@ def _judged(
         nearest=near,
         undefined=undefined,
         reasons=reasons,
-        notes=(*subject.call.notes(f), *candidate.notes),
+        notes=(*subject.notes, *candidate.notes),
         noise=noise,
     )
 
 
-def _worst(components: Sequence[Component]) -> Verdict:
-    return max((c.verdict for c in components), key=VERDICTS.index, default=VERDICTS[0])
+def _worst(components: Sequence[Component]) -> Judgement:
+    return max((c.verdict for c in components), key=JUDGEMENTS.index, default=JUDGEMENTS[0])
 
 
-def _convention(seen: Derivative | Called, components: Sequence[Component]) -> str:
+def _convention(seen: Derivative | Opaque, components: Sequence[Component]) -> str:
     """Where what is wrong is a rule's convention at a choice."""
-    special = named(seen) if isinstance(seen, Derivative) else {}
+    special = seen.special_by_name if isinstance(seen, Derivative) else {}
     wrong = [c.name for c in components if c.verdict == "wrong" and np.isfinite(c.given)]
     if not wrong or not all(name in special and special[name].exists for name in wrong):
         return ""
     return (
-        f"a choice{at(special[wrong[0]].line)} is tied at this point, where a rule takes a side or"
-        " the middle; the slopes of the function agree from both sides"
+        f"a choice{at_line(special[wrong[0]].line)} is tied at this point, where a rule takes a"
+        " side or the middle; the slopes of the function agree from both sides"
     )
 
 
@@ -275,32 +186,31 @@ def _own_modes(subject: Subject, true: Derivative) -> Check:
         own: Any = subject.f
         for _ in range(subject.order):
             own = jacobian(own, argnums=subject.argnums, method=mode)
-        candidate = read(own, subject, subject.shapes(_outputs(true)[1]))
+        candidate = read_candidate(own, subject, subject.shapes(true.shapes))
         checks.append(_judged(subject, true, "", candidate))
-    worst = max(checks, key=lambda one: VERDICTS.index(one.verdict))
+    worst = max(checks, key=lambda one: JUDGEMENTS.index(one.verdict))
     components = tuple(c for one in checks for c in one.components)
     return replace(worst, components=components, modes=modes, notes=())
 
 
 def _affordable_modes(subject: Subject, graph: Graph) -> tuple[str, ...]:
     """Both modes, unless one would sweep too often: once for each input, or for each output."""
-    inputs = sum(np.size(subject.arrays[i]) for i in subject.wrt)
     outputs = sum(out.size for out in graph.outputs)
-    sweeps = {"reverse": outputs, "forward": inputs}
+    sweeps = {"reverse": outputs, "forward": len(subject.moves)}
     least = min(sweeps.values())
     return tuple(mode for mode, count in sweeps.items() if count <= max(least, MOST_SWEEPS))
 
 
-def _seen(subject: Subject) -> tuple[Derivative | Called, str]:
+def _seen(subject: Subject) -> tuple[Derivative | Opaque, str]:
     """The derivative; where the function, or the branch beside the point, cannot be traced, what it
     returns, and why. A fault of the function shows when it is called.
     """
     try:
-        graph = subject.traced()
+        scene = Scene(subject)
     except Exception as error:
-        return called(subject), why_not(error)
-    true = derivative(Scene(subject, graph))
-    return (called(subject), true.untraceable) if true.untraceable else (true, "")
+        return Opaque.of(subject), why_not(error)
+    true = derivative(scene)
+    return (Opaque.of(subject), true.untraceable) if true.untraceable else (true, "")
 
 
 def _kind(subject: Subject, shapes: Sequence[tuple[int, ...]]) -> str:

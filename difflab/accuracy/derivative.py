@@ -9,8 +9,7 @@ invariant: a finite ball holds the derivative of the function; `special` says wh
 
 >>> from difflab.accuracy.subject import Subject
 >>> def derivative_of(f, x, order=1):
-...     subject = Subject(f, (x,), order=order)
-...     return derivative(Scene(subject, subject.traced()))
+...     return derivative(Scene(Subject(f, (x,), order=order)))
 >>> print(derivative_of(lambda x: np.abs(x) * np.sign(x), 0.0).balls[0].item())
 1.00000000000000
 >>> [(p.verdict, p.left, p.right) for p in derivative_of(np.abs, 0.0).special.values()]
@@ -20,26 +19,27 @@ invariant: a finite ball holds the derivative of the function; `special` says wh
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
 
-from difflab.accuracy.beside import BranchOpen, Move, Untraceable, outputs_beside
 from difflab.accuracy.partials import (
+    OneSided,
     Partial,
-    Seen,
-    Verdict,
-    decided,
-    decided_twice,
-    seen,
+    Regularity,
+    first_partial,
+    one_sided,
+    second_partial,
     slope_beside,
     undecided,
 )
-from difflab.accuracy.scene import LADDER, Scene
-from difflab.accuracy.subject import Subject
+from difflab.accuracy.scene import LADDER, Beside, BranchOpen, Scene, Untraceable
+from difflab.accuracy.subject import Place, Subject, places
 from difflab.ir.expr import Array, Expr, Graph
+from difflab.ir.tree import Structure
 from difflab.methods.automatic import derivative_blocks
 from difflab.readings.germ_series import resolution
 from difflab.readings.germs import NOT_TOLD, Ball, Germ, germ
@@ -50,13 +50,9 @@ DIRECTIONS: Final = 3
 """Lines, besides the axes, along which a gradient is tried."""
 ENDLESS_INSIDE: Final = "an operation inside has no value, and floats go on with infinity"
 SIDES: Final = (-1, 1)
-Output = tuple[int, tuple[int, ...]]
-"""An output, and an index in it."""
-Place = tuple[int, tuple[int, ...]]
-"""A block of the derivative, and an index in it."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Derivative:
     """A derivative in balls, NaN where there is none, and what is special about components."""
 
@@ -81,9 +77,29 @@ class Derivative:
         """The function, as it was traced at the point."""
         return self.scene.graph
 
-    def at(self, block: int, index: tuple[int, ...]) -> Partial:
-        """One component."""
-        return self.special.get((block, index)) or Partial("smooth", self.balls[block][index])
+    @property
+    def shapes(self) -> list[tuple[int, ...]]:
+        """The shapes of what the function returns."""
+        return [out.shape for out in self.graph.outputs]
+
+    @property
+    def tree(self) -> Structure:
+        """The tree of what the function returns."""
+        return self.graph.output_tree
+
+    def at(self, place: Place) -> Partial:
+        """One component: a block, and an index in it."""
+        k, index = place
+        return self.special.get(place) or Partial("smooth", self.balls[k][index])
+
+    @property
+    def special_by_name(self) -> dict[str, Partial]:
+        """What is special, by the names of the components."""
+        if not self.special:
+            return {}
+        names = self.subject.names(self.tree, self.shapes)
+        pairs = zip(names, places(block.shape for block in self.blocks), strict=True)
+        return {name: self.special[at] for name, at in pairs if at in self.special}
 
 
 def derivative(scene: Scene) -> Derivative:
@@ -92,40 +108,23 @@ def derivative(scene: Scene) -> Derivative:
     return (first if scene.subject.order == 1 else _Second(first)).result
 
 
-class _Order:
+class _Order(ABC):
     """What derivatives of both orders have in common."""
 
     def __init__(self, scene: Scene, blocks: list[Expr], deadline: float) -> None:
         self.scene, self.subject, self.graph = scene, scene.subject, scene.graph
-        self.blocks, self.deadline, self.untraceable = blocks, deadline, ""
-        self.balls, self.bits = scene.sharpened(blocks)
-        self.special: dict[Place, Partial] = {}
-        self.outputs: list[Output] = [
-            (row, index)
-            for row, out in enumerate(self.graph.outputs)
-            for index in np.ndindex(out.shape)
-        ]
-        self.moves: list[Move] = [
-            (i, index)
-            for i in self.subject.wrt
-            for index in np.ndindex(np.shape(self.subject.arrays[i]))
-        ]
-        self.without_value: Expr | None = None
+        self.deadline = deadline
+        self.found = Derivative(scene, blocks, *scene.sharpened(blocks))
+        self.special, self.balls, self.at = self.found.special, self.found.balls, self.found.at
+        self.outputs = places(out.shape for out in self.graph.outputs)
+        self.moves = self.subject.moves
 
     @property
     def result(self) -> Derivative:
         """The derivative, with its balls where germs have told them."""
         for (k, index), partial in self.special.items():
             self.balls[k][index] = partial.ball
-        return Derivative(
-            self.scene, self.blocks, self.balls, self.bits, self.special, self.untraceable,
-            self.without_value,
-        )  # fmt: skip
-
-    def at(self, place: Place) -> Partial:
-        """A component as far as it is known."""
-        k, index = place
-        return self.special.get(place) or Partial("smooth", self.balls[k][index])
+        return self.found
 
     def late(self) -> bool:
         """Whether the time for germs is over."""
@@ -139,14 +138,14 @@ class _Order:
         self.special[place] = partial
 
     def beside(
-        self, bits: int, terms: int, moves: Sequence[tuple[Move, Germ]]
-    ) -> Callable[[Output], Germ]:
+        self, bits: int, terms: int, moves: Sequence[tuple[Place, Germ]]
+    ) -> Callable[[Place], Germ]:
         """The germ of each output along a line."""
         with resolution(bits, terms), np.errstate(all="ignore"):
             try:
-                arrays = outputs_beside(self.scene, bits, moves)
+                arrays = Beside(self.scene, bits, moves).outputs
             except Untraceable as error:
-                self.untraceable = str(error)
+                self.found.untraceable = str(error)
                 reason = f"the branch beside the point cannot be traced: {error}"
             except BranchOpen as error:
                 reason = str(error)
@@ -154,31 +153,32 @@ class _Order:
                 return lambda out: germ(_element(arrays[out[0]], out[1]))
         return lambda out: Germ.unknown(reason)
 
-    def look_at(
-        self,
-        components: Sequence[Any],
-        look: Callable[[Any, int, int], Callable[[Output], Partial]],
-        place: Callable[[Output, Any], Place],
-        what: str,
-    ) -> None:
+    @abstractmethod
+    def place(self, out: Place, component: Any) -> Place:
+        """Where the derivative of an output by a component, or by a pair of them, stands."""
+
+    @abstractmethod
+    def both_sides(self, component: Any, bits: int, terms: int) -> Callable[[Place], Partial]:
+        """What germs on both sides tell of an output's derivative by a component, or a pair."""
+
+    def look_at(self, components: Sequence[Any], what: str) -> None:
         """Look at components, with more digits where a question is open, while there is time."""
         for count, component in enumerate(components):
-            left = [out for out in self.outputs if place(out, component) not in self.special]
+            pairs = [(out, self.place(out, component)) for out in self.outputs]
+            left = [(out, at) for out, at in pairs if at not in self.special]
             for bits, terms in LADDER:
                 if bits < self.scene.bits:
                     continue
                 if not left or self.late():
                     break
-                told = look(component, bits, terms)
-                for out in left:
-                    self.put(place(out, component), told(out))
-                left = [
-                    out for out in left if self.at(place(out, component)).verdict == "undecided"
-                ]
-            for out in left:
-                if place(out, component) not in self.special:
+                told = self.both_sides(component, bits, terms)
+                for out, at in left:
+                    self.put(at, told(out))
+                left = [(out, at) for out, at in left if self.at(at).verdict == "undecided"]
+            for _, at in left:
+                if at not in self.special:
                     there = f"{len(components)} {what} meet a choice or a border here"
-                    self.put(place(out, component), undecided(f"{there}; {count} were looked at"))
+                    self.put(at, undecided(f"{there}; {count} were looked at"))
 
 
 class _First(_Order):
@@ -191,17 +191,16 @@ class _First(_Order):
         self.values = self._values()
         self._tell_outputs_without_value()
         self.reached = self._reached()
-        self.look_at(self.reached, self._both_sides, self.place, "components")
+        self.look_at(self.reached, "components")
         if len(self.moves) > 1 and self.reached:
             self._try_lines()
 
-    def place(self, out: Output, move: Move) -> Place:
-        """Where the derivative of an output by a component stands."""
+    def place(self, out: Place, move: Place) -> Place:
         row, at = out
         i, index = move
         return row * len(self.subject.wrt) + self.subject.wrt.index(i), (*at, *index)
 
-    def _values(self) -> dict[Output, Any]:
+    def _values(self) -> dict[Place, Any]:
         """The value of each output in balls; an unknown germ where no precision tells it."""
         known = self.scene.balls(self.scene.bits)
         return {
@@ -213,15 +212,15 @@ class _First(_Order):
         for out, value in self.values.items():
             if isinstance(value, Germ) or not value.is_finite():
                 node = self.scene.first_without_value(self.graph.outputs[out[0]])
-                self.without_value = self.without_value or node
-                partial = decided(value, ())
+                self.found.without_value = self.found.without_value or node
+                partial = first_partial(value, ())
                 row, index = out
                 if np.isfinite(self.scene.floats[self.graph.outputs[row]][index]):
                     partial = replace(partial, reason=ENDLESS_INSIDE)
                 for move in self.moves:
                     self.put(self.place(out, move), partial)
 
-    def _reached(self) -> list[Move]:
+    def _reached(self) -> list[Place]:
         """The components to look at: those that reach a suspect, or have no finite ball."""
         masks = {i: np.array(self.scene.reached[i]) for i in self.subject.wrt}
         for k, block in enumerate(self.balls):
@@ -231,13 +230,13 @@ class _First(_Order):
                 masks[i] |= np.any(endless.reshape(-1, *masks[i].shape), 0)
         return [(i, index) for i, index in self.moves if masks[i][index]]
 
-    def _both_sides(self, move: Move, bits: int, terms: int) -> Callable[[Output], Partial]:
+    def both_sides(self, move: Place, bits: int, terms: int) -> Callable[[Place], Partial]:
         sides = [self.beside(bits, terms, [(move, Germ.parameter(sign=s))]) for s in SIDES]
 
-        def told(out: Output) -> Partial:
+        def told(out: Place) -> Partial:
             with resolution(bits, terms):
-                found = [seen(side(out), s) for side, s in zip(sides, SIDES, strict=True)]
-                return decided(self.values[out], found)
+                found = [one_sided(side(out), s) for side, s in zip(sides, SIDES, strict=True)]
+                return first_partial(self.values[out], found)
 
         return told
 
@@ -264,15 +263,15 @@ class _First(_Order):
                 with resolution(bits, terms):
                     slopes = (self.at(self.place(out, move)).ball * w for move, w in pairs)
                     expected = sum(slopes, Ball(0))
-                    found = [seen(side(out), s) for side, s in zip(sides, SIDES, strict=True)]
+                    found = [one_sided(side(out), s) for side, s in zip(sides, SIDES, strict=True)]
                     bent = any(side.contradicts(self.values[out], expected) for side in found)
                 if bent:
                     smooth.remove(out)
                     self._bend(out, found)
 
-    def _bend(self, out: Output, sides: Sequence[Seen]) -> None:
+    def _bend(self, out: Place, sides: Sequence[OneSided]) -> None:
         """The partial derivatives of an output exist, but it has no gradient."""
-        verdict: Verdict = "jump" if any(s.jumps(self.values[out]) for s in sides) else "kink"
+        verdict: Regularity = "jump" if any(s.jumps(self.values[out]) for s in sides) else "kink"
         lines = f"{len(self.moves)} + {DIRECTIONS} lines"
         reason = f"each partial derivative exists, the gradient does not, by {lines}"
         slopes = [side.number for side in sides]
@@ -288,7 +287,7 @@ class _Second(_Order):
     def __init__(self, first: _First) -> None:
         scene = first.scene
         super().__init__(scene, scene.subject.blocks(scene.graph), first.deadline)
-        self.first, self.without_value = first, first.without_value
+        self.first, self.found.without_value = first, first.found.without_value
         pairs = [(a, b) for a in self.moves for b in self.moves]
         for out in self.outputs:
             for pair in pairs:
@@ -297,37 +296,36 @@ class _Second(_Order):
                     self.put(self.place(out, pair), partial)
         reached = set(first.reached)
         suspicious = [p for p in pairs if not reached.isdisjoint(p) or self._is_endless(p)]
-        self.look_at(suspicious, self._all_sides, self.place, "pairs of components")
-        self.untraceable = self.untraceable or first.untraceable
+        self.look_at(suspicious, "pairs of components")
+        self.found.untraceable = self.found.untraceable or first.found.untraceable
 
-    def place(self, out: Output, pair: tuple[Move, Move]) -> Place:
-        """Where the derivative by one component, and then by another, stands."""
+    def place(self, out: Place, pair: tuple[Place, Place]) -> Place:
         (a, (i, index)), width = pair, len(self.subject.wrt)
         k, at = self.first.place(out, a)
         return k * width + self.subject.wrt.index(i), (*at, *index)
 
-    def _is_endless(self, pair: tuple[Move, Move]) -> bool:
+    def _is_endless(self, pair: tuple[Place, Place]) -> bool:
         """Whether the rules' derivative is not finite in balls."""
         places = (self.place(out, pair) for out in self.outputs)
         return not all(self.balls[k][index].is_finite() for k, index in places)
 
-    def _all_sides(
-        self, pair: tuple[Move, Move], bits: int, terms: int
-    ) -> Callable[[Output], Partial]:
+    def both_sides(
+        self, pair: tuple[Place, Place], bits: int, terms: int
+    ) -> Callable[[Place], Partial]:
         a, b = pair
         steps = [(b, Germ.parameter(sign=t)) for t in SIDES]
         inner = [(a, Germ.parameter(level=2, sign=s)) for s in SIDES]
         here = [self.beside(bits, terms, [step]) for step in steps]
         sides = [[self.beside(bits, terms, [step, move]) for move in inner] for step in steps]
 
-        def told(out: Output) -> Partial:
+        def told(out: Place) -> Partial:
             first = self.first.at(self.first.place(out, a))
             with resolution(bits, terms):
                 found = [
                     slope_beside(here[k](out), [side(out).at(2) for side in sides[k]], t)
                     for k, t in enumerate(SIDES)
                 ]
-                partial = decided_twice(first.ball, found)
+                partial = second_partial(first.ball, found)
             if partial.exists and not first.exists:  # the first derivative is that of one side
                 return replace(partial, verdict=first.verdict, reason=first.reason)
             return partial

@@ -38,7 +38,7 @@ PLAIN: Final = {
 """What a term was multiplied with to be the residual, from the most telling to the least."""
 
 
-class Evidence:
+class Residuals:
     """What the matchers look at: all components, flat, and the blocks' shapes."""
 
     def __init__(
@@ -79,21 +79,21 @@ class Evidence:
         return f"{self.named(chosen)} {single if one else plural}"
 
 
-def diagnosis(evidence: Evidence) -> str:
+def diagnosis(residuals: Residuals) -> str:
     """The mistake in words, or an empty string where none of those known fits."""
     with np.errstate(all="ignore"):
-        return next(filter(None, (matcher(evidence) for matcher in MATCHERS)), "")
+        return next(filter(None, (matcher(residuals) for matcher in MATCHERS)), "")
 
 
 # -- by the numbers --------------------------------------------------------------------------------
 
 
-def _not_a_number(e: Evidence) -> str:
+def _not_a_number(e: Residuals) -> str:
     bad = np.array([c.verdict == "wrong" and not np.isfinite(c.given) for c in e.components])
     return f"{e.said(bad, 'is')} not finite" if bad.any() else ""
 
 
-def _outside_a_kink(e: Evidence) -> str:
+def _outside_a_kink(e: Residuals) -> str:
     for c in e.components:
         if c.verdict == "wrong" and not np.isnan(c.left) and c.left != c.right:
             sides = f"{c.left:.6g} and {c.right:.6g}"
@@ -101,7 +101,7 @@ def _outside_a_kink(e: Evidence) -> str:
     return ""
 
 
-def _zero_or_negative(e: Evidence) -> str:
+def _zero_or_negative(e: Residuals) -> str:
     """What is wrong is zero, or has the wrong sign."""
     if np.all(e.given[e.wrong] == 0.0):
         return f"{e.said(e.wrong, 'is')} zero"
@@ -109,7 +109,7 @@ def _zero_or_negative(e: Evidence) -> str:
     return f"{e.said(e.wrong, 'has', 'have')} the wrong sign" if fits else ""
 
 
-def _rearranged(e: Evidence) -> str:
+def _rearranged(e: Residuals) -> str:
     """The right numbers at the wrong places."""
     for order, words in _orders(e):
         if np.all(e.close(e.given, order)):
@@ -122,7 +122,7 @@ def _rearranged(e: Evidence) -> str:
     return f"{e.named(e.wrong)} are permuted: the right numbers at the wrong places"
 
 
-def _orders(e: Evidence) -> Iterator[tuple[Array, str]]:
+def _orders(e: Residuals) -> Iterator[tuple[Array, str]]:
     """The derivative's numbers in orders that have a name."""
     n = len(e.true)
     matrices = [shape for shape in e.shapes if len(shape) == 2]
@@ -139,7 +139,7 @@ def _orders(e: Evidence) -> Iterator[tuple[Array, str]]:
         yield e.true[::-1], "the components are in reverse order"
 
 
-def _common_factor(e: Evidence) -> str:
+def _common_factor(e: Residuals) -> str:
     """One factor on the whole derivative; if that is a single number, a plain one."""
     moving = e.true != 0.0
     if np.any(moving & ~e.wrong):
@@ -149,7 +149,7 @@ def _common_factor(e: Evidence) -> str:
     return _factor(e) if plain or np.sum(moving) != 1 else ""
 
 
-def _factor(e: Evidence) -> str:
+def _factor(e: Residuals) -> str:
     """A constant factor on all wrong components."""
     if np.any(e.true[e.wrong] == 0.0):
         return ""
@@ -177,7 +177,7 @@ def _times(factor: float, excess: float, n: int) -> str:
 # -- by other points and other arguments -----------------------------------------------------------
 
 
-def _other_argument(e: Evidence) -> str:
+def _other_argument(e: Residuals) -> str:
     """The derivative by another argument, or at exchanged arguments."""
     subject, graph = e.subject, e.graph
     if graph is None or subject.order != 1:
@@ -197,7 +197,7 @@ def _other_argument(e: Evidence) -> str:
     return ""
 
 
-def _stale(e: Evidence) -> str:
+def _stale(e: Residuals) -> str:
     """The answer belongs to another point: it does not change, or it lags behind by a call."""
     rng = np.random.default_rng(0)
 
@@ -235,7 +235,7 @@ class Term:
     flows: Array
 
 
-def _one_term(e: Evidence) -> str:
+def _one_term(e: Residuals) -> str:
     """One term is missing, doubled, of the wrong sign or scaled."""
     if e.graph is None or e.subject.order != 1 or not np.all(np.isfinite(e.residual)):
         return ""
@@ -259,7 +259,7 @@ def _one_term(e: Evidence) -> str:
     return _about(*min(found, key=lambda row: row[0])[1:]) if found else ""
 
 
-def _extra_term(e: Evidence) -> str:
+def _extra_term(e: Residuals) -> str:
     """The given gradient adds something that is just the residual."""
     graph = e.candidate.graph
     if graph is None or len(e.shapes) != 1:
@@ -276,11 +276,11 @@ def _extra_term(e: Evidence) -> str:
             chosen = e.wrong if term.size == 1 else np.ones(len(e.true), bool)
             off = np.abs(term - e.residual[chosen]) if np.sum(chosen) == term.size else np.inf
             if np.all(off <= TOLERANCE * np.abs(term)):
-                return f"it has an extra term{_place(node)} that is no part of the derivative"
+                return f"it has an extra term{_source(node)} that is no part of the derivative"
     return ""
 
 
-def _projected(e: Evidence, outputs: Sequence[Array], way: Sequence[Array]) -> float:
+def _projected(e: Residuals, outputs: Sequence[Array], way: Sequence[Array]) -> float:
     """The residual between weights of the outputs and a direction of the inputs."""
     total = 0.0
     for (left, right), span in zip(product(outputs, way), spans(e.shapes), strict=True):
@@ -334,18 +334,18 @@ def _about(term: Term, factor: float) -> str:
     moved = term.operand.primitive is INPUT or term.operand.primitive.kind == "movement"
     through = term.node if moved else term.operand
     operation = through.primitive.name.removeprefix("constant_")
-    name = f"the term through {operation}{_place(through)}"
+    name = f"the term through {operation}{_source(through)}"
     return f"{name} {PLAIN.get(factor) or f'is {_times(1.0 + factor, factor, 0)}'}"
 
 
-def _place(node: Expr) -> str:
+def _source(node: Expr) -> str:
     """The user's line."""
     if node.line is None:
         return ""
     return f" in {node.line}" + (f" ({node.line.text})" if node.line.text else "")
 
 
-MATCHERS: Final[tuple[Callable[[Evidence], str], ...]] = (
+MATCHERS: Final[tuple[Callable[[Residuals], str], ...]] = (
     _not_a_number,
     _outside_a_kink,
     _zero_or_negative,

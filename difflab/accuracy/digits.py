@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from difflab.engines import compile as compiled
 from difflab.errors import UnknownNameError
-from difflab.ir.build import broadcast
+from difflab.ir.build import FLOAT64, broadcast
 from difflab.ir.expr import Expr, Graph, constant, placeholder
 from difflab.ir.row import TABLE, Primitive, Unsupported
 from difflab.readings.balls import (
@@ -42,17 +42,16 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
-FLOAT64: Final = np.dtype(np.float64)
 BITS: Final = (128, 256, 512, 1024, 2048, 4096, 8192)
 SPARE_BITS: Final = 53 + 20
-MOST: Final = 1023
+LARGEST_EXPONENT: Final = 1023
 """The largest binary exponent of float64; the least one, of a denormal number, is `LEAST`."""
 SMALLEST_NORMAL: Final = 2.0**-1022
 SIGNS: Final = (-1.0, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class Instance:
     """A row with its params, which takes floats to floats."""
 
     row: Primitive
@@ -119,7 +118,7 @@ def partial_digits(
         if name not in known:
             raise UnknownNameError("pointwise row of floats", name, known)
     found = []
-    for case in cases(known if rows is None else rows):
+    for case in instances(known if rows is None else rows):
         at = points(case.row, samples, seed)
         apart = in_corner(case.row, at)
         for position in range(len(case.row.domain)):
@@ -134,20 +133,20 @@ def is_gradable(row: Primitive) -> bool:
     """Whether a row takes floats to floats, so that its partials have digits."""
     by_domain = row.kind == "pointwise" and row.sample is None
     known = by_domain and not isinstance(row.ball, Unsupported)
-    return known and Case(row).applied()[1].differentiable
+    return known and Instance(row).applied()[1].differentiable
 
 
-def cases(names: Sequence[str] | set[str]) -> list[Case]:
+def instances(names: Sequence[str] | set[str]) -> list[Instance]:
     """The rows of those names, once for each choice of params."""
     return [
-        Case(row, tuple(params.items()))
+        Instance(row, tuple(params.items()))
         for row in TABLE.values()
         if row.name in names
         for params in (row.params if row.needs_params else ({},))
     ]
 
 
-def graded(case: Case, position: int, at: Sequence[Floats]) -> dict[str, Floats]:
+def graded(case: Instance, position: int, at: Sequence[Floats]) -> dict[str, Floats]:
     """The distance of three programs of one partial from the truth, in ulps, at every point.
 
     NaN where the truth is not known, because the derivative jumps there.
@@ -213,7 +212,7 @@ def points(row: Primitive, samples: int, seed: int = 0) -> list[Floats]:
     """Points over all exponents of a domain, near its edges, off its kinks: an array an operand."""
     rng = np.random.default_rng((seed, *row.name.encode()))
     if len(row.domain) == 1:
-        every = np.arange(LEAST, MOST + 1)
+        every = np.arange(LEAST, LARGEST_EXPONENT + 1)
         each = [_of_exponents(rng, every), -_of_exponents(rng, every), edges()]
         found = [np.unique(np.concatenate([*each, _moderate(rng, samples - 2 * len(every))]))]
     else:
@@ -239,7 +238,7 @@ def in_corner(row: Primitive, at: Sequence[Floats]) -> Flags:
 def across(rng: np.random.Generator, count: int) -> Floats:
     """Numbers of random sign and mantissa whose exponents go through all of float64's."""
     return rng.choice(SIGNS, count) * _of_exponents(
-        rng, np.resize(np.arange(LEAST, MOST + 1), count)
+        rng, np.resize(np.arange(LEAST, LARGEST_EXPONENT + 1), count)
     )
 
 
@@ -281,5 +280,5 @@ def _pairs(rng: np.random.Generator, samples: int) -> Iterator[tuple[Floats, Flo
         x = rng.choice(moderate, count)
         yield x, x + rng.uniform(-60.0, 60.0, count)
         x = rng.choice(np.concatenate([edges(), across(rng, 2 * count)]), count)
-        reach = rng.uniform(LEAST, MOST, count) / np.log2(np.abs(x))
+        reach = rng.uniform(LEAST, LARGEST_EXPONENT, count) / np.log2(np.abs(x))
         yield x, np.where(np.isfinite(reach), reach, 1.0)  # x ** reach goes through all of float64

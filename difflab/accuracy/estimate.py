@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from difflab.accuracy.kinks import Kink
-from difflab.accuracy.subject import Subject, name_of, numbers, spans
+from difflab.accuracy.subject import Subject, numbers, spans
 from difflab.errors import ArgumentError, DomainError
 from difflab.ir.expr import Array
 from difflab.ir.tree import Structure
@@ -34,7 +34,7 @@ from difflab.methods.differences.extrapolation import LineEstimate, along
 from difflab.operators.arguments import Argnums
 
 NO_GRADIENT = "each partial derivative exists, the gradient does not, by two lines besides the axes"
-DOUBTS, SLIGHT = 8.0, 1e-9
+DOUBTS, LEAST_BAND = 8.0, 1e-9
 """How far off, in bands, a slope along a line is another one than the partial derivatives say; the
 least band, relative to the sizes of what is added up.
 """
@@ -125,10 +125,10 @@ def estimate(
     >>> print(estimate(lambda x: x**1.5, 0.0).one_sided)
     ('x',)
     """
-    return estimated(Subject(f, args, argnums, order), stated(noise))
+    return estimate_of(Subject(f, args, argnums, order), checked_noise(noise))
 
 
-def estimated(subject: Subject, noise: float | None, try_lines: bool = False) -> Estimate:
+def estimate_of(subject: Subject, noise: float | None, try_lines: bool = False) -> Estimate:
     """The estimate for a subject; with lines besides the axes, along which the derivative must be
     what its components say, because partial derivatives alone do not make a gradient.
     """
@@ -141,7 +141,7 @@ def estimated(subject: Subject, noise: float | None, try_lines: bool = False) ->
         return found
 
 
-def stated(noise: Any) -> float | None:
+def checked_noise(noise: Any) -> float | None:
     """The noise as it was stated, or None.
 
     Raises
@@ -149,7 +149,7 @@ def stated(noise: Any) -> float | None:
     ArgumentError
         If it is not a finite number >= 0.
 
-    >>> stated(1e-8)
+    >>> checked_noise(1e-8)
     1e-08
     """
     if noise is None:
@@ -250,16 +250,16 @@ class _Lines:
         """A line a component; the values, bands and spreads of all components, or, for the Hessian,
         the values and bands of all pairs.
         """
-        places = range(self.point.size)
-        columns = [self.along(self.moving({k: 1.0}), order) for k in places]
+        components = range(self.point.size)
+        columns = [self.along(self.moving({k: 1.0}), order) for k in components]
         alone = np.array([(c.value, c.error, c.spread) for c in columns]).transpose(1, 2, 0)
         if order == 1:
             return columns, alone
         sizes = self.sizes
-        pairs = np.zeros((2, *alone.shape[1:], len(places)))
+        pairs = np.zeros((2, *alone.shape[1:], len(components)))
         for k, column in enumerate(columns):
             pairs[:, :, k, k] = column.value, column.error
-        for k, j in combinations(places, 2):
+        for k, j in combinations(components, 2):
             a, b = float(sizes[j]), float(sizes[k])
             both = self.along(self.moving({j: a, k: b}), order)
             (first, one), (second, other) = a * a * alone[:2, :, j], b * b * alone[:2, :, k]
@@ -281,7 +281,9 @@ class _Lines:
         for signs in (np.ones(size), rng.choice([-1.0, 1.0], size) * rng.choice([0.5, 1.0], size)):
             speeds = (signs * self.sizes).astype(self.point.dtype)
             line = self.along(speeds, 1)
-            doubt = line.error + bands @ np.abs(speeds) + SLIGHT * np.abs(slopes) @ np.abs(speeds)
+            doubt = (
+                line.error + bands @ np.abs(speeds) + LEAST_BAND * np.abs(slopes) @ np.abs(speeds)
+            )
             off = np.abs(line.value - slopes @ speeds)
             bent |= np.isfinite(doubt) & (line.kink | (off > DOUBTS * doubt))
         names = self.subject.names(self.tree, self.shapes)
@@ -315,6 +317,6 @@ class _Lines:
             tuple(one_sided),
             self.evaluations,
             tuple(subject.names(self.tree, self.shapes)),
-            subject.call.notes(name_of(subject.f)),
+            subject.notes,
             *spread,
         )

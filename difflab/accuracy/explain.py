@@ -14,25 +14,23 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
-
-from difflab.accuracy.blame import Place, What, Where, guilty_place, sensitivity
+from difflab.accuracy.audit import Audit
+from difflab.accuracy.blame import Fault, Lost, Pass, first_fault, sensitivity
 from difflab.accuracy.derivative import derivative
-from difflab.accuracy.evidence import Evidence
-from difflab.accuracy.kinks import at
+from difflab.accuracy.kinks import at_line
 from difflab.accuracy.partials import Partial
-from difflab.accuracy.reasons import advice, find_remedy, headline, reason
+from difflab.accuracy.reasons import advice, headline, reason
+from difflab.accuracy.remedies import find_remedy
 from difflab.accuracy.scene import Scene
-from difflab.accuracy.subject import Subject, name_of
-from difflab.accuracy.truth import named
+from difflab.accuracy.subject import Subject
 from difflab.errors import ArgumentError, BudgetError, Line, UnsupportedError
-from difflab.ir.expr import Expr, Graph
+from difflab.ir.expr import Expr
 from difflab.operators.arguments import Argnums
 from difflab.views.formulas import operation
 from difflab.views.pictures import computation_graph, save_computation_graph
@@ -57,9 +55,9 @@ class Guilty:
     name: str
     operation: str
     line: Line | None
-    what: What
+    what: Lost
     """What is lost: "digits", "finiteness" (an overflow) or "domain" (it is not defined there)."""
-    where: Where
+    where: Pass
     """In which pass: "value" or "cotangent"."""
     partial: float
     """The local partial there, by the operand that matters most."""
@@ -88,15 +86,14 @@ class Explanation:
     """The trace of a function at a point, and what goes wrong in it; shows itself in notebooks."""
 
     name: str
-    evidence: Evidence = field(repr=False)
+    evidence: Audit = field(repr=False)
     guilty: Guilty | None
     special: dict[str, Partial] = field(default_factory=dict)
     """The components that meet a choice or a border of the domain, and what they are."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled as the program and the point; what follows from them is computed again."""
-        of = self.evidence
-        return _explained, (self.name, of.graph, of.arrays, of.chosen, self.special)
+        return _explained, (self.name, self.evidence, self.special)
 
     @property
     def table(self) -> pd.DataFrame:
@@ -113,17 +110,17 @@ class Explanation:
         return pd.DataFrame(self._rows())
 
     def _rows(self) -> list[dict[str, Any]]:
-        evidence, flows = self.evidence, self.evidence.flows
+        audit, flows = self.evidence, self.evidence.flows
         found = []
-        rows = rows_of(evidence.graph, flows, evidence.floats)
+        rows = rows_of(audit.graph, flows, audit.floats)
         for node, row in zip(flows.nodes, rows, strict=True):
             of = {"value": node, "tangent": flows.tangents.get(node)}
             of["cotangent"] = flows.cotangents.get(node)
-            lost = {f"lost_{k}": math.nan if x is None else evidence.lost(x) for k, x in of.items()}
+            lost = {f"lost_{k}": math.nan if x is None else audit.lost(x) for k, x in of.items()}
             told = {"name": row["name"], "operation": row["operation"], "line": row["line"]}
             told["source"] = node.line.text if node.line is not None else ""
             numbers = {key: row[key] for key in of}
-            found.append(told | numbers | lost | {"condition": _condition(evidence, node)})
+            found.append(told | numbers | lost | {"condition": _condition(audit, node)})
         return found
 
     @property
@@ -132,33 +129,33 @@ class Explanation:
         lines = list(self._at_special_components())
         if self.guilty is not None:
             return "\n".join([*lines, f"{self.name} {self.guilty.headline}.\n{self.guilty}"])
-        evidence, kept = self.evidence, []
-        for results in (evidence.graph.outputs, tuple(evidence.gradients.values())):
-            digits = min(map(evidence.digits, results), default=0.0)
-            kept.append(f"right to {digits - evidence.worst(results):.1f} of {digits:.1f} digits")
+        audit, kept = self.evidence, []
+        for results in (audit.graph.outputs, tuple(audit.gradients.values())):
+            digits = min(map(audit.digits, results), default=0.0)
+            kept.append(f"right to {digits - audit.worst(results):.1f} of {digits:.1f} digits")
         right = f"{self.name} keeps its digits here: the value is {kept[0]}"
         if not lines:  # else what the rules give is not the derivative, or not everywhere
-            right += f", the derivative {kept[1] if evidence.gradients else '0'}"
+            right += f", the derivative {kept[1] if audit.gradients else '0'}"
         return "\n".join([*lines, f"{right}."])
 
     def _at_special_components(self) -> Iterator[str]:
         """Where there is no derivative, or the rules' convention is not it."""
         for name, partial in list(self.special.items())[:SHOWN]:
-            place, what = at(partial.line), "value" if partial.verdict == "jump" else "slope"
+            where, what = at_line(partial.line), "value" if partial.verdict == "jump" else "slope"
             match partial.verdict:
                 case "smooth":
                     yield (
-                        f"A choice is made{place}; the derivative by {name} does not mind: it is"
+                        f"A choice is made{where}; the derivative by {name} does not mind: it is"
                         f" {float(partial.ball):.6g} from both sides, whatever the rules give."
                     )
                 case "kink" | "infinite" | "jump":
                     yield (
-                        f"{self.name} has no derivative by {name} here{place}: its {what} is"
+                        f"{self.name} has no derivative by {name} here{where}: its {what} is"
                         f" {partial.left:.6g} from the left and {partial.right:.6g} from the right."
                     )
                 case _:
                     why = f": {partial.reason}" if partial.reason else ""
-                    yield f"The derivative by {name} is {partial.verdict}{place}{why}."
+                    yield f"The derivative by {name} is {partial.verdict}{where}{why}."
         if len(self.special) > SHOWN:
             yield f"... and {len(self.special) - SHOWN} more components."
 
@@ -235,13 +232,11 @@ def _short(number: float, form: str = ".3g") -> str:
     return "" if math.isnan(number) else f"{number:{form}}"
 
 
-def _condition(evidence: Evidence, node: Expr) -> float:
+def _condition(audit: Audit, node: Expr) -> float:
     """The condition number of a node at its worst element."""
     if not node.operands or not node.differentiable or not node.size:
         return math.nan
-    errors = np.nan_to_num(evidence.errors(node), nan=0.0)
-    index = tuple(int(i) for i in np.unravel_index(int(errors.argmax()), errors.shape))
-    return sensitivity(evidence, node, index).condition
+    return sensitivity(audit, node, audit.worst_element(audit.errors(node))).condition
 
 
 def explain(f: Callable[..., Any], *args: Any, argnums: Argnums | None = None) -> Explanation:
@@ -276,6 +271,7 @@ def explain(f: Callable[..., Any], *args: Any, argnums: Argnums | None = None) -
     --------
     The value of sin(x)/x is right at 1e-6, and its derivative is not:
 
+    >>> import numpy as np
     >>> explanation = explain(lambda x: np.sin(x) / x, 1e-6)
     >>> guilty = explanation.guilty
     >>> guilty.name, guilty.what, guilty.where, round(guilty.digits)
@@ -284,42 +280,33 @@ def explain(f: Callable[..., Any], *args: Any, argnums: Argnums | None = None) -
     None
     """
     subject = Subject(f, args, argnums, may_be_empty=True)
-    graph = subject.traced()
-    scene = Scene(subject, graph)
-    special = named(derivative(scene))
-    return _explained(name_of(f), graph, subject.arrays, subject.wrt, special, scene)
+    scene = Scene(subject)
+    audit = Audit(scene.graph, scene.arrays, subject.wrt, scene)
+    return _explained(subject.name, audit, derivative(scene).special_by_name)
 
 
-def _explained(
-    name: str,
-    graph: Graph,
-    arrays: Sequence[Any],
-    positions: Sequence[int],
-    special: dict[str, Partial],
-    scene: Scene | None = None,
-) -> Explanation:
-    evidence = Evidence(graph, arrays, positions, scene)
-    place = guilty_place(evidence)
-    return Explanation(name, evidence, None if place is None else _guilty(place), special)
+def _explained(name: str, audit: Audit, special: dict[str, Partial]) -> Explanation:
+    fault = first_fault(audit)
+    return Explanation(name, audit, None if fault is None else _guilty(fault), special)
 
 
-def _guilty(place: Place) -> Guilty:
-    names, node, line = place.evidence.names, place.node, place.node.line
-    remedy = find_remedy(place)
-    if place.role == "sum":  # the line where the parts come from
-        line = max((use.user for use in place.uses), key=lambda user: user.age).line
+def _guilty(fault: Fault) -> Guilty:
+    names, node, line = fault.audit.names, fault.node, fault.node.line
+    remedy = find_remedy(fault)
+    if fault.role == "sum":  # the line where the parts come from
+        line = max((use.user for use in fault.uses), key=lambda user: user.age).line
     return Guilty(
         node=node,
         name=names[node],
         operation=operation(node, names) if node.operands else "input",
         line=line,
-        what=place.what,
-        where=place.where,
-        partial=place.partial,
-        condition=place.condition,
-        digits=place.digits,
-        headline=headline(place),
-        reason=reason(place),
+        what=fault.what,
+        where=fault.where,
+        partial=fault.partial,
+        condition=fault.condition,
+        digits=fault.digits,
+        headline=headline(fault),
+        reason=reason(fault),
         stable="" if remedy is None else remedy.text,
-        advice=advice(place) if remedy is None else str(remedy),
+        advice=advice(fault) if remedy is None else str(remedy),
     )

@@ -28,7 +28,7 @@ import numpy as np
 from difflab.accuracy.candidate import Candidate
 from difflab.accuracy.derivative import Derivative
 from difflab.accuracy.partials import Partial
-from difflab.accuracy.subject import Subject, numbers
+from difflab.accuracy.subject import Subject, numbers, places
 from difflab.ir.expr import Array, Expr, reachable, substitute
 from difflab.ir.row import CONSTANT
 from difflab.readings.balls import (
@@ -42,15 +42,15 @@ from difflab.readings.balls import (
     ulps_of,
 )
 
-Verdict = Literal["correct", "rounding", "kink", "undecided", "wrong"]
-VERDICTS: Final[tuple[Verdict, ...]] = ("correct", "rounding", "kink", "undecided", "wrong")
+Judgement = Literal["correct", "rounding", "kink", "undecided", "wrong"]
+JUDGEMENTS: Final[tuple[Judgement, ...]] = ("correct", "rounding", "kink", "undecided", "wrong")
 """From the best to the worst: the worst component gives the verdict of the whole."""
 
-SAME: Final = 2.0**-60
+ONE_FORMULA: Final = 2.0**-60
 """Formulas that differ by less than this, relatively, are one formula."""
-SLIGHT: Final = 1e-9
+SHARED_ERROR: Final = 1e-9
 """Formulas that differ by more than this differ by more than data that both have in common."""
-CONSTANTS: Final = 12.0
+CONSTANTS_ROUNDED: Final = 12.0
 """Units of rounding by which formulas may differ for the sake of their constants alone."""
 CLOSE: Final = 2.0**10
 """Units of rounding, relative to a component, that a good program may lose."""
@@ -72,7 +72,7 @@ class Component:
     """
 
     name: str
-    verdict: Verdict
+    verdict: Judgement
     given: float
     expected: float
     formula_error: float = np.nan
@@ -101,8 +101,8 @@ def judged_by_balls(
 ) -> list[Component]:
     """Every component against the enclosure."""
     bench = _Bench(true, candidate)
-    places = [(k, at) for k, block in enumerate(true.balls) for at in np.ndindex(block.shape)]
-    found = [bench.component(name, *place) for name, place in zip(names, places, strict=True)]
+    pairs = zip(names, places(block.shape for block in true.balls), strict=True)
+    found = [bench.component(name, *at) for name, at in pairs]
     doubtful = [c.verdict == "undecided" and not c.reason for c in found]
     if any(doubtful) and not bench.given:
         for i in np.flatnonzero(doubtful & _good_elsewhere(true.subject, candidate)):
@@ -127,7 +127,7 @@ class _Bench:
 
     def component(self, name: str, k: int, index: tuple[int, ...]) -> Component:
         """One component of one block."""
-        true, block = self.true.at(k, index), self.candidate.values[k]
+        true, block = self.true.at((k, index)), self.candidate.values[k]
         expected, given = float(true.ball), float(block[index])
         coarse = min(block.dtype, self.true.blocks[k].dtype, key=lambda dtype: dtype.itemsize)
         relative = relative_error(given, expected, self.largest)
@@ -142,12 +142,12 @@ class _Bench:
         known |= {"formula_error": error, "residual": residual}
         unit = unit_of(block)
         kept = relative <= np.sqrt(2.0 * unit)
-        verdict: Verdict
+        verdict: Judgement
         if not (self.given and np.isfinite(error)):
             verdict = self._by_value(k, index, expected, residual, kept)
         elif not explained:
             verdict = "wrong"
-        elif error > max(SLIGHT, CONSTANTS * unit):
+        elif error > max(SHARED_ERROR, CONSTANTS_ROUNDED * unit):
             verdict = "undecided"
         elif kept:
             verdict = "correct"
@@ -173,11 +173,11 @@ class _Bench:
         if self.given:
             own = self.formula[k][index]
             low, high = distance(own, ball, self.largest)
-            if high < SAME:
+            if high < ONE_FORMULA:
                 return 0.0, True, gap(own, ball)
             if np.isfinite(high):
                 explained = low == 0.0 or self._explained(shared=False)[k][index]
-                shared = high < SLIGHT and self._explained(shared=True)[k][index]
+                shared = high < SHARED_ERROR and self._explained(shared=True)[k][index]
                 return high, bool(explained or shared), gap(own, ball)
         value = self.candidate.finest[k][index]
         return np.nan, False, gap(exact(value).item(), ball) if np.isfinite(value) else np.nan
@@ -207,7 +207,7 @@ class _Bench:
 
     def _by_value(
         self, k: int, index: tuple[int, ...], expected: float, residual: float, kept: bool
-    ) -> Verdict:
+    ) -> Judgement:
         """The verdict on a value whose formula cannot be seen."""
         unit = unit_of(self.candidate.finest[k])
         if not np.isfinite(residual):
@@ -281,10 +281,19 @@ def _without_derivative(true: Partial, known: dict[str, Any]) -> Component:
         outside = true.hull is not None and not true.hull.contains(known["given"])
         far = outside and np.isfinite(known["given"])
         return Component(verdict="wrong" if far else "undecided", **known)
-    component = Component(verdict="kink", **known)
-    told = true.verdict == "kink" and not true.reason
-    told = told and bool(np.isfinite([true.left, true.right, component.given]).all())
-    return replace(component, verdict="wrong") if told and not component.between else component
+    return at_kink(Component(verdict="kink", **known))
+
+
+def at_kink(component: Component, slack: float = 0.0) -> Component:
+    """The verdict at a kink: wrong where what was given certainly lies outside the two slopes, by
+    more than a share of them.
+    """
+    low, high = sorted((component.left, component.right))
+    room = slack * max(abs(low), abs(high))
+    told = bool(np.isfinite([low, high, component.given]).all())
+    inside = low - room <= component.given <= high + room
+    wrong = told and not (inside or component.jump or component.reason)
+    return replace(component, verdict="wrong" if wrong else "kink")
 
 
 def _good_elsewhere(subject: Subject, candidate: Candidate) -> Array:

@@ -7,11 +7,13 @@ derivative jumps, and the nearest such place is estimated from the slope of that
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
+from difflab.accuracy.partials import Partial
 from difflab.accuracy.subject import Subject, floats_at, numbers
 from difflab.errors import Line
 from difflab.ir.expr import Expr, Graph, constant
@@ -21,7 +23,7 @@ NODES: Final = 8
 """Conditions whose slope is looked at for the nearest kink: those with the least values."""
 
 
-def at(line: Line | None) -> str:
+def at_line(line: Line | None) -> str:
     """A line after what happens there, where it is known."""
     return f" at {line}" if line else ""
 
@@ -41,7 +43,16 @@ class Kink:
         sides = f"{self.left!r} from the left, {self.right!r} from the right"
         why = f" ({self.reason})" if self.reason else ""
         what = "jump" if self.jump else "kink"
-        return f"{what} in {self.component}{at(self.line)}: {sides}{why}"
+        return f"{what} in {self.component}{at_line(self.line)}: {sides}{why}"
+
+
+def kinks_of(special: Mapping[str, Partial]) -> tuple[Kink, ...]:
+    """The kinks and jumps among named components."""
+    return tuple(
+        Kink(name, p.left, p.right, p.line, p.verdict == "jump", p.reason)
+        for name, p in special.items()
+        if p.verdict in ("kink", "jump")
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +66,7 @@ class Nearest:
     operation: str
 
     def __str__(self) -> str:
-        return f"the kink of {self.operation}{at(self.line)} is {self.distance:.2g} away"
+        return f"the kink of {self.operation}{at_line(self.line)} is {self.distance:.2g} away"
 
 
 def nearest(subject: Subject, graph: Graph) -> Nearest | None:

@@ -6,10 +6,10 @@ that says what there is instead. The invariant: two numbers are apart only where
 more than floats can tell; what is neither apart nor sharp is undecided.
 
 >>> t, value = Germ.parameter(), Ball(0)
->>> found = decided(value, [seen(-t, -1), seen(t, 1)])
+>>> found = first_partial(value, [one_sided(-t, -1), one_sided(t, 1)])
 >>> found.verdict, found.left, found.right
 ('smooth', 1.0, 1.0)
->>> decided(value, [seen(t, -1), seen(t, 1)]).verdict
+>>> first_partial(value, [one_sided(t, -1), one_sided(t, 1)]).verdict
 'kink'
 """
 
@@ -33,8 +33,8 @@ from difflab.readings.germs import (
     sign_of,
 )
 
-Verdict = Literal["smooth", "one-sided", "infinite", "kink", "jump", "undefined", "undecided"]
-VERDICTS: Final[tuple[Verdict, ...]] = (
+Regularity = Literal["smooth", "one-sided", "infinite", "kink", "jump", "undefined", "undecided"]
+REGULARITIES: Final[tuple[Regularity, ...]] = (
     "smooth", "one-sided", "infinite", "kink", "jump", "undefined", "undecided",
 )  # fmt: skip
 """From the best to the worst."""
@@ -50,7 +50,7 @@ NO_SLOPE: Final = "the first derivative jumps"
 class Partial:
     """What one component of a derivative is, where it reaches a suspect."""
 
-    verdict: Verdict
+    verdict: Regularity
     ball: Ball
     """The derivative; NaN where there is none, or it is not known."""
     left: float = math.nan
@@ -73,7 +73,7 @@ def undecided(reason: str, line: Line | None = None) -> Partial:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class OneSided:
     """What a germ says of the function on one side: its limit, and its slope to that side."""
 
     limit: Ball | None = None
@@ -88,6 +88,11 @@ class Seen:
     def outside(self) -> bool:
         """Whether the function has no value on that side."""
         return self.reason == NO_VALUE
+
+    @property
+    def end(self) -> float:
+        """The limit as a float; NaN where it is infinity."""
+        return math.nan if self.limit is None else float(self.limit)
 
     @property
     def number(self) -> float:
@@ -107,27 +112,27 @@ class Seen:
         return self.jumps(value) or self.slope is None or _apart(self.slope, slope)
 
 
-def seen(g: Germ, side: int) -> Seen:
+def one_sided(g: Germ, side: int) -> OneSided:
     """What a germ in t says, where the point moves by t, or by -t to the left."""
     if g.bad:
-        return Seen(reason=g.bad, line=g.line)
+        return OneSided(reason=g.bad, line=g.line)
     ranked = sorted(g.terms, key=rank)
     head = ranked[0] if ranked else (0, 0)
     if head[0] < 0 or (head[0] == 0 and head[1] > 0):
-        return Seen() if sign_of(g.terms[head]) else Seen(reason=NOT_TOLD)
+        return OneSided() if sign_of(g.terms[head]) else OneSided(reason=NOT_TOLD)
     if g.order is not None and g.order <= 0:
-        return Seen(reason=UNSETTLED)
+        return OneSided(reason=UNSETTLED)
     limit = g.terms.get((0, 0), Ball(0))
     steep = next(filter(_is_steep, ranked), None)
     if steep is not None:
         sign = sign_of(g.terms[steep])
-        return Seen(limit, steep=side * sign) if sign else Seen(reason=NOT_TOLD)
+        return OneSided(limit, steep=side * sign) if sign else OneSided(reason=NOT_TOLD)
     if g.order is not None and g.order <= 1:
-        return Seen(limit, reason=OSCILLATES)
-    return Seen(limit, side * g.terms.get((1, 0), Ball(0)))
+        return OneSided(limit, reason=OSCILLATES)
+    return OneSided(limit, side * g.terms.get((1, 0), Ball(0)))
 
 
-def decided(value: Any, sides: Sequence[Seen]) -> Partial:
+def first_partial(value: Any, sides: Sequence[OneSided]) -> Partial:
     """The verdict on a component, by what is seen to its left and right and the value between."""
     nothing = Ball("nan")
     if isinstance(value, Germ):
@@ -141,7 +146,7 @@ def decided(value: Any, sides: Sequence[Seen]) -> Partial:
     if not inside:
         return Partial("undefined", nothing, reason="the point is isolated in the domain")
     if any(side.jumps(value) for side in inside):
-        low, high = (math.nan if side.limit is None else float(side.limit) for side in sides)
+        low, high = (side.end for side in sides)
         return Partial("jump", nothing, low, high)
     if not all(_meets(side.limit, value) for side in inside):
         return undecided("which way a choice goes beside the point cannot be told")
@@ -165,40 +170,40 @@ def decided(value: Any, sides: Sequence[Seen]) -> Partial:
     return Partial("undecided", nothing, reason=reason, hull=hull)
 
 
-def slope_beside(here: Germ, sides: Sequence[Germ], side: int) -> Seen:
+def slope_beside(here: Germ, sides: Sequence[Germ], side: int) -> OneSided:
     """What is seen of a first derivative to one side of the point: `here` is the function there, by
     germs, and `sides` are its own two sides, by germs of level 2, which must agree.
     """
     if here.bad:
-        return Seen(reason=here.bad, line=here.line)
+        return OneSided(reason=here.bad, line=here.line)
     slopes, outside = [], None
     for g, sign in zip(sides, (-1, 1), strict=True):
         if g.bad:
-            outside = Seen(reason=g.bad, line=g.line)
+            outside = OneSided(reason=g.bad, line=g.line)
             if not outside.outside:
                 return outside
             continue
         if any(map(_is_steep, g.terms)):
-            return Seen(reason=NO_SLOPE)
+            return OneSided(reason=NO_SLOPE)
         continuous = _agree(germ(g.terms.get((0, 0), Ball(0))), here)
         if continuous is None or (g.order is not None and g.order <= 1):
-            return Seen(reason=NOT_TOLD)
+            return OneSided(reason=NOT_TOLD)
         if not continuous:
-            return Seen(reason=NO_SLOPE)
+            return OneSided(reason=NO_SLOPE)
         slopes.append(germ(g.terms.get((1, 0), Ball(0))) * sign)
     if not slopes:
-        return outside or Seen(reason=NO_VALUE)
+        return outside or OneSided(reason=NO_VALUE)
     left, right = slopes[0], slopes[-1]
     if _agree(left, right) is False:
-        return Seen(reason=NO_SLOPE)
-    return seen(left.union(right), side)
+        return OneSided(reason=NO_SLOPE)
+    return one_sided(left.union(right), side)
 
 
-def decided_twice(value: Ball, sides: Sequence[Seen]) -> Partial:
+def second_partial(value: Ball, sides: Sequence[OneSided]) -> Partial:
     """The verdict on a second derivative, by the first one at the point and beside it."""
-    found = decided(value, sides)
+    found = first_partial(value, sides)
     if found.verdict == "jump" or any(side.reason == NO_SLOPE for side in sides):
-        low, high = (math.nan if side.limit is None else float(side.limit) for side in sides)
+        low, high = (side.end for side in sides)
         return Partial("kink", Ball("nan"), low, high, NO_SLOPE)
     return found
 

@@ -2,18 +2,23 @@
 
 What flows: the graph's balls at the point, by one ladder of precision; the *suspects*, which are
 the elements at which an operation may not be analytic (a choice that is tied, a border of a
-domain); and the components of the arguments that reach a suspect. The invariant: where no suspect
-is reached, the function is analytic at the point, and the rules' derivative in balls is the
-derivative. A suspect too many costs time alone.
+domain); the components of the arguments that reach a suspect; and the germs of the outputs just
+beside the point, by the branch that Python takes there. The invariants: where no suspect is
+reached, the function is analytic at the point, and the rules' derivative in balls is the derivative
+(a suspect too many costs time alone); beside the point the float's decision stands, unless exact
+arithmetic agrees with it at the point and decides otherwise on this side, so that a loop that ends
+by rounding ends as the program does.
 
 >>> from difflab.accuracy.subject import Subject
 >>> def scene_of(f, x):
-...     subject = Subject(f, (x,))
-...     return Scene(subject, subject.traced())
+...     return Scene(Subject(f, (x,)))
 >>> scene_of(lambda x: np.abs(x) + np.sqrt(x), np.array([0.0, 1.0])).reached[0].tolist()
 [True, False]
 >>> len(scene_of(np.tanh, 0.0).suspects)
 0
+>>> scene = scene_of(lambda x: x if x > 0 else 3 * x, 0.0)
+>>> [Beside(scene, 128, [((0, ()), Germ.parameter(sign=s))]).outputs[0].item() for s in (-1, 1)]
+[-3 t, t]
 """
 
 from __future__ import annotations
@@ -24,13 +29,16 @@ from typing import Any, Final
 
 import numpy as np
 
-from difflab.accuracy.subject import Subject
+from difflab.accuracy.subject import Place, Subject
+from difflab.errors import DifflabError
 from difflab.ir.build import FLOAT64
 from difflab.ir.expr import Array, Expr, Graph, evaluate, reachable
 from difflab.ir.row import CONSTANT, Transpose, Transposes
 from difflab.readings.balls import enclose_nodes, exact, is_sharp
 from difflab.readings.germs import Germ
 from difflab.readings.open_balls import centres, stays_narrow, widths, with_unknowns
+from difflab.readings.sides import Side
+from difflab.tracing.trace import retrace
 
 LADDER: Final = ((128, 4), (256, 6), (1024, 6), (4096, 8))
 """Bits of the balls and terms of the germs, each tried where the ones before leave a question."""
@@ -38,7 +46,7 @@ MARGIN: Final = 2.0**-40
 """A condition that is less than this, relative to what it compares, may be zero."""
 
 
-class View:
+class Evaluation:
     """A graph at a point, in floats and in balls."""
 
     def __init__(self, graph: Graph, arrays: Sequence[Any]) -> None:
@@ -64,11 +72,11 @@ class View:
         return known
 
 
-class Scene(View):
+class Scene(Evaluation):
     """A function at a point."""
 
-    def __init__(self, subject: Subject, graph: Graph) -> None:
-        super().__init__(graph, subject.arrays)
+    def __init__(self, subject: Subject) -> None:
+        super().__init__(subject.traced(), subject.arrays)
         self.subject = subject
         self._known: dict[int, dict[Expr, Array]] = {}
 
@@ -281,3 +289,71 @@ def _transposed(
     if isinstance(rule, Transpose):
         return list(rule.rule(ct, *operands, **params))
     return [rule.rules[i](ct, *operands, **params) for i in range(len(operands))]
+
+
+# -- beside the point -----------------------------------------------------------------------------
+
+
+class BranchOpen(Exception):
+    """It cannot be told which branch Python takes, and where."""
+
+
+class Untraceable(Exception):
+    """The branch that Python takes cannot be traced."""
+
+
+class Beside:
+    """The outputs' germs along a line: each move is a component and what is added to it.
+
+    Raises
+    ------
+    BranchOpen, Untraceable
+        Where Python's branch is not known, or cannot be followed.
+    """
+
+    def __init__(self, scene: Scene, bits: int, moves: Sequence[tuple[Place, Germ]]) -> None:
+        self.scene, self.bits = scene, bits
+        self.known = scene.balls(bits)
+        moved: dict[Expr, Array] = {}
+        self.open = ""
+        for (i, index), step in moves:
+            x = scene.graph.inputs[i]
+            array = moved.setdefault(x, np.array(self.known[x], object))
+            array[index] = array[index] + step
+        self.side = Side(moved)
+        graph = self._taken_graph(scene.graph)
+        if self.open:
+            raise BranchOpen(self.open)
+        read = self.side.read(graph.outputs, self.known)
+        self.outputs = [read[out] for out in graph.outputs]
+
+    def _taken_graph(self, graph: Graph) -> Graph:
+        """The graph that holds on this side: another one where Python takes another branch."""
+        if all(np.array_equal(self._answer(g.expr, g.value), g.value) for g in graph.guards):
+            return graph
+        subject, self.open = self.scene.subject, ""
+        try:
+            beside = retrace(graph, subject.f, subject.signature, subject.arrays, self._answer)
+        except DifflabError as error:
+            raise Untraceable(error.what) from error
+        self._enclose(beside.nodes)
+        return beside
+
+    def _enclose(self, nodes: Sequence[Expr]) -> None:
+        if not all(node in self.known for node in nodes):
+            known = dict(self.known)
+            enclose_nodes(nodes, known, self.bits)
+            self.known = with_unknowns(known)
+
+    def _answer(self, node: Expr, value: Any) -> Any:
+        """What Python gets beside the point when it asks for a node, of that value in floats."""
+        self._enclose([node])
+        beside, here = self.side.read([node], self.known)[node], self.known[node]
+        taken = np.array(value)
+        for index in np.ndindex(taken.shape):
+            if beside[index] is None:
+                at = f" ({node.line})" if node.line else ""
+                self.open = f"which branch Python takes beside the point cannot be told{at}"
+            elif here[index] is not None and here[index] == value[index]:
+                taken[index] = beside[index]
+        return taken

@@ -14,7 +14,7 @@ shape law, once more for each order: ``block.shape == output.shape + input.shape
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate, pairwise, product
 from typing import Any
 
@@ -29,6 +29,8 @@ from difflab.tracing.called import Called, need_function, parameter_names
 from difflab.tracing.trace import trace_signature
 
 Assemble = Callable[[Sequence[Any]], Any]
+Place = tuple[int, tuple[int, ...]]
+"""Where a number stands among several arrays: in which one, and the index in it."""
 
 
 class Subject:
@@ -46,7 +48,9 @@ class Subject:
         if order not in (1, 2):
             raise ArgumentError(f"derivatives of order {order} are not judged", "order is 1 or 2")
         self.f = f
-        self.args = args
+        name = str(getattr(f, "__name__", "f"))
+        self.name = "f" if name == "<lambda>" else name
+        """What the function is called in texts."""
         self.argnums = float_arguments(args) if argnums is None else numbers_of(argnums)
         self.order = order
         self.signature, self.arrays = read_arguments(args, {})
@@ -75,14 +79,19 @@ class Subject:
         """The graph of the function, at the point or at another one."""
         at = self.arrays if arrays is None else list(arrays)
         graph = trace_signature(self.f, self.signature, at)
-        need_outputs(graph.outputs)
+        _need_outputs(graph.outputs)
         return graph
 
     def outputs(self, arrays: Sequence[Any]) -> tuple[list[Array], Structure]:
         """What the function returns when it is called: arrays, and their tree."""
         found, tree = self.call.outputs(arrays)
-        need_outputs(found)
+        _need_outputs(found)
         return found, tree
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the function was seen to do to its arguments."""
+        return self.call.notes(self.name)
 
     def blocks(self, graph: Graph) -> list[Expr]:
         """The derivative's blocks: for each output, for each chosen array (for each, once more)."""
@@ -110,6 +119,11 @@ class Subject:
                 found += [row + ", ".join(names) for row in rows for names in columns]
         return found
 
+    @property
+    def moves(self) -> list[Place]:
+        """The components to differentiate by: arrays, and indices in them."""
+        return [(i, index) for i in self.wrt for index in np.ndindex(np.shape(self.arrays[i]))]
+
     def elements(self, i: int) -> list[str]:
         """The names of the components of an input, such as ``x[0]``."""
         return _elements(self.inputs[i], np.shape(self.arrays[i]))
@@ -131,9 +145,9 @@ class Subject:
         """A matrix over (outputs, components, ...) as the derivative's blocks."""
         inputs = [np.shape(self.arrays[i]) for i in self.wrt]
         parts = [list(zip(spans(shapes), shapes, strict=True)) for shapes in (outputs, inputs)]
-        for places in product(parts[0], *[parts[1]] * (whole.ndim - 1)):
-            shape = sum((shape for _, shape in places), ())
-            yield whole[tuple(span for span, _ in places)].reshape(shape)[()]
+        for part in product(parts[0], *[parts[1]] * (whole.ndim - 1)):
+            shape = sum((shape for _, shape in part), ())
+            yield whole[tuple(span for span, _ in part)].reshape(shape)[()]
 
     def assembler(self, tree: Structure, count: int) -> Assemble:
         """How a flat list of blocks becomes the tree that the operator would return."""
@@ -150,7 +164,7 @@ class Subject:
         return assemble
 
 
-def need_outputs(outputs: Sequence[Any]) -> None:
+def _need_outputs(outputs: Sequence[Any]) -> None:
     """Raise where a function returned no arrays at all."""
     if not outputs:
         raise ArgumentError(
@@ -159,10 +173,13 @@ def need_outputs(outputs: Sequence[Any]) -> None:
         )
 
 
-def name_of(f: Callable[..., Any]) -> str:
-    """What a function is called in texts."""
-    name = str(getattr(f, "__name__", "f"))
-    return "f" if name == "<lambda>" else name
+def places(shapes: Iterable[tuple[int, ...]]) -> list[Place]:
+    """Where the numbers of arrays of these shapes stand.
+
+    >>> places([(2,), ()])
+    [(0, (0,)), (0, (1,)), (1, ())]
+    """
+    return [(k, index) for k, shape in enumerate(shapes) for index in np.ndindex(shape)]
 
 
 def _elements(name: str, shape: tuple[int, ...]) -> list[str]:

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from difflab.accuracy.derivative import Derivative, derivative
-from difflab.accuracy.kinks import Kink
-from difflab.accuracy.partials import VERDICTS, Partial, Verdict
+from difflab.accuracy.kinks import Kink, kinks_of
+from difflab.accuracy.partials import REGULARITIES, Partial, Regularity
 from difflab.accuracy.scene import Scene
 from difflab.accuracy.subject import Subject
 from difflab.errors import ArgumentError
@@ -24,8 +24,6 @@ from difflab.ir.expr import Array
 from difflab.ir.tree import Structure, flatten, unflatten
 from difflab.operators.arguments import Argnums
 from difflab.readings.balls import is_sharp, ulps_of
-
-__all__ = ["Enclosure", "Kink", "truth"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +39,12 @@ class Enclosure:
     """The components that meet a choice or a border of the domain, and what they are."""
 
     @property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> Regularity:
         """The worst component's: "smooth", "one-sided" (at the border of the domain), "infinite" (a
         vertical tangent), "kink", "jump", "undefined" (no value) or "undecided".
         """
         verdicts = [partial.verdict for partial in self.special.values()]
-        return max(verdicts, key=VERDICTS.index, default="smooth")
+        return max(verdicts, key=REGULARITIES.index, default="smooth")
 
     @property
     def kinks(self) -> tuple[Kink, ...]:
@@ -162,34 +160,12 @@ def truth(
     array([[10.,  6.],
            [ 6.,  0.]])
     """
-    subject = Subject(f, args, argnums, order)
-    return enclosed(derivative(Scene(subject, subject.traced())))
+    return enclosure_of(derivative(Scene(Subject(f, args, argnums, order))))
 
 
-def enclosed(found: Derivative) -> Enclosure:
+def enclosure_of(found: Derivative) -> Enclosure:
     """A derivative in the shape that the operator would return."""
-    graph = found.graph
-    assemble = found.subject.assembler(graph.output_tree, len(graph.outputs))
+    assemble = found.subject.assembler(found.tree, len(found.shapes))
     _, structure = flatten(assemble(found.blocks))
     dtypes = [block.dtype for block in found.blocks]
-    return Enclosure(found.balls, dtypes, found.bits, structure, named(found))
-
-
-def named(found: Derivative) -> dict[str, Partial]:
-    """What is special about a derivative, by the names of its components."""
-    graph, special = found.graph, found.special
-    if not special:
-        return {}
-    names = found.subject.names(graph.output_tree, [out.shape for out in graph.outputs])
-    shapes = enumerate(block.shape for block in found.blocks)
-    places = [(k, index) for k, shape in shapes for index in np.ndindex(shape)]
-    return {name: special[at] for name, at in zip(names, places, strict=True) if at in special}
-
-
-def kinks_of(special: dict[str, Partial]) -> tuple[Kink, ...]:
-    """The kinks and jumps among named components."""
-    return tuple(
-        Kink(name, p.left, p.right, p.line, p.verdict == "jump", p.reason)
-        for name, p in special.items()
-        if p.verdict in ("kink", "jump")
-    )
+    return Enclosure(found.balls, dtypes, found.bits, structure, found.special_by_name)

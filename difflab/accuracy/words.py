@@ -1,8 +1,8 @@
 """The words of a check: what a tired person reads.
 
-What flows: a `Check` goes in, a few lines of text come out: the verdict in one sentence, the
-components that matter with as many digits as tell them apart, the diagnosis, and what to do. The
-invariant: the first line alone answers the question.
+What flows: what was found about a gradient, a `Check`, becomes a table and a few lines of text: the
+verdict in one sentence, the components that matter with as many digits as tell them apart, the
+diagnosis, and what to do. The invariant: the first line alone answers the question.
 """
 
 from __future__ import annotations
@@ -10,12 +10,16 @@ from __future__ import annotations
 import html
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from difflab.accuracy.judge import VERDICTS, Component
+import numpy as np
+
+from difflab.accuracy.judge import JUDGEMENTS, Component, Judgement
+from difflab.accuracy.kinks import Kink, Nearest
 
 if TYPE_CHECKING:
-    from difflab.accuracy.check import Check
+    import pandas as pd
 
 SHOWN: Final = 5
 SOLVERS: Final = 0.02
@@ -31,15 +35,79 @@ INSIDE: Final = "Remedy: choose a point inside the domain."
 TOO_WIDE: Final = "The error band of the differences is too wide."
 
 
-def report(check: Check) -> str:
-    """The whole text."""
-    return "\n".join([f"{check.verdict}: {headline(check)}", *_details(check), *_notes(check)])
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What was found about a gradient; shows itself in notebooks.
 
+    Attributes
+    ----------
+    verdict
+        ``"correct"``; ``"rounding"``: the formula is right but the digits are lost; ``"wrong"``;
+        ``"kink"``: the function has no derivative at the point; ``"undecided"``.
+    diagnosis
+        What is wrong, in words; empty where no known mistake fits.
+    kinks, nearest
+        The kinks at the point, and the nearest one elsewhere.
+    reasons
+        Why the function or the gradient could not be traced.
+    """
 
-def page(check: Check) -> str:
-    """The text, and the table under it, as HTML."""
-    table = check.table.to_html(index=False, float_format=lambda value: f"{value:.6g}")
-    return f"<pre>{html.escape(report(check))}</pre>{table}"
+    name: str
+    kind: str
+    verdict: Judgement
+    components: tuple[Component, ...]
+    diagnosis: str = ""
+    kinks: tuple[Kink, ...] = ()
+    nearest: Nearest | None = None
+    undefined: str = ""
+    """Where the function has no value at the point: the operation and the line."""
+    reasons: dict[str, str] = field(default_factory=dict)
+    modes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What the function and the gradient did to their arguments."""
+    noise: float | None = None
+    """How wrong the values of the function may be, as it was stated."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong: correct, if badly rounded; at a kink, a value between the
+        sides' slopes.
+        """
+        if self.verdict == "kink":
+            return all(c.between for c in self.components if c.verdict == "kink")
+        return self.verdict in ("correct", "rounding")
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """One row a component.
+
+        Columns: ``component``, ``verdict``, ``given``, ``expected`` (the derivative, correctly
+        rounded, or extrapolated), ``relative_error`` of what was given, ``formula_error``
+        (relative, without rounding; NaN where the formula cannot be seen), ``ulps``, ``band``
+        (half-width, 0 where the derivative is enclosed), ``left`` and ``right`` at kinks;
+        ``gradient`` says which of difflab's modes, where it checks its own.
+        """
+        import pandas as pd
+
+        columns = (
+            "name", "verdict", "given", "expected", "relative_error", "formula_error", "ulps",
+            "band", "left", "right",
+        )  # fmt: skip
+        rows = [[getattr(c, column) for column in columns] for c in self.components]
+        table = pd.DataFrame(rows, columns=["component", *columns[1:]])
+        if self.modes:
+            table.insert(0, "gradient", np.repeat(self.modes, len(rows) // len(self.modes)))
+        return table
+
+    def __bool__(self) -> bool:
+        return self.ok
+
+    def __str__(self) -> str:
+        return "\n".join([f"{self.verdict}: {headline(self)}", *_details(self), *_notes(self)])
+
+    def _repr_html_(self) -> str:
+        table = self.table.to_html(index=False, float_format="{:.6g}".format)
+        return f"<pre>{html.escape(str(self))}</pre>{table}"
 
 
 def headline(check: Check) -> str:
@@ -215,7 +283,7 @@ def _chosen(check: Check) -> tuple[list[Component], list[Component]]:
     """
     worst: dict[str, Component] = {}
     for c in check.components:
-        worst[c.name] = max(worst.get(c.name, c), c, key=lambda c: VERDICTS.index(c.verdict))
+        worst[c.name] = max(worst.get(c.name, c), c, key=lambda c: JUDGEMENTS.index(c.verdict))
     components = list(worst.values())
     return components, [c for c in components if c.verdict == check.verdict]
 

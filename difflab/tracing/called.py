@@ -23,6 +23,8 @@ from difflab.ir.tree import Signature, Spec, Structure, flatten, unflatten
 
 def parameter_names(f: Callable[..., Any]) -> tuple[str, ...]:
     """The names of a function's positional parameters, as far as they can be known."""
+    if isinstance(f, np.ufunc):  # which NumPy before 2.4 gives no signature
+        return ("x",) if f.nin == 1 else tuple([f"x{k}" for k in range(1, f.nin + 1)])
     try:
         kinds = inspect.signature(f).parameters.values()
     except (TypeError, ValueError):

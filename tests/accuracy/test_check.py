@@ -12,7 +12,7 @@ import pytest
 import difflab
 from difflab.accuracy.check import check
 from difflab.accuracy.diagnosis import MATCHERS
-from difflab.accuracy.judge import VERDICTS
+from difflab.accuracy.judge import JUDGEMENTS
 from difflab.accuracy.subject import Subject
 from difflab.accuracy.zoo import ZOO
 from difflab.errors import ArgumentError, DomainError
@@ -509,4 +509,10 @@ def test_the_zoo_is_told_right_from_wrong_without_tracing(function, point):
 
 
 def test_verdicts_are_ordered_from_the_best_to_the_worst():
-    assert VERDICTS == ("correct", "rounding", "kink", "undecided", "wrong")
+    assert JUDGEMENTS == ("correct", "rounding", "kink", "undecided", "wrong")
+
+
+def test_a_ufunc_has_the_parameters_that_numpy_names():
+    """Also where NumPy gives it no signature."""
+    assert [c.name for c in check(np.tanh, 0.5).components] == ["x", "x"]
+    assert {c.name for c in check(np.arctan2, 0.5, 2.0).components} == {"x1", "x2"}

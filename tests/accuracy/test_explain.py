@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import difflab
-from difflab.accuracy.blame import guilty_place
-from difflab.accuracy.evidence import Evidence
+from difflab.accuracy.audit import Audit
+from difflab.accuracy.blame import first_fault
 from difflab.accuracy.explain import Explanation, explain
 from difflab.accuracy.truth import truth
 from difflab.accuracy.zoo import ZOO
@@ -375,6 +375,6 @@ def test_blame_goes_to_the_element_that_matters() -> None:
         return y[2] * 3
 
     point = np.array([1e-14, 1.0, 1e-9])
-    place = guilty_place(Evidence(trace(f, point), [point]))
-    assert place is not None and place.node.primitive.name == "subtract" and place.index == (2,)
+    fault = first_fault(Audit(trace(f, point), [point]))
+    assert fault is not None and fault.node.primitive.name == "subtract" and fault.index == (2,)
     assert isinstance(explain(f, point), Explanation)

@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from difflab.accuracy.evidence import Evidence
+from difflab.accuracy.audit import Audit
 from difflab.accuracy.explain import explain
-from difflab.accuracy.patterns import Pattern, as_function
-from difflab.accuracy.stable_forms import FORMS, StableForm
+from difflab.accuracy.stable_forms import FORMS, Pattern, StableForm, as_function
 from difflab.readings.balls import enclose, precision
 from difflab.tracing.trace import trace
 
@@ -49,8 +48,8 @@ def test_a_form_keeps_at_least_six_digits_more_where_its_pattern_is_hard(form: S
     arguments = _arguments(form, form.hard)
     lost = []
     for f in (_written(form), form.function):
-        evidence = Evidence(trace(f, *arguments), arguments)
-        lost.append(evidence.worst([*evidence.graph.outputs, *evidence.gradients.values()]))
+        audit = Audit(trace(f, *arguments), arguments)
+        lost.append(audit.worst([*audit.graph.outputs, *audit.gradients.values()]))
     assert lost[1] < 1.0 and lost[0] - lost[1] >= 6.0
 
 

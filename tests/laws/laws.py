@@ -17,12 +17,11 @@ import sympy
 from flint import arb
 
 from difflab.accuracy.digits import (
-    FLOAT64,
-    Case,
-    cases,
+    Instance,
     distances,
     graded,
     in_corner,
+    instances,
     is_gradable,
     points,
     truths,
@@ -31,6 +30,7 @@ from difflab.accuracy.digits import (
 from difflab.engines import compile as compiled
 from difflab.engines.plain_floats import is_scalar
 from difflab.errors import UnsupportedError
+from difflab.ir.build import FLOAT64
 from difflab.ir.expr import Expr, Graph, constant, evaluate, placeholder
 from difflab.ir.row import Primitive, Unsupported
 from difflab.methods import METHODS
@@ -219,8 +219,8 @@ def digits_of_partials(row: Primitive) -> None:
             assert found.ulps <= VALUE_ULPS, f"{case} d/dx{position}: {found}"
 
 
-def _cases(row: Primitive) -> list[Case]:
-    return [Case(row, case.params) for case in cases({row.name})]
+def _cases(row: Primitive) -> list[Instance]:
+    return [Instance(row, case.params) for case in instances({row.name})]
 
 
 def proof(row: Primitive) -> None:

@@ -8,8 +8,8 @@ lost all; what no ball settles is not judged (NaN), and never called wrong.
 >>> import numpy as np
 >>> from difflab.tracing.trace import trace
 >>> graph = trace(lambda x: 1 - np.cos(x), 1e-6)
->>> evidence = Evidence(graph, [1e-6])
->>> [round(evidence.lost(node)) for node in graph.operations]
+>>> audit = Audit(graph, [1e-6])
+>>> [round(audit.lost(node)) for node in graph.operations]
 [0, 12]
 """
 
@@ -23,10 +23,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from difflab.accuracy.scene import LADDER, View
+from difflab.accuracy.scene import LADDER, Evaluation
 from difflab.ir.expr import Array, Expr, Graph, evaluate, walk
 from difflab.readings.balls import LEAST, precision
-from difflab.views.formulas import names_of
+from difflab.views.formulas import names_of, operation
 from difflab.views.traces import Passes, passes, point_of
 
 Floats = NDArray[np.float64]
@@ -38,7 +38,7 @@ KEPT: Final = 0.75
 which is 4 of the 16 digits of float64."""
 
 
-class Evidence:
+class Audit:
     """A graph at a point: what its two passes compute, what is exact, and how far apart they are.
 
     Parameters
@@ -48,7 +48,7 @@ class Evidence:
     inputs
         The positions of the inputs whose derivatives matter, by default all; tangents are those
         along the first.
-    view
+    evaluation
         The same point, where it was looked at before.
     """
 
@@ -57,7 +57,7 @@ class Evidence:
         graph: Graph,
         arrays: Sequence[Any],
         inputs: Sequence[int] | None = None,
-        view: View | None = None,
+        evaluation: Evaluation | None = None,
     ) -> None:
         self.graph = graph
         self.flows: Passes = passes(graph, inputs[0] if inputs else None)
@@ -67,24 +67,32 @@ class Evidence:
         self.gradients = {x: cotangents[x] for x in wanted if x in cotangents}
         """The nodes that hold the derivatives, by input."""
         self.arrays = [np.array(x) for x in point_of(graph, arrays).values()]
-        self.view = view or View(graph, self.arrays)
-        self.floats = dict(self.view.floats)
+        self.evaluation = evaluation or Evaluation(graph, self.arrays)
+        self.floats = dict(self.evaluation.floats)
         tangents = [tangent for tangent in self.flows.tangents.values() if tangent is not None]
         moving = [*tangents, *cotangents.values(), *self.flows.parts.values()]
         self._evaluated = [*self.flows.nodes, *graph.outputs, *moving]
         evaluate(self._evaluated, self.floats)
         self._errors: dict[Expr, Floats] = {}
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Audit, (self.graph, self.arrays, self.chosen)
+
     @cached_property
     def names(self) -> dict[Expr, str]:
         """What the nodes are called."""
         return names_of(self.graph)
 
+    def spelt(self, node: Expr) -> str:
+        """A node with its name: ``b = 1.0 - a``."""
+        name = self.names[node]
+        return f"{name} = {operation(node, self.names)}" if node.operands else name
+
     @cached_property
     def balls(self) -> dict[Expr, Array]:
         """What is exact, for inputs taken as exact."""
         for bits, _ in LADDER:
-            known = self.view.enclosed(self._evaluated, bits)
+            known = self.evaluation.enclosed(self._evaluated, bits)
             if all(_is_settled(ball) for array in known.values() for ball in array.flat):
                 break
         return known
@@ -105,7 +113,7 @@ class Evidence:
         """The relative error of every element; inf where all is lost, NaN where it is not known."""
         if node not in self._errors:
             pairs = zip(np.ravel(self.floats[node]), self.balls[node].flat, strict=True)
-            found = np.array([relative_error(*pair) for pair in pairs], np.float64)
+            found = np.array([_relative_error(*pair) for pair in pairs], np.float64)
             self._errors[node] = found.reshape(node.shape)
         return self._errors[node]
 
@@ -135,6 +143,12 @@ class Evidence:
                 found[at] = 0.0
         return found
 
+    @staticmethod
+    def worst_element(errors: Floats) -> Index:
+        """Where the largest error that is known stands."""
+        known = np.nan_to_num(errors, nan=0.0, posinf=np.inf)
+        return tuple(int(i) for i in np.unravel_index(int(known.argmax()), errors.shape))
+
     def limit(self, node: Expr) -> float:
         """The relative error above which a number has lost more than a quarter of its digits."""
         return float(self.units[node] ** KEPT)
@@ -154,7 +168,7 @@ def _is_settled(ball: Any) -> bool:
     return bool(ball.is_exact() or ball.rel_accuracy_bits() >= SHARP_BITS)
 
 
-def relative_error(number: Any, ball: Any) -> float:
+def _relative_error(number: Any, ball: Any) -> float:
     """How far a float is from the exact value, relative to it.
 
     An exact zero, and what is as it should be, has error 0; a NaN or infinity has error inf; where
@@ -162,7 +176,7 @@ def relative_error(number: Any, ball: Any) -> float:
 
     >>> from difflab.readings.balls import exact
     >>> (ball,) = exact([2.0])
-    >>> relative_error(3.0, ball), relative_error(float("inf"), ball)
+    >>> _relative_error(3.0, ball), _relative_error(float("inf"), ball)
     (0.5, inf)
     """
     if ball is None:
@@ -174,10 +188,10 @@ def relative_error(number: Any, ball: Any) -> float:
     if not ball.is_finite():
         return math.nan
     with precision(2 * SHARP_BITS):
-        return distance(type(ball)(float(number)), ball)
+        return centre_distance(type(ball)(float(number)), ball)
 
 
-def distance(one: Any, ball: Any) -> float:
+def centre_distance(one: Any, ball: Any) -> float:
     """The distance of two balls' centres relative to the second; 0 where that is zero."""
     centre = ball.mid()
     if ball.contains(0):
