@@ -54,7 +54,7 @@ class State:
         header, arrays = storage.read(path, "checkpoint")
         found = header.get("settings", {})
         wanted = storage.plain(settings)
-        differing = [name for name in wanted if found.get(name) != wanted[name]]
+        differing = [name for name in wanted if not _holds(found.get(name), wanted[name])]
         if differing:
             raise StorageError(
                 f"the checkpoint {os.fspath(path)} belongs to another training run; what differs:"
@@ -75,3 +75,12 @@ class State:
 
 
 _PLAIN = ("lowest", "waited", "update", "losses", "norms", "rows", "seconds")
+
+
+def _holds(found: Any, wanted: Any) -> bool:
+    """Whether all that is wanted is there: older files tell each layer options of others, too."""
+    if isinstance(wanted, dict) and isinstance(found, dict):
+        return all(name in found and _holds(found[name], wanted[name]) for name in wanted)
+    if isinstance(wanted, list) and isinstance(found, list):
+        return len(found) == len(wanted) and all(map(_holds, found, wanted))
+    return bool(found == wanted)

@@ -243,3 +243,33 @@ def test_a_network_s_file_is_no_checkpoint(tmp_path):
     network().save(tmp_path / "net")
     with pytest.raises(StorageError, match="is no checkpoint"):
         network().fit(X, y, checkpoint=tmp_path / "net")
+
+
+def test_files_that_tell_every_layer_of_alpha_are_read(tmp_path):
+    """As files did before an activation had options of its own."""
+    net, path = network(), tmp_path / "net"
+    net.save(path)
+    assert told_of_alpha(path, lambda header: header).describe() == net.describe()
+    path = tmp_path / "checkpoint"
+    network().fit(X, y, updates=3, checkpoint=path)
+    told_of_alpha(path, lambda header: header["settings"], read=continued)
+
+
+def told_of_alpha(path, where, read=Network.load) -> Network:
+    with np.load(path) as stored:
+        arrays = dict(stored)
+    whole = json.loads(arrays["header"].tobytes())
+    layers = where(whole["header"])["layers"]
+    assert [layer.setdefault("alpha", 0.01) for layer in layers] == [0.2, 0.01]
+    arrays["header"] = np.frombuffer(json.dumps(whole).encode(), np.uint8)
+    with open(path, "wb") as file:
+        np.savez(file, **arrays)
+    return read(path)
+
+
+def continued(path) -> Network:
+    net, whole = network(), network()
+    net.fit(X, y, updates=6, checkpoint=path)
+    whole.fit(X, y, updates=6)
+    assert bits(net) == bits(whole)
+    return net
