@@ -105,11 +105,11 @@ class Fault:
             return None
         below = {self.node}
         for user in self.audit.graph.operations:
-            places = [i for i, x in enumerate(user.operands) if x in below]
+            positions = [i for i, x in enumerate(user.operands) if x in below]
             discards = user.primitive.choice is not None and user.operands[0].dtype == bool
-            if places and places[-1] > 0 and discards:
-                return user, next(i for i in places if i > 0)
-            below |= {user} if places else set()
+            if positions and positions[-1] > 0 and discards:
+                return user, next(i for i in positions if i > 0)
+            below |= {user} if positions else set()
         return None
 
     @property

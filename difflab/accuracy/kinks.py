@@ -2,7 +2,7 @@
 
 What flows: what judges a function at a point says a `Kink` where the two sides differ (in germs,
 derivative.py; by calls, estimate.py); every row of the table says by its `kink` cell where its
-derivative jumps, and the nearest such place is estimated from the slope of that condition.
+derivative jumps, and the nearest such point is estimated from the slope of that condition.
 """
 
 from __future__ import annotations
