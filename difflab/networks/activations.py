@@ -62,10 +62,11 @@ class Activation:
 
     def chosen(self, name: str, given: Mapping[str, Any]) -> dict[str, float]:
         """Every option's value, given or by default; those of other activations are left out."""
-        known = {option for row in ACTIVATIONS.values() for option in row.options}
-        for option in given:
+        known = {option: own for row in ACTIVATIONS.values() for option, own in row.options.items()}
+        for option, value in given.items():
             if option not in known:
                 raise UnknownNameError(f"option of {name}", option, known)
+            known[option].numbers.checked(option, value, "a layer")
         return {
             option: float(own.numbers.checked(option, given.get(option, own.default), "a layer"))
             for option, own in self.options.items()
