@@ -222,12 +222,8 @@ def load(file: Path) -> Experiment:
 
 
 def discover(folder: Path | None = None) -> dict[str, Experiment]:
-    """All experiments of a folder by name, in the order of the front page.
-
-    By default the folder `experiments` beside the nearest pyproject.toml, from here or difflab;
-    where there is none, the experiments that are installed.
-    """
-    files = (experiments_folder() if folder is None else folder).glob("[!_]*.py")
+    """All experiments of a folder (`experiments_folder`) by name, as on the front page."""
+    files = (folder or experiments_folder()).glob("[!_]*.py")
     found = sorted(map(load, sorted(files)), key=lambda one: (one.order, one.name))
     return {experiment.name: experiment for experiment in found}
 

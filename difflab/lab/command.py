@@ -231,9 +231,7 @@ def _list(experiment: Experiment, options: Options) -> int:
 
 
 def _root(experiment: Experiment) -> Path:
-    """The project that the experiment's file belongs to, or else the file's folder; where they are
-    installed with difflab, the folder that one is in.
-    """
+    """The project of the experiment's file, or its folder; of an installed one, where one is."""
     folder = experiment.file.parent
     if folder == INSTALLED:
         return Path.cwd()

@@ -53,9 +53,8 @@ def provenance(root: Path) -> dict[str, str]:
     for package in PACKAGES:
         with contextlib.suppress(metadata.PackageNotFoundError):
             facts[package] = metadata.version(package)
-    facts["system"] = f"{platform.system()} {platform.machine()}"
-    facts["processor"] = _processor()
-    facts["cores"] = str(os.cpu_count())
+    system = f"{platform.system()} {platform.machine()}"
+    facts |= {"system": system, "processor": _processor(), "cores": str(os.cpu_count())}
     if hasattr(os, "getloadavg"):
         facts["load average"] = f"{os.getloadavg()[0]:.2f}"
     return facts

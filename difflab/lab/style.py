@@ -28,15 +28,12 @@ def looks(names: Iterable[str]) -> dict[str, dict[str, Any]]:
     >>> looks(["forward", "reverse"])["reverse"]
     {'color': '#D55E00', 'linestyle': '--', 'marker': 's'}
     """
-    kinds = len(PALETTE)
-    return {
-        name: {
-            "color": PALETTE[place % kinds],
-            "linestyle": LINES[(place + place // kinds) % kinds],
-            "marker": MARKERS[(place + place // kinds) % kinds],
-        }
-        for place, name in enumerate(names)
-    }
+    found, kinds = {}, len(PALETTE)
+    for number, name in enumerate(names):
+        form = (number + number // kinds) % kinds
+        colour, line, marker = PALETTE[number % kinds], LINES[form], MARKERS[form]
+        found[name] = {"color": colour, "linestyle": line, "marker": marker}
+    return found
 
 
 def _style() -> Any:
@@ -56,10 +53,7 @@ def images(figure: Figure) -> dict[str, bytes]:
     with matplotlib.rc_context(_style()):
         canvas = Canvas(figsize=figure.size, layout="constrained")
         figure.draw(canvas)
-        return {
-            "svg": _saved(canvas, format="svg"),
-            "png": _saved(canvas, format="png", dpi=130),
-        }
+        return {"svg": _saved(canvas, format="svg"), "png": _saved(canvas, format="png", dpi=130)}
 
 
 def formula(latex: str) -> bytes | None:

@@ -77,9 +77,8 @@ def interleave(
         beyond = (ratio.low > 1 or ratio.high < 1) and abs(ratio.estimate - 1) > noise
         times = (first[name], middle, low, high, calls[name])
         rows.append((name, *times, rounds, *ratio[:3], noise, name != alias and beyond))
-    return pd.DataFrame(
-        rows, columns=["contestant", *TIME_COLUMNS[:5], "rounds", *TIME_COLUMNS[5:]]
-    )
+    columns = ["contestant", *TIME_COLUMNS[:5], "rounds", *TIME_COLUMNS[5:]]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def _calls_per_sample(timer: timeit.Timer, sample_seconds: float) -> int:
