@@ -1,4 +1,4 @@
-# `make reports` (PRESET=quick or full), `make test`, and `make fast` for a minute of it. Each makes its own virtual environment.
+# `make reports` (PRESET=quick or full), `make test`, and `make fast` for about a minute of it. Each makes its own virtual environment.
 PYTHON ?= python3
 VENV   ?= .venv
 PRESET ?= quick

@@ -1,6 +1,6 @@
 """Which tests are fast, and what is printed after them.
 
-`pytest -m fast` takes two samples of every law and room, in less than a minute. The rule: of each
+`pytest -m fast` takes two samples of every law and room, in about a minute. The rule: of each
 test, and of each law, the first and the last; not those that run whole experiments or processes,
 nor what is LONG.
 """

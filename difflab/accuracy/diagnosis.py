@@ -21,7 +21,7 @@ from difflab.accuracy.estimate import estimate
 from difflab.accuracy.judge import Component
 from difflab.accuracy.subject import Subject, floats_at, numbers, spans
 from difflab.ir.expr import Array, Expr, Graph, constant, reachable
-from difflab.ir.row import INPUT
+from difflab.ir.row import INPUT, Transpose
 from difflab.methods.automatic import derivative_blocks
 from difflab.readings.cotangents import sweep
 from difflab.readings.tangents import pushforward
@@ -268,9 +268,9 @@ def _extra_term(e: Residuals) -> str:
     known = dict(zip(nodes, floats_at(graph, nodes, e.subject.arrays), strict=True))
     for node in sorted(nodes, key=lambda node: node.age):
         row = node.primitive
-        if not (row.cancels and row.kind == "pointwise"):
+        if not (row.cancels and row.kind == "pointwise" and isinstance(row.derivative, Transpose)):
             continue
-        signs = row.derivative.rule(1.0, *node.operands)  # type: ignore[union-attr]
+        signs = row.derivative.rule(1.0, *node.operands)
         for sign, operand in zip(signs, node.operands, strict=True):
             term = sign * np.ravel(known[operand])
             chosen = e.wrong if term.size == 1 else np.ones(len(e.true), bool)

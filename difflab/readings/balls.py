@@ -257,12 +257,6 @@ def is_sharp(ball: arb, dtype: np.dtype[Any]) -> bool:
     return bool(low == high and (spare or low == 0.0 or not np.isfinite(low)))
 
 
-def nudged(ball: arb, side: int, distance: int) -> arb:
-    """A point 2^-distance to one side of an exact ball, exactly."""
-    with precision(EVERY_BIT):
-        return ball + side * arb(2) ** -distance
-
-
 def ulps_of(candidate: float, ball: arb, dtype: Any = np.float64) -> float:
     """The distance of a float from a ball's centre, in ulps of that dtype at the centre.
 

@@ -134,8 +134,9 @@ def _rule(node: Expr, tangents: list[Tangent], times: Any = scaled) -> Tangent:
                     total = added(total, Expr(node.primitive, moved, node.params))
             return total
         case Pair(forward, _):
-            if times is taken and tangents[0] is not None:
-                (hit,) = node.primitive.choice(*operands, **params)  # type: ignore[misc]
+            choice = node.primitive.choice
+            if times is taken and choice is not None and tangents[0] is not None:
+                (hit,) = choice(*operands, **params)
                 tangents = [lift(np.where(hit, tangents[0], 0.0))]
             found = forward(node, tangents, *operands, **params)
             return None if is_zero(found) else lift(found)
