@@ -118,6 +118,11 @@ class Expr(TracedArray):
         return self.dtype.kind == "f"
 
     @property
+    def is_live(self) -> bool:
+        """Whether a constant stands for what its array holds when a program runs."""
+        return self.primitive is CONSTANT and bool(dict(self.params)["value"].live)
+
+    @property
     def value(self) -> Array:
         """What a constant holds."""
         if self.primitive is not CONSTANT:

@@ -171,6 +171,9 @@ def _refuse_plain(kind: str) -> TraceError:
     )
 
 
+_OPERANDS = (np.ndarray, np.generic, int, float, list, tuple)
+
+
 def _operator(ufunc: np.ufunc, reflected: bool = False) -> Callable[[Any, Any], Any]:
     """The method of a binary operator: the ufunc."""
 
@@ -179,9 +182,9 @@ def _operator(ufunc: np.ufunc, reflected: bool = False) -> Callable[[Any, Any], 
             raise ArgumentError(
                 "complex numbers cannot be traced", "write real and imaginary parts apart"
             )
-        if not isinstance(other, (TracedArray, np.ndarray, np.generic, int, float, list, tuple)):
+        if not isinstance(other, (TracedArray, *_OPERANDS)):
             return NotImplemented
-        return SPELLINGS[ufunc](other, self) if reflected else SPELLINGS[ufunc](self, other)
+        return self.apply(ufunc, (other, self) if reflected else (self, other), {})
 
     return operate
 
@@ -190,26 +193,8 @@ def _reflected(ufunc: np.ufunc) -> Callable[[Any, Any], Any]:
     return _operator(ufunc, reflected=True)
 
 
-def _in_place(ufunc: np.ufunc) -> Callable[[Any, Any], Any]:
-    """``x += y`` makes a new array; refused where NumPy would change another one through x."""
-    operate = _operator(ufunc)
-
-    def change(self: TracedArray, other: Any) -> Any:
-        if self.shape and (self.primitive.kind == "leaf" or self.primitive.view):
-            raise TraceError(
-                "in-place assignment into an argument, or into a view of another array",
-                "make a new array: write x = x + y for x += y, or start from x.copy()",
-            )
-        line = users_line()
-        if self.shape and line and happening.events is not None:
-            happening.events.changed.append(line)
-        return operate(self, other)
-
-    return change
-
-
 def _unary(ufunc: np.ufunc) -> Callable[[Any], Any]:
-    return lambda self: SPELLINGS[ufunc](self)
+    return lambda self: self.apply(ufunc, (self,), {})
 
 
 class TracedArray:
@@ -235,6 +220,11 @@ class TracedArray:
         return self.primitive.kind == "leaf" and bool(dict(self.params).get("boxed"))
 
     @property
+    def content(self) -> Any:
+        """Its node, or plain values where it is constant."""
+        return self
+
+    @property
     def ndim(self) -> int:
         return len(self.shape)
 
@@ -250,13 +240,19 @@ class TracedArray:
     def nbytes(self) -> int:
         return self.size * self.dtype.itemsize
 
+    def apply(
+        self, function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> Any:
+        """A function of NumPy's applied to this and other values."""
+        return call(function, args, kwargs)
+
     @property
     def T(self) -> Any:
-        return SPELLINGS[np.transpose](self)
+        return self.apply(np.transpose, (self,), {})
 
     @property
     def mT(self) -> Any:
-        return SPELLINGS[np.swapaxes](self, -1, -2)
+        return self.apply(np.swapaxes, (self, -1, -2), {})
 
     @property
     def real(self) -> Any:
@@ -265,28 +261,24 @@ class TracedArray:
     # -- NumPy asks ------------------------------------------------------------------------------
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        if kwargs.get("out") is not None:
-            raise TraceError(
-                f"in-place assignment: np.{ufunc.__name__} into an existing array",
-                "use the value it returns: a = a + b, where a += b would change a plain array a",
-            )
         if method == "__call__":
-            return call(ufunc, inputs, kwargs)
+            return self.apply(ufunc, inputs, kwargs)
         if method == "outer":
             left, right = (x if isinstance(x, TracedArray) else np.asarray(x) for x in inputs)
-            return call(ufunc, (left[(..., *(None,) * right.ndim)], right), kwargs)
+            return self.apply(ufunc, (left[(..., *(None,) * right.ndim)], right), kwargs)
         function = _UFUNC_METHODS.get((ufunc, method))
         if function is None:
             raise UnsupportedError(f"np.{ufunc.__name__}.{method} cannot be traced", _COVERED)
-        if lacking := [f"{name}=" for name in kwargs if name not in _parameters(function)]:
+        known = _parameters(function)
+        if lacking := [f"{name}=" for name in kwargs if name not in known]:
             what = f"np.{ufunc.__name__}.{method} with {', '.join(lacking)}"
             raise UnsupportedError(f"{what} cannot be traced", f"leave out {', '.join(lacking)}")
-        return call(function, inputs, {"axis": 0, **kwargs})
+        return self.apply(function, inputs, {"axis": 0, **kwargs})
 
     def __array_function__(
         self, func: Callable[..., Any], types: Any, args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> Any:
-        return call(func, args, kwargs)
+        return self.apply(func, args, kwargs)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         raise _refuse_plain("array")
@@ -304,26 +296,26 @@ class TracedArray:
 
     def reshape(self, *shape: Any, order: str = "C", copy: bool | None = None) -> Any:
         """The shape as one argument or as several."""
-        return SPELLINGS[np.reshape](self, shape[0] if len(shape) == 1 else shape, order)
+        return self.apply(np.reshape, (self, shape[0] if len(shape) == 1 else shape, order), {})
 
     def transpose(self, *axes: Any) -> Any:
         """The axes as one argument or as several."""
-        return SPELLINGS[np.transpose](self, axes[0] if len(axes) == 1 else axes or None)
+        return self.apply(np.transpose, (self, axes[0] if len(axes) == 1 else axes or None), {})
 
     def astype(
         self, dtype: Any, order: str = "K", casting: str = "unsafe", subok: bool = True,
         copy: bool = True,
     ) -> Any:  # fmt: skip
         """The method has options that the function lacks, and none changes the values."""
-        return SPELLINGS[np.astype](self, dtype)
+        return self.apply(np.astype, (self, dtype), {"copy": copy})
 
     def flatten(self, order: str = "C") -> Any:
         """A flat copy."""
-        return SPELLINGS[np.copy](SPELLINGS[np.ravel](self, order))
+        return self.apply(np.copy, (self.apply(np.ravel, (self, order), {}),), {})
 
     def compress(self, condition: Any, axis: int | None = None) -> Any:
         """The entries along an axis where a condition holds."""
-        return SPELLINGS[np.compress](condition, self, axis)
+        return self.apply(np.compress, (condition, self, axis), {})
 
     # -- Python asks -----------------------------------------------------------------------------
 
@@ -332,15 +324,37 @@ class TracedArray:
             raise TraceError(
                 f"the truth of an array of shape {self.shape} is ambiguous", "use np.any or np.all"
             )
-        return bool(SPELLINGS[TracedArray.__bool__](self))
+        return bool(self.asked())
+
+    def asked(self) -> Any:
+        """The value that Python asks for, here; recorded as a guard."""
+        return SPELLINGS[TracedArray.__bool__](self)
 
     def __index__(self) -> int:
         if self.dtype.kind == "f" or self.shape:
             raise _refuse_plain("int")
-        return int(SPELLINGS[TracedArray.__bool__](self))
+        return int(self.asked())
 
     def __int__(self) -> int:
-        return self.__index__()
+        return self._whole(np.trunc)
+
+    def __trunc__(self) -> int:
+        return self._whole(np.trunc)
+
+    def __floor__(self) -> int:
+        return self._whole(np.floor)
+
+    def __ceil__(self) -> int:
+        return self._whole(np.ceil)
+
+    def _whole(self, function: np.ufunc) -> int:
+        """A whole number for Python: piecewise constant, so that a guard says all of it."""
+        if self.size != 1:
+            raise TypeError("only length-1 arrays can be converted to Python scalars")
+        if self.dtype.kind != "f":
+            return int(self.asked())
+        whole = self.apply(np.astype, (self.apply(function, (self,), {}), int), {})
+        return int(whole.asked())
 
     def __float__(self) -> float:
         raise _refuse_plain("float")
@@ -368,33 +382,21 @@ class TracedArray:
     def __getitem__(self, index: Any, /) -> Any:
         return SPELLINGS[TracedArray.__getitem__](self, index)
 
-    def __setitem__(self, index: Any, value: Any) -> None:
-        raise TraceError(
-            "in-place assignment into a traced array",
-            "build a new array with np.where, np.concatenate or np.stack",
-        )
-
     def __contains__(self, value: Any) -> bool:
-        return bool(SPELLINGS[np.any](SPELLINGS[np.equal](self, value)))
+        return bool(self.apply(np.any, (self.apply(np.equal, (self, value), {}),), {}))
 
     def __round__(self, digits: int | None = None) -> Any:
         if digits is not None:
-            return SPELLINGS[np.round](self, digits)
+            return self.apply(np.round, (self, digits), {})
         if self.shape:
             raise TypeError("an array has no round(): use np.round")
-        return SPELLINGS[np.astype](SPELLINGS[np.round](self), int)
+        return self.apply(np.astype, (self.apply(np.round, (self,), {}), int), {})
 
     def __divmod__(self, other: Any) -> tuple[Any, Any]:
         return self // other, self % other
 
     def __rdivmod__(self, other: Any) -> tuple[Any, Any]:
         return other // self, other % self
-
-    def __copy__(self) -> Any:
-        return self
-
-    def __deepcopy__(self, memo: Any) -> Any:
-        return self
 
     def __reduce__(self) -> Any:
         raise TraceError("a traced value cannot be pickled", "return it from the function instead")
@@ -416,17 +418,10 @@ class TracedArray:
     __or__, __ror__ = _operator(np.bitwise_or), _reflected(np.bitwise_or)
     __xor__, __rxor__ = _operator(np.bitwise_xor), _reflected(np.bitwise_xor)
 
-    __iadd__, __isub__ = _in_place(np.add), _in_place(np.subtract)
-    __imul__, __itruediv__ = _in_place(np.multiply), _in_place(np.divide)
-    __ipow__, __imatmul__ = _in_place(np.power), _in_place(np.matmul)
-    __imod__, __ifloordiv__ = _in_place(np.remainder), _in_place(np.floor_divide)
-    __iand__, __ior__ = _in_place(np.bitwise_and), _in_place(np.bitwise_or)
-    __ixor__ = _in_place(np.bitwise_xor)
-
     __lt__, __le__ = _operator(np.less), _operator(np.less_equal)
     __gt__, __ge__ = _operator(np.greater), _operator(np.greater_equal)
     __eq__, __ne__ = _operator(np.equal), _operator(np.not_equal)
 
 
 def _method(function: Callable[..., Any], x: TracedArray, *args: Any, **kwargs: Any) -> Any:
-    return call(function, (x, *args), kwargs)
+    return x.apply(function, (x, *args), kwargs)

@@ -223,8 +223,9 @@ def read_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Signa
             specs.append(_PYTHON_FLOAT)
             arrays.append(leaf)
         elif isinstance(leaf, TracedArray):
+            content = leaf.content
             specs.append(Spec(leaf.shape, leaf.dtype, leaf.weak))
-            arrays.append(leaf)
+            arrays.append(content)
         elif isinstance(leaf, (np.ndarray, np.generic)):
             array = _admitted(leaf)
             boxed = isinstance(leaf, np.ndarray) and not leaf.shape

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from difflab.errors import ArgumentError, ShapeError
-from difflab.ir.expr import Expr
+from difflab.ir.protocols import TracedArray
 from difflab.ir.tree import LEAF, Signature, Spec, Structure, flatten, leaf_count, unflatten
 from difflab.tracing.called import parameter_names
 
@@ -163,7 +163,7 @@ def as_tuple(name: str, given: Any) -> tuple[Any, ...]:
 def aligned(kind: str, given: Any, structure: Structure, expected: Sequence[Any]) -> list[Any]:
     """The leaves of tangents or cotangents, checked against what they belong to, in its dtypes."""
     leaves, own = flatten(given)
-    leaves = [x for x in leaves if isinstance(x, (Expr, np.ndarray, np.generic, float, int))]
+    leaves = [x for x in leaves if isinstance(x, (TracedArray, np.ndarray, np.generic, float, int))]
     matching = own == structure or leaf_count(own) == leaf_count(structure)
     if not matching or len(leaves) != len(expected):
         raise ShapeError(
@@ -171,7 +171,7 @@ def aligned(kind: str, given: Any, structure: Structure, expected: Sequence[Any]
         )
     found = []
     for leaf, x in zip(leaves, expected, strict=True):
-        value = leaf if isinstance(leaf, Expr) else np.asarray(leaf)
+        value = leaf.content if isinstance(leaf, TracedArray) else np.asarray(leaf)
         if value.shape != x.shape:
             raise ShapeError(
                 f"a {kind} of shape {value.shape} for a value of shape {x.shape}",

@@ -32,6 +32,7 @@ from difflab.operators.arguments import Argnums, Chosen, Finish, chosen, numbers
 from difflab.operators.programs import Function, Guards, Prepared, Programs, silent
 from difflab.readings.batches import batch
 from difflab.table.identities import simplify
+from difflab.tracing.arrays import wrapped
 from difflab.tracing.called import Called, need_function
 from difflab.tracing.captures import Watch
 from difflab.tracing.held import moved
@@ -82,7 +83,8 @@ class Operator:
                 return self._inlined(signature, arrays)  # f closes over a value of that trace
             prepared = self._prepared(signature, arrays)
             self.programs.keep(prepared)
-        return prepared.finish(silent.copy().run(prepared.run, *arrays))
+        outputs = silent.copy().run(prepared.run, *arrays)
+        return prepared.finish(wrapped(outputs) if in_progress() else outputs)
 
     def prepare(self, *args: Any, **kwargs: Any) -> Prepared:
         """The program for arguments like these, with its graph, counts and times, not run yet.
@@ -178,7 +180,7 @@ class Operator:
             raise UnsupportedError(
                 f"{self.method.name} cannot be nested inside another derivative", "use reverse"
             )
-        return finish(substitute(derivation.graph.outputs, actual))
+        return finish(wrapped(substitute(derivation.graph.outputs, actual)))
 
     # -- what the kinds of operators differ in ---------------------------------------------------
 

@@ -23,6 +23,7 @@ import numpy as np
 from difflab import engines
 from difflab.ir.build import lift
 from difflab.ir.expr import Expr, Graph, placeholder, reachable, substitute
+from difflab.ir.protocols import TracedArray
 from difflab.ir.row import CONSTANT
 from difflab.ir.tree import Signature, Spec, Structure, flatten, read_arguments, unflatten
 from difflab.methods import Derivation, Method, Push, method_of
@@ -40,6 +41,7 @@ from difflab.operators.operators import Compiled, Gradient, Jacobian, Operator, 
 from difflab.operators.programs import Function, Recent, silent
 from difflab.readings.tangents import zeros
 from difflab.table.identities import simplify
+from difflab.tracing.arrays import wrapped
 from difflab.tracing.called import Called, need_function
 from difflab.tracing.captures import Watch
 from difflab.tracing.trace import trace_signature, trace_watched
@@ -199,7 +201,7 @@ def _pushed(
     still = [x for x in graph.inputs if x not in set(moving)]
     found = push(graph.outputs, [*moving, *still], [*along, *[None] * len(still)])
     spelt = [zeros(out) if t is None else t for t, out in zip(found, graph.outputs, strict=True)]
-    results = substitute([*graph.outputs, *spelt], actual)
+    results = wrapped(substitute([*graph.outputs, *spelt], actual))
     count, tree = len(graph.outputs), graph.output_tree
     return unflatten(tree, results[:count]), unflatten(tree, results[count:])
 
@@ -323,14 +325,15 @@ class Pulled(Operator):
         width = len(by.positions)
 
         def finish(found: list[Any]) -> Any:
-            values, blocks = found[:count], found[count:]
+            values, blocks = found[:count], _contents(found[count:])
 
             def pull(cotangent: Any) -> tuple[Any, ...]:
-                given = aligned("cotangent", cotangent, tree, values)
+                given = aligned("cotangent", cotangent, tree, _contents(values))
                 each = [ct for ct in given for _ in range(width)]
                 parts = [_contracted(ct, block) for ct, block in zip(each, blocks, strict=True)]
                 sums = [sum(parts[j + width :: width], parts[j]) for j in range(width)]
-                return tuple(self._by_argument(by, signature, sums))
+                results = wrapped(sums) if any(isinstance(x, Expr) for x in sums) else sums
+                return tuple(self._by_argument(by, signature, results))
 
             return unflatten(tree, values), pull
 
@@ -363,13 +366,13 @@ class Pulled(Operator):
             return engines.compile(reverse, engine)
 
         def finish(found: list[Any]) -> Any:
-            kept = found[count:]
+            kept = _contents(found[count:])
 
             def pull(cotangent: Any) -> tuple[Any, ...]:
                 arrays = [*kept, *aligned("cotangent", cotangent, tree, seeds)]
                 if any(isinstance(x, Expr) for x in arrays):
                     known = dict(zip(reverse.inputs, map(lift, arrays), strict=True))
-                    results: list[Any] = list(substitute(reverse.outputs, known))
+                    results: list[Any] = wrapped(substitute(reverse.outputs, known))
                 else:
                     results = silent.copy().run(program(), *arrays)
                 return tuple(self._by_argument(by, signature, results))
@@ -377,6 +380,11 @@ class Pulled(Operator):
             return unflatten(tree, found[:count]), pull
 
         return derivation, finish
+
+
+def _contents(found: Sequence[Any]) -> list[Any]:
+    """Nodes for traced arrays."""
+    return [x.content if isinstance(x, TracedArray) else x for x in found]
 
 
 def _contracted(cotangent: Any, block: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from difflab.ir.build import lift, node, pointwise
+from difflab.ir.build import lift, node, pointwise, promoted
 from difflab.ir.expr import Expr
 from difflab.ir.row import TABLE
 from difflab.spellings.axes import axis_of
@@ -32,6 +32,7 @@ IN_A_LINE = [
     spells(algebra.adjugate)(lambda a: node("adjugate", lift(a))),
     spells(movement.place)(lambda x, index, shape: node("place", x, index=index, shape=shape)),
     spells(reductions.share_of_largest)(lambda x, axes: node("share_of_largest", x, axes=axes)),
+    spells(movement.join)(lambda parts: node("join", *promoted(*parts), lead=0)),
     spells(movement.scatter_add)(
         lambda x, *indices, shape: node("scatter_add", x, *indices, shape=shape)
     ),

@@ -126,6 +126,28 @@ def joined(*parts: Any, axis: int) -> Typed:
     return tuple(shape), parts[0].dtype
 
 
+@OwnFunction
+def join(*parts: Any, lead: int = 0) -> Any:
+    """The elements of all parts, one after another; `lead` axes come first and stay."""
+    shapes = [(*np.shape(part)[:lead], -1) for part in parts]
+    return np.concatenate([np.reshape(x, shape) for x, shape in zip(parts, shapes, strict=True)], -1)
+
+
+def parted(ct: Any, *parts: Any, lead: int) -> tuple[Any, ...]:
+    start, pieces = 0, []
+    for part in parts:
+        size = int(np.prod(part.shape[lead:], dtype=np.int64))
+        one = ct[(..., slice(start, start + size) if part.shape[lead:] else start)]
+        pieces.append(one if one.shape == part.shape else np.reshape(one, part.shape))
+        start += size
+    return tuple(pieces)
+
+
+def joined_flat(*parts: Any, lead: int) -> Typed:
+    sizes = [int(np.prod(part.shape[lead:], dtype=np.int64)) for part in parts]
+    return (*parts[0].shape[:lead], sum(sizes)), parts[0].dtype
+
+
 SLICES: Final = (Slice(None, None, -2), 1)
 
 
@@ -266,6 +288,22 @@ ROWS: Final[tuple[Primitive, ...]] = (
             sample(
                 rng.normal(size=(2, 1)), rng.normal(size=(2, 2)), rng.normal(size=(2, 1)), axis=-1
             ),
+        ],
+    ),
+    linear(
+        join,
+        kind="movement",
+        infer=joined_flat,
+        transpose=parted,
+        sympy=ITSELF,
+        ball=ITSELF,
+        batch=lambda size, lead: {"lead": lead + 1},
+        emit="join({operands}, lead={lead})",
+        elements="moved",
+        sample=lambda rng, shape: [
+            sample(rng.normal(size=(2, 3)), rng.normal(size=()), rng.normal(size=2), lead=0),
+            sample(*rng.normal(size=3), lead=0),
+            sample(rng.normal(size=(2, 3)), rng.normal(size=2), lead=1),
         ],
     ),
 )

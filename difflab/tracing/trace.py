@@ -44,6 +44,7 @@ from difflab.ir.expr import (
 from difflab.ir.protocols import TracedArray, ended, spell
 from difflab.ir.row import CONSTANT, INPUT
 from difflab.ir.tree import Signature, Spec, Structure, flatten, read_arguments, unflatten
+from difflab.tracing.arrays import Array, Home, argument, captured, here
 from difflab.tracing.called import Called, need_function, parameter_names
 from difflab.tracing.captures import Watch, is_library, runs_programs, with_arrays_replaced
 from difflab.tracing.held import hold, moved
@@ -78,10 +79,15 @@ class Trace:
         self.around = happening.events
         happening.events = self.events
         _stack.traces.append(self)
+        here.depth = len(_stack.traces)
+        here.home = here.home or Home()
         return self
 
     def __exit__(self, *_: object) -> None:
         _stack.traces.pop()
+        here.depth = len(_stack.traces)
+        if not _stack.traces:
+            here.home = None
         happening.events = self.around
 
 
@@ -229,7 +235,7 @@ def _following(
     """The graph of a copy of f in which arrays that f reads are traced, so that the graph follows
     them; None where f does not take that.
     """
-    nodes = {id(array): live_constant(array) for array in arrays}
+    nodes = {id(array): captured(live_constant(array)) for array in arrays}
     copies = with_arrays_replaced(watch.roots, nodes, watch.read)
     if copies is None:
         return None
@@ -305,8 +311,9 @@ def _run(
     """One call with placeholders, and the lines where a traced array was changed in place."""
     rest = iter(inputs)
     leaves = [next(rest) if isinstance(spec, Spec) else spec.value for spec in signature.leaves]
-    args, kwargs = unflatten(signature.structure, leaves)
     with attributed_to(None), Trace(inputs, point, decide) as current:
+        held = [argument(leaf) if type(leaf) is Expr else leaf for leaf in leaves]
+        args, kwargs = unflatten(signature.structure, held)
         try:
             result = f(*args, **kwargs)
         except Exception as error:
@@ -327,6 +334,7 @@ def _outputs(result: Any) -> tuple[list[Expr], Structure]:
     leaves, tree = flatten(result)
     outputs: list[Expr] = []
     for leaf in leaves:
+        leaf = leaf.content if type(leaf) is Array else leaf
         if not isinstance(leaf, (Expr, np.ndarray, np.generic, int, float)):
             raise TraceError(
                 f"the function returned a {type(leaf).__name__}, which is not a number or an array",

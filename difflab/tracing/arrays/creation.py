@@ -1,0 +1,172 @@
+"""What creates arrays of traced values: np.array and its kin, copies, nested lists.
+
+What flows: nested lists of traced values and numbers come in, and are put together by NumPy itself,
+on slots: shapes, and the error for ragged lists, are its own.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from difflab.errors import TraceError
+from difflab.ir.build import as_dtype
+from difflab.ir.protocols import TracedArray
+from difflab.tracing.arrays.array import ATTRIBUTES, MEANINGS, Array, compute, constant_array
+from difflab.tracing.arrays.memory import Memory, slots_of
+
+
+def _leaves(value: Any) -> list[Any]:
+    """The arrays and numbers in nested lists."""
+    if isinstance(value, (list, tuple)):
+        return [leaf for part in value for leaf in _leaves(part)]
+    return [value]
+
+
+def _kind(leaf: Any) -> Any:
+    """A leaf as np.result_type takes it: Python numbers are weak."""
+    if type(leaf) is Array:
+        return 0.0 if leaf.memory is None and leaf.weak else leaf.dtype
+    return leaf if type(leaf) in (int, float, bool, complex) else np.asarray(leaf).dtype
+
+
+def _dtype_of(leaves: list[Any]) -> Any:
+    kinds = [_kind(leaf) for leaf in leaves]
+    strong = [kind for kind in kinds if isinstance(kind, np.dtype)]
+    return np.result_type(*strong, *[np.asarray(k).dtype for k in kinds if type(k) is not np.dtype])
+
+
+def _standing(value: Any, dtype: Any) -> Any:
+    """Nested lists with slots for leaves."""
+    if isinstance(value, (list, tuple)):
+        return [_standing(part, dtype) for part in value]
+    return slots_of(value, dtype)
+
+
+def array(
+    object: Any, dtype: Any = None, *, copy: Any = True, order: str = "K", subok: bool = False,
+    ndmin: int = 0, like: Any = None, ndmax: int = 0,
+) -> Any:  # fmt: skip
+    """np.array."""
+    if type(object) is not Array:
+        leaves = _leaves(object)
+        if not any(type(leaf) is Array for leaf in leaves):
+            return constant_array(np.array(object, dtype, order=order, ndmin=ndmin))
+        dtype = np.dtype(dtype) if dtype is not None else _dtype_of(leaves)
+        if all(type(leaf) is not Array or leaf.is_plain for leaf in leaves):
+            return constant_array(np.array(_real(object), dtype, order=order, ndmin=ndmin))
+        if dtype == np.object_:
+            raise TraceError(
+                "an array of objects cannot hold traced values", "keep them in a list"
+            )
+        slots = np.array(_standing(object, dtype), np.int64, order=order, ndmin=ndmin)
+        return Array(None, Memory(slots.shape, dtype, slots=slots))
+    made = copied(object, dtype, order) if copy or _changes(object, dtype, order) else object
+    if ndmin > len(made.shape):
+        return made[(None,) * (ndmin - len(made.shape))]
+    return made
+
+
+def _real(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return [_real(part) for part in value]
+    return value.data() if type(value) is Array else value
+
+
+def _changes(x: Array, dtype: Any, order: str) -> bool:
+    """Whether a copy is needed for a dtype, or an order."""
+    if x.memory is None or (dtype is not None and np.dtype(dtype) != x.dtype):
+        return True
+    flags = x.data().flags if order not in "KA" and len(x.shape) > 1 else None
+    return flags is not None and not (flags.c_contiguous if order == "C" else flags.f_contiguous)
+
+
+def copied(x: Array, dtype: Any = None, order: str = "K") -> Any:
+    """A fresh array of the same elements."""
+    dtype = x.dtype if dtype is None else np.dtype(dtype)
+    if x.is_plain:
+        return constant_array(np.array(x.data(), dtype, order=order))  # type: ignore[call-overload]
+    if x.memory is None or dtype != x.dtype or x.is_current:
+        node = x.content if dtype == x.dtype else as_dtype(x.content, dtype)
+        turned = len(x.shape) > 1 and (order == "F" or (order != "C" and not (x.is_whole and x.memory.like is None and x.memory.slots is None)))
+        like = (np.copy, (x, order), {}) if turned else None
+        if isinstance(node, TracedArray):
+            return Array(node, Memory(node.shape, dtype, root=node, like=like))
+        return constant_array(np.array(node, dtype))
+    return x.of_slots(np.array(x.data(), order=order))  # type: ignore[call-overload]
+
+
+def asarray(
+    a: Any, dtype: Any = None, order: Any = None, *, device: Any = None, copy: Any = None,
+    like: Any = None,
+) -> Any:  # fmt: skip
+    """np.asarray, and np.asanyarray."""
+    return array(a, dtype, copy=bool(copy), order=order or "K")
+
+
+def _ordered(order: str) -> Any:
+    def meaning(a: Any, dtype: Any = None, *, like: Any = None) -> Any:
+        return array(a, dtype, copy=False, order=order, ndmin=1)
+
+    return meaning
+
+
+def copy(a: Any, order: str = "K", subok: bool = False) -> Any:
+    """np.copy."""
+    return array(a, order=order)
+
+
+def astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Any:
+    """np.astype."""
+    return array(x, dtype, copy=copy)
+
+
+def filled(function: Any) -> Any:
+    """np.empty and np.empty_like give NaN while a function is traced: what is read and was never
+    written shows, and two runs are alike.
+    """
+
+    def meaning(*args: Any, **kwargs: Any) -> Any:
+        real = [x.data() if type(x) is Array and x.is_plain else x for x in args]
+        if type(real[0]) is Array:
+            x = real[0]
+            real[0] = np.ones_like(x.data() if x.memory else 0.0, dtype=x.dtype)
+        values = function(*real, **kwargs)
+        values.fill(np.nan if values.dtype.kind in "fc" else 0)
+        return constant_array(values)
+
+    return meaning
+
+
+MEANINGS |= {
+    np.array: array, np.asarray: asarray, np.asanyarray: asarray, np.copy: copy, np.astype: astype,
+    np.ascontiguousarray: _ordered("C"), np.asfortranarray: _ordered("F"),
+    np.empty: filled(np.empty), np.empty_like: filled(np.empty_like),
+    np.shape: lambda a: array(a, copy=False).shape,
+    np.ndim: lambda a: len(array(a, copy=False).shape),
+    np.size: lambda a, axis=None: np.size(np.empty(array(a, copy=False).shape), axis),
+}  # fmt: skip
+
+
+def tolist(x: Array) -> Any:
+    """``x.tolist()``: nested lists of scalars."""
+    return [tolist(part) for part in x] if x.shape else x[()]
+
+
+def item(x: Array, *index: Any) -> Any:
+    """``x.item()``: one element."""
+    if not index:
+        if x.size != 1:
+            raise ValueError("can only convert an array of size 1 to a Python scalar")
+        index = (0,) * len(x.shape)
+    elif len(index) == 1 and type(index[0]) is int:
+        return compute(np.ravel, (x,), {})[index[0]]
+    return x[index[0] if len(index) == 1 else index] if x.shape else x
+
+
+ATTRIBUTES |= {
+    "copy": lambda self: lambda order="C": array(self, order=order),
+    "tolist": lambda self: lambda: tolist(self),
+    "item": lambda self: lambda *index: item(self, *index),
+}
