@@ -118,9 +118,9 @@ class Expr(TracedArray):
         return self.dtype.kind == "f"
 
     @property
-    def is_live(self) -> bool:
-        """Whether a constant stands for what its array holds when a program runs."""
-        return self.primitive is CONSTANT and bool(dict(self.params)["value"].live)
+    def is_fixed(self) -> bool:
+        """Whether it is a constant that does not follow an array."""
+        return self.primitive is CONSTANT and not dict(self.params)["value"].live
 
     @property
     def value(self) -> Array:

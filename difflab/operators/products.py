@@ -409,7 +409,6 @@ def _left_for(cotangents: Sequence[Expr], seeds: Sequence[Expr]) -> list[Expr]:
             if node.operands[0].size > node.size:
                 break
             node = node.operands[0]
-        fixed = node.primitive is CONSTANT and not dict(node.params)["value"].live
-        if not fixed:
+        if not node.is_fixed:
             found[node] = None
     return list(found)

@@ -121,7 +121,7 @@ def _is_kept(node: Expr, position: int) -> bool:
     row, operands = node.primitive, node.operands
     if row.is_product:
         other = operands[1 - position]
-        fixed = other.primitive is CONSTANT and not dict(other.params)["value"].live
+        fixed = other.is_fixed
         return fixed and bool(np.all(np.isfinite(other.value)))
     return isinstance(row.derivative, Transpose)
 

@@ -51,7 +51,7 @@ def vanishes(node: Expr, position: int) -> bool:
     other = node.operands[1 - position]
     while other.primitive.shaping:
         other = other.operands[0]
-    if other.primitive is not CONSTANT or dict(other.params)["value"].live:
+    if not other.is_fixed:
         return False
     return not np.any(other.value)
 

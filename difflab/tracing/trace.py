@@ -20,6 +20,7 @@ graph(x: float64[3])
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from types import CodeType
@@ -28,7 +29,7 @@ from typing import Any
 import numpy as np
 
 import difflab.spellings  # noqa: F401 (fills SPELLINGS)
-from difflab.errors import Events, Line, TraceError, happening
+from difflab.errors import Events, TraceError, UnsupportedError, happening
 from difflab.ir.build import lift
 from difflab.ir.expr import (
     Expr,
@@ -46,8 +47,9 @@ from difflab.ir.row import CONSTANT, INPUT
 from difflab.ir.tree import Signature, Spec, Structure, flatten, read_arguments, unflatten
 from difflab.tracing.arrays import Array, Home, argument, captured, here
 from difflab.tracing.called import Called, need_function, parameter_names
-from difflab.tracing.captures import Watch, is_library, runs_programs, with_arrays_replaced
+from difflab.tracing.captures import Watch, all_replaced, is_library, runs_programs
 from difflab.tracing.held import hold, moved
+from difflab.tracing.names.copies import Copies
 
 Decide = Callable[[Expr, Any], Any]
 """What Python gets for a node when it asks, given the value at the point."""
@@ -176,7 +178,7 @@ def trace_signature(
     """
     need_function(f)
     if _stack.traces or not held:
-        return _run(f, signature, _inputs(f, signature), point)[0]
+        return _run(f, signature, _inputs(f, signature), point)
     return trace_watched(f, signature, point)[0]
 
 
@@ -191,15 +193,15 @@ def trace_watched(
     roots = (f, *signature.roots)
     inputs = _inputs(f, signature)
     if _stack.traces:
-        return _run(f, signature, inputs, point)[0], Watch(roots, None)
+        return _run(f, signature, inputs, point), Watch(roots, None)
     called = Called(f, signature, set())
     elsewhere = moved(signature, point)
     there = _called(called, elsewhere)
     watch = Watch(roots, _users(called.ran))
     try:
-        graph, changed = _run(f, signature, inputs, point)
+        graph = _run(f, signature, inputs, point)
         watch.put_back()
-        again, _ = _run(f, signature, inputs, point)
+        again = _run(f, signature, inputs, point)
     finally:
         watch.put_back()
     _need_pure(graph, again)
@@ -212,12 +214,12 @@ def trace_watched(
     def hold_all(graph: Graph) -> None:
         for at, result in ((point, here), (elsewhere, there)):
             if at is not None and result is not None:
-                hold(graph, at, *flatten(result[0]), changed)
+                hold(graph, at, *flatten(result[0]))
 
     hold_all(graph)
     if live and (arrays := watch.large_arrays()):
         state = Watch(roots, watch.ran)  # with what f writes, which the copy may write as well
-        following = _following(watch, signature, inputs, point, arrays, hold_all)
+        following = _following(f, watch, signature, inputs, point, arrays, hold_all)
         state.put_back()
         if following is not None:
             return following, Watch(roots, watch.ran, written, map(id, arrays))
@@ -225,6 +227,7 @@ def trace_watched(
 
 
 def _following(
+    f: Callable[..., Any],
     watch: Watch,
     signature: Signature,
     inputs: Sequence[Expr],
@@ -236,12 +239,10 @@ def _following(
     them; None where f does not take that.
     """
     nodes = {id(array): captured(live_constant(array)) for array in arrays}
-    copies = with_arrays_replaced(watch.roots, nodes, watch.read)
-    if copies is None:
+    if not all_replaced(watch.roots, nodes, watch.read):
         return None
-    f, *objects = copies
     try:
-        graph = _run(f, signature.with_roots(objects), inputs, point)[0]
+        graph = _run(f, signature, inputs, point, replaced=nodes)
         hold_all(graph)
     except Exception:  # whatever f does with a traced value where it had an array
         return None
@@ -268,7 +269,7 @@ def retrace(
 
     `decide` answers instead where Python asks for a value: it gets the node and its value here.
     """
-    return _run(f, signature, graph.inputs, point, decide)[0]
+    return _run(f, signature, graph.inputs, point, decide)
 
 
 def _called(
@@ -307,15 +308,46 @@ def _run(
     inputs: Sequence[Expr],
     point: Sequence[Any],
     decide: Decide | None = None,
-) -> tuple[Graph, list[Line]]:
-    """One call with placeholders, and the lines where a traced array was changed in place."""
-    rest = iter(inputs)
-    leaves = [next(rest) if isinstance(spec, Spec) else spec.value for spec in signature.leaves]
-    with attributed_to(None), Trace(inputs, point, decide) as current:
-        held = [argument(leaf) if type(leaf) is Expr else leaf for leaf in leaves]
-        args, kwargs = unflatten(signature.structure, held)
+    replaced: dict[int, Any] | None = None,
+) -> Graph:
+    """One call with placeholders: of a copy of f that finds stand-ins for NumPy's names, and where
+    that is refused, for the user's objects as well.
+    """
+    key = getattr(f, "__code__", type(f))
+    for deep in (True,) if key in _DEEP else (False, True):
         try:
-            result = f(*args, **kwargs)
+            graph = _run_copy(Copies(deep, replaced), f, signature, inputs, point, decide)
+        except (TraceError, UnsupportedError):
+            if deep:
+                raise
+            continue
+        if deep and len(_DEEP) < 1000:
+            _DEEP[key] = None
+        return graph
+    raise AssertionError
+
+
+_DEEP: weakref.WeakKeyDictionary[Any, None] = weakref.WeakKeyDictionary()
+"""Functions (their codes, or classes) of which plain copies were refused."""
+
+
+def _run_copy(
+    copies: Copies,
+    f: Callable[..., Any],
+    signature: Signature,
+    inputs: Sequence[Expr],
+    point: Sequence[Any],
+    decide: Decide | None,
+) -> Graph:
+    rest = iter(inputs)
+    with attributed_to(None), Trace(inputs, point, decide) as current:
+        leaves = [
+            argument(next(rest)) if isinstance(spec, Spec) else copies.of(spec.value)
+            for spec in signature.leaves
+        ]
+        args, kwargs = unflatten(signature.structure, leaves)
+        try:
+            result = copies.of(f)(*args, **kwargs)
         except Exception as error:
             # NumPy and user code may raise another error for one of ours.
             if current.events.refused and error is not current.events.refused[0]:
@@ -327,7 +359,7 @@ def _run(
         guards = tuple(current.guards.values())
         graph = Graph(tuple(inputs), tuple(outputs), guards, signature, tree)
         _need_own(graph)
-    return graph, current.events.changed
+    return graph
 
 
 def _outputs(result: Any) -> tuple[list[Expr], Structure]:

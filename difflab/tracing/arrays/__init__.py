@@ -10,7 +10,20 @@ writes.py             augmented assignment, out=, and functions that change arra
 """
 
 from difflab.tracing.arrays import creation, writes
-from difflab.tracing.arrays.array import Array, argument, captured, constant_array, wrapped
+from difflab.tracing.arrays.array import (
+    Array,
+    apply,
+    argument,
+    captured,
+    captured_array,
+    constant_array,
+    holds_traced,
+    ufunc_method,
+    wrapped,
+)
 from difflab.tracing.arrays.slots import Home, here
 
-__all__ = ["Array", "Home", "argument", "captured", "constant_array", "creation", "here", "wrapped", "writes"]
+__all__ = [
+    "Array", "Home", "apply", "argument", "captured", "captured_array", "constant_array", "creation", "here",
+    "holds_traced", "ufunc_method", "wrapped", "writes",
+]  # fmt: skip

@@ -20,10 +20,9 @@ from numpy.lib import stride_tricks
 
 from difflab.ir.expr import Expr
 from difflab.ir.protocols import SPELLINGS, TracedArray, call
-from difflab.ir.row import CONSTANT
 from difflab.spellings.indexing import current_value
 from difflab.tracing.arrays.memory import Memory, Part
-from difflab.tracing.arrays.slots import home
+from difflab.tracing.arrays.slots import here, home
 
 GETITEM = TracedArray.__getitem__
 VIEWS: Final = frozenset(
@@ -132,7 +131,7 @@ def constant_array(values: Any, origin: str = "") -> Array:
 
 
 def _is_fixed(node: Any) -> bool:
-    return type(node) is Expr and node.primitive is CONSTANT and not node.is_live
+    return type(node) is Expr and node.is_fixed
 
 
 def scalar_of(element: Any) -> Any:
@@ -154,6 +153,13 @@ def array_of_node(node: Any, like: Any = None) -> Any:
 def captured(node: Expr, origin: str = "an array") -> Array:
     """What existed before the call: it is read, and never written to."""
     return Array(node, Memory(node.shape, node.dtype, root=node, origin=origin))
+
+
+def captured_array(values: Any, name: str) -> Any:
+    """An array that existed before the call, as user code finds it under a name."""
+    if values.dtype.kind not in "fiubc" or values.dtype.hasobject:
+        return values
+    return constant_array(values, origin=name)
 
 
 def argument(node: Expr) -> Array:
@@ -247,9 +253,23 @@ def compute(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> An
     values = [contents(arg, traced, lists) for arg in args]
     named = {name: contents(arg, traced, lists) for name, arg in kwargs.items()}
     if not traced:
-        return wrapped(function(*values, **named))
+        return _for_real(function, values, named)
     like = (function, args, kwargs) if any(_may_be_turned(a) for a in traced) else None
     return wrapped(call(function, values, named), like)
+
+
+def _for_real(function: Any, values: list[Any], named: dict[str, Any]) -> Any:
+    """A function of plain values; what it creates may be written to, as what is traced."""
+    here.aside, before = True, here.aside
+    try:
+        found = function(*values, **named)
+    finally:
+        here.aside = before
+    if isinstance(found, np.ndarray):
+        given = [x for x in (*values, *named.values()) if isinstance(x, np.ndarray)]
+        if any([np.may_share_memory(found, x) for x in given]):
+            return found  # part of what existed before
+    return wrapped(found)
 
 
 def contents(value: Any, traced: list[Any], lists: bool = False) -> Any:
@@ -280,7 +300,7 @@ def contents(value: Any, traced: list[Any], lists: bool = False) -> Any:
         return plain(value)
     if kind is FunctionType or kind is MethodType:
         return functools.partial(_called_back, value)
-    return getattr(kind, "__difflab_stands_for__", value) if isinstance(value, type) else value
+    return getattr(value, "stands_for", value) if callable(value) else value
 
 
 def _called_back(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -307,6 +327,14 @@ def wrapped(found: Any, like: Any = None) -> Any:
         parts = [wrapped(part, like) for part in found]
         return type(found)(*parts) if hasattr(found, "_fields") else type(found)(parts)
     return found
+
+
+def holds_traced(value: Any) -> bool:
+    """Whether a traced array is among nested lists."""
+    kind = type(value)
+    if kind is list or kind is tuple:
+        return any([holds_traced(part) for part in value])
+    return kind is Array or (kind is dict and any([holds_traced(v) for v in value.values()]))
 
 
 def view(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:

@@ -24,9 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from difflab.errors import TraceError
-from difflab.ir.expr import constant
+from difflab.ir.expr import Expr, constant
 from difflab.ir.protocols import TracedArray, call
-from difflab.ir.row import CONSTANT
 from difflab.table.movement import join
 
 Slots = NDArray[np.int64]
@@ -38,6 +37,8 @@ elements, they are gathered."""
 class _Here(threading.local):
     home: Home | None = None
     depth = 0
+    aside = False
+    """Whether a real function of NumPy's runs, which is to find real functions."""
 
 
 here = _Here()
@@ -145,7 +146,7 @@ class Home:
 
 
 def _is_constant(node: Any) -> bool:
-    return getattr(node, "primitive", None) is CONSTANT
+    return type(node) is Expr and node.is_fixed
 
 
 def _merged(pieces: Sequence[Any]) -> list[Any]:
