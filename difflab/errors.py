@@ -108,8 +108,6 @@ class Events:
 
     refused: list[DifflabError] = field(default_factory=list)
     """Refusals, which the function may have swallowed."""
-    changed: list[Line] = field(default_factory=list)
-    """Lines where a traced array was changed in place."""
 
 
 class _Happening(threading.local):

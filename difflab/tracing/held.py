@@ -55,11 +55,9 @@ def hold(
     point: Sequence[Any],
     leaves: Sequence[Any],
     tree: Structure,
-    changed: Sequence[Line],
 ) -> None:
     """Raise `TraceError` where the graph does not give what the function returned at a point.
 
-    `changed` are the lines where a traced array was changed in place, which may be the reason.
     Where the graph's guards turn out differently it is not the function's graph, and says nothing.
     """
     known: dict[Expr, Any] = dict(zip(graph.inputs, map(np.asarray, point), strict=True))
@@ -69,18 +67,18 @@ def hold(
         if not np.array_equal(value, guard.value):
             return
     if tree != graph.output_tree:
-        raise _other(changed, "it returns another structure")
+        raise _other("it returns another structure")
     for out, value, leaf in zip(graph.outputs, values[: len(leaves)], leaves, strict=True):
         called = np.asarray(leaf)
         if called.shape != np.shape(value):
-            raise _other(changed, f"shape {np.shape(value)} for {called.shape}", out.line)
+            raise _other(f"shape {np.shape(value)} for {called.shape}", out.line)
         if called.dtype == out.dtype and called.tobytes() == np.asarray(value).tobytes():
             continue
         if called.dtype.kind == "c":
             continue  # where Python's floats turn complex, arrays give NaN
         same = (called == value) | ((called != called) & (value != value))
         if not np.all(same):
-            _hold_elements(graph, point, out, np.asarray(value), called, same, changed)
+            _hold_elements(graph, point, out, np.asarray(value), called, same)
 
 
 def _hold_elements(
@@ -90,7 +88,6 @@ def _hold_elements(
     value: Any,
     called: Any,
     same: Any,
-    changed: Sequence[Line],
 ) -> None:
     """The elements of an output that differ most, each against its own bound."""
     with np.errstate(all="ignore"):
@@ -108,7 +105,7 @@ def _hold_elements(
             bound = NO_BOUND * float(np.abs(called.flat[i]))
         if not (distance <= bound or np.isinf(bound)):
             found, expected = _told_apart(value.flat[i], called.flat[i])
-            raise _other(changed, f"{found} where a plain call gives {expected}", out.line)
+            raise _other(f"{found} where a plain call gives {expected}", out.line)
 
 
 def _told_apart(*numbers: Any) -> list[str]:
@@ -120,17 +117,10 @@ def _told_apart(*numbers: Any) -> list[str]:
     return texts
 
 
-def _other(changed: Sequence[Line], how: str, line: Line | None = None) -> TraceError:
+def _other(how: str, line: Line | None = None) -> TraceError:
     """The error for a graph of another function."""
-    what = f"traced, the function computes something else than called: {how}"
-    if changed:
-        return TraceError(
-            f"{what}; an array that has two names may have been changed in place",
-            "make a new array there: write y = y + 1 for y += 1",
-            changed[0],
-        )
     return TraceError(
-        what,
+        f"traced, the function computes something else than called: {how}",
         "it may ask for the type of a value (isinstance(x, np.ndarray) is answered), or"
         " read what it stored at an earlier call",
         line,

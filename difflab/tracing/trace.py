@@ -47,7 +47,7 @@ from difflab.ir.row import CONSTANT, INPUT
 from difflab.ir.tree import Signature, Spec, Structure, flatten, read_arguments, unflatten
 from difflab.tracing.arrays import Array, Home, argument, captured, here
 from difflab.tracing.called import Called, need_function, parameter_names
-from difflab.tracing.captures import Watch, all_replaced, is_library, runs_programs
+from difflab.tracing.captures import Watch, Ways, is_library, runs_programs
 from difflab.tracing.held import hold, moved
 from difflab.tracing.names.copies import Copies
 
@@ -238,11 +238,14 @@ def _following(
     """The graph of a copy of f in which arrays that f reads are traced, so that the graph follows
     them; None where f does not take that.
     """
-    nodes = {id(array): captured(live_constant(array)) for array in arrays}
-    if not all_replaced(watch.roots, nodes, watch.read):
+    ways = Ways(watch.roots, arrays)
+    if not ways.are_known(watch.read):
         return None
+    copies = Copies(True, {id(array): captured(live_constant(array)) for array in arrays})
     try:
-        graph = _run(f, signature, inputs, point, replaced=nodes)
+        graph = _run_copy(copies, f, signature, inputs, point)
+        if ways.lead_through(copies.left):
+            return None
         hold_all(graph)
     except Exception:  # whatever f does with a traced value where it had an array
         return None
@@ -308,7 +311,6 @@ def _run(
     inputs: Sequence[Expr],
     point: Sequence[Any],
     decide: Decide | None = None,
-    replaced: dict[int, Any] | None = None,
 ) -> Graph:
     """One call with placeholders: of a copy of f that finds stand-ins for NumPy's names, and where
     that is refused, for the user's objects as well.
@@ -316,7 +318,7 @@ def _run(
     key = getattr(f, "__code__", type(f))
     for deep in (True,) if key in _DEEP else (False, True):
         try:
-            graph = _run_copy(Copies(deep, replaced), f, signature, inputs, point, decide)
+            graph = _run_copy(Copies(deep), f, signature, inputs, point, decide)
         except (TraceError, UnsupportedError):
             if deep:
                 raise
@@ -337,7 +339,7 @@ def _run_copy(
     signature: Signature,
     inputs: Sequence[Expr],
     point: Sequence[Any],
-    decide: Decide | None,
+    decide: Decide | None = None,
 ) -> Graph:
     rest = iter(inputs)
     with attributed_to(None), Trace(inputs, point, decide) as current:

@@ -24,17 +24,9 @@ def _leaves(value: Any) -> list[Any]:
     return [value]
 
 
-def _kind(leaf: Any) -> Any:
-    """A leaf as np.result_type takes it: Python numbers are weak."""
-    if type(leaf) is Array:
-        return 0.0 if leaf.memory is None and leaf.weak else leaf.dtype
-    return leaf if type(leaf) in (int, float, bool, complex) else np.asarray(leaf).dtype
-
-
 def _dtype_of(leaves: list[Any]) -> Any:
-    kinds = [_kind(leaf) for leaf in leaves]
-    strong = [kind for kind in kinds if isinstance(kind, np.dtype)]
-    return np.result_type(*strong, *[np.asarray(k).dtype for k in kinds if type(k) is not np.dtype])
+    """The dtype of an array of all of them, where Python's floats are of 64 bits."""
+    return np.result_type(*[x.dtype if type(x) is Array else np.asarray(x).dtype for x in leaves])
 
 
 def _standing(value: Any, dtype: Any) -> Any:

@@ -26,15 +26,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from difflab.ir.contents import COPIED
-from difflab.tracing.captures.copies import with_arrays_replaced
 from difflab.tracing.captures.guards import Guard, Path, compiled_check
 from difflab.tracing.captures.names import facts, is_library, nested, runs_programs
 from difflab.tracing.captures.walk import Walk
+from difflab.tracing.captures.ways import Ways
 
 if TYPE_CHECKING:
     from difflab.ir.tree import Signature
 
-__all__ = ["Guard", "Path", "Watch", "is_library", "runs_programs", "with_arrays_replaced"]
+__all__ = ["Guard", "Path", "Watch", "Ways", "is_library", "runs_programs"]
 
 
 class Watch:

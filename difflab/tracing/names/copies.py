@@ -65,6 +65,8 @@ class Copies:
 
     def __init__(self, deep: bool = False, replaced: dict[int, Any] | None = None) -> None:
         self.deep = deep
+        self.left: list[Any] = []
+        """Objects for which nothing stands, although the user's code may read something there."""
         self.made: dict[int, tuple[Any, Any]] = {}
         self.replaced = replaced or {}
         self.scopes: dict[int, Scope] = {}
@@ -116,9 +118,14 @@ class Copies:
             return self._container(value, kind, name)
         if kind is types.ModuleType and not is_library_module(value.__name__):
             return _Module(self, value)
-        if self.deep:
-            return self._object(value, kind, name)
-        return value
+        if kind is types.SimpleNamespace:
+            copy = self._put(value, types.SimpleNamespace())
+            vars(copy).update({key: self.of(x, f"{name}.{key}") for key, x in vars(value).items()})
+            return copy
+        found = self._object(value, kind, name) if self.deep else value
+        if found is value:
+            self.left.append(value)
+        return found
 
     def _function(self, f: types.FunctionType) -> Any:
         scope = self.scopes.get(id(f.__globals__))
