@@ -345,7 +345,7 @@ class Writer:
         a, b = self.array(), self.array()
         k, n = int(self.rng.integers(0, self.shape(a)[0])), self.shape(a)[0]
         return self.one(
-            f"box = {{'a': {a}, 'b': {b}}}\nbox['a'][{k}] = {self.number()}\nbox['b'] = box['a'] * 2",
+            f"box = {{'a': {a}, 'b': {b}}}\nbox['a'][{k}] = {self.number()}\nbox['b'] = box['a']",
             f"box = Box()\nbox.part = {a}[{self.piece(n)}]\nbox.part += {self.number()}",
             f"pair = [{a}, {b}]\npair[0] += pair[1] * 0.5", f"rows = list({a})\n{a}[0] = rows[-1]",
             f"pair = [{a}, {b}]\nfor each in pair:\n    each[0] = {self.number()}",
