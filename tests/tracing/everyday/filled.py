@@ -29,7 +29,7 @@ def linear_recurrence(x):
     return f[-1] + f[5] ** 2
 
 
-@at(0.5, -1.0, 0.8, 0.9, -0.3, 0.2)
+@at(0.5, -1.0, 0.8, 0.9, -0.6, 0.2)
 def prefix_sums(x):
     s = np.empty(len(x) + 1)
     s[0] = 0.0
