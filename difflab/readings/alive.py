@@ -58,6 +58,11 @@ def cleaned(ct: Expr, alive: Alive | None) -> Expr:
     return _where(asked, ct, 0.0)
 
 
+def _once(ask: Callable[[], Expr], touched: bool = False) -> Alive:
+    """Asked once: what is shared below would be asked along each of its paths."""
+    return Alive(functools.cache(ask), touched)
+
+
 def _where(condition: Expr, a: Any, b: Any) -> Expr:
     found: Expr = NP.where(condition, a, b)
     return found
@@ -68,14 +73,14 @@ def together(parts: Sequence[Alive | None]) -> Alive | None:
     known = [part for part in parts if part is not None]
     if len(known) < len(parts) or len(parts) > FEW:
         return None
-    return Alive(lambda: functools.reduce(operator.or_, [part.ask() for part in known]))
+    return _once(lambda: functools.reduce(operator.or_, [part.ask() for part in known]))
 
 
 def within(alive: Alive | None, inner: Callable[[], Expr]) -> Alive:
     """A choice among what is alive."""
     if alive is None:
         return Alive(inner)
-    return Alive(lambda: alive.ask() & inner(), touched=True)
+    return _once(lambda: alive.ask() & inner(), touched=True)
 
 
 def passes(row: Primitive) -> bool:
@@ -97,7 +102,7 @@ def before(node: Expr, alive: Alive | None) -> list[Alive | None]:
         assert isinstance(row.derivative, Transpose)
         rule = row.derivative.rule
         return [
-            Alive(functools.partial(_moved, rule, i, node, alive), bool(alive and alive.touched))
+            _once(functools.partial(_moved, rule, i, node, alive), bool(alive and alive.touched))
             if x.differentiable
             else None
             for i, x in enumerate(operands)
