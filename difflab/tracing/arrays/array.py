@@ -29,7 +29,7 @@ VIEWS: Final = frozenset(
     (TracedArray.__getitem__, np.reshape, np.ravel, np.transpose, np.permute_dims,
      np.matrix_transpose, np.linalg.matrix_transpose, np.swapaxes, np.moveaxis, np.rollaxis,
      np.squeeze, np.expand_dims, np.flip, np.fliplr, np.flipud, np.rot90, np.diagonal,
-     np.linalg.diagonal, np.diag, np.broadcast_to, np.atleast_1d, np.atleast_2d, np.atleast_3d,
+     np.linalg.diagonal, np.broadcast_to, np.atleast_1d, np.atleast_2d, np.atleast_3d,
      np.split, np.array_split, np.hsplit, np.vsplit, np.dsplit, np.unstack, np.real,
      stride_tricks.sliding_window_view, stride_tricks.as_strided)
 )  # fmt: skip
@@ -170,12 +170,8 @@ def argument(node: Expr) -> Array:
 
 
 def as_values(value: Any) -> Any:
-    """What is assigned: a traced array, or plain values where nothing is traced."""
-    if type(value) is Array:
-        return value.data() if value.is_plain else value
-    if isinstance(value, (list, tuple)):
-        return as_values(MEANINGS[np.array](value))
-    return value
+    """What is assigned, lists as arrays."""
+    return MEANINGS[np.array](value) if isinstance(value, (list, tuple)) else value
 
 
 def plain(value: Any) -> Any:
@@ -214,6 +210,8 @@ def apply(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     meaning = MEANINGS.get(function)
     if meaning is not None:
         return meaning(*args, **kwargs)
+    if isinstance(function, np.ufunc) and len(args) > function.nin:
+        args, kwargs = args[: function.nin], {**kwargs, "out": args[function.nin]}
     if kwargs.get("out") is not None:
         return _with_out(function, args, {**kwargs})
     if function in VIEWS:

@@ -13,7 +13,7 @@ import numpy as np
 from difflab.errors import TraceError
 from difflab.ir.build import as_dtype
 from difflab.ir.protocols import TracedArray
-from difflab.tracing.arrays.array import ATTRIBUTES, MEANINGS, Array, compute, constant_array
+from difflab.tracing.arrays.array import ATTRIBUTES, MEANINGS, Array, apply, compute, constant_array, plain
 from difflab.tracing.arrays.memory import Memory, slots_of
 
 
@@ -70,7 +70,7 @@ def _changes(x: Array, dtype: Any, order: str) -> bool:
     """Whether a copy is needed for a dtype, or an order."""
     if x.memory is None or (dtype is not None and np.dtype(dtype) != x.dtype):
         return True
-    flags = x.data().flags if order not in "KA" and len(x.shape) > 1 else None
+    flags = x.data().flags if order not in "KA" else None
     return flags is not None and not (flags.c_contiguous if order == "C" else flags.f_contiguous)
 
 
@@ -131,8 +131,22 @@ def filled(function: Any) -> Any:
     return meaning
 
 
+def diag(v: Any, k: int = 0) -> Any:
+    """np.diag: of a matrix, a view."""
+    v = array(v, copy=False)
+    return apply(np.diagonal, (v, k), {}) if len(v.shape) == 2 else compute(np.diag, (v, k), {})
+
+
+def full(shape: Any, fill_value: Any, dtype: Any = None, order: str = "C", **rest: Any) -> Any:
+    """np.full."""
+    value = array(fill_value, dtype, copy=False)
+    made = constant_array(np.full(plain(shape), 0, value.dtype, order))  # type: ignore[call-overload]
+    made[...] = value
+    return made
+
+
 MEANINGS |= {
-    np.array: array, np.asarray: asarray, np.asanyarray: asarray, np.copy: copy, np.astype: astype,
+    np.full: full, np.diag: diag, np.array: array, np.asarray: asarray, np.asanyarray: asarray, np.copy: copy, np.astype: astype,
     np.ascontiguousarray: _ordered("C"), np.asfortranarray: _ordered("F"),
     np.empty: filled(np.empty), np.empty_like: filled(np.empty_like),
     np.shape: lambda a: array(a, copy=False).shape,

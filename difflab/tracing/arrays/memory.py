@@ -248,6 +248,8 @@ class Part(TracedArray):
     def write(self, put: Callable[[Any, Any], Any], value: Any) -> None:
         """Let NumPy put a value: ``put(data, value)`` on slots, or on values where all is plain."""
         memory = self.writable()
+        if isinstance(value, Part) and value.is_plain:
+            value = value.data()
         if memory.values is not None:
             if not isinstance(value, Part):
                 put(self.data(), value)

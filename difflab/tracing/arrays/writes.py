@@ -72,6 +72,7 @@ def at(ufunc: np.ufunc, a: Any, indices: Any, *values: Any) -> None:
     """``ufunc.at``: element by element, in order, so that repeated indices count."""
     a = _target(a, f"np.{ufunc.__name__}.at")
     index = plain(indices)
+    values = tuple([as_values(value) for value in values])
     a.writable()
     if not a.data().flags.writeable:
         raise TraceError(
