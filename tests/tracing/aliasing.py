@@ -278,9 +278,14 @@ def _slopes(
     size = sum(float(np.sum(np.abs(g * d))) for g, d in zip(gradients, ways, strict=True))
     if not np.isfinite(slope):
         return Verdict("wrong gradient", f"{gradients!r}")
-    line = difflab.estimate(
-        lambda t: called(*[a + t * d for a, d in zip(point, ways, strict=True)]), 0.0
-    )
+
+    def along(t: float) -> float:
+        try:
+            return called(*[a + t * d for a, d in zip(point, ways, strict=True)])
+        except Exception:  # another branch, which has no value
+            return np.nan
+
+    line = difflab.estimate(along, 0.0)
     if line.kinks or not line.error < 1e-3 * (1.0 + abs(line.value)):
         return Verdict("undecided", "a kink, or a wide band")
     if abs(slope - line.value) <= line.error + 1e-9 * (1.0 + size):

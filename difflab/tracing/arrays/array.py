@@ -71,6 +71,14 @@ class Array(Part):
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         return ufunc_method(ufunc, method, inputs, kwargs)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "flat":
+            self.flat[...] = value
+        elif name == "real":
+            self[...] = value
+        else:
+            super().__setattr__(name, value)
+
     def __copy__(self) -> Any:
         return self if self.memory is None else MEANINGS[np.copy](self)
 
@@ -363,6 +371,7 @@ def _seen(found: Any, made: tuple[Any, ...], path: Any = ()) -> Any:
         if not any(part is Ellipsis for part in parts):
             return scalar_of(found)
     source = (array, function, rest, kwargs, path)
+    array.memory.has_views = True
     return Array(found, array.memory, source=source, shape=found.shape)
 
 

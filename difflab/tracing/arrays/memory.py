@@ -26,7 +26,7 @@ Source = tuple["Part", Callable[..., Any], Any, dict[str, Any], Path]
 class Memory:
     """What a traced array and all views of it share."""
 
-    __slots__ = ("depth", "dtype", "like", "origin", "root", "shape", "slots", "values", "version")
+    __slots__ = ("depth", "dtype", "has_views", "like", "origin", "root", "shape", "slots", "values", "version")
 
     def __init__(
         self, shape: tuple[int, ...], dtype: np.dtype[Any], root: Any = None, values: Any = None,
@@ -35,7 +35,7 @@ class Memory:
         self.shape, self.dtype = shape, dtype
         self.root, self.values, self.slots = root, values, slots
         self.like, self.origin = like, origin
-        self.version, self.depth = 0, here.depth
+        self.version, self.depth, self.has_views = 0, here.depth, False
 
     def base(self) -> Any:
         """The array whose geometry all views have: of values while it is constant, else slots."""
@@ -133,6 +133,11 @@ class Part(TracedArray):
 
     @shape.setter
     def shape(self, shape: Any) -> None:
+        memory = self.own_memory()
+        if memory.has_views:
+            raise TraceError(
+                "the shape of an array that has views cannot be set", "write x = x.reshape(shape)"
+            )
         data = self.data().view()
         data.shape = shape  # NumPy refuses what would need a copy
         self._data, self._over, self._shape = data, self.own_memory().base(), data.shape

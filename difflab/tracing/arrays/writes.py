@@ -78,6 +78,10 @@ def at(ufunc: np.ufunc, a: Any, indices: Any, *values: Any) -> None:
         raise TraceError(
             f"np.{ufunc.__name__}.at into a read-only array", "work on a copy: np.array(a)"
         )
+    if a.is_plain and not any(type(v) is Array and not v.is_plain for v in values):
+        ufunc.at(a.data(), index, *[v.data() if type(v) is Array else v for v in values])
+        a.memory.version += 1
+        return
     places = np.arange(a.size).reshape(a.shape)[index]
     given = [np.broadcast_to(np.arange(np.size(v)).reshape(np.shape(v)), places.shape)
              for v in values]  # fmt: skip
@@ -133,7 +137,7 @@ class Flat:
         self.array.write(lambda data, given: _put_flat(data, index, given), as_values(value))
 
     def __iter__(self) -> Iterator[Any]:
-        return iter(compute(np.ravel, (self.array,), {}))
+        return (self.array[np.unravel_index(k, self.array.shape)] for k in range(len(self)))
 
     def __len__(self) -> int:
         return self.array.size
