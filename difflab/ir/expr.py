@@ -320,7 +320,10 @@ class Graph:
         """
         if len(arguments) != len(self.inputs):
             raise ShapeError(f"the graph has {len(self.inputs)} inputs, not {len(arguments)}")
-        if any(isinstance(argument, Expr) for argument in arguments):
+        traced = [argument for argument in arguments if isinstance(argument, TracedArray)]
+        if any(type(argument) is not Expr for argument in traced):
+            return traced[0].apply(self, arguments, {})
+        if traced:
             made = [a if isinstance(a, Expr) else constant(a) for a in arguments]
             values: list[Any] = substitute(self.outputs, dict(zip(self.inputs, made, strict=True)))
         else:

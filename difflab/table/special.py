@@ -95,7 +95,7 @@ def leaky_relu(x: Any, alpha: float = 0.01) -> Any:
     >>> leaky_relu(np.array([-1.0, 2.0]))
     array([-0.01,  2.  ])
     """
-    x = x if hasattr(x, "primitive") else np.asarray(x)
+    x = x if isinstance(x, TracedArray) else np.asarray(x)
     return np.where(x > 0, x, alpha * x)
 
 

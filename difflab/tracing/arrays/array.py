@@ -18,7 +18,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.lib import stride_tricks
 
-from difflab.ir.expr import Expr
+from difflab.ir.expr import Expr, Graph
 from difflab.ir.protocols import SPELLINGS, TracedArray, call
 from difflab.spellings.indexing import current_value
 from difflab.tracing.arrays.memory import Memory, Part
@@ -261,6 +261,8 @@ def compute(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> An
     if not traced:
         return _for_real(function, values, named)
     like = (function, args, kwargs) if any(_may_be_turned(a) for a in traced) else None
+    if type(function) is Graph:
+        return wrapped(function(*values))
     return wrapped(call(function, values, named), like)
 
 

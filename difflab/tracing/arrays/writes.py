@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from difflab.errors import TraceError
-from difflab.ir.build import as_dtype, node, reshaped
+from difflab.ir.build import as_dtype, broadcast, lift, node, reshaped
 from difflab.spellings.indexing import indices as indices_of
 from difflab.tracing.arrays.array import (
     MEANINGS,
@@ -86,15 +86,19 @@ def at(ufunc: np.ufunc, a: Any, indices: Any, *values: Any) -> None:
     given = [np.broadcast_to(np.arange(np.size(v)).reshape(np.shape(v)), places.shape)
              for v in values]  # fmt: skip
     if ufunc in (np.add, np.subtract) and a.dtype.kind == "f" and places.size > 1:
-        flat = compute(np.ravel, (compute(np.broadcast_to, (values[0], places.shape), {}),), {})
+        spread = broadcast(as_dtype(_content(values[0]), a.dtype), places.shape)
         addresses = indices_of(places.reshape(-1))
-        added = node("scatter_add", as_dtype(flat.content, a.dtype), addresses, shape=(a.size,))
+        added = node("scatter_add", reshaped(spread, (places.size,)), addresses, shape=(a.size,))
         a.assign(compute(ufunc, (a, array_of_node(reshaped(added, a.shape))), {}))
         return
-    flats = [compute(np.ravel, (v,), {}) for v in values]
+    flats = [array_of_node(reshaped(lift(_content(v)), (np.size(v),))) for v in values]
     for k, place in np.ndenumerate(places):
         spot = np.unravel_index(place, a.shape)
         a[spot] = ufunc(a[spot], *[flat[int(number[k])] for flat, number in zip(flats, given)])
+
+
+def _content(value: Any) -> Any:
+    return value.content if type(value) is Array else value
 
 
 def _changing(function: Any, names: str, what: str) -> Callable[..., Any]:
