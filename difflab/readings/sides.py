@@ -35,6 +35,7 @@ from difflab.readings.open_balls import centres
 from difflab.table.reductions import sorting_order as positions
 
 ORDER: Final = "which element is selected beside the point cannot be told"
+SPECTRUM: Final = "how these factors of a matrix change beside the point cannot be told"
 
 
 class Side:
@@ -264,6 +265,10 @@ def _indexed(rule: Callable[..., Any]) -> Callable[..., Any]:
 
 class _Whole:
     """What the germ cells name: rows that choose among the elements of an array."""
+
+    @staticmethod
+    def not_told(*operands: Array, **params: Any) -> Array:
+        raise _Open(SPECTRUM)
 
     @staticmethod
     def largest(x: Array, axes: tuple[int, ...]) -> Array:

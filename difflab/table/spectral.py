@@ -1,0 +1,419 @@
+"""Eigenvalues, singular values and their vectors, QR factors and pseudoinverses, on stacks.
+
+The vectors have the signs that LAPACK gives them, which do not change near a point. Where values of
+a spectrum coincide, its vectors have no derivative (`inverse_gaps` refuses), and the values have one
+only in functions that are symmetric in them (`settled`): those take equal cotangents there.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+
+from difflab.ir.rounding import EVEN, Local
+from difflab.ir.row import (
+    NOT_HOLOMORPHIC,
+    OwnFunction,
+    Primitive,
+    Typed,
+    Unsupported,
+    general,
+    sample,
+)
+from difflab.table.algebra import cubic_cost, lower_part, swap
+
+
+def _bounded(y: Any, size: Any, a: Any) -> Local:
+    """Of a backward stable algorithm: what an error of a few ulps of |A| makes of the result."""
+    return Local(size + 0.0 * np.abs(y), 2.0 * sum(a.shape[-2:]), EVEN)
+
+
+def _norm(a: Any) -> Any:
+    return np.linalg.norm(a, 2, (-2, -1), keepdims=True)
+
+
+# -- where values coincide -------------------------------------------------------------------------
+
+
+def _gaps(x: Any) -> Any:
+    """In row j and column i, how far value i is above value j."""
+    return x[..., None, :] - x[..., :, None]
+
+
+def _ties(x: Any) -> Any:
+    """Which pairs of values are equal to within the rounding of a spectrum."""
+    n = x.shape[-1]
+    largest = np.max(np.abs(x), (-1,), keepdims=True, initial=0.0)[..., None]
+    return (np.abs(_gaps(x)) <= n * np.finfo(x.dtype).eps * largest) & ~np.eye(n, dtype=bool)
+
+
+@OwnFunction
+def inverse_gaps(x: Any) -> Any:
+    """The inverse distance of each value from each other one, in row j and column i of i from j.
+
+    >>> inverse_gaps(np.array([1.0, 3.0]))
+    array([[ 0. ,  0.5],
+           [-0.5,  0. ]])
+    """
+    if np.any(_ties(x)):
+        raise np.linalg.LinAlgError("values of its spectrum coincide")
+    eye = np.eye(x.shape[-1], dtype=bool)
+    return ~eye / (_gaps(x) + eye.astype(x.dtype))
+
+
+def _inverse_gaps_ball(x: Any) -> Any:
+    gaps, apart = _gaps(x), ~np.eye(x.shape[-1], dtype=bool)
+    found = np.zeros(gaps.shape, object)
+    found[..., apart] = 1 / gaps[..., apart]
+    return found
+
+
+def _inverse_gaps_pullback(y: Any, ct: Any, x: Any) -> Any:
+    part = -(y * y) * ct
+    return (np.sum(part, -2) - np.sum(part, -1),)
+
+
+@OwnFunction
+def settled(ct: Any, x: Any) -> Any:
+    """The cotangents of a spectrum; NaN where equal values have different ones.
+
+    >>> settled(np.array([2.0, 2.0, 5.0]), np.array([1.0, 1.0, 3.0]))
+    array([2., 2., 5.])
+    >>> settled(np.array([2.0, 0.0, 5.0]), np.array([1.0, 1.0, 3.0]))
+    array([nan, nan,  5.])
+    """
+    allowed = 64.0 * x.shape[-1] * np.finfo(x.dtype).eps * np.max(np.abs(ct), initial=0.0)
+    torn = np.any(_ties(np.real(x)) & (np.abs(_gaps(ct)) > allowed), -1)
+    return np.where(torn, ct.dtype.type(np.nan), ct)
+
+
+def _settled_ball(ct: Any, x: Any) -> Any:
+    found = np.array(ct, object)
+    for (*lead, j, i), gap in np.ndenumerate(_gaps(x)):
+        here, other = found[(*lead, i)], ct[(*lead, j)]
+        if i != j and not (gap > 0 or gap < 0) and not here == other:
+            found[(*lead, i)] = here / (0 * here)  # no number
+    return found
+
+
+# -- of symmetric matrices -------------------------------------------------------------------------
+
+
+def _triangle(a: Any, uplo: str) -> Any:
+    return lower_part(a) if uplo == "L" else swap(lower_part(swap(a)))
+
+
+def _symmetric(a: Any, uplo: str) -> Any:
+    """The symmetric matrix whose one triangle is read."""
+    half = _triangle(a, uplo)
+    return half + swap(half) - half * np.eye(a.shape[-1], dtype=a.dtype)
+
+
+def _read(s: Any, uplo: str) -> Any:
+    """The adjoint of `_symmetric`: elements off the diagonal stand for two."""
+    return _triangle(s + swap(s), uplo) - s * np.eye(s.shape[-1], dtype=s.dtype)
+
+
+@OwnFunction
+def eigenvalues(a: Any, uplo: str) -> Any:
+    """The eigenvalues of symmetric matrices of which one triangle is read, in ascending order."""
+    return np.linalg.eigvalsh(a, uplo)
+
+
+@OwnFunction
+def eigenvectors(a: Any, uplo: str) -> Any:
+    """Their eigenvectors, in columns."""
+    return np.linalg.eigh(a, uplo)[1]
+
+
+def _eigenvalues_pushforward(y: Any, tangents: Any, a: Any, uplo: str) -> Any:
+    v = eigenvectors(a, uplo)
+    return np.sum(v * (_symmetric(tangents[0], uplo) @ v), -2)
+
+
+def _eigenvalues_pullback(y: Any, ct: Any, a: Any, uplo: str) -> Any:
+    v = eigenvectors(a, uplo)
+    return (_read(v * settled(ct, y)[..., None, :] @ swap(v), uplo),)
+
+
+def _turned(v: Any, x: Any, a: Any, uplo: str) -> Any:
+    """How eigenvectors turn when x is what the matrix gains, times them; its own adjoint."""
+    return v @ (inverse_gaps(eigenvalues(a, uplo)) * (swap(v) @ x))
+
+
+def _eigenvectors_rounding(y: Any, a: Any, uplo: str) -> Local:
+    w = np.linalg.eigvalsh(a, uplo)
+    with np.errstate(all="ignore"):
+        inverse = np.where(np.eye(w.shape[-1], dtype=bool), 0.0, 1.0 / np.abs(_gaps(w)))
+    return _bounded(y, _norm(_symmetric(a, uplo)) * np.sum(inverse, -2, keepdims=True), a)
+
+
+# -- of any matrices -------------------------------------------------------------------------------
+
+
+@OwnFunction
+def singular_values(a: Any) -> Any:
+    """The singular values, in descending order."""
+    return np.linalg.svd(a, compute_uv=False)
+
+
+@OwnFunction
+def singular_vectors(a: Any) -> Any:
+    """Left singular vectors in columns, and below each the right one."""
+    u, _, vh = np.linalg.svd(a, full_matrices=False)
+    return np.concatenate([u, swap(vh)], -2)
+
+
+def _halves(y: Any, a: Any) -> Any:
+    rows = a.shape[-2]
+    return y[..., :rows, :], y[..., rows:, :]
+
+
+def _mirrored(s: Any) -> Any:
+    """The spectrum of [[0, A], [A', 0]]: singular values, and each with the other sign."""
+    return np.concatenate([s, -s], -1)
+
+
+def _singular_values_pushforward(y: Any, tangents: Any, a: Any) -> Any:
+    u, v = _halves(singular_vectors(a), a)
+    return np.sum(u * (tangents[0] @ v), -2)
+
+
+def _singular_values_pullback(y: Any, ct: Any, a: Any) -> Any:
+    u, v = _halves(singular_vectors(a), a)
+    weights = settled(_mirrored(ct), _mirrored(y))[..., : y.shape[-1]]
+    return (u * weights[..., None, :] @ swap(v),)
+
+
+def _outside(u: Any, x: Any) -> Any:
+    """The part of x that is no combination of the columns of u."""
+    return x - u @ (swap(u) @ x) if u.shape[-2] > u.shape[-1] else 0.0 * x
+
+
+def _turned_pairs(y: Any, x: Any, a: Any) -> Any:
+    """How pairs of singular vectors turn: as eigenvectors of [[0, A], [A', 0]]; its own adjoint."""
+    (u, v), (left, right), s = _halves(y, a), _halves(x, a), singular_values(a)
+    inverse, k = inverse_gaps(_mirrored(s)), s.shape[-1]
+    mirror = np.concatenate([u, -v], -2)
+    among = y @ (inverse[..., :k, :k] * (swap(y) @ x))
+    across = mirror @ (inverse[..., k:, :k] * (swap(mirror) @ x))
+    beyond = np.concatenate([_outside(u, left), _outside(v, right)], -2)
+    return 0.5 * (among + across) + beyond / s[..., None, :]
+
+
+def _singular_vectors_pushforward(y: Any, tangents: Any, a: Any) -> Any:
+    u, v = _halves(y, a)
+    (t,) = tangents
+    return _turned_pairs(y, np.concatenate([t @ v, swap(t) @ u], -2), a)
+
+
+def _singular_vectors_pullback(y: Any, ct: Any, a: Any) -> Any:
+    u, v = _halves(y, a)
+    left, right = _halves(_turned_pairs(y, ct, a), a)
+    return (left @ swap(v) + u @ swap(right),)
+
+
+def _singular_vectors_rounding(y: Any, a: Any) -> Local:
+    s = np.linalg.svd(a, compute_uv=False)
+    with np.errstate(all="ignore"):
+        gaps = np.abs(_gaps(np.concatenate([s, -s], -1))[..., : s.shape[-1]])
+        inverse = np.where(gaps == 0.0, 0.0, 1.0 / gaps)
+    return _bounded(y, 2.0 * _norm(a) * np.sum(inverse, -2, keepdims=True), a)
+
+
+@OwnFunction
+def qr_factors(a: Any) -> Any:
+    """Q, and below it R."""
+    return np.concatenate([*np.linalg.qr(a)], -2)
+
+
+def _over(x: Any, r: Any) -> Any:
+    """x R^-1."""
+    return swap(np.linalg.solve(swap(r), swap(x)))
+
+
+def _below(a: Any) -> Any:
+    return a * np.tri(a.shape[-1], k=-1, dtype=a.dtype)
+
+
+def _qr_pushforward(y: Any, tangents: Any, a: Any) -> Any:
+    q, r = _halves(y, a)
+    moved = _over(tangents[0], r)
+    inner = swap(q) @ moved
+    turn = _below(inner) - swap(_below(inner))
+    return np.concatenate([moved + q @ (turn - inner), (inner - turn) @ r], -2)
+
+
+def _qr_pullback(y: Any, ct: Any, a: Any) -> Any:
+    q, r = _halves(y, a)
+    left, right = _halves(ct, a)
+    turn, stretch = swap(q) @ left, right @ swap(r)
+    inner = _below(turn - swap(turn) + swap(stretch)) + stretch - _below(stretch)
+    return (_over(left + q @ (inner - turn), swap(r)),)
+
+
+def _qr_rounding(y: Any, a: Any) -> Local:
+    size, inverse = _norm(a), _norm(np.linalg.pinv(a))
+    rows = np.arange(y.shape[-2])[:, None] < a.shape[-2]
+    return _bounded(y, 2.0 * size * inverse * np.where(rows, 1.0, size), a)
+
+
+def _pinv_pushforward(y: Any, tangents: Any, a: Any, rcond: float) -> Any:
+    # Golub and Pereyra (1973), for a rank that does not change.
+    (t,) = tangents
+    turned = swap(t)
+    rest = turned - (turned @ a) @ y
+    other = turned - y @ (a @ turned)
+    return y @ (swap(y) @ rest) - y @ t @ y + (other @ swap(y)) @ y
+
+
+def _pinv_pullback(y: Any, ct: Any, a: Any, rcond: float) -> Any:
+    flipped, turned = swap(y), swap(ct)
+    left = turned - a @ (y @ turned)
+    right = turned - (turned @ y) @ a
+    return (left @ y @ flipped - flipped @ ct @ flipped + flipped @ (y @ right),)
+
+
+def _pinv_rounding(y: Any, a: Any, rcond: float) -> Local:
+    return _bounded(y, 3.0 * _norm(a) * _norm(y) ** 2, a)
+
+
+# -- the rows --------------------------------------------------------------------------------------
+
+_NO_SYMBOL: Final = Unsupported("SymPy has no formula for the spectrum of a matrix, in its order")
+_NO_QR: Final = Unsupported("SymPy has neither LAPACK's signs nor its cutoff")
+_TIES: Final = (
+    "where eigenvalues coincide (or singular values, or one is 0) their vectors turn freely and "
+    "have no derivative: choose a point where they differ, or use the values alone"
+)
+_RANK: Final = "choose a point where the matrix has full rank"
+
+
+def _spectrum(rng: np.random.Generator) -> Any:
+    return np.sort(rng.normal(size=(2, 3)), -1) + np.arange(3.0)
+
+
+def _vector_and_matrix(x: Any) -> Typed:
+    return (*x.shape, x.shape[-1]), x.dtype
+
+
+def _few(a: Any) -> int:
+    return min(a.shape[-2:])
+
+
+def _pairs_infer(a: Any) -> Typed:
+    return (*a.shape[:-2], sum(a.shape[-2:]), _few(a)), a.dtype
+
+
+def _shapes(*shapes: tuple[int, ...], **params: Any) -> Any:
+    return lambda rng, shape: [sample(rng.normal(size=s), **params) for s in shapes]
+
+
+def _both_triangles(rng: np.random.Generator, shape: Any) -> Any:
+    return [sample(rng.normal(size=(2, 3, 3)), uplo="L"), sample(rng.normal(size=(3, 3)), uplo="U")]
+
+
+_FACTORS: Final[dict[str, Any]] = {
+    "kind": "factorisation", "complex": NOT_HOLOMORPHIC, "sympy": _NO_SYMBOL, "cost": cubic_cost,
+    "germ": "not_told",
+}  # fmt: skip
+
+ROWS: Final[tuple[Primitive, ...]] = (
+    general(
+        inverse_gaps,
+        kind="reduction",
+        infer=_vector_and_matrix,
+        pushforward=lambda y, t, x: -(y * y) * _gaps(t[0]),
+        pullback=_inverse_gaps_pullback,
+        sympy=_NO_SYMBOL,
+        ball=_inverse_gaps_ball,
+        emit="inverse_gaps({0})",
+        rounding=lambda y, x: Local(y, 2.0, 2.0 * EVEN),
+        singular=_TIES,
+        sample=lambda rng, shape: [sample(_spectrum(rng))],
+    ),
+    general(
+        settled,
+        kind="reduction",
+        infer=lambda ct, x: (ct.shape, ct.dtype),
+        pushforward=lambda y, t, ct, x: t[0],
+        pullback=lambda y, ct, *_: (ct, None),
+        sympy=_NO_SYMBOL,
+        ball=_settled_ball,
+        emit="settled({0}, {1})",
+        sample=lambda rng, shape: [sample(rng.normal(size=(2, 3)), _spectrum(rng))],
+    ),
+    general(
+        eigenvalues,
+        infer=lambda a, uplo: (a.shape[:-1], a.dtype),
+        pushforward=_eigenvalues_pushforward,
+        pullback=_eigenvalues_pullback,
+        ball="eigenvalues",
+        emit="eigenvalues({0}, {uplo})",
+        kink=lambda a, uplo="L": np.diff(np.linalg.eigvalsh(a, uplo)),
+        rounding=lambda y, a, uplo: _bounded(y, np.max(np.abs(y), (-1,), keepdims=True), a),
+        sample=_both_triangles,
+        **_FACTORS,
+    ),
+    general(
+        eigenvectors,
+        infer=lambda a, uplo: (a.shape, a.dtype),
+        pushforward=lambda y, t, a, uplo: _turned(y, _symmetric(t[0], uplo) @ y, a, uplo),
+        pullback=lambda y, ct, a, uplo: (_read(_turned(y, ct, a, uplo) @ swap(y), uplo),),
+        ball="eigenvectors",
+        emit="eigenvectors({0}, {uplo})",
+        rounding=_eigenvectors_rounding,
+        singular=_TIES,
+        sample=_both_triangles,
+        **_FACTORS,
+    ),
+    general(
+        singular_values,
+        infer=lambda a: ((*a.shape[:-2], _few(a)), a.dtype),
+        pushforward=_singular_values_pushforward,
+        pullback=_singular_values_pullback,
+        ball="singular_values",
+        emit="singular_values({0})",
+        kink=lambda a: np.diff(np.linalg.svd(a, compute_uv=False), append=0.0),
+        rounding=lambda y, a: _bounded(y, np.max(y, (-1,), keepdims=True, initial=0.0), a),
+        sample=_shapes((2, 3, 2), (2, 3)),
+        **_FACTORS,
+    ),
+    general(
+        singular_vectors,
+        infer=_pairs_infer,
+        pushforward=_singular_vectors_pushforward,
+        pullback=_singular_vectors_pullback,
+        ball="singular_vectors",
+        emit="singular_vectors({0})",
+        rounding=_singular_vectors_rounding,
+        singular=_TIES,
+        sample=_shapes((2, 3, 2), (2, 3), (2, 2)),
+        **_FACTORS,
+    ),
+    general(
+        qr_factors,
+        infer=_pairs_infer,
+        pushforward=_qr_pushforward,
+        pullback=_qr_pullback,
+        ball="qr_factors",
+        emit="qr_factors({0})",
+        rounding=_qr_rounding,
+        singular=_RANK,
+        sample=_shapes((2, 3, 2), (3, 3)),
+        **_FACTORS | {"sympy": _NO_QR},
+    ),
+    general(
+        np.linalg.pinv,
+        infer=lambda a, rcond: ((*a.shape[:-2], *a.shape[:-3:-1]), a.dtype),
+        pushforward=_pinv_pushforward,
+        pullback=_pinv_pullback,
+        ball="pinv",
+        emit="pinv({0}, {rcond})",
+        rounding=_pinv_rounding,
+        singular=_RANK,
+        sample=_shapes((2, 3, 2), (2, 3), (2, 2), rcond=1e-15),
+        **_FACTORS | {"sympy": _NO_QR},
+    ),
+)
