@@ -215,7 +215,7 @@ def _suspicious(node: Expr, known: Mapping[Expr, Array]) -> Array | None:
     operands = [known[x] for x in node.operands]
     if row.kind == "factorisation":
         return None if _is_regular(node, known) else np.ones(node.shape, bool)
-    if row.kink is not None:
+    if row.kink is not None and any(x.differentiable for x in node.operands):
         values = [centres(x) for x in operands]
         if _is_choice(node):
             return _tied(values[0], widths(operands[0]), params)
@@ -249,7 +249,7 @@ def _finite_end(domain: Any) -> float:
 def _is_regular(node: Expr, known: Mapping[Expr, Array]) -> bool:
     """Whether a factorisation takes its matrix, and has no kink there."""
     row, array = node.primitive, known[node]
-    if row.singular is None and row.kink is None:
+    if row.singular is None and row.germ is None:
         return True
     value, width = centres(array), widths(array)
     if not np.all(np.isfinite(value)) or not np.all(width < 0.5):

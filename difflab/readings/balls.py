@@ -231,11 +231,11 @@ class _Matrices:
         return _to_matrix(a).det().sgn()
 
     @staticmethod
-    def eigenvalues(a: Array, uplo: str) -> Array:
+    def eigenvalues(a: Array, uplo: Any) -> Array:
         return _spectrum(_symmetric(a, uplo))
 
     @staticmethod
-    def eigenvectors(a: Array, uplo: str) -> Array:
+    def eigenvectors(a: Array, uplo: Any) -> Array:
         full = _symmetric(a, uplo)
         return _vectors(full, lambda: np.linalg.eigh(midpoints(full), uplo)[1])
 
@@ -275,7 +275,7 @@ class _Matrices:
         return _Matrices.solve(a.T @ a, a.T)
 
 
-def _symmetric(a: Array, uplo: str) -> Array:
+def _symmetric(a: Array, uplo: Any) -> Array:
     """The symmetric matrix of which a function reads one triangle."""
     lower = np.tri(len(a), dtype=bool)
     return np.where(lower if uplo == "L" else lower.T, a, a.T)

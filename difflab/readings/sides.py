@@ -199,6 +199,8 @@ def _applied(
         return _integer(value)
     if node.dtype.kind != "f":
         return value
+    if value is None and any(x.dtype.kind == "i" for x in node.operands):
+        return Germ.unknown(ORDER)
     return Germ(arb(0.5, 0.5)) if value is None else germ(value)
 
 
@@ -288,6 +290,8 @@ class _Whole:
         found = np.empty(rows.shape[:-1], object)
         for index in np.ndindex(found.shape):
             balls = [e for e in rows[index] if not isinstance(e, Germ)]
+            if any(e is None for e in balls):
+                raise _Open(ORDER)
             found[index] = sum((e for e in rows[index] if isinstance(e, Germ)), sum(balls, arb(0)))
         return found
 

@@ -290,7 +290,8 @@ def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
 
 def _no_norm(ord: Any) -> UnsupportedError:
     return UnsupportedError(
-        f"np.linalg.norm with ord={ord!r} cannot be traced", "use ord=None, 1, 2, 'fro', 'nuc' or np.inf"
+        f"np.linalg.norm with ord={ord!r} cannot be traced",
+        "use ord=None, 1, 2, 'fro', 'nuc' or np.inf",
     )
 
 

@@ -116,7 +116,7 @@ def lstsq(a: Any, b: Any, rcond: float | None = None) -> Any:
     unit = float(np.finfo(x.dtype).eps)
     cutoff = unit * max(rows, columns) if rcond is None else unit if rcond < 0.0 else rcond
     values = svdvals(x)
-    rank = np.int32(plain(NP.count_nonzero(values > cutoff * values[0])))
+    rank = np.int32(np.count_nonzero(plain(values > cutoff * values[0])))
     found: Any = pinv(x, cutoff) @ y
     rest: Any = np.zeros(0, x.dtype)
     if rank == columns < rows:

@@ -288,7 +288,9 @@ def _positive_definite(rng: np.random.Generator) -> Any:
 
 
 _SINGULAR: Final = np.outer([1.0, 2.0], [3.0, -1.0])
-_ADVICE: Final = "choose a point where the matrix can be inverted, or add a multiple of the identity"
+_ADVICE: Final = (
+    "choose a point where the matrix can be inverted, or add a multiple of the identity"
+)
 
 
 MATMUL: Final = multilinear(

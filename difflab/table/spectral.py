@@ -1,8 +1,8 @@
 """Eigenvalues, singular values and their vectors, QR factors and pseudoinverses, on stacks.
 
 The vectors have the signs that LAPACK gives them, which do not change near a point. Where values of
-a spectrum coincide, its vectors have no derivative (`inverse_gaps` refuses), and the values have one
-only in functions that are symmetric in them (`settled`): those take equal cotangents there.
+a spectrum coincide, their vectors have no derivative (`inverse_gaps` is NaN), and the values have
+one only in functions that are symmetric in them (`settled`): those take equal cotangents there.
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ from typing import Any, Final
 
 import numpy as np
 
+from difflab.ir.expr import Expr
 from difflab.ir.rounding import EVEN, Local
 from difflab.ir.row import (
     NOT_HOLOMORPHIC,
     OwnFunction,
     Primitive,
+    Transpose,
     Typed,
     Unsupported,
     general,
@@ -50,16 +52,15 @@ def _ties(x: Any) -> Any:
 
 @OwnFunction
 def inverse_gaps(x: Any) -> Any:
-    """The inverse distance of each value from each other one, in row j and column i of i from j.
+    """The inverse distance of each value from each other one, in row j and column i of i from j;
+    NaN where they coincide.
 
     >>> inverse_gaps(np.array([1.0, 3.0]))
     array([[ 0. ,  0.5],
            [-0.5,  0. ]])
     """
-    if np.any(_ties(x)):
-        raise np.linalg.LinAlgError("values of its spectrum coincide")
     eye = np.eye(x.shape[-1], dtype=bool)
-    return ~eye / (_gaps(x) + eye.astype(x.dtype))
+    return np.where(_ties(x), x.dtype.type(np.nan), ~eye / (_gaps(x) + eye.astype(x.dtype)))
 
 
 def _inverse_gaps_ball(x: Any) -> Any:
@@ -91,58 +92,83 @@ def settled(ct: Any, x: Any) -> Any:
 def _settled_ball(ct: Any, x: Any) -> Any:
     found = np.array(ct, object)
     for (*lead, j, i), gap in np.ndenumerate(_gaps(x)):
-        here, other = found[(*lead, i)], ct[(*lead, j)]
-        if i != j and not (gap > 0 or gap < 0) and not here == other:
+        here = found[(*lead, i)]
+        settled_here = i == j or gap > 0 or gap < 0 or here == ct[(*lead, j)]
+        if not settled_here:
             found[(*lead, i)] = here / (0 * here)  # no number
     return found
+
+
+def _used(ct: Any) -> Any:
+    """Which columns have a cotangent, whatever the numbers are: not those that nobody took."""
+    return np.any(_filled(ct), tuple(range(ct.ndim - 1)))
+
+
+def _filled(x: Any, depth: int = 8) -> Any:
+    """Where an array may be other than 0: it was moved, added and scaled, for so many steps."""
+    if type(x) is Expr and depth:
+        row = x.primitive
+        parts = [_filled(part, depth - 1) for part in x.operands if part.differentiable]
+        if row.kind == "movement" and len(x.operands) == 1:
+            return row.evaluate(*parts, **dict(x.params))
+        if row.is_product:
+            return np.logical_and.reduce(np.broadcast_arrays(*parts))
+        if row.kind == "pointwise" and isinstance(row.derivative, Transpose):
+            return np.logical_or.reduce(np.broadcast_arrays(*parts))
+    return np.ones(x.shape, bool)
+
+
+def _kept(x: Any, used: Any) -> Any:
+    return x if np.all(used) else np.where(used, x, 0.0)
 
 
 # -- of symmetric matrices -------------------------------------------------------------------------
 
 
-def _triangle(a: Any, uplo: str) -> Any:
+def _triangle(a: Any, uplo: Any) -> Any:
     return lower_part(a) if uplo == "L" else swap(lower_part(swap(a)))
 
 
-def _symmetric(a: Any, uplo: str) -> Any:
+def _symmetric(a: Any, uplo: Any) -> Any:
     """The symmetric matrix whose one triangle is read."""
     half = _triangle(a, uplo)
     return half + swap(half) - half * np.eye(a.shape[-1], dtype=a.dtype)
 
 
-def _read(s: Any, uplo: str) -> Any:
+def _read(s: Any, uplo: Any) -> Any:
     """The adjoint of `_symmetric`: elements off the diagonal stand for two."""
     return _triangle(s + swap(s), uplo) - s * np.eye(s.shape[-1], dtype=s.dtype)
 
 
 @OwnFunction
-def eigenvalues(a: Any, uplo: str) -> Any:
+def eigenvalues(a: Any, uplo: Any) -> Any:
     """The eigenvalues of symmetric matrices of which one triangle is read, in ascending order."""
     return np.linalg.eigvalsh(a, uplo)
 
 
 @OwnFunction
-def eigenvectors(a: Any, uplo: str) -> Any:
+def eigenvectors(a: Any, uplo: Any) -> Any:
     """Their eigenvectors, in columns."""
     return np.linalg.eigh(a, uplo)[1]
 
 
-def _eigenvalues_pushforward(y: Any, tangents: Any, a: Any, uplo: str) -> Any:
+def _eigenvalues_pushforward(y: Any, tangents: Any, a: Any, uplo: Any) -> Any:
     v = eigenvectors(a, uplo)
     return np.sum(v * (_symmetric(tangents[0], uplo) @ v), -2)
 
 
-def _eigenvalues_pullback(y: Any, ct: Any, a: Any, uplo: str) -> Any:
+def _eigenvalues_pullback(y: Any, ct: Any, a: Any, uplo: Any) -> Any:
     v = eigenvectors(a, uplo)
     return (_read(v * settled(ct, y)[..., None, :] @ swap(v), uplo),)
 
 
-def _turned(v: Any, x: Any, a: Any, uplo: str) -> Any:
+def _turned(v: Any, x: Any, a: Any, uplo: Any, used: Any = True) -> Any:
     """How eigenvectors turn when x is what the matrix gains, times them; its own adjoint."""
-    return v @ (inverse_gaps(eigenvalues(a, uplo)) * (swap(v) @ x))
+    turns = inverse_gaps(eigenvalues(a, uplo)) * (swap(v) @ x)
+    return v @ _kept(turns, used)
 
 
-def _eigenvectors_rounding(y: Any, a: Any, uplo: str) -> Local:
+def _eigenvectors_rounding(y: Any, a: Any, uplo: Any) -> Local:
     w = np.linalg.eigvalsh(a, uplo)
     with np.errstate(all="ignore"):
         inverse = np.where(np.eye(w.shape[-1], dtype=bool), 0.0, 1.0 / np.abs(_gaps(w)))
@@ -191,15 +217,15 @@ def _outside(u: Any, x: Any) -> Any:
     return x - u @ (swap(u) @ x) if u.shape[-2] > u.shape[-1] else 0.0 * x
 
 
-def _turned_pairs(y: Any, x: Any, a: Any) -> Any:
+def _turned_pairs(y: Any, x: Any, a: Any, used: Any = True) -> Any:
     """How pairs of singular vectors turn: as eigenvectors of [[0, A], [A', 0]]; its own adjoint."""
     (u, v), (left, right), s = _halves(y, a), _halves(x, a), singular_values(a)
     inverse, k = inverse_gaps(_mirrored(s)), s.shape[-1]
     mirror = np.concatenate([u, -v], -2)
-    among = y @ (inverse[..., :k, :k] * (swap(y) @ x))
-    across = mirror @ (inverse[..., k:, :k] * (swap(mirror) @ x))
+    among = y @ _kept(inverse[..., :k, :k] * (swap(y) @ x), used)
+    across = mirror @ _kept(inverse[..., k:, :k] * (swap(mirror) @ x), used)
     beyond = np.concatenate([_outside(u, left), _outside(v, right)], -2)
-    return 0.5 * (among + across) + beyond / s[..., None, :]
+    return 0.5 * (among + across) + _kept(beyond / s[..., None, :], used)
 
 
 def _singular_vectors_pushforward(y: Any, tangents: Any, a: Any) -> Any:
@@ -210,7 +236,7 @@ def _singular_vectors_pushforward(y: Any, tangents: Any, a: Any) -> Any:
 
 def _singular_vectors_pullback(y: Any, ct: Any, a: Any) -> Any:
     u, v = _halves(y, a)
-    left, right = _halves(_turned_pairs(y, ct, a), a)
+    left, right = _halves(_turned_pairs(y, ct, a, _used(ct)), a)
     return (left @ swap(v) + u @ swap(right),)
 
 
@@ -283,11 +309,6 @@ def _pinv_rounding(y: Any, a: Any, rcond: float) -> Local:
 
 _NO_SYMBOL: Final = Unsupported("SymPy has no formula for the spectrum of a matrix, in its order")
 _NO_QR: Final = Unsupported("SymPy has neither LAPACK's signs nor its cutoff")
-_TIES: Final = (
-    "where eigenvalues coincide (or singular values, or one is 0) their vectors turn freely and "
-    "have no derivative: choose a point where they differ, or use the values alone"
-)
-_RANK: Final = "choose a point where the matrix has full rank"
 
 
 def _spectrum(rng: np.random.Generator) -> Any:
@@ -299,7 +320,7 @@ def _vector_and_matrix(x: Any) -> Typed:
 
 
 def _few(a: Any) -> int:
-    return min(a.shape[-2:])
+    return int(min(a.shape[-2:]))
 
 
 def _pairs_infer(a: Any) -> Typed:
@@ -330,7 +351,6 @@ ROWS: Final[tuple[Primitive, ...]] = (
         ball=_inverse_gaps_ball,
         emit="inverse_gaps({0})",
         rounding=lambda y, x: Local(y, 2.0, 2.0 * EVEN),
-        singular=_TIES,
         sample=lambda rng, shape: [sample(_spectrum(rng))],
     ),
     general(
@@ -360,11 +380,12 @@ ROWS: Final[tuple[Primitive, ...]] = (
         eigenvectors,
         infer=lambda a, uplo: (a.shape, a.dtype),
         pushforward=lambda y, t, a, uplo: _turned(y, _symmetric(t[0], uplo) @ y, a, uplo),
-        pullback=lambda y, ct, a, uplo: (_read(_turned(y, ct, a, uplo) @ swap(y), uplo),),
+        pullback=lambda y, ct, a, uplo: (
+            _read(_turned(y, ct, a, uplo, _used(ct)) @ swap(y), uplo),
+        ),
         ball="eigenvectors",
         emit="eigenvectors({0}, {uplo})",
         rounding=_eigenvectors_rounding,
-        singular=_TIES,
         sample=_both_triangles,
         **_FACTORS,
     ),
@@ -388,7 +409,6 @@ ROWS: Final[tuple[Primitive, ...]] = (
         ball="singular_vectors",
         emit="singular_vectors({0})",
         rounding=_singular_vectors_rounding,
-        singular=_TIES,
         sample=_shapes((2, 3, 2), (2, 3), (2, 2)),
         **_FACTORS,
     ),
@@ -400,7 +420,6 @@ ROWS: Final[tuple[Primitive, ...]] = (
         ball="qr_factors",
         emit="qr_factors({0})",
         rounding=_qr_rounding,
-        singular=_RANK,
         sample=_shapes((2, 3, 2), (3, 3)),
         **_FACTORS | {"sympy": _NO_QR},
     ),
@@ -412,7 +431,6 @@ ROWS: Final[tuple[Primitive, ...]] = (
         ball="pinv",
         emit="pinv({0}, {rcond})",
         rounding=_pinv_rounding,
-        singular=_RANK,
         sample=_shapes((2, 3, 2), (2, 3), (2, 2), rcond=1e-15),
         **_FACTORS | {"sympy": _NO_QR},
     ),
