@@ -32,8 +32,8 @@ def _named(function: Any, *parts: Any) -> Any:
 @spells(np.linalg.eigh)
 def eigh(a: Any, UPLO: str = "L") -> Any:
     x, uplo = square_matrix("eigh", a), UPLO.upper()
-    values, vectors = (node(name, x, uplo=uplo) for name in ("eigenvalues", "eigenvectors"))
-    return _named(np.linalg.eigh, values, vectors)
+    vectors = node("eigenvectors", x, uplo=uplo)
+    return _named(np.linalg.eigh, node("eigenvalues", x, uplo=uplo), vectors)
 
 
 @spells(np.linalg.eigvalsh)

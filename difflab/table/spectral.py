@@ -21,6 +21,7 @@ from difflab.ir.row import (
     Typed,
     Unsupported,
     general,
+    like_first,
     sample,
 )
 from difflab.table.algebra import cubic_cost, lower_part, swap
@@ -43,11 +44,15 @@ def _gaps(x: Any) -> Any:
     return x[..., None, :] - x[..., :, None]
 
 
+def _alike(x: Any, ulps: float) -> Any:
+    """Which pairs of values are equal, to within so many ulps of the largest for each of them."""
+    allowed = ulps * x.shape[-1] * np.finfo(x.dtype).eps
+    return np.abs(_gaps(x)) <= allowed * np.max(np.abs(x), (-1,), keepdims=True)[..., None]
+
+
 def _ties(x: Any) -> Any:
-    """Which pairs of values are equal to within the rounding of a spectrum."""
-    n = x.shape[-1]
-    largest = np.max(np.abs(x), (-1,), keepdims=True, initial=0.0)[..., None]
-    return (np.abs(_gaps(x)) <= n * np.finfo(x.dtype).eps * largest) & ~np.eye(n, dtype=bool)
+    """Which pairs of different places hold values that are equal within a spectrum's rounding."""
+    return _alike(x, 1.0) & ~np.eye(x.shape[-1], dtype=bool)
 
 
 @OwnFunction
@@ -84,8 +89,7 @@ def settled(ct: Any, x: Any) -> Any:
     >>> settled(np.array([2.0, 0.0, 5.0]), np.array([1.0, 1.0, 3.0]))
     array([nan, nan,  5.])
     """
-    allowed = 64.0 * x.shape[-1] * np.finfo(x.dtype).eps * np.max(np.abs(ct), initial=0.0)
-    torn = np.any(_ties(np.real(x)) & (np.abs(_gaps(ct)) > allowed), -1)
+    torn = np.any(_ties(x) & ~_alike(ct, 64.0), -1)
     return np.where(torn, ct.dtype.type(np.nan), ct)
 
 
@@ -97,6 +101,12 @@ def _settled_ball(ct: Any, x: Any) -> Any:
         if not settled_here:
             found[(*lead, i)] = here / (0 * here)  # no number
     return found
+
+
+def _turning(x: Any) -> Any:
+    """How far an error of a spectrum's matrix turns its vectors, relative to the largest value."""
+    inverse = np.nan_to_num(np.abs(inverse_gaps(x)), nan=np.inf)
+    return np.max(np.abs(x), -1)[..., None, None] * np.sum(inverse, -2, keepdims=True)
 
 
 def _used(ct: Any) -> Any:
@@ -168,11 +178,8 @@ def _turned(v: Any, x: Any, a: Any, uplo: Any, used: Any = True) -> Any:
     return v @ _kept(turns, used)
 
 
-def _eigenvectors_rounding(y: Any, a: Any, uplo: Any) -> Local:
-    w = np.linalg.eigvalsh(a, uplo)
-    with np.errstate(all="ignore"):
-        inverse = np.where(np.eye(w.shape[-1], dtype=bool), 0.0, 1.0 / np.abs(_gaps(w)))
-    return _bounded(y, _norm(_symmetric(a, uplo)) * np.sum(inverse, -2, keepdims=True), a)
+def _eigenvectors_pullback(y: Any, ct: Any, a: Any, uplo: Any) -> Any:
+    return (_read(_turned(y, ct, a, uplo, _used(ct)) @ swap(y), uplo),)
 
 
 # -- of any matrices -------------------------------------------------------------------------------
@@ -240,14 +247,6 @@ def _singular_vectors_pullback(y: Any, ct: Any, a: Any) -> Any:
     return (left @ swap(v) + u @ swap(right),)
 
 
-def _singular_vectors_rounding(y: Any, a: Any) -> Local:
-    s = np.linalg.svd(a, compute_uv=False)
-    with np.errstate(all="ignore"):
-        gaps = np.abs(_gaps(np.concatenate([s, -s], -1))[..., : s.shape[-1]])
-        inverse = np.where(gaps == 0.0, 0.0, 1.0 / gaps)
-    return _bounded(y, 2.0 * _norm(a) * np.sum(inverse, -2, keepdims=True), a)
-
-
 @OwnFunction
 def qr_factors(a: Any) -> Any:
     """Q, and below it R."""
@@ -301,22 +300,9 @@ def _pinv_pullback(y: Any, ct: Any, a: Any, rcond: float) -> Any:
     return (left @ y @ flipped - flipped @ ct @ flipped + flipped @ (y @ right),)
 
 
-def _pinv_rounding(y: Any, a: Any, rcond: float) -> Local:
-    return _bounded(y, 3.0 * _norm(a) * _norm(y) ** 2, a)
-
-
 # -- the rows --------------------------------------------------------------------------------------
 
-_NO_SYMBOL: Final = Unsupported("SymPy has no formula for the spectrum of a matrix, in its order")
-_NO_QR: Final = Unsupported("SymPy has neither LAPACK's signs nor its cutoff")
-
-
-def _spectrum(rng: np.random.Generator) -> Any:
-    return np.sort(rng.normal(size=(2, 3)), -1) + np.arange(3.0)
-
-
-def _vector_and_matrix(x: Any) -> Typed:
-    return (*x.shape, x.shape[-1]), x.dtype
+_NO_SYMBOL: Final = Unsupported("SymPy has neither LAPACK's order and signs nor its cutoff")
 
 
 def _few(a: Any) -> int:
@@ -327,111 +313,62 @@ def _pairs_infer(a: Any) -> Typed:
     return (*a.shape[:-2], sum(a.shape[-2:]), _few(a)), a.dtype
 
 
+def _spectra(rng: np.random.Generator) -> Any:
+    return np.sort(rng.normal(size=(2, 3)), -1) + np.arange(3.0)
+
+
 def _shapes(*shapes: tuple[int, ...], **params: Any) -> Any:
     return lambda rng, shape: [sample(rng.normal(size=s), **params) for s in shapes]
 
 
-def _both_triangles(rng: np.random.Generator, shape: Any) -> Any:
+def _triangles(rng: np.random.Generator, shape: Any) -> Any:
     return [sample(rng.normal(size=(2, 3, 3)), uplo="L"), sample(rng.normal(size=(3, 3)), uplo="U")]
 
 
-_FACTORS: Final[dict[str, Any]] = {
-    "kind": "factorisation", "complex": NOT_HOLOMORPHIC, "sympy": _NO_SYMBOL, "cost": cubic_cost,
-    "germ": "not_told",
-}  # fmt: skip
+def _factors(function: Any, *params: str, **cells: Any) -> Primitive:
+    name = function.__name__
+    emit = f"{name}({', '.join(['{0}', *[f'{{{param}}}' for param in params]])})"
+    return general(
+        function, kind="factorisation", ball=name, emit=emit, germ="not_told", cost=cubic_cost,
+        complex=NOT_HOLOMORPHIC, sympy=_NO_SYMBOL, **cells,
+    )  # fmt: skip
 
+
+# fmt: off
 ROWS: Final[tuple[Primitive, ...]] = (
-    general(
-        inverse_gaps,
-        kind="reduction",
-        infer=_vector_and_matrix,
-        pushforward=lambda y, t, x: -(y * y) * _gaps(t[0]),
-        pullback=_inverse_gaps_pullback,
-        sympy=_NO_SYMBOL,
-        ball=_inverse_gaps_ball,
-        emit="inverse_gaps({0})",
+    general(inverse_gaps, kind="reduction", sympy=_NO_SYMBOL, ball=_inverse_gaps_ball,
+        infer=lambda x: ((*x.shape, x.shape[-1]), x.dtype), emit="inverse_gaps({0})",
+        pushforward=lambda y, t, x: -(y * y) * _gaps(t[0]), pullback=_inverse_gaps_pullback,
         rounding=lambda y, x: Local(y, 2.0, 2.0 * EVEN),
-        sample=lambda rng, shape: [sample(_spectrum(rng))],
-    ),
-    general(
-        settled,
-        kind="reduction",
-        infer=lambda ct, x: (ct.shape, ct.dtype),
-        pushforward=lambda y, t, ct, x: t[0],
-        pullback=lambda y, ct, *_: (ct, None),
-        sympy=_NO_SYMBOL,
-        ball=_settled_ball,
+        sample=lambda rng, shape: [sample(_spectra(rng))]),
+    general(settled, kind="reduction", sympy=_NO_SYMBOL, ball=_settled_ball, infer=like_first,
+        pushforward=lambda y, t, ct, x: t[0], pullback=lambda y, ct, *_: (ct, None),
         emit="settled({0}, {1})",
-        sample=lambda rng, shape: [sample(rng.normal(size=(2, 3)), _spectrum(rng))],
-    ),
-    general(
-        eigenvalues,
-        infer=lambda a, uplo: (a.shape[:-1], a.dtype),
-        pushforward=_eigenvalues_pushforward,
-        pullback=_eigenvalues_pullback,
-        ball="eigenvalues",
-        emit="eigenvalues({0}, {uplo})",
-        kink=lambda a, uplo="L": np.diff(np.linalg.eigvalsh(a, uplo)),
-        rounding=lambda y, a, uplo: _bounded(y, np.max(np.abs(y), (-1,), keepdims=True), a),
-        sample=_both_triangles,
-        **_FACTORS,
-    ),
-    general(
-        eigenvectors,
-        infer=lambda a, uplo: (a.shape, a.dtype),
+        sample=lambda rng, shape: [sample(rng.normal(size=(2, 3)), _spectra(rng))]),
+    _factors(eigenvalues, "uplo", infer=lambda a, uplo: (a.shape[:-1], a.dtype),
+        pushforward=_eigenvalues_pushforward, pullback=_eigenvalues_pullback,
+        kink=lambda a, uplo="L": np.diff(np.linalg.eigvalsh(a, uplo)), sample=_triangles,
+        rounding=lambda y, a, uplo: _bounded(y, np.max(np.abs(y), (-1,), keepdims=True), a)),
+    _factors(eigenvectors, "uplo", infer=lambda a, uplo: (a.shape, a.dtype),
         pushforward=lambda y, t, a, uplo: _turned(y, _symmetric(t[0], uplo) @ y, a, uplo),
-        pullback=lambda y, ct, a, uplo: (
-            _read(_turned(y, ct, a, uplo, _used(ct)) @ swap(y), uplo),
-        ),
-        ball="eigenvectors",
-        emit="eigenvectors({0}, {uplo})",
-        rounding=_eigenvectors_rounding,
-        sample=_both_triangles,
-        **_FACTORS,
-    ),
-    general(
-        singular_values,
-        infer=lambda a: ((*a.shape[:-2], _few(a)), a.dtype),
-        pushforward=_singular_values_pushforward,
-        pullback=_singular_values_pullback,
-        ball="singular_values",
-        emit="singular_values({0})",
+        pullback=_eigenvectors_pullback, sample=_triangles,
+        rounding=lambda y, a, uplo: _bounded(y, _turning(np.linalg.eigvalsh(a, uplo)), a)),
+    _factors(singular_values, infer=lambda a: ((*a.shape[:-2], _few(a)), a.dtype),
+        pushforward=_singular_values_pushforward, pullback=_singular_values_pullback,
         kink=lambda a: np.diff(np.linalg.svd(a, compute_uv=False), append=0.0),
-        rounding=lambda y, a: _bounded(y, np.max(y, (-1,), keepdims=True, initial=0.0), a),
-        sample=_shapes((2, 3, 2), (2, 3)),
-        **_FACTORS,
-    ),
-    general(
-        singular_vectors,
-        infer=_pairs_infer,
-        pushforward=_singular_vectors_pushforward,
-        pullback=_singular_vectors_pullback,
-        ball="singular_vectors",
-        emit="singular_vectors({0})",
-        rounding=_singular_vectors_rounding,
-        sample=_shapes((2, 3, 2), (2, 3), (2, 2)),
-        **_FACTORS,
-    ),
-    general(
-        qr_factors,
-        infer=_pairs_infer,
-        pushforward=_qr_pushforward,
-        pullback=_qr_pullback,
-        ball="qr_factors",
-        emit="qr_factors({0})",
-        rounding=_qr_rounding,
-        sample=_shapes((2, 3, 2), (3, 3)),
-        **_FACTORS | {"sympy": _NO_QR},
-    ),
-    general(
-        np.linalg.pinv,
+        rounding=lambda y, a: _bounded(y, np.max(y, (-1,), keepdims=True), a),
+        sample=_shapes((2, 3, 2), (2, 3))),
+    _factors(singular_vectors, infer=_pairs_infer,
+        pushforward=_singular_vectors_pushforward, pullback=_singular_vectors_pullback,
+        rounding=lambda y, a: _bounded(
+            y, 2.0 * _turning(_mirrored(singular_values(a)))[..., : y.shape[-1]], a),
+        sample=_shapes((2, 3, 2), (2, 3), (2, 2))),
+    _factors(qr_factors, infer=_pairs_infer, pushforward=_qr_pushforward, pullback=_qr_pullback,
+        rounding=_qr_rounding, sample=_shapes((2, 3, 2), (3, 3))),
+    _factors(np.linalg.pinv, "rcond",
         infer=lambda a, rcond: ((*a.shape[:-2], *a.shape[:-3:-1]), a.dtype),
-        pushforward=_pinv_pushforward,
-        pullback=_pinv_pullback,
-        ball="pinv",
-        emit="pinv({0}, {rcond})",
-        rounding=_pinv_rounding,
-        sample=_shapes((2, 3, 2), (2, 3), (2, 2), rcond=1e-15),
-        **_FACTORS | {"sympy": _NO_QR},
-    ),
+        pushforward=_pinv_pushforward, pullback=_pinv_pullback,
+        rounding=lambda y, a, rcond: _bounded(y, 3.0 * _norm(a) * _norm(y) ** 2, a),
+        sample=_shapes((2, 3, 2), (2, 3), (2, 2), rcond=1e-15)),
 )
+# fmt: on

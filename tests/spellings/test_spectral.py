@@ -227,7 +227,7 @@ def test_truth_certifies_nothing_where_values_coincide(name: str) -> None:
 
 @methods
 def test_a_vector_is_smooth_where_others_coincide(method: str) -> None:
-    f = lambda a: np.linalg.eigh(a)[1][:, -1] @ np.array([1.0, 2.0, 4.0])  # noqa: E731
+    f = lambda a: np.linalg.eigh(a)[1][:, -1] @ np.array([1.0, 2.0, 4.0])
     sign = np.sign(np.linalg.eigh(np.diag([0.0, 0.0, 3.0]))[1][2, 2])
     found = difflab.gradient(f, method=method)(np.diag([0.0, 0.0, 3.0]))
     np.testing.assert_allclose(found, sign * np.array([[0, 0, 0], [0, 0, 0], [1, 2, 0]]) / 3.0)
@@ -306,7 +306,7 @@ def test_a_pseudoinverse_of_fixed_rank() -> None:
 
 
 def test_ranks_are_data() -> None:
-    f = lambda a: np.sum(a) * np.linalg.matrix_rank(a)  # noqa: E731
+    f = lambda a: np.sum(a) * np.linalg.matrix_rank(a)
     np.testing.assert_array_equal(difflab.gradient(f)(B), np.full(B.shape, 3.0))
     np.testing.assert_array_equal(difflab.gradient(f)(LOW), np.full(LOW.shape, 1.0))
     assert truth(f, B).verdict == "smooth" and truth(f, np.ones((2, 2))).verdict == "undecided"
