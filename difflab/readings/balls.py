@@ -274,6 +274,10 @@ class _Matrices:
             return np.full(a.T.shape, arb("nan"), object)
         return _Matrices.solve(a.T @ a, a.T)
 
+    @staticmethod
+    def least_squares(a: Array, b: Array, rcond: float) -> Array:
+        return _Matrices.pinv(a, rcond) @ b
+
 
 def _symmetric(a: Array, uplo: Any) -> Array:
     """The symmetric matrix of which a function reads one triangle."""

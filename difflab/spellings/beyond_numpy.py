@@ -31,6 +31,9 @@ IN_A_LINE = [
     ),
     spells(algebra.adjugate)(lambda a: node("adjugate", lift(a))),
     spells(spectral.inverse_gaps)(lambda x: node("inverse_gaps", x)),
+    spells(spectral.least_squares)(
+        lambda a, b, rcond: node("least_squares", a, lift(b), rcond=rcond)
+    ),
     spells(spectral.settled)(lambda ct, x: node("settled", lift(ct), x)),
     spells(spectral.eigenvalues)(lambda a, uplo: node("eigenvalues", a, uplo=uplo)),
     spells(spectral.eigenvectors)(lambda a, uplo: node("eigenvectors", a, uplo=uplo)),

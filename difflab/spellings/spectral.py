@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -10,8 +9,8 @@ import numpy as np
 from difflab.errors import ShapeError, UnsupportedError
 from difflab.ir.build import node, promoted
 from difflab.ir.expr import Expr
+from difflab.ir.row import CONSTANT
 from difflab.spellings.algebra import inv, norm, square_matrix
-from difflab.spellings.analysis import vander
 from difflab.spellings.elementwise import floating
 from difflab.spellings.selection import plain
 from difflab.spellings.spelling import NP, spells
@@ -114,25 +113,34 @@ def lstsq(a: Any, b: Any, rcond: float | None = None) -> Any:
     x, y = promoted(_matrix("lstsq", a), b, floating=True)
     rows, columns = x.shape
     unit = float(np.finfo(x.dtype).eps)
-    cutoff = unit * max(rows, columns) if rcond is None else unit if rcond < 0.0 else rcond
-    values = svdvals(x)
-    rank = np.int32(np.count_nonzero(plain(values > cutoff * values[0])))
-    found: Any = pinv(x, cutoff) @ y
-    rest: Any = np.zeros(0, x.dtype)
-    if rank == columns < rows:
-        rest = NP.reshape(NP.sum(NP.square(y - x @ found), 0), (math.prod(y.shape[1:]),))
-    return found, rest, rank, values
+    cutoff = unit * max(rows, columns) if rcond is None else unit if rcond < 0.0 else float(rcond)
+    right: Any = y[:, None] if y.ndim == 1 else y
+    found: Any = node("least_squares", x, right, rcond=cutoff)
+    if x.primitive is CONSTANT:
+        _, _, rank, values = np.linalg.lstsq(x.value, np.zeros(rows, x.dtype), cutoff)
+    else:
+        values = svdvals(x)
+        rank = np.int32(np.count_nonzero(plain(values > cutoff * values[0])))
+    determined = rank == columns < rows
+    rest = NP.sum(NP.square(right - x @ found), 0) if determined else np.zeros(0, x.dtype)
+    return found[:, 0] if y.ndim == 1 else found, rest, rank, values
 
 
 @spells(np.polyfit, refuses="full cov")
 def polyfit(x: Any, y: Any, deg: int, rcond: float | None = None, *, w: Any = None) -> Any:
-    at, right = promoted(x, y, floating=True)
-    powers: Any = vander(at, int(deg) + 1)
+    at, right = _number_array(x), floating(y)
+    powers = np.vander(at, int(deg) + 1)
     if w is not None:
-        weights = NP.reshape(floating(w), (-1, 1))
-        powers = powers * weights
-        right = right * (weights[:, 0] if right.ndim == 1 else weights)
-    scale = NP.sqrt(NP.sum(powers * powers, 0))
+        weights = _number_array(w)
+        powers = powers * weights[:, None]
+        right = right * (weights if right.ndim == 1 else weights[:, None])
+    scale = np.sqrt((powers * powers).sum(0))
     unit = len(at) * np.finfo(at.dtype).eps
     found = lstsq(powers / scale, right, unit if rcond is None else rcond)[0]
     return (found.T / scale).T
+
+
+def _number_array(x: Any) -> Any:
+    """A plain array of floats where nothing is traced, so that NumPy computes what it would."""
+    y = floating(x)
+    return y.value if y.primitive is CONSTANT else y

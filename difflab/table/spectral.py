@@ -254,8 +254,11 @@ def qr_factors(a: Any) -> Any:
 
 
 def _over(x: Any, r: Any) -> Any:
-    """x R^-1."""
-    return swap(np.linalg.solve(swap(r), swap(x)))
+    """x r^-1 for a triangle, its rows scaled to ones; NaN where it is singular within rounding."""
+    diagonal = np.diagonal(r, 0, -2, -1)
+    ends = np.concatenate([diagonal, 0.0 * diagonal[..., :1]], -1)
+    scale = swap(inverse_gaps(ends)[..., -1:, :-1])
+    return swap(np.linalg.solve(scale * swap(r), scale * swap(x)))
 
 
 def _below(a: Any) -> Any:
@@ -300,6 +303,39 @@ def _pinv_pullback(y: Any, ct: Any, a: Any, rcond: float) -> Any:
     return (left @ y @ flipped - flipped @ ct @ flipped + flipped @ (y @ right),)
 
 
+@OwnFunction
+def least_squares(a: Any, b: Any, rcond: float) -> Any:
+    """The smallest x that brings a x nearest to b; singular values below a share count as 0."""
+    if a.ndim == 2:
+        return np.linalg.lstsq(a, b, rcond)[0]
+    return np.stack([least_squares.evaluate(*pair, rcond) for pair in zip(a, b, strict=True)])
+
+
+def _least_squares_pushforward(y: Any, tangents: Any, a: Any, b: Any, rcond: float) -> Any:
+    (ta, tb), inverse = tangents, np.linalg.pinv(a, rcond)
+    if ta is None:
+        return inverse @ tb
+    turned = swap(ta) @ (swap(inverse) @ y)
+    moved = -ta @ y if tb is None else tb - ta @ y
+    found = inverse @ (moved + swap(inverse) @ (swap(ta) @ (b - a @ y)))
+    return found + turned - inverse @ (a @ turned)
+
+
+def _least_squares_pullback(y: Any, ct: Any, a: Any, b: Any, rcond: float) -> Any:
+    inverse = np.linalg.pinv(a, rcond)
+    adjoint = swap(inverse) @ ct
+    outside = ct - swap(a) @ adjoint
+    part = (b - a @ y) @ swap(inverse @ adjoint) + swap(inverse) @ y @ swap(outside)
+    return part - adjoint @ swap(y), adjoint
+
+
+def _least_squares_rounding(y: Any, a: Any, b: Any, rcond: float) -> Local:
+    inverse, size = _norm(np.linalg.pinv(a, rcond)), _norm(a)
+    rest = np.linalg.norm(b - a @ y, axis=-2, keepdims=True)
+    turned = size * np.linalg.norm(y, axis=-2, keepdims=True) + size * inverse * rest
+    return _bounded(y, inverse * (turned + np.linalg.norm(b, axis=-2, keepdims=True)), a)
+
+
 # -- the rows --------------------------------------------------------------------------------------
 
 _NO_SYMBOL: Final = Unsupported("SymPy has neither LAPACK's order and signs nor its cutoff")
@@ -327,7 +363,7 @@ def _triangles(rng: np.random.Generator, shape: Any) -> Any:
 
 def _factors(function: Any, *params: str, **cells: Any) -> Primitive:
     name = function.__name__
-    emit = f"{name}({', '.join(['{0}', *[f'{{{param}}}' for param in params]])})"
+    emit = f"{name}({', '.join(['{operands}', *[f'{{{param}}}' for param in params]])})"
     return general(
         function, kind="factorisation", ball=name, emit=emit, germ="not_told", cost=cubic_cost,
         complex=NOT_HOLOMORPHIC, sympy=_NO_SYMBOL, **cells,
@@ -370,5 +406,12 @@ ROWS: Final[tuple[Primitive, ...]] = (
         pushforward=_pinv_pushforward, pullback=_pinv_pullback,
         rounding=lambda y, a, rcond: _bounded(y, 3.0 * _norm(a) * _norm(y) ** 2, a),
         sample=_shapes((2, 3, 2), (2, 3), (2, 2), rcond=1e-15)),
+    _factors(least_squares, "rcond",
+        infer=lambda a, b, rcond: ((*a.shape[:-2], a.shape[-1], b.shape[-1]), a.dtype),
+        pushforward=_least_squares_pushforward, pullback=_least_squares_pullback,
+        rounding=_least_squares_rounding,
+        sample=lambda rng, shape: [
+            sample(rng.normal(size=(*lead, m, n)), rng.normal(size=(*lead, m, 2)), rcond=1e-15)
+            for lead, m, n in (((2,), 3, 2), ((), 2, 3), ((), 2, 2))]),
 )
 # fmt: on

@@ -271,7 +271,9 @@ for _b in (V[:4], T[0].T.copy()):
     for _x in (B[:, :2], WIDE, M):
         case(np.linalg.lstsq, _x, _b[: len(_x)], call=lambda a, b: [*np.linalg.lstsq(a, b)[:2]])
 case(np.linalg.lstsq, B, V[:4], call=lambda a, b: np.linalg.lstsq(a, b, rcond=-1)[::3])
+case(np.linalg.lstsq, V[:4], call=lambda b: np.linalg.lstsq(B, b)[::3])
 case(np.polyfit, V, W, deg=2)
+case(np.polyfit, V, call=lambda y: np.polyfit(np.arange(5.0), y, 2))
 case(np.polyfit, V, T[0].T[[0, 1, 2, 3, 0]], deg=1)
 case(np.polyfit, V, W, np.abs(V) + 1, call=lambda x, y, w: np.polyfit(x, y, 1, w=w))
 every(np.linalg.trace, T, {}, {"offset": 1})

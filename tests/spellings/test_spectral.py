@@ -205,6 +205,7 @@ NONE: dict[str, tuple[Any, Any]] = {
     "the nuclear norm of lower rank": (lambda a: np.linalg.norm(a, "nuc"), LOW),
     "an eigenvector of equal eigenvalues": (lambda a: np.linalg.eigh(a)[1][0, 0], np.eye(3)),
     "a singular vector of 0": (lambda a: np.linalg.svd(a, False)[0][0, 1], LOW),
+    "factors of dependent columns": (lambda a: np.sum(np.linalg.qr(a)[0]), np.ones((2, 2))),
     "a matrix put together again": (
         lambda a: np.sum((lambda w, v: (v * w) @ v.T * W[:3, :3])(*np.linalg.eigh(a))),
         np.diag([0.0, 0.0, 1.0]),
@@ -321,6 +322,9 @@ def test_ranks_are_data() -> None:
 def test_a_line_through_points() -> None:
     x, y = np.array([0.0, 1.0, 2.0, 4.0]), np.array([1.0, 3.0, 2.0, 5.0])
     found = difflab.jacobian(lambda y: np.polyfit(x, y, 1))(y)
+    many = np.linspace(0.0, 20.0, 40)  # an ill-conditioned fit gives NumPy's own numbers
+    f = difflab.value_and_gradient(lambda y: np.polyval(np.polyfit(many, y, 12), 3.3))
+    assert f(np.sin(many))[0] == np.polyval(np.polyfit(many, np.sin(many), 12), 3.3)
     centred = x - x.mean()
     slopes = centred / (centred @ centred)
     np.testing.assert_allclose(found, [slopes, 0.25 - x.mean() * slopes], atol=1e-14)
