@@ -1,8 +1,10 @@
 """Eigenvalues, singular values and their vectors, QR factors and pseudoinverses, on stacks.
 
-The vectors have the signs that LAPACK gives them, which do not change near a point. Where values of
-a spectrum coincide, their vectors have no derivative (`inverse_gaps` is NaN), and the values have
-one only in functions that are symmetric in them (`settled`): those take equal cotangents there.
+The vectors have the signs that LAPACK gives them; where those change, as at some zeros of a matrix,
+is a kink. Where values of a spectrum coincide, their vectors have no derivative (`inverse_gaps` is
+NaN), and the values have one only in functions that are symmetric in them (`settled`): those take
+equal cotangents there. Forward mode does not see what a function does with them, and takes the
+slopes of the values that LAPACK's vectors belong to.
 """
 
 from __future__ import annotations
@@ -107,6 +109,14 @@ def _turning(x: Any) -> Any:
     """How far an error of a spectrum's matrix turns its vectors, relative to the largest value."""
     inverse = np.nan_to_num(np.abs(inverse_gaps(x)), nan=np.inf)
     return np.max(np.abs(x), -1)[..., None, None] * np.sum(inverse, -2, keepdims=True)
+
+
+def _steady(vectors: Any, a: Any) -> Any:
+    """Zero where vectors have not the same signs at a matrix and to both sides of it."""
+    step = 2.0**-30 * np.max(np.abs(a)) * np.random.default_rng(0).normal(size=a.shape)
+    here, *sides = (vectors(x) for x in (a, a + step, a - step))
+    kept = np.minimum.reduce([np.sum(here * side, -2) for side in sides])
+    return np.heaviside(kept, 0.0) * (1.0 + np.max(np.abs(a)))
 
 
 def _used(ct: Any) -> Any:
@@ -388,6 +398,7 @@ ROWS: Final[tuple[Primitive, ...]] = (
     _factors(eigenvectors, "uplo", infer=lambda a, uplo: (a.shape, a.dtype),
         pushforward=lambda y, t, a, uplo: _turned(y, _symmetric(t[0], uplo) @ y, a, uplo),
         pullback=_eigenvectors_pullback, sample=_triangles,
+        kink=lambda a, uplo="L": _steady(lambda x: eigenvectors(x, uplo), a),
         rounding=lambda y, a, uplo: _bounded(y, _turning(np.linalg.eigvalsh(a, uplo)), a)),
     _factors(singular_values, infer=lambda a: ((*a.shape[:-2], _few(a)), a.dtype),
         pushforward=_singular_values_pushforward, pullback=_singular_values_pullback,
@@ -396,11 +407,13 @@ ROWS: Final[tuple[Primitive, ...]] = (
         sample=_shapes((2, 3, 2), (2, 3))),
     _factors(singular_vectors, infer=_pairs_infer,
         pushforward=_singular_vectors_pushforward, pullback=_singular_vectors_pullback,
+        kink=lambda a: _steady(singular_vectors, a),
         rounding=lambda y, a: _bounded(
             y, 2.0 * _turning(_mirrored(singular_values(a)))[..., : y.shape[-1]], a),
         sample=_shapes((2, 3, 2), (2, 3), (2, 2))),
     _factors(qr_factors, infer=_pairs_infer, pushforward=_qr_pushforward, pullback=_qr_pullback,
-        rounding=_qr_rounding, sample=_shapes((2, 3, 2), (3, 3))),
+        kink=lambda a: _steady(lambda x: np.linalg.qr(x)[0], a), rounding=_qr_rounding,
+        sample=_shapes((2, 3, 2), (3, 3))),
     _factors(np.linalg.pinv, "rcond",
         infer=lambda a, rcond: ((*a.shape[:-2], *a.shape[:-3:-1]), a.dtype),
         pushforward=_pinv_pushforward, pullback=_pinv_pullback,

@@ -226,6 +226,23 @@ def test_truth_certifies_nothing_where_values_coincide(name: str) -> None:
     assert truth(*NONE[name]).verdict in ("undecided", "kink")
 
 
+SIGNS: dict[str, tuple[Any, Any, Any]] = {
+    "eigh": (lambda a: np.linalg.eigh(a)[1][0, 0], np.diag([1.0, 3.0]), (1, 0)),
+    "qr": (lambda a: np.linalg.qr(a)[0][0, 1], np.array([[0.0, 1.0], [2.0, 3.0]]), (0, 0)),
+}
+
+
+@pytest.mark.parametrize("name", SIGNS)
+def test_truth_certifies_nothing_where_signs_change(name: str) -> None:
+    f, a, place = SIGNS[name]
+    beside = a.copy()
+    beside[place] = -1e-9
+    if abs(f(a) - f(beside)) > 1.0:  # LAPACK's choice
+        assert truth(f, a).verdict in ("undecided", "jump")
+    beside[place] = 0.5
+    assert truth(f, beside).verdict == "smooth"
+
+
 @methods
 def test_a_vector_is_smooth_where_others_coincide(method: str) -> None:
     f = lambda a: np.linalg.eigh(a)[1][:, -1] @ np.array([1.0, 2.0, 4.0])
