@@ -49,7 +49,10 @@ def _gaps(x: Any) -> Any:
 def _alike(x: Any, ulps: float) -> Any:
     """Which pairs of values are equal, to within so many ulps of the largest for each of them."""
     allowed = ulps * x.shape[-1] * np.finfo(x.dtype).eps
-    return np.abs(_gaps(x)) <= allowed * np.max(np.abs(x), (-1,), keepdims=True)[..., None]
+    return (
+        np.abs(_gaps(x))
+        <= allowed * np.max(np.abs(x), (-1,), keepdims=True, initial=0.0)[..., None]
+    )
 
 
 def _ties(x: Any) -> Any:
