@@ -213,7 +213,9 @@ def _suspicious(node: Expr, known: Mapping[Expr, Array]) -> Array | None:
     """Where a node may not be analytic, or None where it certainly is."""
     row, params = node.primitive, dict(node.params)
     operands = [known[x] for x in node.operands]
-    if row.kink is not None:
+    if row.kind == "factorisation":
+        return None if _is_regular(node, known) else np.ones(node.shape, bool)
+    if row.kink is not None and any(x.differentiable for x in node.operands):
         values = [centres(x) for x in operands]
         if _is_choice(node):
             return _tied(values[0], widths(operands[0]), params)
@@ -222,8 +224,6 @@ def _suspicious(node: Expr, known: Mapping[Expr, Array]) -> Array | None:
             size = np.maximum.reduce(np.broadcast_arrays(*[np.abs(v) for v in values]))
             width = np.maximum.reduce(np.broadcast_arrays(*[widths(x) for x in operands]))
         return np.asarray(~(gap > MARGIN * size + width))
-    if row.kind == "factorisation":
-        return None if _is_regular(node, known) else np.ones(node.shape, bool)
     if row.kind != "pointwise" or node.dtype.kind != "f":
         return None
     near = np.zeros(node.shape, bool)
@@ -247,11 +247,17 @@ def _finite_end(domain: Any) -> float:
 
 
 def _is_regular(node: Expr, known: Mapping[Expr, Array]) -> bool:
-    """Whether a factorisation takes its matrix: it has a finite result, or takes all."""
-    if node.primitive.singular is None:
+    """Whether a factorisation takes its matrix, and has no kink there."""
+    row, array = node.primitive, known[node]
+    if row.singular is None and row.germ is None:
         return True
-    array = known[node]
-    return bool(np.all(np.isfinite(centres(array))) and np.all(widths(array) < 0.5))
+    value, width = centres(array), widths(array)
+    if not np.all(np.isfinite(value)) or not np.all(width < 0.5):
+        return False
+    if row.kink is None:
+        return True
+    gap = np.abs(row.kink(*[centres(known[x]) for x in node.operands], **dict(node.params)))
+    return bool(np.all(gap > MARGIN * np.max(np.abs(value)) + 2.0 * np.max(width)))
 
 
 def _tied(value: Array, width: Array, params: Mapping[str, Any]) -> Array:

@@ -221,10 +221,8 @@ def computed(node: Expr, rule: Callable[..., Any], operands: Sequence[Any]) -> A
         return rule(*operands, **dict(node.params))
     except np.linalg.LinAlgError as error:
         row = node.primitive
-        remedy = f"{row.singular}, or add a multiple of the identity"
-        raise MatrixError(
-            f"{row.name} does not take this matrix: {error}", remedy, node.line
-        ) from None
+        what = f"{row.name} does not take this matrix: {error}"
+        raise MatrixError(what, row.singular or "give finite numbers", node.line) from None
 
 
 def evaluate(outputs: Iterable[Expr], known: MutableMapping[Expr, Any]) -> list[Any]:

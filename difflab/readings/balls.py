@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 import numpy as np
-from flint import arb, arb_mat, ctx
+from flint import acb_mat, arb, arb_mat, ctx
 
 from difflab.ir.expr import Array, Expr, Graph, walk
 from difflab.ir.row import CONSTANT, ITSELF
@@ -177,7 +177,7 @@ def _matrices(read: Callable[..., Any], operands: list[Array], node: Expr) -> Ar
     lead = operands[0].shape[:-2]
     found = np.empty(node.shape, object)
     for index in np.ndindex(lead):
-        found[index] = read(*[operand[index] for operand in operands])
+        found[index] = read(*[operand[index] for operand in operands], **dict(node.params))
     return found
 
 
@@ -229,6 +229,102 @@ class _Matrices:
     @staticmethod
     def sign_det(a: Array) -> arb:
         return _to_matrix(a).det().sgn()
+
+    @staticmethod
+    def eigenvalues(a: Array, uplo: Any) -> Array:
+        return _spectrum(_symmetric(a, uplo))
+
+    @staticmethod
+    def eigenvectors(a: Array, uplo: Any) -> Array:
+        full = _symmetric(a, uplo)
+        return _vectors(full, lambda: np.linalg.eigh(midpoints(full), uplo)[1])
+
+    @staticmethod
+    def singular_values(a: Array) -> Array:
+        squares = _spectrum(a.T @ a if a.shape[0] > a.shape[1] else a @ a.T)
+        return np.array([_root_from_0(x) for x in squares[::-1]], object)
+
+    @staticmethod
+    def singular_vectors(a: Array) -> Array:
+        wide = a.shape[0] < a.shape[1]
+        tall = a.T if wide else a
+
+        def near() -> Array:
+            left, _, right = np.linalg.svd(midpoints(a), full_matrices=False)
+            return (left if wide else right.T)[:, ::-1]
+
+        few = _vectors(tall.T @ tall, near)[:, ::-1]
+        many = tall @ few
+        many = many / [sum(x * x).sqrt() for x in many.T]
+        return np.concatenate([few, many] if wide else [many, few])
+
+    @staticmethod
+    def qr_factors(a: Array) -> Array:
+        upper = _Matrices.cholesky(a.T @ a).T
+        near = np.linalg.qr(midpoints(a), "r")
+        upper = upper * [[arb(1 - 2 * int(x < 0.0))] for x in np.diagonal(near)]
+        return np.concatenate([_Matrices.solve(upper.T, a.T).T, upper])
+
+    @staticmethod
+    def pinv(a: Array, rcond: float) -> Array:
+        if a.shape[0] < a.shape[1]:
+            return _Matrices.pinv(a.T, rcond).T
+        values = _Matrices.singular_values(a)
+        if not values[-1] > rcond * values[0]:  # not certainly of full rank
+            return np.full(a.T.shape, arb("nan"), object)
+        return _Matrices.solve(a.T @ a, a.T)
+
+    @staticmethod
+    def least_squares(a: Array, b: Array, rcond: float) -> Array:
+        return _Matrices.pinv(a, rcond) @ b
+
+
+def _symmetric(a: Array, uplo: Any) -> Array:
+    """The symmetric matrix of which a function reads one triangle."""
+    lower = np.tri(len(a), dtype=bool)
+    return np.where(lower if uplo == "L" else lower.T, a, a.T)
+
+
+def _root_from_0(x: arb) -> arb:
+    """The root of a number that is not negative, whatever its ball says."""
+    if not x.contains(0) or x.is_zero():
+        return x.sqrt()
+    return arb(0).union(x.upper().sqrt())
+
+
+def _spectrum(a: Array) -> Array:
+    """The eigenvalues of a symmetric matrix in ascending order.
+
+    Of several balls that overlap, the i-th smallest number lies between the i-th smallest ends.
+    """
+    try:
+        found = [x.real for x in acb_mat(_to_matrix(a)).eig(multiple=True)]
+    except ValueError:
+        found = []
+    if not found or not all(x.is_finite() for x in found):
+        return np.full(len(a), arb("nan"), object)
+    ends = zip(sorted(x.lower() for x in found), sorted(x.upper() for x in found), strict=True)
+    return np.array([low.union(high) for low, high in ends], object)
+
+
+def _vectors(a: Array, near: Callable[[], Array]) -> Array:
+    """The eigenvectors of a symmetric matrix in columns, with the signs of those in floats.
+
+    Eigenvalues that balls tell apart have eigenvectors of one direction: it is made real, of
+    length 1.
+    """
+    found = np.full(a.shape, arb("nan"), object)
+    try:
+        values, vectors = acb_mat(_to_matrix(a)).eig(right=True)
+    except ValueError:
+        return found
+    close = near()
+    for i, j in enumerate(sorted(range(len(a)), key=lambda j: float(values[j].real.mid()))):
+        most = int(np.argmax(np.abs(close[:, i])))
+        column = np.array([(vectors[k, j] / vectors[most, j]).real for k in range(len(a))], object)
+        sign = 1 if close[most, i] > 0.0 else -1
+        found[:, i] = sign * column / sum(column * column).sqrt()
+    return found
 
 
 def midpoints(array: Array) -> Array:

@@ -56,7 +56,8 @@ def _without_value(node: Expr, operands: list[Array], index: tuple[int, ...]) ->
         if unknown:
             return unknown[0]
         outside = any(isinstance(x, arb) and not x.is_finite() for x in elements)
-        return arb("nan") if outside or row.kind == "factorisation" else _unknown(node)
+        refused = row.kind == "factorisation" and row.germ is None
+        return arb("nan") if outside or refused else _unknown(node)
     values = [np.broadcast_to(a, node.shape)[index] for a in operands]
     if any(v is None for v in values):
         return _unknown(node)

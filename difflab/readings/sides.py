@@ -35,6 +35,7 @@ from difflab.readings.open_balls import centres
 from difflab.table.reductions import sorting_order as positions
 
 ORDER: Final = "which element is selected beside the point cannot be told"
+SPECTRUM: Final = "how these factors of a matrix change beside the point cannot be told"
 
 
 class Side:
@@ -198,6 +199,8 @@ def _applied(
         return _integer(value)
     if node.dtype.kind != "f":
         return value
+    if value is None and any(x.dtype.kind == "i" for x in node.operands):
+        return Germ.unknown(ORDER)
     return Germ(arb(0.5, 0.5)) if value is None else germ(value)
 
 
@@ -266,6 +269,10 @@ class _Whole:
     """What the germ cells name: rows that choose among the elements of an array."""
 
     @staticmethod
+    def not_told(*operands: Array, **params: Any) -> Array:
+        raise _Open(SPECTRUM)
+
+    @staticmethod
     def largest(x: Array, axes: tuple[int, ...]) -> Array:
         last = np.moveaxis(x, axes, range(-len(axes), 0))
         rows = last.reshape(*last.shape[: x.ndim - len(axes)], -1)
@@ -283,6 +290,8 @@ class _Whole:
         found = np.empty(rows.shape[:-1], object)
         for index in np.ndindex(found.shape):
             balls = [e for e in rows[index] if not isinstance(e, Germ)]
+            if any(e is None for e in balls):
+                raise _Open(ORDER)
             found[index] = sum((e for e in rows[index] if isinstance(e, Germ)), sum(balls, arb(0)))
         return found
 

@@ -14,6 +14,7 @@ elementwise.py        powers, rounding, choices, questions about values
 reductions.py         sums, means, extremes, running sums, quantiles, without NaN
 algebra.py            contractions and linear algebra
 analysis.py           differences, interpolation, convolution, polynomials, covariance
+spectral.py           eigenvalues, singular values, factors, least squares
 beyond_numpy.py       what NumPy lacks
 refused.py            what cannot be traced, and what to write instead
 ===================== ==========================================================================
@@ -42,12 +43,14 @@ from difflab.spellings import (
     movement,
     reductions,
     selection,
+    spectral,
 )
 from difflab.spellings.refused import REFUSED
 from difflab.spellings.spelling import marked, of_row
 
 for _room in (
-    indexing, movement, selection, elementwise, reductions, algebra, analysis, beyond_numpy,
+    indexing, movement, selection, elementwise, reductions, algebra, analysis, spectral,
+    beyond_numpy,
 ):  # fmt: skip
     for _spelling in marked(_room):
         spell(_spelling.function, _spelling)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from difflab.errors import ShapeError
+from difflab.errors import ShapeError, UnsupportedError
 from difflab.ir.build import as_dtype, lift, promoted
 from difflab.spellings.axes import axes_of, axis_of
 from difflab.spellings.elementwise import floating
@@ -258,6 +258,43 @@ def corrcoef(x: Any, y: Any = None, rowvar: bool = True, *, dtype: Any = None) -
     unit = float(np.finfo(found.dtype).eps)
     beyond = NP.maximum(NP.rint((NP.abs(found) - 1.0) / unit), 0.0)  # by rounding alone
     return found * (1.0 - unit * beyond)
+
+
+# -- histograms ------------------------------------------------------------------------------------
+
+
+@spells(np.histogram_bin_edges, ignores="weights")
+def histogram_bin_edges(a: Any, bins: Any = 10, range: Any = None) -> Any:
+    """As NumPy rounds them; that all elements are equal is a guard."""
+    x = ravel(a)
+    if isinstance(bins, str):
+        raise UnsupportedError(
+            f"np.histogram with bins={bins!r} cannot be traced", "give the number of bins, or edges"
+        )
+    if np.ndim(bins):
+        return lift(bins)
+    edge_type = x.dtype if x.dtype.kind == "f" else np.dtype(float)
+    ends = range if range is not None else (NP.min(x), NP.max(x)) if x.size else (0.0, 1.0)
+    low, high = (as_dtype(end, edge_type) for end in ends)
+    if low == high:
+        low, high = low - 0.5, high + 0.5
+    inner = np.arange(bins, dtype=low.dtype) * ((high - low) / bins) + low
+    return concatenate([inner, ravel(high)])
+
+
+@spells(np.histogram)
+def histogram(
+    a: Any, bins: Any = 10, range: Any = None, density: bool | None = None, weights: Any = None
+) -> Any:
+    """A count for each bin; the last one holds its right end too."""
+    x, edges = ravel(a), histogram_bin_edges(a, bins, range)
+    reached = x >= edges[:-1, None]
+    inside = reached & ~concatenate([reached[1:], x > edges[-1:, None]])
+    if weights is None:
+        found = NP.count_nonzero(inside, -1)
+    else:
+        found = NP.sum(NP.where(inside, ravel(weights), 0), -1)
+    return (found / diff(edges) / NP.sum(found) if density else found), edges
 
 
 # -- in a line each --------------------------------------------------------------------------------

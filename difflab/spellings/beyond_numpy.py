@@ -10,7 +10,7 @@ from difflab.ir.row import TABLE
 from difflab.spellings.axes import axis_of
 from difflab.spellings.elementwise import floating
 from difflab.spellings.spelling import spells
-from difflab.table import algebra, elementary, movement, reductions, special
+from difflab.table import algebra, elementary, movement, reductions, special, spectral
 
 
 @spells(special.softmax)
@@ -30,6 +30,15 @@ IN_A_LINE = [
         lambda x, n=0: pointwise(TABLE["spherical_bessel"], x, n=n)
     ),
     spells(algebra.adjugate)(lambda a: node("adjugate", lift(a))),
+    spells(spectral.inverse_gaps)(lambda x: node("inverse_gaps", x)),
+    spells(spectral.least_squares)(
+        lambda a, b, rcond: node("least_squares", a, lift(b), rcond=rcond)
+    ),
+    spells(spectral.settled)(lambda ct, x: node("settled", lift(ct), x)),
+    spells(spectral.eigenvalues)(lambda a, uplo: node("eigenvalues", a, uplo=uplo)),
+    spells(spectral.eigenvectors)(lambda a, uplo: node("eigenvectors", a, uplo=uplo)),
+    spells(spectral.singular_values)(lambda a: node("singular_values", a)),
+    spells(spectral.singular_vectors)(lambda a: node("singular_vectors", a)),
     spells(movement.place)(lambda x, index, shape: node("place", x, index=index, shape=shape)),
     spells(reductions.share_of_largest)(lambda x, axes: node("share_of_largest", x, axes=axes)),
     spells(movement.join)(lambda parts: node("join", *promoted(*parts), lead=0)),

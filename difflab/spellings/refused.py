@@ -9,14 +9,11 @@ from typing import Any
 
 import numpy as np
 
-_SPECTRUM = (
-    "eigen- and singular values have no rule yet: use np.linalg.norm, det, solve or cholesky"
-)
-_SQUARES = "write the normal equations: np.linalg.solve(A.T @ A, A.T @ b)"
+_SPECTRUM = "eigenvalues may be complex: of a symmetric matrix, use np.linalg.eigh or eigvalsh"
 _COMPLEX = "complex numbers cannot be traced: write sums with np.cos and np.sin"
 _IN_PLACE = "it works in place: build a new array with np.where, np.stack or np.concatenate"
-_SET = "the number of results depends on values: find the indices outside, and index with them"
-_COUNTS = "counts are piecewise constant, so their derivative is zero: compute them outside"
+_SET = "choose by comparison: x[np.any(x[:, None] == y, 1)] are the elements of x that y has too"
+_COUNTS = "count with np.histogram of one variable, or with np.sum over comparisons"
 _BITS = "integers have no derivative: compute them outside, and pass them as arguments"
 _TEXT = "print values outside of the function; print(x) shows what is traced"
 _NAN = "drop the NaN first: np.median(x[~np.isnan(x)])"
@@ -24,12 +21,8 @@ _PEAK = "derivatives need smooth functions: compute it outside, and pass it as a
 
 REFUSED: dict[Any, str] = {
     **dict.fromkeys(
-        (np.linalg.eig, np.linalg.eigh, np.linalg.eigvals, np.linalg.eigvalsh, np.linalg.svd,
-         np.linalg.svdvals, np.linalg.cond, np.linalg.matrix_rank, np.roots, np.poly), _SPECTRUM,
+        (np.linalg.eig, np.linalg.eigvals, np.roots, np.poly), _SPECTRUM,
     ),
-    **dict.fromkeys((np.linalg.lstsq, np.polyfit), _SQUARES),
-    np.linalg.pinv: "write np.linalg.solve(A.T @ A, A.T)",
-    np.linalg.qr: "use np.linalg.cholesky of A.T @ A, or np.linalg.solve",
     np.polydiv: "divide the values: np.polyval(u, x) / np.polyval(v, x)",
     "fft": _COMPLEX,
     np.sort_complex: _COMPLEX,
@@ -39,12 +32,10 @@ REFUSED: dict[Any, str] = {
     np.copyto: "np.copyto and np.full fill in place: use np.where, or np.broadcast_to(x, shape)",
     np.empty_like: "it is filled in place: use np.stack of the parts, or np.zeros_like",
     **dict.fromkeys(
-        (np.unique, np.unique_all, np.unique_counts, np.unique_inverse, np.unique_values,
-         np.intersect1d, np.union1d, np.setdiff1d, np.setxor1d), _SET,
+        (np.intersect1d, np.setdiff1d, np.setxor1d), _SET,
     ),
-    **dict.fromkeys(
-        (np.histogram, np.histogram2d, np.histogramdd, np.histogram_bin_edges), _COUNTS,
-    ),
+    np.unique_values: "np.unique(x, equal_nan=False) gives them in order",
+    **dict.fromkeys((np.histogram2d, np.histogramdd), _COUNTS),
     **dict.fromkeys(
         (np.gcd, np.lcm, np.left_shift, np.right_shift, np.bitwise_count, np.packbits,
          np.unpackbits, np.ravel_multi_index, np.unravel_index, np.ix_), _BITS,

@@ -237,6 +237,40 @@ def bincount(x: Any, /, weights: Any = None, minlength: int = 0) -> Any:
     return scatter_add(NP.astype(lift(weights), float), indices(where), shape=(count,))
 
 
+@spells(np.unique, refuses="axis sorted")
+def unique(
+    ar: Any,
+    return_index: bool = False,
+    return_inverse: bool = False,
+    return_counts: bool = False,
+    *,
+    equal_nan: bool = True,
+) -> Any:
+    """Which neighbours in order are equal is a guard; the values are selected from the array."""
+    x = ravel(ar)
+    order: Any = argsort(x, kind="stable")
+    ranked: Any = take(x, order)
+    other = NP.not_equal(ranked[1:], ranked[:-1])
+    if equal_nan:
+        other = other & ~NP.isnan(ranked[:-1])  # NaN stand last
+    new = np.append(np.ones(min(x.size, 1), bool), plain(other))
+    first = np.flatnonzero(new)
+    found = [ranked[first]]
+    if return_index:
+        found.append(order[first])
+    if return_inverse:
+        found.append(NP.reshape(take(np.cumsum(new) - 1, argsort(order)), lift(ar).shape))
+    if return_counts:
+        found.append(np.diff(first, append=x.size))
+    return found[0] if len(found) == 1 else tuple(found)
+
+
+def _unique(function: Any, *options: bool) -> Any:
+    """Those functions of NumPy's that give a named tuple, and hold NaN for different."""
+    result = type(function(np.zeros(1)))
+    return spells(function)(lambda x: result(*unique(x, *options, equal_nan=False)))
+
+
 @spells(np.apply_along_axis)
 def apply_along_axis(func1d: Any, axis: int, arr: Any, *args: Any, **kwargs: Any) -> Any:
     x = lift(arr)
@@ -252,6 +286,10 @@ def apply_along_axis(func1d: Any, axis: int, arr: Any, *args: Any, **kwargs: Any
 # -- in a line each --------------------------------------------------------------------------------
 
 IN_A_LINE = [
+    _unique(np.unique_all, True, True, True),
+    _unique(np.unique_inverse, False, True),
+    _unique(np.unique_counts, False, False, True),
+    spells(np.union1d)(lambda ar1, ar2: unique(concatenate([ravel(ar1), ravel(ar2)]))),
     spells(np.extract)(lambda condition, arr: take(arr, np.flatnonzero(plain(condition)))),
     spells(np.flatnonzero)(lambda a: np.flatnonzero(plain(truth(a)))),
     spells(np.argwhere)(lambda a: np.argwhere(plain(truth(a)))),

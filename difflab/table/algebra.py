@@ -125,7 +125,7 @@ def _backward(size: Any, a: Any) -> Local:
     return Local(size, 2.0 * n, EVEN)
 
 
-def _lower(a: Any) -> Any:
+def lower_part(a: Any) -> Any:
     return np.where(np.tri(a.shape[-1], dtype=bool), a, 0.0)
 
 
@@ -256,7 +256,7 @@ def _det_rounding(y: Any, a: Any) -> Local:
 
 def cholesky_pushforward(y: Any, tangents: Any, a: Any) -> Any:
     # NumPy reads the lower triangle of a alone, so only that part of the tangent counts.
-    lower = _lower(tangents[0])
+    lower = lower_part(tangents[0])
     symmetric = lower + swap(lower) - lower * np.eye(a.shape[-1], dtype=a.dtype)
     inner = np.linalg.solve(y, swap(np.linalg.solve(y, symmetric)))
     return y @ _half_lower(inner)
@@ -268,7 +268,7 @@ def cholesky_pullback(y: Any, ct: Any, a: Any) -> Any:
     inner = _half_lower(swap(y) @ ct)
     middle = np.linalg.solve(swap(y), swap(np.linalg.solve(swap(y), swap(inner))))
     both = middle + swap(middle)
-    return (_lower(both) - 0.5 * both * np.eye(a.shape[-1], dtype=a.dtype),)
+    return (lower_part(both) - 0.5 * both * np.eye(a.shape[-1], dtype=a.dtype),)
 
 
 def _cholesky_rounding(y: Any, a: Any) -> Local:
@@ -288,7 +288,9 @@ def _positive_definite(rng: np.random.Generator) -> Any:
 
 
 _SINGULAR: Final = np.outer([1.0, 2.0], [3.0, -1.0])
-_ADVICE: Final = "choose a point where the matrix can be inverted"
+_ADVICE: Final = (
+    "choose a point where the matrix can be inverted, or add a multiple of the identity"
+)
 
 
 MATMUL: Final = multilinear(
@@ -420,7 +422,8 @@ ROWS: Final[tuple[Primitive, ...]] = (
         complex=NOT_HOLOMORPHIC,
         cost=cubic_cost,
         rounding=_cholesky_rounding,
-        singular="choose a point where the matrix is positive definite",
+        singular="choose a point where the matrix is positive definite, or add a multiple of the "
+        "identity",
         sample=lambda rng, shape: [sample(_positive_definite(rng))],
     ),
 )

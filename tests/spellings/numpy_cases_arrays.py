@@ -244,6 +244,38 @@ for _n in (-2, -1, 0, 1, 2, 5):
 case(np.linalg.matrix_power, MM, n=3)
 case(np.linalg.multi_dot, [A, B, M])
 case(np.linalg.multi_dot, [V[:3], A, B, V[1:4].copy()])
+SYMMETRIC, WIDE = M + M.T, A[:2]
+every(np.linalg.eigvalsh, SYMMETRIC, {}, {"UPLO": "U"})
+every(np.linalg.eigh, M, {}, {"UPLO": "U"})  # only one triangle is read
+for _f in (np.linalg.eigvalsh, np.linalg.eigh):
+    case(_f, MM)
+for _x in (B, WIDE, T):
+    every(np.linalg.svd, _x, {"full_matrices": False}, {"compute_uv": False})
+    case(np.linalg.svdvals, _x)
+    case(np.linalg.qr, _x)
+    case(np.linalg.qr, _x, mode="r")
+    case(np.linalg.pinv, _x)
+    case(np.linalg.matrix_rank, _x)
+    for _ord in (2, -2, "nuc"):
+        case(np.linalg.norm, _x, ord=_ord, axis=(-2, -1), keepdims=True)
+        case(np.linalg.matrix_norm, _x, ord=_ord)
+case(np.linalg.svd, MM)
+case(np.linalg.qr, M, mode="complete")
+every(np.linalg.pinv, B, {"rcond": 1e-3}, {"rtol": None}, {"rtol": 1e-9})
+every(np.linalg.matrix_rank, B, {"tol": 0.5}, {"rtol": 0.9})
+case(np.linalg.matrix_rank, V)
+for _p in (None, 1, -1, 2, -2, "fro", "nuc", np.inf, -np.inf):
+    case(np.linalg.cond, M, p=_p)
+case(np.linalg.cond, T)
+for _b in (V[:4], T[0].T.copy()):
+    for _x in (B[:, :2], WIDE, M):
+        case(np.linalg.lstsq, _x, _b[: len(_x)], call=lambda a, b: [*np.linalg.lstsq(a, b)[:2]])
+case(np.linalg.lstsq, B, V[:4], call=lambda a, b: np.linalg.lstsq(a, b, rcond=-1)[::3])
+case(np.linalg.lstsq, V[:4], call=lambda b: np.linalg.lstsq(B, b)[::3])
+case(np.polyfit, V, W, deg=2)
+case(np.polyfit, V, call=lambda y: np.polyfit(np.arange(5.0), y, 2))
+case(np.polyfit, V, T[0].T[[0, 1, 2, 3, 0]], deg=1)
+case(np.polyfit, V, W, np.abs(V) + 1, call=lambda x, y, w: np.polyfit(x, y, 1, w=w))
 every(np.linalg.trace, T, {}, {"offset": 1})
 every(np.linalg.diagonal, T, {}, {"offset": -1})
 
@@ -296,3 +328,23 @@ case(np.cov, V)
 every(np.corrcoef, A, {}, {"rowvar": False})
 case(np.corrcoef, V, W)
 assert N.size and P.size
+
+# -- sets and histograms ---------------------------------------------------------------------------
+
+AGAIN = np.concatenate([V, V[1:3], W[:1]])
+for _x in (AGAIN, T, I, N, K, E):
+    case(np.unique, _x, smooth=_x is not AGAIN)
+    case(np.unique, _x, smooth=_x is not AGAIN, return_index=True, return_inverse=True,
+         return_counts=True)  # fmt: skip
+case(np.unique, N, return_counts=True, equal_nan=False)
+for _f in (np.unique_all, np.unique_inverse, np.unique_counts):
+    case(_f, A)
+    case(_f, N)
+case(np.union1d, V, W)
+for _x in (V, A, I, X):
+    every(np.histogram, _x, {}, {"bins": 3}, {"bins": 4, "range": (-1, 1)})
+    case(np.histogram_bin_edges, _x, bins=5)
+every(np.histogram, A, {"density": True}, {"bins": [-2.0, -0.5, 0.3, 2.0]})
+case(np.histogram, np.arange(11) * 0.1, bins=10)
+case(np.histogram, V, np.abs(W), call=lambda x, w: np.histogram(x, 3, weights=w))
+case(np.histogram, V, V[:3], call=lambda x, e: np.histogram(x, np.sort(e), (0, 1), False))
