@@ -339,6 +339,49 @@ def _hypgeom_0f1(z: Germ, a: Any) -> Germ:
     return z.analytic(taylor)
 
 
+@_method
+def _hypgeom_u(z: Germ, a: Any, b: Any) -> Germ:
+    """The derivative of U(a, b, z) is -a U(a + 1, b + 1, z)."""
+    a, b = (x.constant if isinstance(x, Germ) else x for x in (a, b))
+
+    def taylor(c: arb, n: int) -> list[arb]:
+        scale, found = arb(1), []
+        for k in range(n):
+            found.append(c.hypgeom_u(a + k, b + k) * scale)
+            scale = -scale * (a + k) / (k + 1)
+        return found
+
+    return z.analytic(taylor)
+
+
+@_method
+def _zeta(s: Germ, a: Germ) -> Germ:
+    """Hurwitz' zeta function of a constant: its derivative by a is -s zeta(s + 1, a)."""
+
+    def taylor(c: arb, n: int) -> list[arb]:
+        scale, found = arb(1), []
+        for k in range(n):
+            found.append((s.constant + k).zeta(c) * scale)
+            scale = -scale * (s.constant + k) / (k + 1)
+        return found
+
+    return a.analytic(taylor)
+
+
+@_method
+def _digamma(g: Germ) -> Germ:
+    return g.analytic(
+        lambda c, n: [c.digamma(), *[-((-1) ** k) * arb(k + 1).zeta(c) for k in range(1, n)]]
+    )
+
+
+@_method
+def _erfc(g: Germ) -> Germ:
+    if g.bad or g.is_regular:
+        return g.analytic(expanded(arb_series.erfc, arb.erfc))
+    return 1 - g.erf()
+
+
 def _gamma(name: str) -> Function:
     taylor = expanded(lambda s: getattr(s, name)(), lambda c: getattr(c, name)())
     return lambda g: g.analytic(taylor) if g.bad or g.is_regular else Germ.unknown(BEYOND)

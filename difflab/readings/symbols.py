@@ -26,6 +26,7 @@ from difflab.errors import ArgumentError, UnsupportedError
 from difflab.ir.expr import Array, Expr, Graph, walk
 from difflab.ir.row import CONSTANT, ITSELF, TABLE
 from difflab.table.elementary import spherical_bessel
+from difflab.table.special_functions import polygamma
 
 Symbols = list[Array]
 
@@ -242,6 +243,7 @@ _FUNCTIONS: dict[Any, Callable[..., Any]] = {
     Largest: np.maximum,
     sympy.sinc: spherical_bessel,
     **dict.fromkeys((SphericalBessel, sympy.jn), SphericalBessel._imp_),
+    sympy.polygamma: lambda n, x: polygamma(x, n=int(n)),
     sympy.cot: lambda x: 1.0 / np.tan(x),
     sympy.sec: lambda x: 1.0 / np.cos(x),
     sympy.csc: lambda x: 1.0 / np.sin(x),

@@ -10,7 +10,7 @@ from difflab.ir.row import TABLE
 from difflab.spellings.axes import axis_of
 from difflab.spellings.elementwise import floating
 from difflab.spellings.spelling import spells
-from difflab.table import algebra, elementary, movement, reductions, special
+from difflab.table import algebra, elementary, movement, reductions, special, special_functions
 
 
 @spells(special.softmax)
@@ -29,6 +29,8 @@ IN_A_LINE = [
     spells(elementary.spherical_bessel)(
         lambda x, n=0: pointwise(TABLE["spherical_bessel"], x, n=n)
     ),
+    spells(special_functions.polygamma)(lambda x, n: pointwise(TABLE["polygamma"], x, n=n)),
+    spells(special_functions.normal_tail)(lambda x, n: pointwise(TABLE["normal_tail"], x, n=n)),
     spells(algebra.adjugate)(lambda a: node("adjugate", lift(a))),
     spells(movement.place)(lambda x, index, shape: node("place", x, index=index, shape=shape)),
     spells(reductions.share_of_largest)(lambda x, axes: node("share_of_largest", x, axes=axes)),

@@ -10,7 +10,18 @@ equals what is in identities.py.
 """
 
 from difflab.ir.row import enter
-from difflab.table import algebra, arithmetic, choices, elementary, movement, reductions, special
+from difflab.table import (
+    algebra,
+    arithmetic,
+    choices,
+    elementary,
+    movement,
+    reductions,
+    special,
+    special_functions,
+)
 
-for _room in (arithmetic, elementary, special, choices, movement, reductions, algebra):
+for _room in (
+    arithmetic, elementary, special, special_functions, choices, movement, reductions, algebra,
+):  # fmt: skip
     enter(*_room.ROWS)
