@@ -15,6 +15,8 @@ reductions.py         sums, means, extremes, running sums, quantiles, without Na
 algebra.py            contractions and linear algebra
 analysis.py           differences, interpolation, convolution, polynomials, covariance
 beyond_numpy.py       what NumPy lacks
+scipy.py              functions of SciPy and math, by name
+distributions.py      the distributions of scipy.stats, by name
 refused.py            what cannot be traced, and what to write instead
 ===================== ==========================================================================
 
@@ -37,10 +39,12 @@ from difflab.spellings import (
     algebra,
     analysis,
     beyond_numpy,
+    distributions,  # noqa: F401 (enters its names)
     elementwise,
     indexing,
     movement,
     reductions,
+    scipy,  # noqa: F401 (enters its names)
     selection,
 )
 from difflab.spellings.refused import REFUSED

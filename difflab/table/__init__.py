@@ -15,6 +15,7 @@ from difflab.table import (
     arithmetic,
     choices,
     elementary,
+    entropies,
     movement,
     reductions,
     special,
@@ -22,6 +23,7 @@ from difflab.table import (
 )
 
 for _room in (
-    arithmetic, elementary, special, special_functions, choices, movement, reductions, algebra,
+    arithmetic, elementary, special, special_functions, entropies, choices, movement, reductions,
+    algebra,
 ):  # fmt: skip
     enter(*_room.ROWS)

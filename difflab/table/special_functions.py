@@ -31,10 +31,10 @@ def widely(function: Callable[..., Any]) -> Callable[..., Any]:
     """A function of wide floats on arrays of any, with results of their dtype."""
 
     @functools.wraps(function)
-    def evaluate(x: Any, *args: Any, **params: Any) -> Any:
-        narrow = x.dtype if x.dtype.kind == "f" else np.dtype(float)
+    def evaluate(*x: Any, **params: Any) -> Any:
+        narrow = x[0].dtype if x[0].dtype.kind == "f" else np.dtype(float)
         with np.errstate(all="ignore"):
-            found = function(np.asarray(x).astype(WIDE), *args, **params)
+            found = function(*[np.asarray(part).astype(WIDE) for part in x], **params)
             return np.asarray(found).astype(narrow)[()]
 
     return evaluate
@@ -108,7 +108,7 @@ _PI: Final = WIDE("3.14159265358979323846")
 def polygamma(x: Any, n: int) -> Any:
     """The n-th derivative of digamma, which is that of order 0, elementwise.
 
-    >>> float(polygamma(np.array(1.0), 0))  # less Euler's constant
+    >>> float(polygamma(np.array(1.0), n=0))  # less Euler's constant
     -0.577215664901532...
     """
     right = np.where(x > 0, x, 1 - x)
@@ -299,7 +299,7 @@ def _tail_rounding(y: Any, x: Any) -> Local:
 ROWS: Final[tuple[Primitive, ...]] = (
     elementwise(polygamma, partials=lambda y, x, n: polygamma(x, n=n + 1),
         sympy=lambda S, x, n: S.polygamma(n, x), ball=polygamma_ball, complex=_NO_COMPLEX,
-        scalar=_NO_SCALAR, domain=POSITIVE, emit="polygamma({0}, {n})",
+        scalar=_NO_SCALAR, domain=POSITIVE, emit="polygamma({0}, n={n})",
         text="polygamma({n}, {0})", latex=r"\psi^{{({n})}}\left({0}\right)",
         params=({"n": 0}, {"n": 1}, {"n": 2}), rounding=_polygamma_rounding),
     elementwise(gammaln, partials=lambda y, x: polygamma(x, n=0), sympy="loggamma",
@@ -314,7 +314,7 @@ ROWS: Final[tuple[Primitive, ...]] = (
         rounding=_tail_rounding),
     elementwise(normal_tail, partials=lambda y, x, n: -normal_tail(x, n=n + 1),
         sympy=_symbolic_tail, ball=normal_tail_ball, scalar=_NO_SCALAR, domain=POSITIVE,
-        emit="normal_tail({0}, {n})", text="normal_tail({n}, {0})",
+        emit="normal_tail({0}, n={n})", text="normal_tail({n}, {0})",
         latex=r"M_{{{n}}}\left({0}\right)", params=({"n": 0}, {"n": 1}, {"n": 2})),
     elementwise(ndtr, partials=lambda y, x: density(x),
         sympy=lambda S, x: S.erfc(-x / S.sqrt(2)) / 2, ball=_ndtr_ball, complex=_NO_COMPLEX,
