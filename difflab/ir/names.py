@@ -31,10 +31,10 @@ def named(function: Any) -> str | None:
     name = getattr(function, "__name__", None)
     if not isinstance(name, str):
         return None
-    law = distribution_of(function)
+    law: Any = distribution_of(function)
     if law is not None:
-        public = getattr(sys.modules.get("scipy.stats"), law.name, None)
-        return f"scipy.stats.{law.name}.{name}" if type(public) is type(law) else None
+        own = type(getattr(sys.modules.get("scipy.stats"), law.name, None)) is type(law)
+        return f"scipy.stats.{law.name}.{name}" if own else None
     module = getattr(function, "__module__", None) or ""
     if isinstance(function, np.ufunc):
         module = "scipy.special"
@@ -51,7 +51,7 @@ def distribution_of(method: Any) -> Any:
     if owner is None or not type(owner).__module__.startswith("scipy.stats."):
         return None
     law = getattr(owner, "dist", owner)
-    return law if isinstance(getattr(law, "name", None), str) else None
+    return law if hasattr(law, "name") else None
 
 
 def meaning_of(function: Any) -> Callable[..., Any] | None:

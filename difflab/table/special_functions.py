@@ -120,7 +120,8 @@ def polygamma(x: Any, n: int) -> Any:
     if np.all(x > 0):
         return found
     left = (-1) ** n * found - _cotangent(x - np.round(x), n)
-    return np.where(x > 0, found, np.where(x == np.round(x), np.nan, left))
+    pole = np.where(x == 0, (-1) ** (n + 1) * np.copysign(np.inf, x) ** (n + 1), np.nan)
+    return np.where(x > 0, found, np.where(x == np.round(x), pole, left))
 
 
 def _log_gamma(x: Any) -> Any:
@@ -130,7 +131,7 @@ def _log_gamma(x: Any) -> Any:
     product = np.where(x > 1e100, 1, product)
     z = np.where(x > 1e100, x, z)
     far = (z - 0.5) * np.log(z) - z + np.log(2 * _PI) / 2 + z * _bernoulli(z, -1)
-    far = far - np.log(product)
+    far = np.where(np.isinf(x), x, far - np.log(product))
     near = np.abs(x - 1.5) < 1
     low = x < 1.5
     d = np.where(near, x - np.where(low, 1, 2), 0)
@@ -147,7 +148,7 @@ def gammaln(x: Any) -> Any:
     """
     right = _log_gamma(np.where(x > 0, x, 1 - x))
     left = np.log(_PI / np.abs(np.sin(_PI * (x - np.round(x))))) - right
-    return np.where(x > 0, right, np.where(np.isinf(x), np.inf, left))
+    return np.where(x > 0, right, np.where(np.isinf(x), x, left))
 
 
 @OwnFunction
@@ -216,7 +217,8 @@ def normal_tail(x: Any, n: int) -> Any:
         for node, weight in zip(_NODES, _WEIGHTS, strict=True):
             t = node * scale
             found = found + weight * node**n * np.exp(-t * (t / 2 + z))
-        return np.asarray(found * scale ** (n + 1)).astype(narrow)[()]
+        found = np.where(np.isposinf(z.real), 0, found * scale ** (n + 1))
+        return found.astype(narrow)[()]
 
 
 def normal_tail_ball(x: Any, n: int) -> Any:
@@ -281,9 +283,9 @@ def log_ndtr_partial(x: Any) -> Any:
     """The density over ndtr: below 0, one over Mills' ratio, which is no quotient of small
     numbers.
     """
-    inside = np.clip(-x, 0.0, 2.0**60)  # beyond, Mills' ratio is 1/x
+    inside = np.where(x < 0.0, np.minimum(-x, 2.0**60), 0.0)  # beyond, Mills' ratio is 1/x
     below = np.where(x < -(2.0**60), -x, 1.0 / normal_tail(inside, n=0))
-    return np.where(x < 0.0, below, density(x) / ndtr(np.maximum(x, 0.0)))
+    return np.where(x < 0.0, below, density(x) / ndtr(np.where(x < 0.0, 0.0, x)))
 
 
 def _ndtr_ball(x: Any) -> Any:

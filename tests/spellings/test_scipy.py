@@ -40,8 +40,8 @@ def applied(function: Any, *args: Any, **kwargs: Any) -> Callable[[Any], Any]:
 
 def off(found: float, truth: Any) -> float:
     """The relative distance from a number of 50 digits, in units of 2^-52."""
-    if truth == 0 or mp.isinf(truth):
-        return 0.0 if mp.mpf(float(found)) == truth else math.inf
+    if float(truth) == 0.0:
+        return float(abs(found)) * 2**52
     return float(abs(mp.mpf(float(found)) / truth - 1) * 2**52)
 
 
@@ -63,15 +63,15 @@ CASES: list[tuple[str, Any, tuple[Any, ...], Callable[[Any], Any], list[float], 
     ("trigamma", special.polygamma, (1, ...), lambda x: mp.psi(1, x), [1e-9, 1.5, 80.0, -2.3], 4),
     ("polygamma", special.polygamma, (3, ...), lambda x: mp.psi(3, x), [0.01, 1.5, 80.0], 4),
     ("expit", special.expit, (...,), lambda x: 1 / (1 + mp.exp(-x)), [-300.0, 0.0, 1.0, 40.0], 6),
-    ("log_expit", special.log_expit, (...,), lambda x: -mp.log1p(mp.exp(-x)), [-30.0, 1.0, 99.0], 6),
+    ("log_expit", special.log_expit, (...,), lambda x: -mp.log(1 + mp.exp(-x)), [-30.0, 1.0, 99.0], 6),
     ("logit", special.logit, (...,), lambda x: mp.log(x / (1 - x)),
      [1e-300, 0.1, 0.5 + 2**-40, 0.7, 1 - 2**-50], 4),
     ("ndtr", special.ndtr, (...,), mp.ncdf, [-37.0, -5.0, 0.0, 1e-9, 3.0, 8.0, 30.0], 4),
     ("log_ndtr", special.log_ndtr, (...,), log_normal, [-1e6, -40.0, -1.0, 0.0, 3.0, 8.0, 20.0], 6),
     ("xlogy x", special.xlogy, (..., 3.7), lambda x: x * mp.log(3.7), [0.0, 1e-300, -2.0], 4),
     ("xlogy y", special.xlogy, (1.3, ...), lambda x: 1.3 * mp.log(x), [1e-300, 1.0, 4.0], 4),
-    ("xlog1py x", special.xlog1py, (..., 1e-9), lambda x: x * mp.log1p(1e-9), [0.0, 3.0], 4),
-    ("xlog1py y", special.xlog1py, (1.3, ...), lambda x: 1.3 * mp.log1p(x), [1e-20, -0.999, 4.0], 4),
+    ("xlog1py x", special.xlog1py, (..., 1e-9), lambda x: x * mp.log(1 + mp.mpf(1e-9)), [0.0, 3.0], 4),
+    ("xlog1py y", special.xlog1py, (1.3, ...), lambda x: 1.3 * mp.log(1 + x), [1e-20, -0.999, 4.0], 4),
     ("entr", special.entr, (...,), lambda x: -x * mp.log(x), [1e-300, 0.2, 1.0, 5.0], 6),
     ("rel_entr x", special.rel_entr, (..., 3.0), lambda x: x * mp.log(x / 3), [1e-30, 3.0, 9.0], 4),
     ("rel_entr y", special.rel_entr, (3.0, ...), lambda x: 3 * mp.log(3 / x), [1e-30, 3.1, 9.0], 4),
@@ -93,14 +93,16 @@ def test_special_functions_have_their_digits(case: Any) -> None:
     slope = difflab.derivative(f)
     bend = difflab.derivative(slope)
     for x in points:
-        at = mp.mpf(x)
         plain = function(*[x if a is ... else a for a in args])
-        (value,) = trace(f, x)(x)
+        value = trace(f, x)(x)
         assert value == pytest.approx(plain, rel=2e-13, abs=1e-15), x
-        assert off(value, truth(at)) <= 2 * ulps, x
-        assert off(slope(x), mp.diff(truth, at, h=mp.mpf(10) ** -20)) <= 2 * ulps or x == 0.0, x
-        second = mp.diff(truth, at, 2, h=abs(at) * mp.mpf(10) ** -12 or mp.mpf(10) ** -12)
-        assert float(bend(x)) == pytest.approx(float(second), rel=1e-12, abs=1e-12), x
+        with mp.workdps(300):
+            at = mp.mpf(x)
+            h = (abs(at) or 1) * mp.mpf(10) ** -30
+            first, second, third = truth(at), *(mp.diff(truth, at, n, h=h) for n in (1, 2))
+        assert off(value, first) <= 2 * ulps, x
+        assert off(slope(x), second) <= 2 * ulps, x
+        assert float(bend(x)) == pytest.approx(float(third), rel=1e-12, abs=1e-12), x
 
 
 def test_slopes_at_zero_are_those_from_inside() -> None:
@@ -119,11 +121,11 @@ def test_values_at_edges_are_scipys() -> None:
     two = [special.xlogy, special.xlog1py, special.rel_entr, special.kl_div]
     with np.errstate(all="ignore"):
         for f in one:
-            (found,) = trace(applied(f), grid)(grid)
+            found = trace(applied(f), grid)(grid)
             np.testing.assert_allclose(found, f(grid), rtol=1e-14, err_msg=f.__name__)
         x, y = (part.ravel() for part in np.meshgrid(grid, grid))
         for f in two:
-            (found,) = trace(applied(f, ..., y), x)(x)
+            found = trace(applied(f, ..., y), x)(x)
             np.testing.assert_allclose(found, f(x, y), rtol=1e-14, err_msg=f"{f.__name__} {x} {y}")
 
 
@@ -142,27 +144,28 @@ X = RNG.normal(size=(3, 4))
 def test_logsumexp(kwargs: Any) -> None:
     f = applied(special.logsumexp, ..., **kwargs)
     for x in (X, 1000.0 * X, X - 2000.0):
-        (found,) = trace(f, x)(x)
+        found = trace(f, x)(x)
         np.testing.assert_allclose(found, special.logsumexp(x, **kwargs), rtol=1e-14)
         assert np.shape(found) == np.shape(special.logsumexp(x, **kwargs))
         w = np.broadcast_to(kwargs.get("b", 1.0), x.shape)
         inside = special.logsumexp(x, kwargs.get("axis"), kwargs.get("b"), True)
         slope = difflab.gradient(lambda x: np.sum(f(x)))(x)
-        np.testing.assert_allclose(slope, w * np.exp(x - inside), rtol=1e-12, atol=1e-300)
+        expected = w * np.exp(np.where(w == 0.0, -np.inf, x - inside))
+        np.testing.assert_allclose(slope, expected, rtol=1e-12, atol=1e-300)
 
 
 def test_logsumexp_of_infinities() -> None:
     f = applied(special.logsumexp)
     x = np.array([-np.inf, 0.0, 1.0])
     np.testing.assert_allclose(difflab.gradient(f)(x), special.softmax(x), rtol=1e-15)
-    assert trace(f, x)(np.full(3, -np.inf))[0] == -np.inf
+    assert trace(f, x)(np.full(3, -np.inf)) == -np.inf
 
 
 @pytest.mark.parametrize("axis", [None, 0, 1, -1])
 @pytest.mark.parametrize("function", [special.softmax, special.log_softmax])
 def test_softmax(function: Any, axis: Any) -> None:
     f = applied(function, ..., axis=axis)
-    (found,) = trace(f, X)(X)
+    found = trace(f, X)(X)
     np.testing.assert_allclose(found, function(X, axis=axis), rtol=1e-14)
     _same_jacobian(f, lambda x: function(x, axis=axis), X)
 
@@ -170,7 +173,7 @@ def test_softmax(function: Any, axis: Any) -> None:
 def _same_jacobian(f: Any, plain: Any, x: Any, rtol: float = 1e-8) -> None:
     """Against differences of order eight of SciPy's own values."""
     x = np.asarray(x, float)
-    h = 2.0**-6 * np.maximum(1.0, 0.0)
+    h = 2.0**-9
     weights = {1: 4 / 5, 2: -1 / 5, 3: 4 / 105, 4: -1 / 280}
     columns = []
     for i in np.ndindex(x.shape):
@@ -232,7 +235,7 @@ def test_distributions(case: Any) -> None:
                     return found - mp.log(scale)
                 return found / scale if method == "pdf" else found
 
-            (value,) = trace(f, at[i])(at[i])
+            value = trace(f, at[i])(at[i])
             assert value == pytest.approx(plain(*at), rel=1e-12)
             assert float(value) == pytest.approx(float(truth(mp.mpf(at[i]))), rel=1e-13, abs=1e-15)
             slope = difflab.derivative(f)(at[i])
@@ -248,7 +251,7 @@ def test_distributions_at_edges(case: Any) -> None:
     with np.errstate(all="ignore"):
         for scale in (1.0, 2.0, -1.0, 0.0):
             f = applied(plain, ..., *shapes, scale=scale)
-            (found,) = trace(f, grid)(grid)
+            found = trace(f, grid)(grid)
             expected = plain(grid, *shapes, scale=scale)
             np.testing.assert_allclose(found, expected, rtol=1e-13, err_msg=f"scale {scale}")
         slope = difflab.gradient(lambda x: np.sum(applied(plain, ..., *shapes)(x)))(
@@ -261,16 +264,16 @@ def test_poisson() -> None:
     k = np.array([0, 1, 7, -1, 3])
     for method in ("logpmf", "pmf"):
         plain = getattr(stats.poisson, method)
-        (found,) = trace(applied(plain, k, ...), 2.5)(2.5)
+        found = trace(applied(plain, k, ...), 2.5)(2.5)
         np.testing.assert_allclose(found, plain(k, 2.5), rtol=1e-14)
     slope = difflab.jacobian(applied(stats.poisson.logpmf, k, ...))(2.5)
     np.testing.assert_allclose(slope, np.where(k >= 0, k / 2.5 - 1.0, 0.0), rtol=1e-15)
-    assert trace(applied(stats.poisson.logpmf, 1.5, ...), 2.5)(2.5)[0] == -np.inf
+    assert trace(applied(stats.poisson.logpmf, 1.5, ...), 2.5)(2.5) == -np.inf
 
 
 def test_frozen_distributions() -> None:
     f = applied(stats.gamma(2.5, scale=3.0).logpdf)
-    (found,) = trace(f, 2.0)(2.0)
+    found = trace(f, 2.0)(2.0)
     assert found == pytest.approx(stats.gamma(2.5, scale=3.0).logpdf(2.0), rel=1e-14)
     assert difflab.derivative(f)(2.0) == pytest.approx(1.5 / 2.0 - 1 / 3.0, rel=1e-14)
 
@@ -315,7 +318,7 @@ ALGEBRA: list[tuple[str, Callable[[Any], Any], Callable[[Any], Any], Any]] = [
 @pytest.mark.parametrize("case", ALGEBRA, ids=[name for name, *_ in ALGEBRA])
 def test_algebra(case: Any) -> None:
     _, f, plain, x = case
-    (found,) = trace(f, x)(x)
+    found = trace(f, x)(x)
     np.testing.assert_allclose(found, plain(x), rtol=1e-12, atol=1e-14)
     _same_jacobian(f, plain, x, rtol=1e-7)
 
