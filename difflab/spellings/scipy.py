@@ -48,11 +48,8 @@ def row(name: str, *values: Any, **params: Any) -> Any:
 # -- scipy.special, and math -----------------------------------------------------------------------
 
 for _name in "erf erfc gammaln gamma ndtr log_ndtr xlogy xlog1py entr rel_entr kl_div".split():  # noqa: SIM905
-    means(f"special.{_name}")(lambda *x, name=_name: row(name, *x))
-for _name, _row in {"gamma": "gamma", "lgamma": "gammaln", "erf": "erf", "erfc": "erfc"}.items():
-    BY_NAME[f"math.{_name}"] = functools.cache(
-        lambda f, row_name=_row: Spelling(f, lambda x, /: row(row_name, x), Mark())
-    )
+    means(f"special.{_name}")(lambda *x, row_name=_name: row(row_name, *x))
+    BY_NAME[f"math.{_name.replace('gammaln', 'lgamma')}"] = BY_NAME[f"scipy.special.{_name}"]
 means("special.expit")(lambda x: row("sigmoid", x))
 means("special.log_expit")(lambda x: -row("softplus", -lift(x)))
 means("special.logit")(lambda x: row("log_ratio", x, 1.0 - floating(x)))

@@ -77,7 +77,7 @@ def kl_div(x: Any, y: Any) -> Any:
 
 def _of_pairs(inside: Any, x: Any, y: Any, edge: Any) -> Any:
     outside = np.where((x == 0) & (y >= 0), edge, np.inf)
-    return np.where(((x > 0) & (y > 0)) | np.isnan(x + y), inside, outside)
+    return np.where(((x > 0) & (y > 0)) | np.isnan(x) | np.isnan(y), inside, outside)
 
 
 @OwnFunction
