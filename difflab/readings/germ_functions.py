@@ -325,47 +325,52 @@ def _atan2(y: Germ, x: Germ) -> Germ:
     return bad[0] if bad else Germ.unknown(NOT_TOLD)
 
 
-@_method
-def _hypgeom_0f1(z: Germ, a: Any) -> Germ:
-    """The derivative of 0F1(; a; z) is 0F1(; a + 1; z) / a."""
+def _family(value: Callable[[arb, int], arb], factor: Callable[[int], Any]) -> Taylor:
+    """A function whose derivatives are multiples, each of the next member of its family."""
 
     def taylor(c: arb, n: int) -> list[arb]:
         scale, found = arb(1), []
         for k in range(n):
-            found.append(c.hypgeom_0f1(a + k) * scale)
-            scale = scale / ((a + k) * (k + 1))
+            found.append(value(c, k) * scale)
+            scale = scale * factor(k) / (k + 1)
         return found
 
-    return z.analytic(taylor)
+    return taylor
+
+
+@_method
+def _hypgeom_0f1(z: Germ, a: Any) -> Germ:
+    return z.analytic(_family(lambda c, k: c.hypgeom_0f1(a + k), lambda k: 1 / arb(a + k)))
 
 
 @_method
 def _hypgeom_u(z: Germ, a: Any, b: Any) -> Germ:
-    """The derivative of U(a, b, z) is -a U(a + 1, b + 1, z)."""
-    a, b = (x.constant if isinstance(x, Germ) else x for x in (a, b))
-
-    def taylor(c: arb, n: int) -> list[arb]:
-        scale, found = arb(1), []
-        for k in range(n):
-            found.append(c.hypgeom_u(a + k, b + k) * scale)
-            scale = -scale * (a + k) / (k + 1)
-        return found
-
-    return z.analytic(taylor)
+    p, q = a.constant, b.constant
+    return z.analytic(_family(lambda c, k: c.hypgeom_u(p + k, q + k), lambda k: -(p + k)))
 
 
 @_method
-def _zeta(s: Germ, a: Germ) -> Germ:
-    """Hurwitz' zeta function of a constant: its derivative by a is -s zeta(s + 1, a)."""
+def _zeta(order: Germ, a: Germ) -> Germ:
+    """Hurwitz' zeta function, of a constant order."""
+    s = order.constant
+    return a.analytic(_family(lambda c, k: (s + k).zeta(c), lambda k: -(s + k)))
 
-    def taylor(c: arb, n: int) -> list[arb]:
-        scale, found = arb(1), []
-        for k in range(n):
-            found.append((s.constant + k).zeta(c) * scale)
-            scale = -scale * (s.constant + k) / (k + 1)
-        return found
 
-    return a.analytic(taylor)
+def _bessel(name: str, sign: int) -> Function:
+    """Derivatives are sums over the neighbouring orders."""
+
+    def function(g: Germ, n: int) -> Germ:
+        def taylor(c: arb, m: int) -> list[arb]:
+            of = [getattr(c, name)(order) for order in range(n - m, n + m + 1)]
+            return [
+                sum(sign**j * math.comb(k, j) * of[m - k + 2 * j] for j in range(k + 1))
+                / arb(2**k * math.factorial(k))
+                for k in range(m)
+            ]
+
+        return g.analytic(taylor)
+
+    return function
 
 
 @_method
@@ -385,6 +390,14 @@ def _erfc(g: Germ) -> Germ:
 def _gamma(name: str) -> Function:
     taylor = expanded(lambda s: getattr(s, name)(), lambda c: getattr(c, name)())
     return lambda g: g.analytic(taylor) if g.bad or g.is_regular else Germ.unknown(BEYOND)
+
+
+def _inverse_erf(c: arb, n: int) -> list[arb]:
+    """The series of erf around the value, reversed."""
+    value = c.erfinv()
+    ahead = list(arb_series([value, 1], prec=max(n, 2)).erf())[1:]
+    found = list(arb_series([0, *ahead], prec=max(n, 2)).reversion())
+    return [value, *found[1:], *[arb(0)] * n][:n]
 
 
 # -- choices ---------------------------------------------------------------------------------------
@@ -432,4 +445,7 @@ FUNCTIONS.update(
     tan=_everywhere("tan"),
     gamma=_gamma("gamma"),
     lgamma=_gamma("lgamma"),
+    bessel_i=_bessel("bessel_i", 1),
+    bessel_j=_bessel("bessel_j", -1),
+    erfinv=lambda g: g.analytic(_inverse_erf),
 )

@@ -192,7 +192,7 @@ def _without_repeats(word: str, x: Any, elsewhere: set[str]) -> tuple[str, Any]:
 # -- linear algebra --------------------------------------------------------------------------------
 
 
-def _square_matrix(function: str, a: Any) -> Expr:
+def square_matrix(function: str, a: Any) -> Expr:
     x: Expr = floating(a)
     if x.ndim < 2 or x.shape[-1] != x.shape[-2]:
         raise ShapeError(f"np.linalg.{function} needs square matrices, not shape {x.shape}")
@@ -201,7 +201,7 @@ def _square_matrix(function: str, a: Any) -> Expr:
 
 @spells(np.linalg.solve)
 def solve(a: Any, b: Any) -> Any:
-    x, y = promoted(_square_matrix("solve", a), b, floating=True)
+    x, y = promoted(square_matrix("solve", a), b, floating=True)
     right = y[:, None] if y.ndim == 1 else y
     if right.shape[-2] != x.shape[-1]:
         raise ShapeError(f"np.linalg.solve of shapes {x.shape} and {y.shape}")
@@ -211,7 +211,7 @@ def solve(a: Any, b: Any) -> Any:
 
 @spells(np.linalg.inv)
 def inv(a: Any) -> Any:
-    x = _square_matrix("inv", a)
+    x = square_matrix("inv", a)
     return solve(x, np.broadcast_to(np.eye(x.shape[-1], dtype=x.dtype), x.shape))
 
 
@@ -232,14 +232,14 @@ def tensorinv(a: Any, ind: int = 2) -> Any:
 
 @spells(np.linalg.slogdet)
 def slogdet(a: Any) -> Any:
-    x = _square_matrix("slogdet", a)
+    x = square_matrix("slogdet", a)
     return type(np.linalg.slogdet(np.eye(1)))(node("sign_det", x), node("log_abs_det", x))
 
 
 @spells(np.linalg.cholesky)
 def cholesky(a: Any, /, *, upper: bool = False) -> Any:
     """NumPy reads the lower triangle, or the upper one for `upper`."""
-    x = _square_matrix("cholesky", a)
+    x = square_matrix("cholesky", a)
     return node("cholesky", x.mT).mT if upper else node("cholesky", x)
 
 
@@ -293,7 +293,7 @@ def _no_norm(ord: Any) -> UnsupportedError:
 @spells(np.linalg.matrix_power)
 def matrix_power(a: Any, n: int) -> Any:
     """By repeated squaring."""
-    x: Any = _square_matrix("matrix_power", a)
+    x: Any = square_matrix("matrix_power", a)
     if n == 0:
         return np.broadcast_to(np.eye(x.shape[-1], dtype=x.dtype), x.shape)
     x, n = (inv(x), -n) if n < 0 else (x, n)
@@ -323,6 +323,6 @@ IN_A_LINE = [
     spells(np.outer, refuses="out")(lambda a, b: ravel(a)[:, None] * ravel(b)[None, :]),
     spells(np.linalg.outer)(lambda x1, x2, /: NP.outer(x1, x2)),
     spells(np.linalg.cross)(lambda x1, x2, /, *, axis=-1: cross(x1, x2, axis=axis)),
-    spells(np.linalg.det)(lambda a: node("det", _square_matrix("det", a))),
+    spells(np.linalg.det)(lambda a: node("det", square_matrix("det", a))),
     spells(np.linalg.diagonal)(lambda x, /, *, offset=0: NP.diagonal(x, offset, -2, -1)),
 ]

@@ -47,12 +47,18 @@ def row(name: str, *values: Any, **params: Any) -> Any:
 
 # -- scipy.special, and math -----------------------------------------------------------------------
 
-for _name in "erf erfc gammaln gamma ndtr log_ndtr xlogy xlog1py entr rel_entr kl_div".split():  # noqa: SIM905
+for (
+    _name
+) in "erf erfc gammaln gamma erfinv ndtr log_ndtr xlogy xlog1py entr rel_entr kl_div".split():  # noqa: SIM905
     means(f"special.{_name}")(lambda *x, row_name=_name: row(row_name, *x))
     BY_NAME[f"math.{_name.replace('gammaln', 'lgamma')}"] = BY_NAME[f"scipy.special.{_name}"]
 means("special.expit")(lambda x: row("sigmoid", x))
 means("special.log_expit")(lambda x: -row("softplus", -lift(x)))
 means("special.logit")(lambda x: row("log_ratio", x, 1.0 - floating(x)))
+for _name, _order in (("i0", 0), ("i1", 1)):
+    means(f"special.{_name}")(lambda x, *, n=_order: row("bessel_i", x, n=n))
+for _name, _order in (("j0", 0), ("j1", 1)):
+    means(f"special.{_name}")(lambda x, *, n=_order: row("bessel_j", x, n=n))
 means("special.psi")(lambda x: row("polygamma", x, n=0))
 
 
@@ -193,11 +199,17 @@ def qr(a: Any, *, mode: str = "full") -> Any:
     return (found,) if mode == "r" else tuple(found)
 
 
+@means("linalg.lstsq", ignores=_FREE + " lapack_driver")
+def lstsq(a: Any, b: Any) -> Any:
+    """Of one vector SciPy gives one residual, where NumPy gives an array of one."""
+    x, residuals, *rest = spelling_of(np.linalg.lstsq)(a, b)
+    shape = residuals.shape[:-1] if lift(b).ndim == 1 and residuals.size else residuals.shape
+    return x, reshaped(residuals, shape), *rest
+
+
+means("linalg.expm")(lambda A: node("expm", algebra.square_matrix("expm", A)))
 means("linalg.det", ignores=_FREE)(lambda a: spelling_of(np.linalg.det)(a))
 means("linalg.pinv", ignores=_FREE)(lambda a: spelling_of(np.linalg.pinv)(a))
-means("linalg.lstsq", ignores=_FREE + " lapack_driver")(
-    lambda a, b: spelling_of(np.linalg.lstsq)(a, b)
-)
 means("linalg.norm", ignores=_FREE)(
     lambda a, ord=None, axis=None, keepdims=False: algebra.norm(a, ord, axis, keepdims)
 )

@@ -13,6 +13,7 @@ from difflab.ir.row import enter
 from difflab.table import (
     algebra,
     arithmetic,
+    bessel,
     choices,
     elementary,
     entropies,
@@ -24,6 +25,6 @@ from difflab.table import (
 
 for _room in (
     arithmetic, elementary, special, special_functions, entropies, choices, movement, reductions,
-    algebra,
+    algebra, bessel,
 ):  # fmt: skip
     enter(*_room.ROWS)

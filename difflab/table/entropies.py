@@ -2,11 +2,8 @@
 
 What SciPy says at the edges holds here; slopes there are those from inside, which are infinite.
 
->>> import numpy as np
->>> from difflab.ir.row import TABLE
->>> row = TABLE["kl_div"]
->>> [float(slope) for slope in row.derivative.rule(0.5, 1e-300, 0.5)]
-[-690.0823806...
+>>> kl_div(np.array([0.0, 1.0]), np.array([0.5, 1.0]))
+array([0.5, 0. ])
 """
 
 from __future__ import annotations

@@ -210,11 +210,12 @@ def normal_tail(x: Any, n: int) -> Any:
     3.1415926535897...
     """
     narrow = x.dtype if x.dtype.kind in "fc" else np.dtype(float)
-    z = np.asarray(x).astype(np.promote_types(narrow, WIDE))
+    z = np.asarray(x).astype(np.promote_types(narrow, float))
+    nodes, weights = (part.astype(z.real.dtype) for part in (_NODES, _WEIGHTS))
     scale = 1 / (1 + np.where(z.real > 0, z.real, 0))
     found = z * 0
     with np.errstate(all="ignore"):
-        for node, weight in zip(_NODES, _WEIGHTS, strict=True):
+        for node, weight in zip(nodes, weights, strict=True):
             t = node * scale
             found = found + weight * node**n * np.exp(-t * (t / 2 + z))
         found = np.where(np.isposinf(z.real), 0, found * scale ** (n + 1))
@@ -254,13 +255,12 @@ def ndtr(x: Any) -> Any:
     (0.5, 2.88542835...e-316)
     """
     narrow = x.dtype if x.dtype.kind == "f" else np.dtype(float)
-    z = np.asarray(x).astype(np.float64)
+    exact = -np.asarray(x).astype(WIDE) / np.sqrt(WIDE(2))
+    z = exact.astype(float)
     with np.errstate(all="ignore"):
-        size = np.minimum(np.abs(z), 40.0)
-        wide = size.astype(WIDE)
-        tail = np.exp(-wide * wide / 2) / np.sqrt(2 * _PI) * normal_tail.evaluate(wide, 0)
-        tail = np.where(np.isnan(z), z, np.where(np.abs(z) > 40.0, 0.0, tail))
-        return np.asarray(np.where(z > 0, 1 - tail, tail)).astype(narrow)[()]
+        off = np.where(np.isfinite(z), exact - z, 0).astype(float)
+        found = 0.5 * erfc.evaluate(z) - np.exp(-np.square(z)) * off / math.sqrt(math.pi)
+        return np.asarray(found).astype(narrow)[()]
 
 
 @OwnFunction
@@ -268,15 +268,16 @@ def log_ndtr(x: Any) -> Any:
     """The logarithm of `ndtr`, elementwise, with its digits in both tails.
 
     >>> float(log_ndtr(np.array(-40.0))), float(log_ndtr(np.array(30.0)))
-    (-804.608442013754..., -4.906713927148...e-198)
+    (-804.608442013753..., -4.906713927148...e-198)
     """
     narrow = x.dtype if x.dtype.kind == "f" else np.dtype(float)
-    z = np.asarray(x).astype(WIDE)
+    z = np.asarray(x).astype(float)
     with np.errstate(all="ignore"):
-        tail = normal_tail.evaluate(np.abs(z), 0)
-        below = np.log(tail / np.sqrt(2 * _PI)) - z * z / 2
-        above = np.log1p(-np.exp(-z * z / 2) / np.sqrt(2 * _PI) * tail)
-        return np.asarray(np.where(z > 0, above, below)).astype(narrow)[()]
+        tail = ndtr.evaluate(-np.abs(z))
+        found = np.asarray(np.where(z > 0, np.log1p(-tail), np.log(tail)))
+        low = -z[z < -1].astype(WIDE)
+        found[z < -1] = np.log(normal_tail.evaluate(low, 0) / np.sqrt(2 * _PI)) - low * low / 2
+        return found.astype(narrow)[()]
 
 
 def log_ndtr_partial(x: Any) -> Any:

@@ -15,9 +15,10 @@ from scipy import linalg, optimize, special, stats
 from scipy.spatial import distance
 
 import difflab
+from difflab.accuracy.truth import truth
 from difflab.errors import UnsupportedError
 from difflab.ir.names import meaning_of, named
-from difflab.ir.protocols import TracedArray
+from difflab.ir.protocols import SPELLINGS, TracedArray
 from difflab.tracing.trace import trace
 
 mp.mp.dps = 50
@@ -27,7 +28,7 @@ def applied(function: Any, *args: Any, **kwargs: Any) -> Callable[[Any], Any]:
     """A function of one argument, which goes where `...` is among the arguments; of a traced one
     what the function means.
     """
-    meaning = meaning_of(function)
+    meaning = SPELLINGS.get(function) or meaning_of(function)
     assert meaning is not None
 
     def f(x: Any) -> Any:
@@ -79,6 +80,12 @@ CASES: list[tuple[str, Any, tuple[Any, ...], Callable[[Any], Any], list[float], 
     ("kl_div y", special.kl_div, (3.0, ...), lambda x: 3 * mp.log(3 / x) - 3 + x, [3.001, 9.0], 4),
     ("betaln", special.betaln, (..., 2.5), lambda x: mp.log(mp.beta(x, 2.5)), [0.1, 1.0, 9.0], 16),
     ("beta", special.beta, (2.5, ...), lambda x: mp.beta(x, 2.5), [0.1, 1.0, 9.0], 32),
+    ("erfinv", special.erfinv, (...,), mp.erfinv, [-0.9999, 1e-12, 0.2, 0.999], 6),
+    ("i0", special.i0, (...,), lambda x: mp.besseli(0, x), [-2.0, 1e-9, 30.0, 600.0], 4),
+    ("i1", special.i1, (...,), lambda x: mp.besseli(1, x), [-2.0, 1e-9, 30.0, 600.0], 4),
+    ("np.i0", np.i0, (...,), lambda x: mp.besseli(0, x), [-2.0, 1e-9, 30.0, 600.0], 4),
+    ("j0", special.j0, (...,), lambda x: mp.besselj(0, x), [-2.0, 1e-9, 30.0, 1e4], 4),
+    ("j1", special.j1, (...,), lambda x: mp.besselj(1, x), [-2.0, 1e-9, 30.0, 1e4], 4),
     ("math.lgamma", math.lgamma, (...,), mp.loggamma, [0.5, 1.5, 9.0], 4),
     ("math.gamma", math.gamma, (...,), mp.gamma, [0.5, 1.5, 9.0], 4),
     ("math.erf", math.erf, (...,), mp.erf, [0.5, 3.0], 4),
@@ -88,7 +95,7 @@ CASES: list[tuple[str, Any, tuple[Any, ...], Callable[[Any], Any], list[float], 
 
 @pytest.mark.parametrize("case", CASES, ids=[name for name, *_ in CASES])
 def test_special_functions_have_their_digits(case: Any) -> None:
-    _, function, args, truth, points, ulps = case
+    _, function, args, truth_of, points, ulps = case
     f = applied(function, *args)
     slope = difflab.derivative(f)
     bend = difflab.derivative(slope)
@@ -99,10 +106,21 @@ def test_special_functions_have_their_digits(case: Any) -> None:
         with mp.workdps(300):
             at = mp.mpf(x)
             h = (abs(at) or 1) * mp.mpf(10) ** -30
-            first, second, third = truth(at), *(mp.diff(truth, at, n, h=h) for n in (1, 2))
+            slopes = [mp.diff(truth_of, at, n, h=h) for n in (1, 2)]
+            first, second, third = truth_of(at), *slopes
         assert off(value, first) <= 2 * ulps, x
         assert off(slope(x), second) <= 2 * ulps, x
         assert float(bend(x)) == pytest.approx(float(third), rel=1e-12, abs=1e-12), x
+
+
+@pytest.mark.parametrize("case", CASES, ids=[name for name, *_ in CASES])
+def test_the_truth_of_balls_is_that_of_mpmath(case: Any) -> None:
+    _, function, args, truth_of, points, _ = case
+    x = points[-1]
+    found = truth(applied(function, *args), x)
+    with mp.workdps(300):
+        expected = mp.diff(truth_of, mp.mpf(x), h=abs(mp.mpf(x)) * mp.mpf(10) ** -30)
+    assert found.ulps(float(expected)) <= 1.0
 
 
 def test_slopes_at_zero_are_those_from_inside() -> None:
@@ -298,6 +316,8 @@ ALGEBRA: list[tuple[str, Callable[[Any], Any], Callable[[Any], Any], Any]] = [
          {"unit_diagonal": True, "trans": "T"}, A),
         ("cholesky", linalg.cholesky, (...,), {}, S),
         ("cholesky low", linalg.cholesky, (...,), {"lower": True}, S),
+        ("expm", linalg.expm, (...,), {}, A / 3.0),
+        ("expm of zero", linalg.expm, (...,), {}, np.zeros((2, 2))),
         ("inv", linalg.inv, (...,), {}, A),
         ("det", linalg.det, (...,), {}, A),
         ("norm", linalg.norm, (...,), {}, A),
