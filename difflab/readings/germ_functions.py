@@ -53,7 +53,7 @@ Function = Callable[..., Germ]
 
 
 def _method(function: Function) -> Function:
-    """Enter a function as the method of that name which a germ has as balls have it."""
+    """Enter a function as the method of that name which germs have as balls have it."""
     FUNCTIONS[function.__name__.removeprefix("_")] = function
     return function
 
@@ -382,9 +382,8 @@ def _digamma(g: Germ) -> Germ:
 
 @_method
 def _erfc(g: Germ) -> Germ:
-    if g.bad or g.is_regular:
-        return g.analytic(expanded(arb_series.erfc, arb.erfc))
-    return 1 - g.erf()
+    regular = g.bad or g.is_regular
+    return g.analytic(expanded(arb_series.erfc, arb.erfc)) if regular else 1 - g.erf()
 
 
 def _gamma(name: str) -> Function:

@@ -110,6 +110,11 @@ def _near_extremes(x: Any) -> Any:
     return (np.abs(x) > 1.0) & (smallest * np.sqrt(np.abs(x)) < 0.2)
 
 
+def _phase_rounding(y: Any, x: Any, n: int) -> Local:
+    """In many libraries the phase is rounded, which costs its size times the amplitude."""
+    return library(np.maximum(np.abs(y), np.sqrt(1 + np.abs(x))).astype(y.dtype))
+
+
 # -- the inverse of the error function -------------------------------------------------------------
 
 
@@ -200,7 +205,7 @@ ROWS: Final[tuple[Primitive, ...]] = (
         complex=_NO_COMPLEX, scalar=_NO_SCALAR, emit="bessel_j({0}, n={n})", text="J_{n}({0})",
         latex=r"J_{{{n}}}\left({0}\right)", params=({"n": 0}, {"n": 1}, {"n": 2}), tame=True,
         corner=_near_extremes,
-        rounding=lambda y, x, n: library(np.maximum(np.abs(y), 1 / np.sqrt(1 + np.abs(x))))),
+        rounding=_phase_rounding),
     elementwise(erfinv, partials=erfinv_partial, sympy="erfinv", ball="erfinv",
         complex=_NO_COMPLEX, scalar=_NO_SCALAR, domain=UNIT),
     general(expm, kind="factorisation", infer=like_first,

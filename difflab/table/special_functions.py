@@ -44,6 +44,8 @@ def widely(function: Callable[..., Any]) -> Callable[..., Any]:
 
 _SHIFT: Final = 20
 """What is added to an argument before its asymptotic series is taken."""
+_BELOW: Final = 1000
+"""How far below 0 balls go."""
 _BERNOULLI: Final = (
     (1, 6), (-1, 30), (1, 42), (-1, 30), (5, 66), (-691, 2730), (7, 6), (-3617, 510),
     (43867, 798), (-174611, 330), (854513, 138), (-236364091, 2730),
@@ -168,7 +170,15 @@ def gamma(x: Any) -> Any:
 
 
 def polygamma_ball(x: Any, n: int) -> Any:
-    return x.digamma() if n == 0 else (-1) ** (n + 1) * math.factorial(n) * type(x)(n + 1).zeta(x)
+    """By Hurwitz' zeta function of a positive number; below, by recurrence."""
+    if n == 0:
+        return x.digamma()
+    rest = x * 0
+    for _ in range(_BELOW):
+        if x > 0:
+            break
+        rest, x = rest + 1 / x ** (n + 1), x + 1
+    return (-1) ** (n + 1) * math.factorial(n) * (type(x)(n + 1).zeta(x) + rest)
 
 
 def _gammaln_rounding(y: Any, x: Any) -> Local:
@@ -196,7 +206,7 @@ def erfc(x: Any) -> Any:
     return np.asarray(_erfc(x)).astype(x.dtype if x.dtype.kind == "f" else np.float64)
 
 
-_U: Final = np.linspace(WIDE(-4), WIDE(4), 97)
+_U: Final = np.linspace(WIDE(-3.75), WIDE(4), 78)
 _NODES: Final = np.exp(_U - np.exp(-_U))
 _WEIGHTS: Final = _NODES * (1 + np.exp(-_U)) * (_U[1] - _U[0])
 
@@ -210,14 +220,19 @@ def normal_tail(x: Any, n: int) -> Any:
     3.1415926535897...
     """
     narrow = x.dtype if x.dtype.kind in "fc" else np.dtype(float)
-    z = np.asarray(x).astype(np.promote_types(narrow, float))
-    nodes, weights = (part.astype(z.real.dtype) for part in (_NODES, _WEIGHTS))
+    z = np.asarray(x).astype(np.promote_types(narrow, WIDE))
     scale = 1 / (1 + np.where(z.real > 0, z.real, 0))
     found = z * 0
     with np.errstate(all="ignore"):
-        for node, weight in zip(nodes, weights, strict=True):
+        for node, weight in zip(_NODES, _WEIGHTS, strict=True):
             t = node * scale
-            found = found + weight * node**n * np.exp(-t * (t / 2 + z))
+            power = -t * (t / 2 + z)
+            if narrow == z.dtype or narrow.kind == "c":
+                grown = np.exp(power)
+            else:  # wide exponentials are ten times slower
+                most = power.astype(float)
+                grown = np.exp(most) * (1 + (power - most))
+            found = found + weight * node**n * grown
         found = np.where(np.isposinf(z.real), 0, found * scale ** (n + 1))
         return found.astype(narrow)[()]
 
