@@ -24,6 +24,7 @@ from difflab.errors import (
     happening,
     users_line,
 )
+from difflab.ir.names import meaning_of, named
 
 SPELLINGS: dict[Any, Callable[..., Any]] = {}
 """What each NumPy function means on nodes; filled by `difflab.spellings`."""
@@ -80,18 +81,20 @@ _INSTEAD = {
 
 
 def full_name(function: Callable[..., Any]) -> str:
-    """A NumPy function as its users write it.
+    """A function of NumPy or SciPy as its users write it.
 
     >>> full_name(np.linalg.norm)
     'np.linalg.norm'
     """
+    if (public := named(function)) is not None:
+        return public
     module = re.sub(r"^numpy\b", "np", getattr(function, "__module__", None) or "numpy")
     return f"{re.sub(r'[.]_.*', '', module)}.{function.__name__}"
 
 
 def spelling_of(function: Callable[..., Any]) -> Callable[..., Any]:
-    """What a NumPy function means on nodes; `UnsupportedError` where it means nothing."""
-    found = SPELLINGS.get(function)
+    """What a function means on nodes; `UnsupportedError` where it means nothing."""
+    found = SPELLINGS.get(function) or meaning_of(function)
     if found is None:
         module = (getattr(function, "__module__", None) or "").partition(".")[2].split(".")[0]
         advice = [REMEDIES.get(key) for key in (function, function.__name__, module)]

@@ -219,6 +219,10 @@ class _Matrices:
         return lower
 
     @staticmethod
+    def expm(a: Array) -> Array:
+        return _to_array(_to_matrix(a).exp())
+
+    @staticmethod
     def det(a: Array) -> arb:
         return _to_matrix(a).det()
 

@@ -53,7 +53,7 @@ Function = Callable[..., Germ]
 
 
 def _method(function: Function) -> Function:
-    """Enter a function as the method of that name which a germ has as balls have it."""
+    """Enter a function as the method of that name which germs have as balls have it."""
     FUNCTIONS[function.__name__.removeprefix("_")] = function
     return function
 
@@ -325,23 +325,78 @@ def _atan2(y: Germ, x: Germ) -> Germ:
     return bad[0] if bad else Germ.unknown(NOT_TOLD)
 
 
-@_method
-def _hypgeom_0f1(z: Germ, a: Any) -> Germ:
-    """The derivative of 0F1(; a; z) is 0F1(; a + 1; z) / a."""
+def _family(value: Callable[[arb, int], arb], factor: Callable[[int], Any]) -> Taylor:
+    """A function whose derivatives are multiples, each of the next member of its family."""
 
     def taylor(c: arb, n: int) -> list[arb]:
         scale, found = arb(1), []
         for k in range(n):
-            found.append(c.hypgeom_0f1(a + k) * scale)
-            scale = scale / ((a + k) * (k + 1))
+            found.append(value(c, k) * scale)
+            scale = scale * factor(k) / (k + 1)
         return found
 
-    return z.analytic(taylor)
+    return taylor
+
+
+@_method
+def _hypgeom_0f1(z: Germ, a: Any) -> Germ:
+    return z.analytic(_family(lambda c, k: c.hypgeom_0f1(a + k), lambda k: 1 / arb(a + k)))
+
+
+@_method
+def _hypgeom_u(z: Germ, a: Any, b: Any) -> Germ:
+    p, q = a.constant, b.constant
+    return z.analytic(_family(lambda c, k: c.hypgeom_u(p + k, q + k), lambda k: -(p + k)))
+
+
+@_method
+def _zeta(order: Germ, a: Germ) -> Germ:
+    """Hurwitz' zeta function, of a constant order."""
+    s = order.constant
+    return a.analytic(_family(lambda c, k: (s + k).zeta(c), lambda k: -(s + k)))
+
+
+def _bessel(name: str, sign: int) -> Function:
+    """Derivatives are sums over the neighbouring orders."""
+
+    def function(g: Germ, n: int) -> Germ:
+        def taylor(c: arb, m: int) -> list[arb]:
+            of = [getattr(c, name)(order) for order in range(n - m, n + m + 1)]
+            return [
+                sum(sign**j * math.comb(k, j) * of[m - k + 2 * j] for j in range(k + 1))
+                / arb(2**k * math.factorial(k))
+                for k in range(m)
+            ]
+
+        return g.analytic(taylor)
+
+    return function
+
+
+@_method
+def _digamma(g: Germ) -> Germ:
+    return g.analytic(
+        lambda c, n: [c.digamma(), *[-((-1) ** k) * arb(k + 1).zeta(c) for k in range(1, n)]]
+    )
+
+
+@_method
+def _erfc(g: Germ) -> Germ:
+    regular = g.bad or g.is_regular
+    return g.analytic(expanded(arb_series.erfc, arb.erfc)) if regular else 1 - g.erf()
 
 
 def _gamma(name: str) -> Function:
     taylor = expanded(lambda s: getattr(s, name)(), lambda c: getattr(c, name)())
     return lambda g: g.analytic(taylor) if g.bad or g.is_regular else Germ.unknown(BEYOND)
+
+
+def _inverse_erf(c: arb, n: int) -> list[arb]:
+    """The series of erf around the value, reversed."""
+    value = c.erfinv()
+    ahead = list(arb_series([value, 1], prec=max(n, 2)).erf())[1:]
+    found = list(arb_series([0, *ahead], prec=max(n, 2)).reversion())
+    return [value, *found[1:], *[arb(0)] * n][:n]
 
 
 # -- choices ---------------------------------------------------------------------------------------
@@ -389,4 +444,7 @@ FUNCTIONS.update(
     tan=_everywhere("tan"),
     gamma=_gamma("gamma"),
     lgamma=_gamma("lgamma"),
+    bessel_i=_bessel("bessel_i", 1),
+    bessel_j=_bessel("bessel_j", -1),
+    erfinv=lambda g: g.analytic(_inverse_erf),
 )

@@ -16,6 +16,8 @@ algebra.py            contractions and linear algebra
 analysis.py           differences, interpolation, convolution, polynomials, covariance
 spectral.py           eigenvalues, singular values, factors, least squares
 beyond_numpy.py       what NumPy lacks
+scipy.py              functions of SciPy and math, by name
+distributions.py      the distributions of scipy.stats, by name
 refused.py            what cannot be traced, and what to write instead
 ===================== ==========================================================================
 
@@ -38,10 +40,12 @@ from difflab.spellings import (
     algebra,
     analysis,
     beyond_numpy,
+    distributions,  # noqa: F401 (enters its names)
     elementwise,
     indexing,
     movement,
     reductions,
+    scipy,  # noqa: F401 (enters its names)
     selection,
     spectral,
 )

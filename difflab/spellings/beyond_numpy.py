@@ -4,13 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from difflab.ir.build import lift, node, pointwise, promoted
 from difflab.ir.expr import Expr
 from difflab.ir.row import TABLE
+from difflab.spellings.algebra import square_matrix
 from difflab.spellings.axes import axis_of
 from difflab.spellings.elementwise import floating
 from difflab.spellings.spelling import spells
-from difflab.table import algebra, elementary, movement, reductions, special, spectral
+from difflab.table import (
+    algebra,
+    bessel,
+    elementary,
+    movement,
+    reductions,
+    special,
+    special_functions,
+    spectral,
+)
 
 
 @spells(special.softmax)
@@ -29,6 +41,12 @@ IN_A_LINE = [
     spells(elementary.spherical_bessel)(
         lambda x, n=0: pointwise(TABLE["spherical_bessel"], x, n=n)
     ),
+    spells(special_functions.polygamma)(lambda x, n: pointwise(TABLE["polygamma"], x, n=n)),
+    spells(special_functions.normal_tail)(lambda x, n: pointwise(TABLE["normal_tail"], x, n=n)),
+    spells(bessel.bessel_i)(lambda x, n: pointwise(TABLE["bessel_i"], x, n=n)),
+    spells(bessel.bessel_j)(lambda x, n: pointwise(TABLE["bessel_j"], x, n=n)),
+    spells(np.i0)(lambda x: pointwise(TABLE["bessel_i"], x, n=0)),
+    spells(bessel.expm)(lambda a: node("expm", square_matrix("expm", a))),
     spells(algebra.adjugate)(lambda a: node("adjugate", lift(a))),
     spells(spectral.inverse_gaps)(lambda x: node("inverse_gaps", x)),
     spells(spectral.least_squares)(

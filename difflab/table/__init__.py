@@ -13,13 +13,19 @@ from difflab.ir.row import enter
 from difflab.table import (
     algebra,
     arithmetic,
+    bessel,
     choices,
     elementary,
+    entropies,
     movement,
     reductions,
     special,
+    special_functions,
     spectral,
 )
 
-for _room in (arithmetic, elementary, special, choices, movement, reductions, algebra, spectral):
+for _room in (
+    arithmetic, elementary, special, special_functions, entropies, choices, movement, reductions,
+    algebra, spectral, bessel,
+):  # fmt: skip
     enter(*_room.ROWS)
