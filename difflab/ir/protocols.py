@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 
 from difflab.errors import (
-    ArgumentError,
     InvariantError,
     TraceError,
     UnsupportedError,
@@ -28,10 +27,14 @@ from difflab.errors import (
 SPELLINGS: dict[Any, Callable[..., Any]] = {}
 """What each NumPy function means on nodes; filled by `difflab.spellings`."""
 
+COMPLEX: dict[Any, Callable[..., Any]] = {}
+"""What each means where a value is complex."""
+
 REMEDIES: dict[Any, str] = {}
 """What to write instead of a function that is refused: by the function, or by its name."""
 
 _COVERED = "`difflab primitives` lists what can be traced; spell it with those functions"
+_REAL = "take np.real(z), np.imag(z), np.abs(z) or np.angle(z) first: what they return is real"
 _ADVICE = "write it with NumPy functions that return new arrays"
 _REFUSED_METHODS = {
     "sort": "x.sort() works in place: use np.sort(x)",
@@ -42,7 +45,6 @@ _REFUSED_METHODS = {
     "item": "x.item() makes a plain number: keep the array, or index it with x[0]",
     "tolist": "x.tolist() makes plain numbers: keep the array, or unpack it: [*x]",
     "flat": "use np.ravel(x)",
-    "imag": "traced values are real: the imaginary part is zero",
     "view": "a view of the bytes has no derivative: use x.astype or np.reshape",
 }
 _MATH_NAMES = {
@@ -118,7 +120,24 @@ def refuse(function: Any, remedy: str) -> None:
 
 def call(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     """A NumPy function applied to nodes."""
+    if any(map(is_complex, args)) or (kwargs and any(map(is_complex, kwargs.values()))):
+        if function in SPELLINGS and function not in COMPLEX:
+            what = f"{full_name(function)} of complex values cannot be traced"
+            raise UnsupportedError(what, _REAL)
+        return (COMPLEX.get(function) or spelling_of(function))(*args, **kwargs)
     return spelling_of(function)(*args, **kwargs)
+
+
+def is_complex(value: Any) -> bool:
+    """Whether a value is complex, or a list that holds one that is.
+
+    >>> is_complex(1j), is_complex([1.0, np.ones(2) + 0j]), is_complex(np.ones(2))
+    (True, True, False)
+    """
+    if issubclass(type(value), (list, tuple)):
+        return any(map(is_complex, value))
+    dtype = getattr(value, "dtype", None)
+    return type(value) is complex or getattr(dtype, "kind", None) == "c"
 
 
 @functools.cache
@@ -130,7 +149,7 @@ def is_weak(value: Any) -> bool:
     """Whether a value is a Python number, which takes the dtype of what it meets (NEP 50)."""
     if isinstance(value, TracedArray):
         return bool(value.weak)
-    return type(value) in (float, int, bool)
+    return type(value) in (float, int, bool, complex)
 
 
 def ended() -> TraceError:
@@ -158,6 +177,10 @@ def _refuse_plain(kind: str) -> TraceError:
             f"math.{name} turns a traced value into a plain {kind}",
             f"use np.{_MATH_NAMES.get(name, name)}",
         )
+    if kind == "complex":
+        return TraceError(
+            "complex(x, y) makes a plain number of a traced value", "write x + 1j * y"
+        )
     names = [name for name in dict.fromkeys(_MAKES_PLAIN.findall(text)) if name in _INSTEAD]
     if kind == "array" or names:
         what = f"np.{names[0]}: " if len(names) == 1 else ""
@@ -175,15 +198,14 @@ def _operator(ufunc: np.ufunc, reflected: bool = False) -> Callable[[Any, Any], 
     """The method of a binary operator: the ufunc."""
 
     def operate(self: TracedArray, other: Any) -> Any:
-        if isinstance(other, complex):
-            raise ArgumentError(
-                "complex numbers cannot be traced", "write real and imaginary parts apart"
-            )
-        if not isinstance(other, (TracedArray, np.ndarray, np.generic, int, float, list, tuple)):
+        if not isinstance(other, (TracedArray, *_OPERANDS)):
             return NotImplemented
-        return SPELLINGS[ufunc](other, self) if reflected else SPELLINGS[ufunc](self, other)
+        return call(ufunc, (other, self) if reflected else (self, other), {})
 
     return operate
+
+
+_OPERANDS: tuple[type, ...] = (np.ndarray, np.generic, complex, int, float, list, tuple)
 
 
 def _reflected(ufunc: np.ufunc) -> Callable[[Any, Any], Any]:
@@ -195,7 +217,7 @@ def _in_place(ufunc: np.ufunc) -> Callable[[Any, Any], Any]:
     operate = _operator(ufunc)
 
     def change(self: TracedArray, other: Any) -> Any:
-        if self.shape and (self.primitive.kind == "leaf" or self.primitive.view):
+        if self.shape and self.shared:
             raise TraceError(
                 "in-place assignment into an argument, or into a view of another array",
                 "make a new array: write x = x + y for x += y, or start from x.copy()",
@@ -209,11 +231,11 @@ def _in_place(ufunc: np.ufunc) -> Callable[[Any, Any], Any]:
 
 
 def _unary(ufunc: np.ufunc) -> Callable[[Any], Any]:
-    return lambda self: SPELLINGS[ufunc](self)
+    return lambda self: call(ufunc, (self,), {})
 
 
 class TracedArray:
-    """What a user's function sees in place of an array; `Expr` is its only subclass."""
+    """What a user's function sees in place of an array: an `Expr`, or a `Pair` of them."""
 
     __slots__ = ()
     shape: tuple[int, ...]
@@ -227,12 +249,18 @@ class TracedArray:
         """What user code is told that it holds; difflab itself asks `type`."""
         if self.shape or self.boxed:
             return np.ndarray
-        return float if self.weak else self.dtype.type
+        kind = complex if self.dtype.kind == "c" else float
+        return kind if self.weak else self.dtype.type
 
     @property
     def boxed(self) -> bool:
         """Whether it is an argument that is an array of shape ()."""
         return self.primitive.kind == "leaf" and bool(dict(self.params).get("boxed"))
+
+    @property
+    def shared(self) -> bool:
+        """Whether NumPy's array may be an argument, or show the memory of another array."""
+        return self.primitive.kind == "leaf" or bool(self.primitive.view)
 
     @property
     def ndim(self) -> int:
@@ -252,15 +280,19 @@ class TracedArray:
 
     @property
     def T(self) -> Any:
-        return SPELLINGS[np.transpose](self)
+        return call(np.transpose, (self,), {})
 
     @property
     def mT(self) -> Any:
-        return SPELLINGS[np.swapaxes](self, -1, -2)
+        return call(np.swapaxes, (self, -1, -2), {})
 
     @property
     def real(self) -> Any:
-        return self
+        return call(np.real, (self,), {})
+
+    @property
+    def imag(self) -> Any:
+        return call(np.imag, (self,), {})
 
     # -- NumPy asks ------------------------------------------------------------------------------
 
@@ -304,26 +336,26 @@ class TracedArray:
 
     def reshape(self, *shape: Any, order: str = "C", copy: bool | None = None) -> Any:
         """The shape as one argument or as several."""
-        return SPELLINGS[np.reshape](self, shape[0] if len(shape) == 1 else shape, order)
+        return call(np.reshape, (self, shape[0] if len(shape) == 1 else shape, order), {})
 
     def transpose(self, *axes: Any) -> Any:
         """The axes as one argument or as several."""
-        return SPELLINGS[np.transpose](self, axes[0] if len(axes) == 1 else axes or None)
+        return call(np.transpose, (self, axes[0] if len(axes) == 1 else axes or None), {})
 
     def astype(
         self, dtype: Any, order: str = "K", casting: str = "unsafe", subok: bool = True,
         copy: bool = True,
     ) -> Any:  # fmt: skip
         """The method has options that the function lacks, and none changes the values."""
-        return SPELLINGS[np.astype](self, dtype)
+        return call(np.astype, (self, dtype), {})
 
     def flatten(self, order: str = "C") -> Any:
         """A flat copy."""
-        return SPELLINGS[np.copy](SPELLINGS[np.ravel](self, order))
+        return call(np.copy, (call(np.ravel, (self, order), {}),), {})
 
     def compress(self, condition: Any, axis: int | None = None) -> Any:
         """The entries along an axis where a condition holds."""
-        return SPELLINGS[np.compress](condition, self, axis)
+        return call(np.compress, (condition, self, axis), {})
 
     # -- Python asks -----------------------------------------------------------------------------
 
@@ -332,12 +364,12 @@ class TracedArray:
             raise TraceError(
                 f"the truth of an array of shape {self.shape} is ambiguous", "use np.any or np.all"
             )
-        return bool(SPELLINGS[TracedArray.__bool__](self))
+        return bool(call(TracedArray.__bool__, (self,), {}))
 
     def __index__(self) -> int:
         if self.dtype.kind == "f" or self.shape:
             raise _refuse_plain("int")
-        return int(SPELLINGS[TracedArray.__bool__](self))
+        return int(call(TracedArray.__bool__, (self,), {}))
 
     def __int__(self) -> int:
         return self.__index__()
@@ -366,7 +398,7 @@ class TracedArray:
         return (self[i] for i in range(self.shape[0]))
 
     def __getitem__(self, index: Any, /) -> Any:
-        return SPELLINGS[TracedArray.__getitem__](self, index)
+        return call(TracedArray.__getitem__, (self, index), {})
 
     def __setitem__(self, index: Any, value: Any) -> None:
         raise TraceError(
@@ -375,14 +407,14 @@ class TracedArray:
         )
 
     def __contains__(self, value: Any) -> bool:
-        return bool(SPELLINGS[np.any](SPELLINGS[np.equal](self, value)))
+        return bool(call(np.any, (self == value,), {}))
 
     def __round__(self, digits: int | None = None) -> Any:
         if digits is not None:
-            return SPELLINGS[np.round](self, digits)
+            return call(np.round, (self, digits), {})
         if self.shape:
             raise TypeError("an array has no round(): use np.round")
-        return SPELLINGS[np.astype](SPELLINGS[np.round](self), int)
+        return call(np.astype, (call(np.round, (self,), {}), int), {})
 
     def __divmod__(self, other: Any) -> tuple[Any, Any]:
         return self // other, self % other

@@ -13,7 +13,6 @@ _SPECTRUM = (
     "eigen- and singular values have no rule yet: use np.linalg.norm, det, solve or cholesky"
 )
 _SQUARES = "write the normal equations: np.linalg.solve(A.T @ A, A.T @ b)"
-_COMPLEX = "complex numbers cannot be traced: write sums with np.cos and np.sin"
 _IN_PLACE = "it works in place: build a new array with np.where, np.stack or np.concatenate"
 _SET = "the number of results depends on values: find the indices outside, and index with them"
 _COUNTS = "counts are piecewise constant, so their derivative is zero: compute them outside"
@@ -31,8 +30,9 @@ REFUSED: dict[Any, str] = {
     np.linalg.pinv: "write np.linalg.solve(A.T @ A, A.T)",
     np.linalg.qr: "use np.linalg.cholesky of A.T @ A, or np.linalg.solve",
     np.polydiv: "divide the values: np.polyval(u, x) / np.polyval(v, x)",
-    "fft": _COMPLEX,
-    np.sort_complex: _COMPLEX,
+    np.fft.hfft: "write np.fft.irfft(np.conj(a), n) * n",
+    np.fft.ihfft: "write np.conj(np.fft.rfft(a)) / a.shape[-1]",
+    np.sort_complex: "sort by a real number: take np.argsort(np.abs(z)), and index with it",
     **dict.fromkeys(
         (np.put, np.place, np.putmask, np.put_along_axis, np.fill_diagonal), _IN_PLACE,
     ),

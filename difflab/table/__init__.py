@@ -10,7 +10,16 @@ equals what is in identities.py.
 """
 
 from difflab.ir.row import enter
-from difflab.table import algebra, arithmetic, choices, elementary, movement, reductions, special
+from difflab.table import (
+    algebra,
+    arithmetic,
+    choices,
+    elementary,
+    fourier,
+    movement,
+    reductions,
+    special,
+)
 
-for _room in (arithmetic, elementary, special, choices, movement, reductions, algebra):
+for _room in (arithmetic, elementary, special, choices, movement, reductions, algebra, fourier):
     enter(*_room.ROWS)
