@@ -9,7 +9,6 @@ keeps digits and overflows late. Branch cuts are NumPy's. What stands here goes 
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Callable
 from functools import reduce
 from typing import Any
@@ -21,7 +20,7 @@ from difflab.ir.build import promoted
 from difflab.ir.pair import Pair, pair, parts
 from difflab.ir.protocols import SPELLINGS, TracedArray, is_complex
 from difflab.spellings.spelling import NP, spells
-from difflab.table.elementary import sech2
+from difflab.table.elementary import exactly, sech2
 
 Meaning = Callable[..., Any]
 
@@ -91,11 +90,18 @@ LINEAR: dict[Any, str] = {
         "",
     ),
     np.where: "x y", np.select: "choicelist default", np.append: "arr values",
-    np.insert: "arr values", np.pad: "array constant_values", np.diff: "a prepend append",
+    np.insert: "arr values", np.diff: "a prepend append",
     np.ediff1d: "ary to_end to_begin", np.compress: "a", np.extract: "arr",
     np.interp: "fp left right", np.full_like: "a fill_value",
 }  # fmt: skip
 """The arguments in which a function is linear; none: the first."""
+
+
+@spells(np.pad)
+def pad(array: Any, pad_width: Any, mode: str = "constant", **kwargs: Any) -> Any:
+    options = [{name: _part(value, i) for name, value in kwargs.items()} for i in (0, 1)]
+    re, im = (NP.pad(_part(array, i), pad_width, mode, **options[i]) for i in (0, 1))
+    return Pair(re, im)
 
 
 # -- sums and products -----------------------------------------------------------------------------
@@ -192,8 +198,9 @@ def divide(x1: Any, x2: Any) -> Any:
     c, d = parts(x2)
     if d is None:
         return _each(NP.divide, x1, c)
-    size = absolute(x2)
-    return _each(NP.divide, multiply(x1, conjugate(_each(NP.divide, x2, size))), size)
+    x, y = _alike(x1, x2)
+    size = absolute(y)
+    return _each(NP.divide, multiply(x, conjugate(_each(NP.divide, y, size))), size)
 
 
 @spells(np.conjugate)
@@ -382,8 +389,9 @@ def inv(a: Any) -> Any:
 
 @spells(np.polyval)
 def polyval(p: Any, x: Any) -> Any:
-    first, *rest = p
-    return reduce(lambda value, c: value * x + c, rest, first + 0 * x)
+    first, *rest = pair(p)
+    at = pair(x)
+    return reduce(lambda value, c: value * at + c, rest, first + 0 * at)
 
 
 # -- in a line each --------------------------------------------------------------------------------
@@ -394,8 +402,8 @@ IN_A_LINE = [
     spells(np.imag)(lambda val: pair(val).im),
     spells(np.square)(lambda x: multiply(x, x)),
     spells(np.reciprocal)(lambda x: divide(1.0, x)),
-    spells(np.log2)(lambda x: divide(log(x), math.log(2.0))),
-    spells(np.log10)(lambda x: divide(log(x), math.log(10.0))),
+    spells(np.log2)(lambda x: log(x) / exactly(np.log, 2.0, pair(x).re)),
+    spells(np.log10)(lambda x: log(x) / exactly(np.log, 10.0, pair(x).re)),
     spells(np.sin)(lambda x: _turned(sinh, x)),
     spells(np.tan)(lambda x: _turned(tanh, x)),
     spells(np.cos)(lambda x: cosh(multiply(1j, x))),

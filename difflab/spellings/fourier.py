@@ -6,7 +6,8 @@ values.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import operator
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,32 +20,36 @@ from difflab.spellings.axes import axis_of, integers
 from difflab.spellings.spelling import NP, spells
 from difflab.table.fourier import dft
 
+Meaning = Callable[..., Any]
 _POWERS = {None: (0.0, -1.0), "backward": (0.0, -1.0), "ortho": (-0.5, -0.5), "forward": (-1.0, 0)}
 """The powers of n by which transforms there and back are multiplied."""
 
 
-def _fitted(z: Any, n: int) -> Any:
-    """A last axis cut, or filled up with zeros, to n."""
+def _along(
+    a: Any, n: int | None, axis: int, norm: str | None, sign: int, half: bool = False
+) -> Pair:
+    """The transform of an axis, cut or filled up with zeros to n; `half` says that the other half
+    of the coefficients are the conjugates of those given.
+    """
+    z = pair(a)
+    place = axis_of(z.re, axis) - 1
+    x = NP.moveaxis(NP.stack([z.re, z.im], -1), place, -2)
+    given = x.shape[-2]
+    n = (2 * (given - 1) if half else given) if n is None else operator.index(n)
     if n < 1:
         raise ShapeError(f"a Fourier transform needs at least one point, not {n}")
-    rest = n - z.shape[-1]
-    return NP.pad(z, [(0, 0)] * (z.ndim - 1) + [(0, rest)]) if rest > 0 else z[..., :n]
-
-
-def _rows(z: Any, sign: int, norm: str | None) -> Pair:
-    """The transform of a last axis."""
     if norm not in _POWERS:
         raise ArgumentError(f"norm={norm!r} is not known", "use 'backward', 'ortho' or 'forward'")
-    y = node("dft", NP.stack([z.re, z.im], -1), sign=sign)
-    found = Pair(y[..., 0], y[..., 1])
+    rest = (n // 2 + 1 if half else n) - given
+    x = x[..., : given + rest, :]
+    x = NP.pad(x, [(0, 0)] * (x.ndim - 2) + [(0, rest), (0, 0)]) if rest > 0 else x
+    if half:
+        mirrored = x[..., 1 : (n + 1) // 2, :][..., ::-1, :] * np.array([1.0, -1.0], x.dtype)
+        x = NP.concatenate([x, mirrored], -2)
+    y = node("dft", x, sign=sign)
     power = _POWERS[norm][sign > 0]
-    return found * float(z.shape[-1]) ** power if power else found
-
-
-def _along(a: Any, n: int | None, axis: int, norm: str | None, sign: int) -> Any:
-    z = NP.moveaxis(pair(a), axis, -1)
-    z = _fitted(z, z.shape[-1] if n is None else n)
-    return NP.moveaxis(_rows(z, sign, norm), -1, axis)
+    y = NP.moveaxis(y * float(n) ** power if power else y, -2, place)
+    return Pair(y[..., 0], y[..., 1])
 
 
 @spells(np.fft.fft, refuses="out")
@@ -61,18 +66,13 @@ def ifft(a: Any, n: int | None = None, axis: int = -1, norm: str | None = None) 
 def rfft(a: Any, n: int | None = None, axis: int = -1, norm: str | None = None) -> Any:
     if is_complex(a):
         raise UnsupportedError("np.fft.rfft takes no complex values", "use np.fft.fft")
-    z = NP.moveaxis(_along(a, n, axis, norm, -1), axis, -1)
-    return NP.moveaxis(z[..., : z.shape[-1] // 2 + 1], -1, axis)
+    z = _along(a, n, axis, norm, -1)
+    return NP.moveaxis(NP.moveaxis(z, axis, 0)[: z.shape[axis] // 2 + 1], 0, axis)
 
 
 @spells(np.fft.irfft, refuses="out")
 def irfft(a: Any, n: int | None = None, axis: int = -1, norm: str | None = None) -> Any:
-    """The other half of the coefficients are the conjugates of this one."""
-    z = NP.moveaxis(pair(a), axis, -1)
-    n = 2 * (z.shape[-1] - 1) if n is None else n
-    z = _fitted(z, n // 2 + 1)
-    mirrored = NP.conj(z[..., 1 : (n + 1) // 2][..., ::-1])
-    return NP.moveaxis(_rows(NP.concatenate([z, mirrored], -1), 1, norm).re, -1, axis)
+    return _along(a, n, axis, norm, 1, half=True).re
 
 
 def _lengths(a: Any, s: Any, axes: Any) -> list[tuple[int | None, int]]:
@@ -87,55 +87,31 @@ def _lengths(a: Any, s: Any, axes: Any) -> list[tuple[int | None, int]]:
     return [(None if n == -1 else n, axis) for n, axis in pairs][::-1]
 
 
-@spells(np.fft.fftn, refuses="out")
-def fftn(a: Any, s: Any = None, axes: Any = None, norm: str | None = None) -> Any:
-    for n, axis in _lengths(a, s, axes):
-        a = fft(a, n, axis, norm)
-    return a
+def _every(one: Meaning, first: Meaning | None = None, final: Meaning | None = None) -> Meaning:
+    """A transform of several axes by that of one; the last axis may have its own, first or last."""
+
+    def transform(a: Any, s: Any, axes: Any, norm: str | None) -> Any:
+        (n, axis), *others = _lengths(a, s, axes)
+        a = a if final else (first or one)(a, n, axis, norm)
+        for m, other in others:
+            a = one(a, m, other, norm)
+        return final(a, n, axis, norm) if final else a
+
+    return transform
 
 
-@spells(np.fft.ifftn, refuses="out")
-def ifftn(a: Any, s: Any = None, axes: Any = None, norm: str | None = None) -> Any:
-    for n, axis in _lengths(a, s, axes):
-        a = ifft(a, n, axis, norm)
-    return a
+_KINDS: dict[str, Meaning] = {
+    "fft": _every(fft), "ifft": _every(ifft), "rfft": _every(fft, first=rfft),
+    "irfft": _every(ifft, final=irfft),
+}  # fmt: skip
 
 
-@spells(np.fft.rfftn, refuses="out")
-def rfftn(a: Any, s: Any = None, axes: Any = None, norm: str | None = None) -> Any:
-    (last, axis), *others = _lengths(a, s, axes)
-    a = rfft(a, last, axis, norm)
-    for n, other in others:
-        a = fft(a, n, other, norm)
-    return a
+def _of_all(transform: Meaning) -> Meaning:
+    return lambda a, s=None, axes=None, norm=None: transform(a, s, axes, norm)
 
 
-@spells(np.fft.irfftn, refuses="out")
-def irfftn(a: Any, s: Any = None, axes: Any = None, norm: str | None = None) -> Any:
-    (last, axis), *others = _lengths(a, s, axes)
-    for n, other in others:
-        a = ifft(a, n, other, norm)
-    return irfft(a, last, axis, norm)
-
-
-@spells(np.fft.fft2, refuses="out")
-def fft2(a: Any, s: Any = None, axes: Any = (-2, -1), norm: str | None = None) -> Any:
-    return fftn(a, s, axes, norm)
-
-
-@spells(np.fft.ifft2, refuses="out")
-def ifft2(a: Any, s: Any = None, axes: Any = (-2, -1), norm: str | None = None) -> Any:
-    return ifftn(a, s, axes, norm)
-
-
-@spells(np.fft.rfft2, refuses="out")
-def rfft2(a: Any, s: Any = None, axes: Any = (-2, -1), norm: str | None = None) -> Any:
-    return rfftn(a, s, axes, norm)
-
-
-@spells(np.fft.irfft2, refuses="out")
-def irfft2(a: Any, s: Any = None, axes: Any = (-2, -1), norm: str | None = None) -> Any:
-    return irfftn(a, s, axes, norm)
+def _of_two(transform: Meaning) -> Meaning:
+    return lambda a, s=None, axes=(-2, -1), norm=None: transform(a, s, axes, norm)
 
 
 def _rolled(x: Any, axes: Any, by: int) -> Any:
@@ -146,6 +122,8 @@ def _rolled(x: Any, axes: Any, by: int) -> Any:
 
 
 IN_A_LINE = [
+    *[spells(getattr(np.fft, f"{k}n"), refuses="out")(_of_all(t)) for k, t in _KINDS.items()],
+    *[spells(getattr(np.fft, f"{k}2"), refuses="out")(_of_two(t)) for k, t in _KINDS.items()],
     spells(dft)(lambda x, sign: node("dft", x, sign=sign)),
     spells(np.fft.fftshift)(lambda x, axes=None: _rolled(x, axes, 1)),
     spells(np.fft.ifftshift)(lambda x, axes=None: _rolled(x, axes, -1)),
