@@ -114,7 +114,7 @@ def _plus(x: Any, y: Any) -> Any:
 
 def _minus(x: Any, y: Any) -> Any:
     """x - y, where None is zero."""
-    return x if y is None else NP.negative(y) if x is None else NP.subtract(x, y)
+    return x if y is None else NP.subtract(0.0 if x is None else x, y)
 
 
 def _each(function: Any, value: Any, *rest: Any) -> Pair:
@@ -176,7 +176,12 @@ def multiply(x1: Any, x2: Any) -> Any:
 
 @spells(np.add)
 def add(x1: Any, x2: Any) -> Any:
-    return Pair(*map(_plus, parts(x1), parts(x2)))
+    """The imaginary part of real numbers is 0.0, and -0.0 added to it is 0.0: on which side of a
+    cut ``x + 1j * y`` lies hangs on it.
+    """
+    (a, b), (c, d) = parts(x1), parts(x2)
+    one = b is None or d is None
+    return Pair(_plus(a, c), None if b is d is None else _plus(_plus(b, d), 0.0 if one else None))
 
 
 @spells(np.subtract)
@@ -234,7 +239,7 @@ def power(x1: Any, x2: Any) -> Any:
     z, exponent = _alike(x1, x2)
     if not isinstance(x2, TracedArray) and np.ndim(x2) == 0:
         p = complex(x2)
-        if p == 0.5:
+        if p == 0.5 and z.shape:  # of numbers, the general way
             return sqrt(z)
         if p.imag == 0.0 and p.real.is_integer() and abs(p) < 100.0:
             found = _powered(z, abs(int(p.real)), multiply) if p else Pair(NP.ones_like(z.re), None)
