@@ -29,12 +29,11 @@ SPELLINGS: dict[Any, Callable[..., Any]] = {}
 
 COMPLEX: dict[Any, Callable[..., Any]] = {}
 """What each means where a value is complex."""
-
 REMEDIES: dict[Any, str] = {}
 """What to write instead of a function that is refused: by the function, or by its name."""
 
 _COVERED = "`difflab primitives` lists what can be traced; spell it with those functions"
-_REAL = "take np.real(z), np.imag(z), np.abs(z) or np.angle(z) first: what they return is real"
+_ASK = "take np.real(z), np.imag(z), np.abs(z) or np.angle(z) first: what they return is real"
 _ADVICE = "write it with NumPy functions that return new arrays"
 _REFUSED_METHODS = {
     "sort": "x.sort() works in place: use np.sort(x)",
@@ -120,24 +119,21 @@ def refuse(function: Any, remedy: str) -> None:
 
 def call(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     """A NumPy function applied to nodes."""
-    if any(map(is_complex, args)) or (kwargs and any(map(is_complex, kwargs.values()))):
-        if function in SPELLINGS and function not in COMPLEX:
-            what = f"{full_name(function)} of complex values cannot be traced"
-            raise UnsupportedError(what, _REAL)
-        return (COMPLEX.get(function) or spelling_of(function))(*args, **kwargs)
+    if any(map(is_complex, (*args, *kwargs.values()))):
+        if function in COMPLEX:
+            return COMPLEX[function](*args, **kwargs)
+        if function in SPELLINGS:
+            raise UnsupportedError(
+                f"{full_name(function)} of complex values cannot be traced", _ASK
+            )
     return spelling_of(function)(*args, **kwargs)
 
 
 def is_complex(value: Any) -> bool:
-    """Whether a value is complex, or a list that holds one that is.
-
-    >>> is_complex(1j), is_complex([1.0, np.ones(2) + 0j]), is_complex(np.ones(2))
-    (True, True, False)
-    """
+    """Whether a value is complex, or a list that holds one that is."""
     if issubclass(type(value), (list, tuple)):
         return any(map(is_complex, value))
-    dtype = getattr(value, "dtype", None)
-    return type(value) is complex or getattr(dtype, "kind", None) == "c"
+    return type(value) is complex or getattr(getattr(value, "dtype", None), "kind", "") == "c"
 
 
 @functools.cache
@@ -198,14 +194,12 @@ def _operator(ufunc: np.ufunc, reflected: bool = False) -> Callable[[Any, Any], 
     """The method of a binary operator: the ufunc."""
 
     def operate(self: TracedArray, other: Any) -> Any:
-        if not isinstance(other, (TracedArray, *_OPERANDS)):
+        known = (TracedArray, np.ndarray, np.generic, complex, int, float, list, tuple)
+        if not isinstance(other, known):
             return NotImplemented
         return call(ufunc, (other, self) if reflected else (self, other), {})
 
     return operate
-
-
-_OPERANDS: tuple[type, ...] = (np.ndarray, np.generic, complex, int, float, list, tuple)
 
 
 def _reflected(ufunc: np.ufunc) -> Callable[[Any, Any], Any]:
@@ -249,8 +243,7 @@ class TracedArray:
         """What user code is told that it holds; difflab itself asks `type`."""
         if self.shape or self.boxed:
             return np.ndarray
-        kind = complex if self.dtype.kind == "c" else float
-        return kind if self.weak else self.dtype.type
+        return (float, complex)[self.dtype.kind == "c"] if self.weak else self.dtype.type
 
     @property
     def boxed(self) -> bool:
@@ -286,13 +279,8 @@ class TracedArray:
     def mT(self) -> Any:
         return call(np.swapaxes, (self, -1, -2), {})
 
-    @property
-    def real(self) -> Any:
-        return call(np.real, (self,), {})
-
-    @property
-    def imag(self) -> Any:
-        return call(np.imag, (self,), {})
+    real: Any = property(lambda self: call(np.real, (self,), {}))
+    imag: Any = property(lambda self: call(np.imag, (self,), {}))
 
     # -- NumPy asks ------------------------------------------------------------------------------
 

@@ -63,9 +63,6 @@ for _row in TABLE.values():
             spell(_function, of_row(_function, _row))
 for _room in (complex, fourier):
     COMPLEX.update({_spelling.function: _spelling for _spelling in marked(_room)})
-for _function, _names in complex.LINEAR.items():
-    COMPLEX[_function] = complex.of_parts(_function, _names)
-for _function, _conjugated in complex.BILINEAR.items():
-    COMPLEX[_function] = complex.of_two(_function, _conjugated)
+COMPLEX.update(complex.OF_KINDS)
 for _function, _remedy in REFUSED.items():
     refuse(_function, _remedy)

@@ -83,16 +83,15 @@ LINEAR: dict[Any, str] = {
          np.roll, np.rot90, np.repeat, np.tile, np.resize, np.take, np.take_along_axis, np.delete,
          np.diagonal, np.diag, np.diagflat, np.trace, np.tril, np.triu, np.matrix_transpose,
          np.linalg.diagonal, np.linalg.trace, np.linalg.matrix_transpose, np.split, np.array_split,
-         np.hsplit, np.vsplit, np.dsplit, np.unstack, np.sum, np.mean, np.average, np.cumsum,
+         np.hsplit, np.vsplit, np.dsplit, np.unstack, np.sum, np.mean, np.cumsum,
          np.cumulative_sum, np.gradient, np.trapezoid, np.copy, np.positive, np.negative, np.rint,
          np.round, np.concatenate, np.stack, np.hstack, np.vstack, np.dstack, np.column_stack,
          np.block, np.atleast_1d, np.atleast_2d, np.atleast_3d, np.broadcast_arrays, np.meshgrid),
         "",
     ),
     np.where: "x y", np.select: "choicelist default", np.append: "arr values",
-    np.insert: "arr values", np.diff: "a prepend append",
-    np.ediff1d: "ary to_end to_begin", np.compress: "a", np.extract: "arr",
-    np.interp: "fp left right", np.full_like: "a fill_value",
+    np.insert: "arr values", np.diff: "a prepend append", np.ediff1d: "ary to_end to_begin",
+    np.compress: "a", np.extract: "arr", np.interp: "fp left right", np.full_like: "a fill_value",
 }  # fmt: skip
 """The arguments in which a function is linear; none: the first."""
 
@@ -150,8 +149,8 @@ def of_two(function: Any, conjugated: str = "") -> Meaning:
 
 BILINEAR: dict[Any, str] = {
     **dict.fromkeys(
-        (np.matmul, np.linalg.matmul, np.dot, np.inner, np.outer, np.linalg.outer,
-         np.kron, np.tensordot, np.linalg.tensordot, np.convolve, np.cross, np.linalg.cross,
+        (np.matmul, np.linalg.matmul, np.dot, np.inner, np.outer, np.linalg.outer, np.kron,
+         np.tensordot, np.linalg.tensordot, np.convolve, np.cross, np.linalg.cross,
          getattr(np, "matvec", None)),
         "",
     ),
@@ -344,8 +343,7 @@ def cosh(x: Any) -> Any:
 def tanh(x: Any) -> Any:
     """Over cosh^2 of the real part, so that nothing overflows; the sum has no signs to cancel."""
     z = pair(x)
-    slope = sech2(z.re)
-    cos = NP.cos(z.im)
+    slope, cos = sech2(z.re), NP.cos(z.im)
     size = NP.square(NP.tanh(z.re)) + NP.square(cos) * slope
     return Pair(NP.tanh(z.re) / size, NP.sin(z.im) * cos * slope / size)
 
@@ -365,11 +363,6 @@ def astype(x: Any, dtype: Any, /) -> Any:
 def equal(x1: Any, x2: Any) -> Any:
     (a, b), (c, d) = ((z.re, z.im) for z in _alike(x1, x2))
     return (a == c) & (b == d)
-
-
-@spells(np.isclose)
-def isclose(a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8) -> Any:
-    return (absolute(subtract(a, b)) <= atol + rtol * NP.abs(b)) | equal(a, b)
 
 
 # -- linear algebra and polynomials ----------------------------------------------------------------
@@ -399,6 +392,29 @@ def polyval(p: Any, x: Any) -> Any:
     return reduce(lambda value, c: value * at + c, rest, first + 0 * at)
 
 
+def _of_size(function: Any) -> Meaning:
+    return lambda x, *args, **options: SPELLINGS[function](absolute(x), *args, **options)
+
+
+def _of_dtype(function: Any) -> Meaning:
+    """What NumPy tells of an array, or makes like it, without its values."""
+    return lambda a, *args, **options: function(
+        np.empty(pair(a).shape, pair(a).dtype), *args, **options
+    )
+
+
+def _var(a: Any, axis: Any, ddof: Any, keepdims: Any) -> Any:
+    z = pair(a)
+    re, im = (NP.var(part, axis, ddof=ddof, keepdims=keepdims) for part in (z.re, z.im))
+    return re + im
+
+
+_OF_SIZES = (np.linalg.norm, np.linalg.vector_norm, np.linalg.matrix_norm)
+_OF_DTYPES = (
+    np.shape, np.ndim, np.size, np.isrealobj, np.iscomplexobj, np.zeros_like, np.ones_like,
+)  # fmt: skip
+
+
 # -- in a line each --------------------------------------------------------------------------------
 
 IN_A_LINE = [
@@ -418,41 +434,16 @@ IN_A_LINE = [
     spells(np.isnan)(lambda x: NP.isnan(pair(x).re) | NP.isnan(pair(x).im)),
     spells(np.isreal)(lambda x: pair(x).im == 0),
     spells(np.iscomplex)(lambda x: pair(x).im != 0),
-    spells(np.isrealobj)(lambda x: False),
-    spells(np.iscomplexobj)(lambda x: True),
-    spells(np.allclose)(lambda a, b, rtol=1e-5, atol=1e-8: NP.all(isclose(a, b, rtol, atol))),
-    spells(np.shape)(lambda a: pair(a).shape),
-    spells(np.ndim)(lambda a: pair(a).ndim),
-    spells(np.size)(lambda a: pair(a).size),
-    spells(np.zeros_like, ignores="order subok")(
-        lambda a, dtype=None, shape=None: np.zeros(
-            a.shape if shape is None else shape, dtype or a.dtype
-        )
-    ),
-    spells(np.ones_like, ignores="order subok")(
-        lambda a, dtype=None, shape=None: np.ones(
-            a.shape if shape is None else shape, dtype or a.dtype
-        )
-    ),
     spells(np.linalg.multi_dot)(lambda arrays: reduce(NP.matmul, arrays)),
-    spells(np.linalg.norm)(
-        lambda x, ord=None, axis=None, keepdims=False: NP.linalg.norm(
-            NP.abs(x), ord, axis, keepdims
-        )
-    ),
-    spells(np.linalg.vector_norm)(
-        lambda x, /, *, axis=None, keepdims=False, ord=2: NP.linalg.vector_norm(
-            NP.abs(x), axis=axis, keepdims=keepdims, ord=ord
-        )
-    ),
-    spells(np.var)(
-        lambda a, axis=None, *, ddof=0, keepdims=False: sum(
-            NP.var(x, axis, ddof=ddof, keepdims=keepdims) for x in (pair(a).re, pair(a).im)
-        )
-    ),
+    spells(np.var)(lambda a, axis=None, *, ddof=0, keepdims=False: _var(a, axis, ddof, keepdims)),
     spells(np.std)(
-        lambda a, axis=None, *, ddof=0, keepdims=False: NP.sqrt(
-            NP.var(a, axis, ddof=ddof, keepdims=keepdims)
-        )
+        lambda a, axis=None, *, ddof=0, keepdims=False: NP.sqrt(_var(a, axis, ddof, keepdims))
     ),
 ]
+OF_KINDS: dict[Any, Meaning] = {
+    **{function: of_parts(function, names) for function, names in LINEAR.items()},
+    **{function: of_two(function, conjugated) for function, conjugated in BILINEAR.items()},
+    **{function: _of_size(function) for function in _OF_SIZES},
+    **{function: _of_dtype(function) for function in _OF_DTYPES},
+}
+"""What is spelt by the kind of a function: called as the real spelling, or as NumPy itself."""

@@ -76,10 +76,12 @@ def _in_symbols(S: Any, x: Any, sign: int) -> Any:
 
 
 def _rounding(y: Any, x: Any, sign: int) -> Local:
-    """Relative to the norm of the result, so many a stage (Higham 2002, theorem 24.2)."""
+    """Relative to the norm of the result, so many a stage (Higham 2002, theorem 24.2), and twice as
+    many where a length with a large prime factor takes longer transforms.
+    """
     stages, n = math.log2(2 * x.shape[-2]), x.shape[-2]
     size = np.sqrt(np.sum(x * x, (-2, -1), keepdims=True)) + np.zeros_like(y)
-    return Local(size, 7.0 * stages * n**0.5, EVEN * stages**0.5)
+    return Local(size, 7.0 * stages * n**0.5, 2.0 * EVEN * stages**0.5)
 
 
 def _cost(node: Any, x: Any) -> int:
