@@ -174,9 +174,7 @@ def _refuse_plain(kind: str) -> TraceError:
             f"use np.{_MATH_NAMES.get(name, name)}",
         )
     if kind == "complex":
-        return TraceError(
-            "complex(x, y) makes a plain number of a traced value", "write x + 1j * y"
-        )
+        return TraceError("complex(x, y) makes a plain complex of x", "write x + 1j * y")
     names = [name for name in dict.fromkeys(_MAKES_PLAIN.findall(text)) if name in _INSTEAD]
     if kind == "array" or names:
         what = f"np.{names[0]}: " if len(names) == 1 else ""
