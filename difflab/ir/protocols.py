@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 
 from difflab.errors import (
-    ArgumentError,
     InvariantError,
     TraceError,
     UnsupportedError,
@@ -29,10 +28,13 @@ from difflab.ir.names import meaning_of, named
 SPELLINGS: dict[Any, Callable[..., Any]] = {}
 """What each NumPy function means on nodes; filled by `difflab.spellings`."""
 
+COMPLEX: dict[Any, Callable[..., Any]] = {}
+"""What each means where a value is complex."""
 REMEDIES: dict[Any, str] = {}
 """What to write instead of a function that is refused: by the function, or by its name."""
 
 _COVERED = "`difflab primitives` lists what can be traced; spell it with those functions"
+_ASK = "take np.real(z), np.imag(z), np.abs(z) or np.angle(z) first: what they return is real"
 _ADVICE = "write it with NumPy functions that return new arrays"
 _REFUSED_METHODS = {
     "sort": "x.sort() works in place: use np.sort(x)",
@@ -43,7 +45,6 @@ _REFUSED_METHODS = {
     "item": "x.item() makes a plain number: keep the array, or index it with x[0]",
     "tolist": "x.tolist() makes plain numbers: keep the array, or unpack it: [*x]",
     "flat": "use np.ravel(x)",
-    "imag": "traced values are real: the imaginary part is zero",
     "view": "a view of the bytes has no derivative: use x.astype or np.reshape",
 }
 _MATH_NAMES = {
@@ -121,7 +122,21 @@ def refuse(function: Any, remedy: str) -> None:
 
 def call(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     """A NumPy function applied to nodes."""
+    if any(map(is_complex, (*args, *kwargs.values()))):
+        if function in COMPLEX:
+            return COMPLEX[function](*args, **kwargs)
+        if function in SPELLINGS:
+            raise UnsupportedError(
+                f"{full_name(function)} of complex values cannot be traced", _ASK
+            )
     return spelling_of(function)(*args, **kwargs)
+
+
+def is_complex(value: Any) -> bool:
+    """Whether a value is complex, or a list that holds one that is."""
+    if issubclass(type(value), (list, tuple)):
+        return any(map(is_complex, value))
+    return type(value) is complex or getattr(getattr(value, "dtype", None), "kind", "") == "c"
 
 
 @functools.cache
@@ -133,7 +148,7 @@ def is_weak(value: Any) -> bool:
     """Whether a value is a Python number, which takes the dtype of what it meets (NEP 50)."""
     if isinstance(value, TracedArray):
         return bool(value.weak)
-    return type(value) in (float, int, bool)
+    return type(value) in (float, int, bool, complex)
 
 
 def ended() -> TraceError:
@@ -161,6 +176,8 @@ def _refuse_plain(kind: str) -> TraceError:
             f"math.{name} turns a traced value into a plain {kind}",
             f"use np.{_MATH_NAMES.get(name, name)}",
         )
+    if kind == "complex":
+        return TraceError("complex(x, y) makes a plain complex of x", "write x + 1j * y")
     names = [name for name in dict.fromkeys(_MAKES_PLAIN.findall(text)) if name in _INSTEAD]
     if kind == "array" or names:
         what = f"np.{names[0]}: " if len(names) == 1 else ""
@@ -174,17 +191,13 @@ def _refuse_plain(kind: str) -> TraceError:
     )
 
 
-_OPERANDS = (np.ndarray, np.generic, int, float, list, tuple)
+_OPERANDS = (np.ndarray, np.generic, complex, int, float, list, tuple)
 
 
 def _operator(ufunc: np.ufunc, reflected: bool = False) -> Callable[[Any, Any], Any]:
     """The method of a binary operator: the ufunc."""
 
     def operate(self: TracedArray, other: Any) -> Any:
-        if isinstance(other, complex):
-            raise ArgumentError(
-                "complex numbers cannot be traced", "write real and imaginary parts apart"
-            )
         if not isinstance(other, (TracedArray, *_OPERANDS)):
             return NotImplemented
         return self.apply(ufunc, (other, self) if reflected else (self, other), {})
@@ -201,7 +214,7 @@ def _unary(ufunc: np.ufunc) -> Callable[[Any], Any]:
 
 
 class TracedArray:
-    """What a user's function sees in place of an array; `Expr` is its only subclass."""
+    """What a user's function sees in place of an array: an `Expr`, or a `Pair` of them."""
 
     __slots__ = ()
     shape: tuple[int, ...]
@@ -215,7 +228,7 @@ class TracedArray:
         """What user code is told that it holds; difflab itself asks `type`."""
         if self.shape or self.boxed:
             return np.ndarray
-        return float if self.weak else self.dtype.type
+        return (float, complex)[self.dtype.kind == "c"] if self.weak else self.dtype.type
 
     @property
     def boxed(self) -> bool:
@@ -257,9 +270,8 @@ class TracedArray:
     def mT(self) -> Any:
         return self.apply(np.swapaxes, (self, -1, -2), {})
 
-    @property
-    def real(self) -> Any:
-        return self
+    real: Any = property(lambda self: self.apply(np.real, (self,), {}))
+    imag: Any = property(lambda self: self.apply(np.imag, (self,), {}))
 
     # -- NumPy asks ------------------------------------------------------------------------------
 
@@ -331,7 +343,7 @@ class TracedArray:
 
     def asked(self) -> Any:
         """The value that Python asks for, here; recorded as a guard."""
-        return SPELLINGS[TracedArray.__bool__](self)
+        return call(TracedArray.__bool__, (self,), {})
 
     def __index__(self) -> int:
         if self.dtype.kind == "f" or self.shape:
@@ -383,7 +395,7 @@ class TracedArray:
         return (self[i] for i in range(self.shape[0]))
 
     def __getitem__(self, index: Any, /) -> Any:
-        return SPELLINGS[TracedArray.__getitem__](self, index)
+        return call(TracedArray.__getitem__, (self, index), {})
 
     def __contains__(self, value: Any) -> bool:
         return bool(self.apply(np.any, (self.apply(np.equal, (self, value), {}),), {}))

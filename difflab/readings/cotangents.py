@@ -23,7 +23,7 @@ import numpy as np
 from difflab.errors import UnsupportedError
 from difflab.ir.build import lift, reshaped
 from difflab.ir.expr import Expr, attributed_to, reachable
-from difflab.ir.row import INPUT, Pair, Partials, Transpose, Transposes
+from difflab.ir.row import CONSTANT, INPUT, Pair, Partials, Transpose, Transposes
 from difflab.readings.alive import Alive, before, cleaned, passes, together
 from difflab.readings.tangents import added, is_zero, scaled, vanishes
 from difflab.spellings.indexing import indices
@@ -47,10 +47,15 @@ def pullback(
 def cotangents_of_all(
     outputs: Sequence[Expr], cotangents: Sequence[Cotangent]
 ) -> dict[Expr, Cotangent]:
-    """The cotangent of every node that the outputs depend on; None where nothing flows."""
+    """The cotangent of every node that the outputs depend on, also of what is computed of constants
+    alone; None where nothing flows.
+    """
     nodes = reachable(outputs)
     found: dict[Expr, Cotangent] = dict.fromkeys(nodes)
     inputs = [node for node in nodes if node.primitive is INPUT]
+    for node in nodes:
+        if node.operands and all(x.primitive is CONSTANT for x in node.operands):
+            inputs += [x for x in node.operands if x.differentiable]
     found.update({node: ct for node, ct, _ in sweep(outputs, cotangents, inputs)})
     return found
 

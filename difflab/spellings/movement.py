@@ -15,6 +15,7 @@ import numpy as np
 from difflab.errors import ShapeError, TraceError, UnsupportedError
 from difflab.ir.build import as_dtype, broadcast, common_shape, lift, node, reshaped
 from difflab.ir.expr import Expr
+from difflab.ir.protocols import COMPLEX
 from difflab.spellings.axes import Axes, axes_of, axis_of, integers
 from difflab.spellings.spelling import NP, spells
 
@@ -51,9 +52,11 @@ def copy(a: Any) -> Expr:
 
 
 @spells(np.astype, ignores="copy device")
-def astype(x: Any, dtype: Any, /) -> Expr:
+def astype(x: Any, dtype: Any, /) -> Any:
     """Integers of every width become int64, as arguments do."""
     kind = np.dtype(dtype)
+    if kind.kind == "c":
+        return COMPLEX[np.astype](x, kind)
     kind = np.dtype("int64") if kind.kind in "iu" else kind
     if kind.name not in ("float64", "float32", "int64", "bool"):
         raise TraceError(f"dtype {kind} cannot be traced", "use float64, float32, int64 or bool")

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 _SPECTRUM = "eigenvalues may be complex: of a symmetric matrix, use np.linalg.eigh or eigvalsh"
-_COMPLEX = "complex numbers cannot be traced: write sums with np.cos and np.sin"
 _IN_PLACE = "it works in place: build a new array with np.where, np.stack or np.concatenate"
 _SET = "choose by comparison: x[np.any(x[:, None] == y, 1)] are the elements of x that y has too"
 _COUNTS = "count with np.histogram of one variable, or with np.sum over comparisons"
@@ -24,8 +23,9 @@ REFUSED: dict[Any, str] = {
         (np.linalg.eig, np.linalg.eigvals, np.roots, np.poly), _SPECTRUM,
     ),
     np.polydiv: "divide the values: np.polyval(u, x) / np.polyval(v, x)",
-    "fft": _COMPLEX,
-    np.sort_complex: _COMPLEX,
+    np.fft.hfft: "write np.fft.irfft(np.conj(a), n) * n",
+    np.fft.ihfft: "write np.conj(np.fft.rfft(a)) / a.shape[-1]",
+    np.sort_complex: "sort by a real number: take np.argsort(np.abs(z)), and index with it",
     **dict.fromkeys(
         (np.put, np.place, np.putmask, np.put_along_axis, np.fill_diagonal), _IN_PLACE,
     ),

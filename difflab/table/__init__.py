@@ -17,6 +17,7 @@ from difflab.table import (
     choices,
     elementary,
     entropies,
+    fourier,
     movement,
     reductions,
     special,
@@ -26,6 +27,6 @@ from difflab.table import (
 
 for _room in (
     arithmetic, elementary, special, special_functions, entropies, choices, movement, reductions,
-    algebra, spectral, bessel,
+    algebra, spectral, bessel, fourier,
 ):  # fmt: skip
     enter(*_room.ROWS)

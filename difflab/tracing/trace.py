@@ -42,7 +42,7 @@ from difflab.ir.expr import (
     placeholder,
     reachable,
 )
-from difflab.ir.protocols import TracedArray, ended, spell
+from difflab.ir.protocols import TracedArray, ended, is_complex, spell
 from difflab.ir.row import CONSTANT, INPUT
 from difflab.ir.tree import Signature, Spec, Structure, flatten, read_arguments, unflatten
 from difflab.tracing.arrays import Array, Home, argument, captured, here
@@ -369,6 +369,11 @@ def _outputs(result: Any) -> tuple[list[Expr], Structure]:
     outputs: list[Expr] = []
     for leaf in leaves:
         leaf = leaf.content if type(leaf) is Array else leaf
+        if is_complex(leaf):
+            raise TraceError(
+                "the function returned complex values",
+                "return real ones, for example np.real(z) or np.abs(z)",
+            )
         if not isinstance(leaf, (Expr, np.ndarray, np.generic, int, float)):
             raise TraceError(
                 f"the function returned a {type(leaf).__name__}, which is not a number or an array",

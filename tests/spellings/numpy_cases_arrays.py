@@ -327,6 +327,30 @@ case(np.cov, V, W)
 case(np.cov, V)
 every(np.corrcoef, A, {}, {"rowvar": False})
 case(np.corrcoef, V, W)
+
+# -- Fourier transforms ----------------------------------------------------------------------------
+
+
+def _spectrum(function: Any, *arrays: Any, **static: Any) -> None:
+    """The two parts of a transform, one after the other."""
+
+    def call(x: Any) -> Any:
+        z = function(x, **static)
+        return np.stack([np.real(z), np.imag(z)])
+
+    for array in arrays:
+        case(function, array, call=call)
+
+
+for _options in ({}, {"n": 3}, {"n": 7, "norm": "ortho"}, {"axis": 0, "norm": "forward"}):
+    for _f in (np.fft.fft, np.fft.ifft, np.fft.rfft, np.fft.irfft):
+        _spectrum(_f, A, I, **_options)
+for _options in ({}, {"s": (5, 2), "axes": (2, 0)}, {"axes": (1, 2), "norm": "ortho"}):
+    for _name in ("fft", "ifft", "rfft", "irfft"):
+        _spectrum(getattr(np.fft, f"{_name}n"), T, **_options)
+        _spectrum(getattr(np.fft, f"{_name}2"), T, **_options)
+for _f in (np.fft.fftshift, np.fft.ifftshift):
+    every(_f, T, {}, {"axes": 1}, {"axes": (0, -1)})
 assert N.size and P.size
 
 # -- sets and histograms ---------------------------------------------------------------------------

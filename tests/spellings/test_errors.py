@@ -76,7 +76,7 @@ CASES: dict[str, tuple[Any, str, str]] = {
     "math.asin": (lambda x: math.asin(x[0]), "math.asin", "np.arcsin"),  # here
     "float": (lambda x: float(x[0]), "plain float", "leave out"),  # here
     "int": (lambda x: int(x[0]), "plain int", "leave out"),  # here
-    "complex": (lambda x: complex(x[0]), "plain complex", "leave out"),  # here
+    "complex": (lambda x: complex(x[0], x[1]), "complex(x, y)", "x + 1j * y"),  # here
     "np.asarray": (lambda x: np.asarray(x), "np.asarray", "leave out np.asarray"),  # here
     "np.array": (lambda x: np.array([x, x]), "np.array", "np.stack"),  # here
     "np.array of numbers": (lambda x: np.array([x[0], 1.0]), "np.array", "np.stack"),  # here
@@ -97,16 +97,18 @@ CASES: dict[str, tuple[Any, str, str]] = {
     "fill_diagonal": (_fill_diagonal, "np.fill_diagonal", "in place"),
     "np.linalg.eig": (lambda x: np.linalg.eig(x[None]), "np.linalg.eig", "np.linalg.eigh"),  # here
     "np.setdiff1d": (lambda x: np.setdiff1d(x, x), "np.setdiff1d", "np.any"),  # here
-    "np.fft.fft": (lambda x: np.fft.fft(x), "np.fft.fft", "np.cos"),  # here
-    "np.fft.rfft": (lambda x: np.fft.rfft(x), "np.fft.rfft", "np.cos"),  # here
+    "np.fft.hfft": (lambda x: np.fft.hfft(x), "np.fft.hfft", "np.fft.irfft"),  # here
+    "np.fft.ihfft": (lambda x: np.fft.ihfft(x), "np.fft.ihfft", "np.fft.rfft"),  # here
     "an option": (lambda x: np.sum(x, initial=1.0), "np.sum with initial=", "leave out"),  # here
     "where=": (lambda x: np.add(x, x, where=x > 0), "np.add with where=", "np.where"),  # here
     "a method's option": (lambda x: x.sum(where=x > 0), "np.sum with where=", "leave out"),  # here
     "np.add.reduceat": (lambda x: np.add.reduceat(x, [0, 1]), "np.add.reduceat", "spell"),  # here
-    "complex number": (lambda x: x * 1j, "complex numbers", "real and imaginary"),  # here
-    "complex array": (lambda x: np.array([1j, 2, 3]) * x, "complex128", "float64"),  # here
+    "order": (lambda x: x * 1j < 2, "np.less of complex values", "np.real(z)"),  # here
+    "sort": (lambda x: np.sort(x * 1j), "np.sort of complex values", "np.abs(z)"),  # here
+    "max": (lambda x: np.max(np.array([1j, 2, 3]) * x), "np.max of complex", "np.abs(z)"),  # here
+    "rfft of complex": (lambda x: np.fft.rfft(x * 1j), "np.fft.rfft", "np.fft.fft"),  # here
+    "astype(float)": (lambda x: (x * 1j).astype(float), "imaginary part", "np.real(z)"),  # here
     "object array": (lambda x: np.array([1, 2, 3], object) * x, "object", "float64"),  # here
-    "astype(complex)": (lambda x: x.astype(complex), "complex128", "float64"),  # here
     "the truth of an array": (_ambiguous, "truth of an array", "np.any"),
     "shapes": (lambda x: x + np.ones(4), "(3,) and (4,)", "reshape"),  # here
     "matmul": (lambda x: np.ones((2, 2)) @ x, "(2, 2) and (3,)", "transpose"),  # here
