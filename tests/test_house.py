@@ -147,7 +147,7 @@ def test_what_is_imported_is_declared():
         for folder, extras in {
             "difflab": ["lab"],
             "experiments": ["lab", "peers"],
-            "benchmarks": ["peers"],
+            "benchmarks": ["peers", "dev"],
             "tests": ["lab", "peers", "dev"],
         }.items()
         for found in third_party(folder, OWN | _stems("experiments") | _stems(folder))
