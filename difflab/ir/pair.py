@@ -26,11 +26,11 @@ class Pair(TracedArray):
     <traced complex128[3]>
     """
 
-    __slots__ = ("_shared", "dtype", "im", "re", "shape", "weak")
+    __slots__ = ("dtype", "im", "re", "shape", "weak")
     re: Expr
     im: Expr
 
-    def __init__(self, re: Any, im: Any, shared: bool = False) -> None:
+    def __init__(self, re: Any, im: Any) -> None:
         given = [part for part in (re, im) if part is not None]
         nodes = promoted(*given, floating=True)
         self.shape = common_shape(nodes)
@@ -44,14 +44,9 @@ class Pair(TracedArray):
         self.weak = any(x.weak for x in nodes) and all(
             x.weak or x.primitive is CONSTANT for x in nodes
         )
-        self._shared = shared
 
     def __repr__(self) -> str:
         return f"<traced {self.dtype}[{','.join(map(str, self.shape))}]>"
-
-    @property
-    def shared(self) -> bool:
-        return self._shared
 
     @property
     def boxed(self) -> bool:

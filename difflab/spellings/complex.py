@@ -21,6 +21,7 @@ from difflab.ir.pair import Pair, pair, parts
 from difflab.ir.protocols import SPELLINGS, TracedArray, is_complex
 from difflab.spellings.spelling import NP, spells
 from difflab.table.elementary import exactly, sech2
+from difflab.table.movement import join
 
 Meaning = Callable[..., Any]
 
@@ -51,7 +52,7 @@ def _joined(re: Any, im: Any) -> Any:
     if isinstance(known, (list, tuple)):
         zeros = [None] * len(known)
         return type(known)(list(map(_joined, re or zeros, im or zeros)))
-    return Pair(re, im, shared=getattr(known, "shared", False))
+    return Pair(re, im)
 
 
 def of_parts(function: Any, names: str = "") -> Meaning:
@@ -89,7 +90,7 @@ LINEAR: dict[Any, str] = {
          np.block, np.atleast_1d, np.atleast_2d, np.atleast_3d, np.broadcast_arrays, np.meshgrid),
         "",
     ),
-    np.where: "x y", np.select: "choicelist default", np.append: "arr values",
+    join: "", np.where: "x y", np.select: "choicelist default", np.append: "arr values",
     np.insert: "arr values", np.diff: "a prepend append", np.ediff1d: "ary to_end to_begin",
     np.compress: "a", np.extract: "arr", np.interp: "fp left right", np.full_like: "a fill_value",
 }  # fmt: skip

@@ -9,8 +9,11 @@ assignment the graph is what it would be without memories.
 
 from __future__ import annotations
 
+import dis
 import functools
 import operator
+import re
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import FunctionType, MethodType
 from typing import Any, Final
@@ -24,6 +27,9 @@ from difflab.spellings.indexing import current_value
 from difflab.tracing.arrays.memory import Memory, Part
 from difflab.tracing.arrays.slots import here, home
 
+_REMAINDERS: Final = frozenset(
+    k for k, (_, symbol) in enumerate(dis._nb_ops) if symbol in ("%", "%=")  # type: ignore[attr-defined]
+)
 GETITEM = TracedArray.__getitem__
 VIEWS: Final = frozenset(
     (TracedArray.__getitem__, np.reshape, np.ravel, np.transpose, np.permute_dims,
@@ -39,6 +45,7 @@ SEQUENCES: Final = frozenset(
      np.select, np.choose, np.einsum, np.linalg.multi_dot, np.meshgrid, np.broadcast_arrays)
 )  # fmt: skip
 """The functions that take a list of arrays, which is not an array itself."""
+_OF_PAIRS: Final = frozenset(("cho_solve",))  # of SciPy's, which is not imported
 MEANINGS: dict[Any, Callable[..., Any]] = {}
 """What functions that create arrays, or change them in place, do with traced ones."""
 ATTRIBUTES: dict[str, Callable[[Any], Any]] = {}
@@ -63,6 +70,24 @@ class Array(Part):
     def asked(self) -> Any:
         found = self.content
         return current_value(found) if isinstance(found, TracedArray) else found
+
+    def __format__(self, how: str) -> str:
+        """Its text, which is a value that Python asks for."""
+        digits = re.fullmatch(r"[-+ ]?\d*\.(\d+)f", how)
+        shown = compute(np.round, (self, int(digits[1])), {}) if digits else self
+        return format(shown.asked()[()] if isinstance(shown, Array) else shown, how)
+
+    def __str__(self) -> str:
+        return format(self, "")
+
+    def __float__(self) -> float:
+        """In ``"%.3f" % x``; anything else would lose what it depends on."""
+        frame = sys._getframe(1)
+        now = dis.opname[frame.f_code.co_code[frame.f_lasti]]
+        formatting = now == "BINARY_OP" and frame.f_code.co_code[frame.f_lasti + 1] in _REMAINDERS
+        if self.size == 1 and (formatting or self.is_plain):
+            return float(np.reshape(self.asked(), ()))
+        return super().__float__()
 
     def __getattr__(self, name: str) -> Any:
         attribute = ATTRIBUTES.get(name)
@@ -255,7 +280,7 @@ def _with_out(function: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any
 def compute(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     """A function that gives new arrays."""
     traced: list[Any] = []
-    lists = function in SEQUENCES
+    lists = function in SEQUENCES or getattr(function, "__name__", "") in _OF_PAIRS
     values = [contents(arg, traced, lists) for arg in args]
     named = {name: contents(arg, traced, lists) for name, arg in kwargs.items()}
     if not traced:

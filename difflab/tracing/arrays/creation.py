@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 
 from difflab.errors import TraceError
-from difflab.ir.build import as_dtype
 from difflab.ir.protocols import TracedArray
 from difflab.tracing.arrays.array import ATTRIBUTES, MEANINGS, Array, apply, compute, constant_array, plain
-from difflab.tracing.arrays.memory import Memory, slots_of
+from difflab.tracing.arrays.memory import Memory, cast, slots_of
 
 
 def _leaves(value: Any) -> list[Any]:
@@ -41,6 +40,7 @@ def array(
     ndmin: int = 0, like: Any = None, ndmax: int = 0,
 ) -> Any:  # fmt: skip
     """np.array."""
+    copy = copy is True or copy is np._CopyMode.ALWAYS  # type: ignore[attr-defined]
     if type(object) is not Array:
         leaves = _leaves(object)
         if not any(type(leaf) is Array for leaf in leaves):
@@ -80,7 +80,7 @@ def copied(x: Array, dtype: Any = None, order: str = "K") -> Any:
     if x.is_plain:
         return constant_array(np.array(x.data(), dtype, order=order))  # type: ignore[call-overload]
     if x.memory is None or dtype != x.dtype or x.is_current:
-        node = x.content if dtype == x.dtype else as_dtype(x.content, dtype)
+        node = x.content if dtype == x.dtype else cast(x.content, dtype)
         turned = len(x.shape) > 1 and (order == "F" or (order != "C" and not (x.is_whole and x.memory.like is None and x.memory.slots is None)))
         like = (np.copy, (x, order), {}) if turned else None
         if isinstance(node, TracedArray):

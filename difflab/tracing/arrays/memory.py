@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 
 from difflab.errors import TraceError
-from difflab.ir.build import as_dtype, lift
+from difflab.ir.build import as_dtype
 from difflab.ir.contents import COPIED
-from difflab.ir.protocols import TracedArray
+from difflab.ir.pair import pair
+from difflab.ir.protocols import TracedArray, call, is_complex
 from difflab.tracing.arrays.slots import ended, here, home
 
 Path = tuple[int, ...]
@@ -49,7 +50,7 @@ class Memory:
     def promoted(self) -> Any:
         """Its slots, for a value that is traced to be written."""
         if self.values is not None:
-            node = lift(as_traceable(self.values))
+            node = cast(as_traceable(self.values), self.dtype)
             self.slots = np.empty_like(self.values, np.int64, subok=False)
             self.slots[...] = home().slots_of(node)
             self.values = None
@@ -78,6 +79,19 @@ class Memory:
             self.root = found
             self.slots[...] = home().slots_of(found)
         return self.root
+
+
+def cast(value: Any, dtype: np.dtype[Any]) -> Any:
+    """A value as a node of a dtype; complex ones are pairs of nodes."""
+    if dtype.kind == "c":
+        both = pair(value)
+        return both if both.dtype == dtype else call(np.astype, (both, dtype), {})
+    if is_complex(value):
+        raise TraceError(
+            f"complex values cannot be written into an array of {dtype}",
+            "make the array complex, or write np.real(z) or np.abs(z)",
+        )
+    return as_dtype(value, dtype)
 
 
 def as_traceable(values: Any) -> Any:
@@ -274,7 +288,7 @@ class Part(TracedArray):
             return
         if memory.values is not None:
             memory.like = (_itself, (as_traceable(memory.values),), {})
-        memory.root, memory.values = as_dtype(value.content, self.dtype), None
+        memory.root, memory.values = cast(value.content, self.dtype), None
         memory.version += 1
 
 
@@ -285,8 +299,8 @@ def slots_of(value: Any, dtype: np.dtype[Any]) -> Any:
             return value.data()
         if value.memory is not None and value.memory.slots is not None and value.dtype == dtype:
             return value.data()
-        return home().slots_of(as_dtype(value.content, dtype))
-    return home().slots_of(as_dtype(as_traceable(np.array(value)), dtype))
+        return home().slots_of(cast(value.content, dtype))
+    return home().slots_of(cast(as_traceable(np.array(value)), dtype))
 
 
 def _put_all(data: Any, value: Any) -> None:

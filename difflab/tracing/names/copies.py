@@ -116,7 +116,7 @@ class Copies:
             return self.of(value.__wrapped__)
         if kind in (list, tuple, dict) and len(value) <= MOST:
             return self._container(value, kind, name)
-        if kind is types.ModuleType and not is_library_module(value.__name__):
+        if kind is types.ModuleType and not _is_left(value.__name__):
             return _Module(self, value)
         if kind is types.SimpleNamespace:
             copy = self._put(value, types.SimpleNamespace())

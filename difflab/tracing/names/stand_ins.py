@@ -11,13 +11,14 @@ it is pickled), and no name of any module is ever replaced.
 
 from __future__ import annotations
 
-import math
+import functools
 import types
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import numpy as np
 
+from difflab.ir.names import distribution_of, meaning_of
 from difflab.tracing.arrays import Array, apply, here, holds_traced, ufunc_method
 from difflab.tracing.names.mathematics import MATHEMATICS
 
@@ -224,10 +225,39 @@ def _stand_in(value: Any) -> Any:
     if kind is types.ModuleType:
         top = value.__name__.partition(".")[0]
         return Names(value) if top in ("numpy", "math") and "random" not in value.__name__ else value
-    if kind in (types.BuiltinFunctionType, types.FunctionType, _DISPATCHED) or kind is np.ufunc:
+    if kind in (types.BuiltinFunctionType, types.FunctionType, types.MethodType, _DISPATCHED, np.ufunc):
         if value in MATHEMATICS:
             return StandIn(value, MATHEMATICS[value])
+        if meaning_of(value) is not None:
+            return StandIn(value, functools.partial(_by_name, value))
         module = getattr(value, "__module__", None) or ("numpy" if kind is np.ufunc else "")
         if module.partition(".")[0] == "numpy" and value.__name__ not in _LEFT:
             return StandIn(value)
+    if kind.__module__.startswith("scipy.stats.") and distribution_of(getattr(value, "cdf", None)):
+        return Distribution(value)
     return value
+
+
+def _by_name(function: Any, *args: Any, **kwargs: Any) -> Any:
+    return apply(function, args, kwargs)
+
+
+class Distribution:
+    """A distribution of scipy.stats, which may be frozen at traced parameters."""
+
+    def __init__(self, real: Any, *args: Any, **kwargs: Any) -> None:
+        self.real, self.args, self.kwargs = real, args, kwargs
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if holds_traced(args) or holds_traced(kwargs):
+            return Distribution(self.real, *args, **kwargs)
+        return stand_in(self.real(*args, **kwargs))
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self.real, name)
+        if not callable(found):
+            return found
+        return functools.partial(self._called, stand_in(found))
+
+    def _called(self, method: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
+        return method(x, *self.args, *args, **{**self.kwargs, **kwargs})
