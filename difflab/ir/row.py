@@ -27,7 +27,7 @@ from typing import Any, Final, Literal, NamedTuple
 import numpy as np
 
 from difflab.errors import InvariantError, UnsupportedError
-from difflab.ir.protocols import SPELLINGS, TracedArray
+from difflab.ir.protocols import TracedArray, call
 from difflab.ir.rounding import exact, library
 
 Kind = Literal["leaf", "pointwise", "reduction", "contraction", "movement", "factorisation"]
@@ -439,7 +439,7 @@ class OwnFunction:
 
     def __call__(self, x: Any, *args: Any, **kwargs: Any) -> Any:
         if isinstance(x, TracedArray):
-            return SPELLINGS[self](x, *args, **kwargs)
+            return call(self, (x, *args), kwargs)
         return self.evaluate(np.asarray(x), *args, **kwargs)
 
     def __repr__(self) -> str:
