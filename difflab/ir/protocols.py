@@ -48,7 +48,7 @@ _REFUSED_METHODS = {
     "view": "a view of the bytes has no derivative: use x.astype or np.reshape",
 }
 _MATH_NAMES = {
-    "pow": "power", "fabs": "abs", "asin": "arcsin", "acos": "arccos", "atan": "arctan",
+    "pow": "power", "phase": "angle", "asin": "arcsin", "acos": "arccos", "atan": "arctan",
     "atan2": "arctan2", "asinh": "arcsinh", "acosh": "arccosh", "atanh": "arctanh", "fsum": "sum",
     "dist": "linalg.norm", "comb": "prod", "ldexp": "exp2", "gamma": "exp", "lgamma": "log",
 }  # fmt: skip
@@ -66,7 +66,7 @@ _UFUNC_METHODS: dict[tuple[np.ufunc, str], Callable[..., Any]] = {
     (np.multiply, "accumulate"): np.cumprod,
 }  # fmt: skip
 _STORES = re.compile(r"(?:^|;)\s*[\w.]+(\[.*\])+\s*([-+*/@%&|^]|//|\*\*)?=(?!=)")
-_MATH = re.compile(r"\bmath\.(\w+)\(")
+_MATH = re.compile(r"\b(c?math)\.(\w+)\(")
 _MAKES_PLAIN = re.compile(r"\bnp\.(\w+)\(")
 _INSTEAD = {
     "array": "write np.stack([...]) for np.array([...])",
@@ -171,9 +171,9 @@ def _refuse_plain(kind: str) -> TraceError:
             "collect the parts in a list and join them with np.stack or np.concatenate",
         )
     if found := _MATH.search(text):
-        name = found[1]
+        name = found[2]
         return TraceError(
-            f"math.{name} turns a traced value into a plain {kind}",
+            f"{found[1]}.{name} turns a traced value into a plain {kind}",
             f"use np.{_MATH_NAMES.get(name, name)}",
         )
     if kind == "complex":

@@ -24,7 +24,6 @@ from difflab import engines
 from difflab.ir.build import lift
 from difflab.ir.expr import Expr, Graph, placeholder, reachable, substitute
 from difflab.ir.protocols import TracedArray
-from difflab.ir.row import CONSTANT
 from difflab.ir.tree import Signature, Spec, Structure, flatten, read_arguments, unflatten
 from difflab.methods import Derivation, Method, Push, method_of
 from difflab.operators.arguments import (

@@ -25,7 +25,7 @@ import numpy as np
 
 from difflab.ir.build import broadcast
 from difflab.ir.expr import Expr, constant
-from difflab.ir.row import CONSTANT, Primitive, Transpose
+from difflab.ir.row import Primitive, Transpose
 
 NP: Any = np
 FEW: Final = 8

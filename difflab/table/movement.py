@@ -130,7 +130,9 @@ def joined(*parts: Any, axis: int) -> Typed:
 def join(*parts: Any, lead: int = 0) -> Any:
     """The elements of all parts, one after another; `lead` axes come first and stay."""
     shapes = [(*np.shape(part)[:lead], -1) for part in parts]
-    return np.concatenate([np.reshape(x, shape) for x, shape in zip(parts, shapes, strict=True)], -1)
+    return np.concatenate(
+        [np.reshape(x, shape) for x, shape in zip(parts, shapes, strict=True)], -1
+    )
 
 
 def parted(ct: Any, *parts: Any, lead: int) -> tuple[Any, ...]:

@@ -7,6 +7,7 @@ applications against differences of mpmath's own complex functions at 50 digits.
 
 from __future__ import annotations
 
+import cmath
 import functools
 import itertools
 from collections.abc import Callable, Sequence
@@ -489,6 +490,8 @@ REFUSED: dict[str, tuple[Callable[[Any], Any], str]] = {
     "option": (lambda x: np.interp(x * 1j, [0, 1], [0, 1]), "complex"),
     "norm": (lambda x: np.abs(np.fft.fft(x, norm="none")), "norm='none'"),
     "view": (lambda x: _changed_view(x), "in-place"),
+    "cmath": (lambda x: cmath.exp(1j * x[0]).real, "cmath.exp turns"),
+    "own": (lambda x: np.abs(difflab.sigmoid(1j * x)), "sigmoid of complex values"),
     "float": (lambda x: float(x[0] * 1j), "plain float"),
 }
 
@@ -506,6 +509,13 @@ def test_refusals(name: str) -> None:
     with pytest.raises(errors.DifflabError) as caught:
         difflab.trace(function, U)
     assert words in str(caught.value) and caught.value.remedy
+
+
+def test_numbers_are_joined_to_arrays() -> None:
+    f = lambda x: np.abs(np.sum(np.stack([x[0] + 1j * x[1], 1j * x[0]])) + sum([1j * x[1], x[0]]))
+    x = np.array([1.0, 2.0])  # |2 x0 + i (x0 + 2 x1)|
+    assert f(x) == np.sqrt(29.0)
+    assert np.allclose(difflab.gradient(f)(x), np.array([4 + 5, 10]) / np.sqrt(29.0), rtol=1e-15)
 
 
 def test_options_are_those_of_numpy() -> None:

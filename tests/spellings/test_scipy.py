@@ -18,23 +18,16 @@ import difflab
 from difflab.accuracy.truth import truth
 from difflab.errors import UnsupportedError
 from difflab.ir.names import meaning_of, named
-from difflab.ir.protocols import SPELLINGS, TracedArray
 from difflab.tracing.trace import trace
 
 mp.mp.dps = 50
 
 
 def applied(function: Any, *args: Any, **kwargs: Any) -> Callable[[Any], Any]:
-    """A function of one argument, which goes where `...` is among the arguments; of a traced one
-    what the function means.
-    """
-    meaning = SPELLINGS.get(function) or meaning_of(function)
-    assert meaning is not None
+    """A function of one argument, which goes where `...` is among the arguments."""
 
     def f(x: Any) -> Any:
-        traced = issubclass(type(x[0] if isinstance(x, tuple) else x), TracedArray)
-        which = meaning if traced else function
-        return which(*[x if a is ... else a for a in args or (...,)], **kwargs)
+        return function(*[x if a is ... else a for a in args or (...,)], **kwargs)
 
     return f
 

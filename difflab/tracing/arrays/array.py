@@ -28,7 +28,9 @@ from difflab.tracing.arrays.memory import Memory, Part
 from difflab.tracing.arrays.slots import here, home
 
 _REMAINDERS: Final = frozenset(
-    k for k, (_, symbol) in enumerate(dis._nb_ops) if symbol in ("%", "%=")  # type: ignore[attr-defined]
+    k
+    for k, (_, symbol) in enumerate(dis._nb_ops)
+    if symbol in ("%", "%=")  # type: ignore[attr-defined]
 )
 GETITEM = TracedArray.__getitem__
 VIEWS: Final = frozenset(
@@ -52,7 +54,6 @@ ATTRIBUTES: dict[str, Callable[[Any], Any]] = {}
 """The attributes of arrays that are no functions of NumPy's."""
 CHANGES: dict[str, Callable[..., Any]] = {}
 """How arrays are changed in place: ``into`` for out=, ``at``, and ``augmented`` for x += y."""
-
 
 
 def _in_place(ufunc: np.ufunc) -> Callable[[Any, Any], Any]:

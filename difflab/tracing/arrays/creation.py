@@ -12,7 +12,15 @@ import numpy as np
 
 from difflab.errors import TraceError
 from difflab.ir.protocols import TracedArray
-from difflab.tracing.arrays.array import ATTRIBUTES, MEANINGS, Array, apply, compute, constant_array, plain
+from difflab.tracing.arrays.array import (
+    ATTRIBUTES,
+    MEANINGS,
+    Array,
+    apply,
+    compute,
+    constant_array,
+    plain,
+)
 from difflab.tracing.arrays.memory import Memory, cast, slots_of
 
 
@@ -49,9 +57,7 @@ def array(
         if all(type(leaf) is not Array or leaf.is_plain for leaf in leaves):
             return constant_array(np.array(_real(object), dtype, order=order, ndmin=ndmin))
         if dtype == np.object_:
-            raise TraceError(
-                "an array of objects cannot hold traced values", "keep them in a list"
-            )
+            raise TraceError("an array of objects cannot hold traced values", "keep them in a list")
         slots = np.array(_standing(object, dtype), np.int64, order=order, ndmin=ndmin)
         return Array(None, Memory(slots.shape, dtype, slots=slots))
     made = copied(object, dtype, order) if copy or _changes(object, dtype, order) else object
@@ -81,7 +87,13 @@ def copied(x: Array, dtype: Any = None, order: str = "K") -> Any:
         return constant_array(np.array(x.data(), dtype, order=order))  # type: ignore[call-overload]
     if x.memory is None or dtype != x.dtype or x.is_current:
         node = x.content if dtype == x.dtype else cast(x.content, dtype)
-        turned = len(x.shape) > 1 and (order == "F" or (order != "C" and not (x.is_whole and x.memory.like is None and x.memory.slots is None)))
+        turned = len(x.shape) > 1 and (
+            order == "F"
+            or (
+                order != "C"
+                and not (x.is_whole and x.memory.like is None and x.memory.slots is None)
+            )
+        )
         like = (np.copy, (x, order), {}) if turned else None
         if isinstance(node, TracedArray):
             return Array(node, Memory(node.shape, dtype, root=node, like=like))

@@ -27,7 +27,18 @@ Source = tuple["Part", Callable[..., Any], Any, dict[str, Any], Path]
 class Memory:
     """What a traced array and all views of it share."""
 
-    __slots__ = ("depth", "dtype", "has_views", "like", "origin", "root", "shape", "slots", "values", "version")
+    __slots__ = (
+        "depth",
+        "dtype",
+        "has_views",
+        "like",
+        "origin",
+        "root",
+        "shape",
+        "slots",
+        "values",
+        "version",
+    )
 
     def __init__(
         self, shape: tuple[int, ...], dtype: np.dtype[Any], root: Any = None, values: Any = None,
@@ -114,7 +125,17 @@ def as_traceable(values: Any) -> Any:
 class Part(TracedArray):
     """A name for memory, or for part of one; or a scalar, which has none."""
 
-    __slots__ = ("_data", "_node", "_over", "_shape", "_source", "_version", "dtype", "memory", "weak")
+    __slots__ = (
+        "_data",
+        "_node",
+        "_over",
+        "_shape",
+        "_source",
+        "_version",
+        "dtype",
+        "memory",
+        "weak",
+    )
     memory: Memory | None
 
     def __init__(
@@ -203,9 +224,7 @@ class Part(TracedArray):
         assert self.memory is not None
         return self.memory
 
-    def _find_memory(
-        self, parent: Part, function: Any, args: Any, kwargs: Any, path: Path
-    ) -> None:
+    def _find_memory(self, parent: Part, function: Any, args: Any, kwargs: Any, path: Path) -> None:
         """Ask NumPy whether it shows the memory of what it was made of, and where."""
         base = parent.data()
         found = function(base, *args, **kwargs)

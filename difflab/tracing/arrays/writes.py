@@ -16,9 +16,9 @@ from difflab.errors import TraceError
 from difflab.ir.build import as_dtype, broadcast, lift, node, reshaped
 from difflab.spellings.indexing import indices as indices_of
 from difflab.tracing.arrays.array import (
-    MEANINGS,
     ATTRIBUTES,
     CHANGES,
+    MEANINGS,
     Array,
     array_of_node,
     as_values,
@@ -156,12 +156,16 @@ def fill(self: Array, value: Any) -> None:
     self.write(lambda data, given: data.fill(given), as_values(value))
 
 
-def sort(self: Array, axis: int = -1, kind: Any = None, order: Any = None, *, stable: Any = None) -> None:
+def sort(
+    self: Array, axis: int = -1, kind: Any = None, order: Any = None, *, stable: Any = None
+) -> None:
     """``x.sort()``."""
     self.assign(compute(np.sort, (self, axis), {"kind": kind, "order": order, "stable": stable}))
 
 
-def partition(self: Array, kth: Any, axis: int = -1, kind: str = "introselect", order: Any = None) -> None:
+def partition(
+    self: Array, kth: Any, axis: int = -1, kind: str = "introselect", order: Any = None
+) -> None:
     """``x.partition(k)``: sorted, which is one of the orders that NumPy may choose."""
     self.assign(compute(np.sort, (self, axis), {}))
 
@@ -184,7 +188,9 @@ def _method(function: Callable[..., Any]) -> Callable[[Any], Any]:
 ATTRIBUTES |= {
     "flat": Flat,
     "flags": lambda self: self.data().flags,
-    **{name: _method(f) for name, f in {"fill": fill, "sort": sort, "partition": partition}.items()},
+    **{
+        name: _method(f) for name, f in {"fill": fill, "sort": sort, "partition": partition}.items()
+    },
     "put": _method(MEANINGS[np.put]),
     "itemset": _method(Array.__setitem__),
 }

@@ -34,7 +34,7 @@ def _log(x: Any, base: Any = None) -> Any:
 
 
 def _in_unit(x: Any) -> Any:
-    return -1 <= x and x <= 1  # noqa: PLR1716 (two guards, each of one comparison)
+    return x >= -1 and x <= 1
 
 
 def _float(x: Array) -> Any:
@@ -63,15 +63,12 @@ def _prod(values: Any, *, start: Any = 1) -> Any:
 
 
 MATHEMATICS: Final[dict[Any, Callable[..., Any]]] = {
-    **{getattr(math, name): _of(getattr(np, name)) for name in (
-        "sin cos tan sinh cosh tanh exp expm1 exp2 cbrt hypot fabs copysign degrees radians"
-        " fmod isfinite isinf isnan"
-    ).split() if hasattr(math, name)},
+    **{getattr(math, name): _of(getattr(np, name)) for name in ["sin", "cos", "tan", "sinh", "cosh", "tanh", "exp", "expm1", "exp2", "cbrt", "hypot", "fabs", "copysign", "degrees", "radians", "fmod", "isfinite", "isinf", "isnan"] if hasattr(math, name)},
     math.asinh: _of(np.arcsinh), math.atan: _of(np.arctan), math.atan2: _of(np.arctan2),
     math.pow: _of(np.power), math.ldexp: _of(np.ldexp),
     math.asin: _of(np.arcsin, _in_unit), math.acos: _of(np.arccos, _in_unit),
     math.acosh: _of(np.arccosh, lambda x: x >= 1),
-    math.atanh: _of(np.arctanh, lambda x: -1 < x and x < 1),
+    math.atanh: _of(np.arctanh, lambda x: x > -1 and x < 1),
     math.sqrt: _of(np.sqrt, lambda x: x >= 0), math.log: _log,
     math.log2: _of(np.log2, lambda x: x > 0), math.log10: _of(np.log10, lambda x: x > 0),
     math.log1p: _of(np.log1p, lambda x: x > -1),

@@ -105,7 +105,9 @@ class Joining:
             return self.real[key]
         made = [self.real[part] if isinstance(part, slice) else part for part in parts]
         if self.real is np.c_:
-            return apply(np.column_stack, ([apply(np.array, (p,), {"ndmin": 1}) for p in made],), {})
+            return apply(
+                np.column_stack, ([apply(np.array, (p,), {"ndmin": 1}) for p in made],), {}
+            )
         return apply(np.concatenate, ([apply(np.array, (p,), {"ndmin": 1}) for p in made],), {})
 
 
@@ -224,8 +226,16 @@ def _stand_in(value: Any) -> Any:
         return _SPECIAL[id(value)]
     if kind is types.ModuleType:
         top = value.__name__.partition(".")[0]
-        return Names(value) if top in ("numpy", "math") and "random" not in value.__name__ else value
-    if kind in (types.BuiltinFunctionType, types.FunctionType, types.MethodType, _DISPATCHED, np.ufunc):
+        return (
+            Names(value) if top in ("numpy", "math") and "random" not in value.__name__ else value
+        )
+    if kind in (
+        types.BuiltinFunctionType,
+        types.FunctionType,
+        types.MethodType,
+        _DISPATCHED,
+        np.ufunc,
+    ):
         if value in MATHEMATICS:
             return StandIn(value, MATHEMATICS[value])
         if meaning_of(value) is not None:
