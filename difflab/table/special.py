@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from difflab.ir.protocols import TracedArray
 from difflab.ir.rounding import LIBRARY, Local, exact, library, within
 from difflab.ir.row import (
     OwnFunction,

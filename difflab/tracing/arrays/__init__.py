@@ -24,6 +24,7 @@ from difflab.tracing.arrays.array import (
 from difflab.tracing.arrays.slots import Home, here
 
 __all__ = [
-    "Array", "Home", "apply", "argument", "captured", "captured_array", "constant_array", "creation", "here",
+    "Array", "Home", "apply", "argument", "captured", "captured_array", "constant_array",
+    "creation", "here",
     "holds_traced", "ufunc_method", "wrapped", "writes",
 ]  # fmt: skip

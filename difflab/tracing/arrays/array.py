@@ -2,8 +2,8 @@
 
 What flows: NumPy's protocols and Python's operators come in. Traced arrays among the arguments are
 replaced by their contents (nodes, or plain values where they are constant), the spelling is called,
-or NumPy itself where nothing is traced, and results go out as traced arrays. The invariants: no node
-ever reaches user code, so that what holds no traced array is never written to; and without
+or NumPy itself where nothing is traced, and results go out as traced arrays. The invariants: no
+node ever reaches user code, so that what holds no traced array is never written to; and without
 assignment the graph is what it would be without memories.
 """
 
@@ -301,7 +301,7 @@ def _for_real(function: Any, values: list[Any], named: dict[str, Any]) -> Any:
         here.aside = before
     if isinstance(found, np.ndarray):
         given = [x for x in (*values, *named.values()) if isinstance(x, np.ndarray)]
-        if any([np.may_share_memory(found, x) for x in given]):
+        if any(np.may_share_memory(found, x) for x in given):
             return found  # part of what existed before
     return wrapped(found)
 
@@ -367,8 +367,8 @@ def holds_traced(value: Any) -> bool:
     """Whether a traced array is among nested lists."""
     kind = type(value)
     if kind is list or kind is tuple:
-        return any([holds_traced(part) for part in value])
-    return kind is Array or (kind is dict and any([holds_traced(v) for v in value.values()]))
+        return any(map(holds_traced, value))
+    return kind is Array or (kind is dict and any(map(holds_traced, value.values())))
 
 
 def view(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:

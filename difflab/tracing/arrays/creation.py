@@ -158,7 +158,8 @@ def full(shape: Any, fill_value: Any, dtype: Any = None, order: str = "C", **res
 
 
 MEANINGS |= {
-    np.full: full, np.diag: diag, np.array: array, np.asarray: asarray, np.asanyarray: asarray, np.copy: copy, np.astype: astype,
+    np.full: full, np.diag: diag, np.array: array, np.asarray: asarray, np.asanyarray: asarray,
+    np.copy: copy, np.astype: astype,
     np.ascontiguousarray: _ordered("C"), np.asfortranarray: _ordered("F"),
     np.empty: filled(np.empty), np.empty_like: filled(np.empty_like),
     np.shape: lambda a: array(a, copy=False).shape,

@@ -2,8 +2,8 @@
 
 A *memory* holds either one node that is its whole content, or slots (slots.py), element by element,
 or, while nothing in it depends on an argument, real values. The invariant: which part of a memory a
-name shows, and whether a function gives a view or a copy, is asked of NumPy, on an array of slots of
-that geometry.
+name shows, and whether a function gives a view or a copy, is asked of NumPy, on an array of slots
+of that geometry.
 """
 
 from __future__ import annotations

@@ -191,18 +191,19 @@ def _box(shape: tuple[int, ...], within: Slots) -> tuple[Any, ...] | None:
     """The index that selects these places from an array of a shape, if slices do it in order."""
     corner = within[(0,) * within.ndim]
     index: list[Any] = [*map(int, np.unravel_index(int(corner), shape))]
-    axis, expected = -1, np.asarray(corner)
+    last_axis, expected = -1, np.asarray(corner)
     for k, length in enumerate(within.shape):
         if length == 1:
             continue
         stride = int(within[(0,) * k + (1,) + (0,) * (within.ndim - k - 1)] - corner)
-        for axis in range(axis + 1, len(shape)):
+        for axis in range(last_axis + 1, len(shape)):
             one = int(np.prod(shape[axis + 1 :], dtype=np.int64))
             step, start = stride // one, index[axis]
             last = start + step * (length - 1)
             if stride % one == 0 and step != 0 and 0 <= last < shape[axis]:
                 stop = last + (1 if step > 0 else -1)
                 index[axis] = slice(start, stop if stop >= 0 else None, step)
+                last_axis = axis
                 break
         else:
             return None

@@ -94,7 +94,9 @@ def at(ufunc: np.ufunc, a: Any, indices: Any, *values: Any) -> None:
     flats = [array_of_node(reshaped(lift(_content(v)), (np.size(v),))) for v in values]
     for k, place in np.ndenumerate(places):
         spot = np.unravel_index(place, a.shape)
-        a[spot] = ufunc(a[spot], *[flat[int(number[k])] for flat, number in zip(flats, given)])
+        a[spot] = ufunc(
+            a[spot], *[x[int(number[k])] for x, number in zip(flats, given, strict=True)]
+        )
 
 
 def _content(value: Any) -> Any:

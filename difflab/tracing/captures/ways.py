@@ -1,10 +1,10 @@
 """The ways from a function to arrays that it reads.
 
-What flows: roots (a function and the static objects of its call) and arrays come in, and it is found
-which objects lead to the arrays. Where a copy of the function finds something else in the place of
-each, the graph follows the arrays, whatever they hold. The invariant: where one way to an array leads
-through an object of which there is no copy (a class, C code's), that is said, because the function
-would read the array itself as well.
+What flows: roots (a function and the static objects of its call) and arrays come in, and it is
+found which objects lead to the arrays. Where a copy of the function finds something else in the
+place of each, the graph follows the arrays, whatever they hold. The invariant: where one way to an
+array leads through an object of which there is no copy (a class, C code's), that is said, because
+the function would read the array itself as well.
 
 >>> import numpy as np
 >>> C = np.ones(3)

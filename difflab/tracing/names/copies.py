@@ -1,12 +1,12 @@
 """A copy of a user's function that finds stand-ins where it looks for names.
 
 What flows: a function goes in, and one with the same code comes out, whose globals are looked up in
-a `Scope`: it answers with what the real globals hold at that moment, but with stand-ins for NumPy and
-math, copies of the user's other functions, and traced arrays for arrays. So helpers, modules,
+a `Scope`: it answers with what the real globals hold at that moment, but with stand-ins for NumPy
+and math, copies of the user's other functions, and traced arrays for arrays. So helpers, modules,
 decorators and imports inside of functions are reached, and no name of any module is ever replaced:
-other threads, C code and pickling see nothing. With `deep`, also instances and classes of the user's
-are stood for, by subclasses with copied methods whose instances share their attributes with the real
-ones.
+other threads, C code and pickling see nothing. With `deep`, also instances and classes of the
+user's are stood for, by subclasses with copied methods whose instances share their attributes with
+the real ones.
 
 >>> def length(x):
 ...     y = np.zeros(2)

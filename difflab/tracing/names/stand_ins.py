@@ -1,9 +1,9 @@
 """What stands for NumPy's functions and modules, and for math's, in the copy of a user's function.
 
-What flows: a call comes in; in a thread that traces, traced arrays among the arguments, nested lists
-of them, and arrays that are created are answered; anywhere else it goes straight to the real function.
-The invariant: a stand-in says that it is what it stands for (its class, its name, its equality, how
-it is pickled), and no name of any module is ever replaced.
+What flows: a call comes in; in a thread that traces, traced arrays among the arguments, nested
+lists of them, and arrays that are created are answered; anywhere else it goes straight to the real
+function. The invariant: a stand-in says that it is what it stands for (its class, its name, its
+equality, how it is pickled), and no name of any module is ever replaced.
 
 >>> stand_in(np.sin) == np.sin, isinstance(stand_in(np.sin), np.ufunc), stand_in(np).pi
 (True, True, 3.141592653589793)
@@ -33,7 +33,9 @@ _LEFT: Final = frozenset(
     """.split()  # noqa: SIM905 (a list of words)
 )
 """Functions that make no arrays of numbers."""
-_DISPATCHED: Final = type(np.sum)
+_FUNCTIONS: Final = (
+    types.BuiltinFunctionType, types.FunctionType, types.MethodType, type(np.sum), np.ufunc,
+)  # fmt: skip
 
 
 class StandIn:
