@@ -1,7 +1,7 @@
 """What the functions of math, and conversions to Python's numbers, mean for traced values.
 
-Where math raises an error outside of a function's domain, Python is asked for the condition, so that it
-becomes a guard: a program is not used where the function would raise.
+Where math raises an error outside of a function's domain, Python is asked for the condition, so
+that it becomes a guard: a program is not used where the function would raise.
 """
 
 from __future__ import annotations
