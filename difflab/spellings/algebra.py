@@ -133,11 +133,18 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
     return reshaped(matmul(p, q), (*[x.shape[i] for i in rows], *[y.shape[i] for i in columns]))
 
 
+def _letters(axes: Any) -> str:
+    return "".join("..." if axis is Ellipsis else ascii_letters.swapcase()[axis] for axis in axes)
+
+
 @spells(np.einsum, refuses="out dtype order casting", ignores="optimize")
 def einsum(*operands: Any) -> Any:
     subscripts, *arrays = operands
-    if not isinstance(subscripts, str):
-        raise UnsupportedError("np.einsum without a string cannot be traced", "write 'ij,jk->ik'")
+    if not isinstance(subscripts, str):  # arrays and lists of axes, by turns
+        arrays, lists = [*operands[: len(operands) // 2 * 2 : 2]], operands[1::2]
+        subscripts = ",".join(map(_letters, lists))
+        if len(operands) % 2:
+            subscripts += f"->{_letters(operands[-1])}"
     parts = promoted(*arrays)
     words, output = _subscripts(subscripts, parts)
     if len(set(output)) < len(output) or not set(output) <= set("".join(words)):

@@ -74,6 +74,8 @@ class Array(Part):
     def __format__(self, how: str) -> str:
         """Its text, which is a value that Python asks for."""
         digits = re.fullmatch(r"[-+ ]?\d*\.(\d+)f", how)
+        if not how and here.home is None:  # it outlived its trace
+            return repr(self)
         shown = compute(np.round, (self, int(digits[1])), {}) if digits else self
         return format(shown.asked()[()] if isinstance(shown, Array) else shown, how)
 
@@ -281,7 +283,9 @@ def _with_out(function: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any
 def compute(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     """A function that gives new arrays."""
     traced: list[Any] = []
-    lists = function in SEQUENCES or getattr(function, "__name__", "") in _OF_PAIRS
+    lists: int = function in SEQUENCES or getattr(function, "__name__", "") in _OF_PAIRS
+    if function is np.block:
+        lists = 32  # deep
     values = [contents(arg, traced, lists) for arg in args]
     named = {name: contents(arg, traced, lists) for name, arg in kwargs.items()}
     if not traced:
@@ -306,10 +310,10 @@ def _for_real(function: Any, values: list[Any], named: dict[str, Any]) -> Any:
     return wrapped(found)
 
 
-def contents(value: Any, traced: list[Any], lists: bool = False) -> Any:
+def contents(value: Any, traced: list[Any], lists: int = 0) -> Any:
     """An argument with nodes and plain values for traced arrays, which are gathered in `traced`
     where they are no constants; a list that holds one is an array itself, unless `lists` are asked
-    for.
+    for, to that depth.
     """
     kind = type(value)
     if kind is Array:
@@ -322,7 +326,7 @@ def contents(value: Any, traced: list[Any], lists: bool = False) -> Any:
         return value
     if kind is list or kind is tuple:
         before = len(traced)
-        parts = [contents(part, traced) for part in value]
+        parts = [contents(part, traced, max(lists - 1, 0)) for part in value]
         if lists or len(traced) == before:
             return parts if kind is list else tuple(parts)
         return MEANINGS[np.array](value).content
