@@ -19,6 +19,7 @@ from .everyday import CASES, ROOMS, Case
 EXPECTED_REFUSALS: Final[frozenset[str]] = frozenset()
 """What is refused by design."""
 
+
 def _by_calls(case: Case, point: Any) -> tuple[float, Any, Any]:
     """The value, and the gradient with its band, by calls of the plain function on copies."""
 
@@ -45,18 +46,12 @@ def test_everyday_functions(case: Case) -> None:
             continue
         value, gradient = operator(handed)
         expected, slopes, band = _by_calls(case, point)
+        assert np.isfinite(expected)
+        assert np.any(slopes != 0.0)
         np.testing.assert_array_equal(handed, point)
         assert abs(value - expected) <= 1e-10 * (1.0 + abs(expected))
         most = 1e-10 * (1.0 + np.max(np.abs(slopes)))
         assert np.all(np.abs(gradient - slopes) <= band + most), (gradient, slopes, band)
-
-
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_the_truth_is_known(case: Case) -> None:
-    for point in (case.point, 1.02 * case.point + 0.013):
-        value, slopes, _ = _by_calls(case, point)
-        assert np.isfinite(value)
-        assert np.any(slopes != 0.0)
 
 
 def test_the_list_is_long_and_its_notes_are_of_it() -> None:
