@@ -117,6 +117,20 @@ def test_the_cut_of_the_root_is_that_of_numpy() -> None:
     assert abs(difflab.derivative(lambda x: np.imag(np.sqrt(x + 2j)))(0.0) - slope.imag) <= EPS
 
 
+@pytest.mark.parametrize("y", [0.0, -0.0])
+@pytest.mark.parametrize("f", [np.sqrt, np.log, lambda z: z**0.25], ids=["sqrt", "log", "power"])
+def test_a_zero_beside_a_cut_has_the_sign_of_numpy(f: Any, y: float) -> None:
+    for value in (
+        lambda x, y: x + 1j * y, lambda x, y: x - 1j * y, lambda x, y: 1j * y + x,
+        lambda x, y: np.conj(x + 1j * abs(y)), lambda x, y: np.conj(np.stack([x + 1j * abs(y)]))[0],
+    ):  # fmt: skip
+
+        def g(x: Any, y: Any, value: Any = value) -> Any:
+            return np.imag(f(value(x, y)))
+
+        assert np.isclose(difflab.value_and_gradient(g)(-4.0, y)[0], g(-4.0, y), rtol=1e-14)
+
+
 def test_quotients_overflow_late() -> None:
     big = 1e300
     f = lambda x: np.real((x + 1j * x) / (big + 1j * big))

@@ -289,6 +289,15 @@ def test_frozen_distributions() -> None:
     assert difflab.derivative(f)(2.0) == pytest.approx(1.5 / 2.0 - 1 / 3.0, rel=1e-14)
 
 
+def test_distributions_frozen_with_traced_parameters() -> None:
+    def f(scale: Any) -> Any:
+        return stats.norm(1.0, scale).logsf(3.0)
+
+    x = mp.mpf(2) / mp.mpf(1.5)
+    expected = mp.npdf(x) / (mp.erfc(x / mp.sqrt(2)) / 2) * x / mp.mpf(1.5)
+    assert difflab.derivative(f)(1.5) == pytest.approx(float(expected), rel=1e-14)
+
+
 # -- linear algebra, distances ---------------------------------------------------------------------
 
 A = RNG.normal(size=(3, 3)) + 4.0 * np.eye(3)

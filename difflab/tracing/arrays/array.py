@@ -27,10 +27,9 @@ from difflab.spellings.indexing import current_value
 from difflab.tracing.arrays.memory import Memory, Part
 from difflab.tracing.arrays.slots import here, home
 
+_SYMBOLS: Any = vars(dis)["_nb_ops"]
 _REMAINDERS: Final = frozenset(
-    k
-    for k, (_, symbol) in enumerate(dis._nb_ops)
-    if symbol in ("%", "%=")  # type: ignore[attr-defined]
+    [k for k, (_, symbol) in enumerate(_SYMBOLS) if symbol in ("%", "%=")]
 )
 GETITEM = TracedArray.__getitem__
 VIEWS: Final = frozenset(
@@ -70,7 +69,7 @@ class Array(Part):
 
     def asked(self) -> Any:
         found = self.content
-        return current_value(found) if isinstance(found, TracedArray) else found
+        return call(TracedArray.__bool__, (found,), {}) if isinstance(found, TracedArray) else found
 
     def __format__(self, how: str) -> str:
         """Its text, which is a value that Python asks for."""
@@ -113,10 +112,11 @@ class Array(Part):
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         """Its values, where C code asks; what depends on an argument is refused."""
-        if not self.is_plain:
+        memory = self.memory
+        if memory is None or memory.values is None:
             return super().__array__(dtype, copy)
-        if not self.memory.origin:  # who asks may write
-            self.memory.version += 1
+        if not memory.origin:  # who asks may write
+            memory.version += 1
         return np.array(self.data(), dtype, copy=copy)
 
     def __setitem__(self, index: Any, value: Any) -> None:
@@ -345,10 +345,7 @@ def _called_back(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any
 
 def _may_be_turned(array: Array) -> bool:
     """Whether it may lie in memory in another order than that of its axes."""
-    memory = array.memory
-    if memory is None or len(array.shape) < 2:
-        return False
-    return memory.like is not None or not array.is_whole or memory.slots is not None
+    return len(array.shape) > 1 and not array.is_natural
 
 
 def wrapped(found: Any, like: Any = None) -> Any:

@@ -6,6 +6,7 @@ on slots: shapes, and the error for ragged lists, are its own.
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -48,17 +49,17 @@ def array(
     ndmin: int = 0, like: Any = None, ndmax: int = 0,
 ) -> Any:  # fmt: skip
     """np.array."""
-    copy = copy is True or copy is np._CopyMode.ALWAYS  # type: ignore[attr-defined]
+    copy = copy is True or copy is np._CopyMode.ALWAYS
+    made_in: Any = order
     if type(object) is not Array:
         leaves = _leaves(object)
-        if not any(type(leaf) is Array for leaf in leaves):
-            return constant_array(np.array(object, dtype, order=order, ndmin=ndmin))
+        if not any(type(leaf) is Array and not leaf.is_plain for leaf in leaves):
+            real = np.array(_real(object), dtype, order=made_in, ndmin=ndmin, copy=copy or None)
+            return real if real is object else constant_array(real)
         dtype = np.dtype(dtype) if dtype is not None else _dtype_of(leaves)
-        if all(type(leaf) is not Array or leaf.is_plain for leaf in leaves):
-            return constant_array(np.array(_real(object), dtype, order=order, ndmin=ndmin))
         if dtype == np.object_:
             raise TraceError("an array of objects cannot hold traced values", "keep them in a list")
-        slots = np.array(_standing(object, dtype), np.int64, order=order, ndmin=ndmin)
+        slots = np.array(_standing(object, dtype), np.int64, order=made_in, ndmin=ndmin)
         return Array(None, Memory(slots.shape, dtype, slots=slots))
     made = copied(object, dtype, order) if copy or _changes(object, dtype, order) else object
     if ndmin > len(made.shape):
@@ -82,23 +83,18 @@ def _changes(x: Array, dtype: Any, order: str) -> bool:
 
 def copied(x: Array, dtype: Any = None, order: str = "K") -> Any:
     """A fresh array of the same elements."""
+    made_in: Any = order
     dtype = x.dtype if dtype is None else np.dtype(dtype)
     if x.is_plain:
-        return constant_array(np.array(x.data(), dtype, order=order))  # type: ignore[call-overload]
+        return constant_array(np.array(x.data(), dtype, order=made_in))
     if x.memory is None or dtype != x.dtype or x.is_current:
         node = x.content if dtype == x.dtype else cast(x.content, dtype)
-        turned = len(x.shape) > 1 and (
-            order == "F"
-            or (
-                order != "C"
-                and not (x.is_whole and x.memory.like is None and x.memory.slots is None)
-            )
-        )
-        like = (np.copy, (x, order), {}) if turned else None
+        turned = order == "F" or (order != "C" and not x.is_natural)
+        like: Any = (np.copy, (x, order), {}) if turned and len(x.shape) > 1 else None
         if isinstance(node, TracedArray):
             return Array(node, Memory(node.shape, dtype, root=node, like=like))
         return constant_array(np.array(node, dtype))
-    return x.of_slots(np.array(x.data(), order=order))  # type: ignore[call-overload]
+    return x.of_slots(np.array(x.data(), order=made_in))
 
 
 def asarray(
@@ -157,7 +153,7 @@ def full(shape: Any, fill_value: Any, dtype: Any = None, order: str = "C", **res
     return made
 
 
-MEANINGS |= {
+_MEANINGS: dict[Any, Any] = {
     np.full: full, np.diag: diag, np.array: array, np.asarray: asarray, np.asanyarray: asarray,
     np.copy: copy, np.astype: astype,
     np.ascontiguousarray: _ordered("C"), np.asfortranarray: _ordered("F"),
@@ -166,6 +162,7 @@ MEANINGS |= {
     np.ndim: lambda a: len(array(a, copy=False).shape),
     np.size: lambda a, axis=None: np.size(np.empty(array(a, copy=False).shape), axis),
 }  # fmt: skip
+MEANINGS |= _MEANINGS
 
 
 def tolist(x: Array) -> Any:
@@ -184,8 +181,12 @@ def item(x: Array, *index: Any) -> Any:
     return x[index[0] if len(index) == 1 else index] if x.shape else x
 
 
+def _copy_method(x: Array, order: str = "C") -> Any:
+    return array(x, order=order)
+
+
 ATTRIBUTES |= {
-    "copy": lambda self: lambda order="C": array(self, order=order),
-    "tolist": lambda self: lambda: tolist(self),
-    "item": lambda self: lambda *index: item(self, *index),
+    "copy": lambda self: functools.partial(_copy_method, self),
+    "tolist": lambda self: functools.partial(tolist, self),
+    "item": lambda self: functools.partial(item, self),
 }

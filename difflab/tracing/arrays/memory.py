@@ -162,9 +162,10 @@ class Part(TracedArray):
         if node is not None:
             self._version = memory.version
 
-    @property  # type: ignore[override]
+    @property
     def shape(self) -> tuple[int, ...]:
-        return self._shape
+        shape: tuple[int, ...] = self._shape
+        return shape
 
     @shape.setter
     def shape(self, shape: Any) -> None:
@@ -202,6 +203,12 @@ class Part(TracedArray):
         """Whether it is seen to show all of a memory."""
         return self._source is None and self._data is None
 
+    @property
+    def is_natural(self) -> bool:
+        """Whether it is known to lie in memory in the order of its axes."""
+        memory = self.memory
+        return memory is None or (self.is_whole and memory.like is None and memory.slots is None)
+
     def of_slots(self, slots: Any) -> Part:
         """A fresh array of some of its elements."""
         return type(self)(None, Memory(slots.shape, self.dtype, slots=slots))
@@ -235,7 +242,7 @@ class Part(TracedArray):
         if np.may_share_memory(found, base):
             self.memory, self._data, self._over = parent.memory, found, parent.memory.base()
         else:
-            like = (_itself, (found,), {})
+            like: Any = (_itself, (found,), {})
             self.memory = Memory(self.shape, self.dtype, root=self._node, like=like)
             self._version = 0
 

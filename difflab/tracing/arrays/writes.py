@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from difflab.errors import TraceError
+from difflab.errors import TraceError, UnsupportedError
 from difflab.ir.build import as_dtype, broadcast, lift, node, reshaped
 from difflab.spellings.indexing import indices as indices_of
 from difflab.tracing.arrays.array import (
@@ -94,9 +94,8 @@ def at(ufunc: np.ufunc, a: Any, indices: Any, *values: Any) -> None:
     flats = [array_of_node(reshaped(lift(_content(v)), (np.size(v),))) for v in values]
     for k, place in np.ndenumerate(places):
         spot = np.unravel_index(place, a.shape)
-        a[spot] = ufunc(
-            a[spot], *[x[int(number[k])] for x, number in zip(flats, given, strict=True)]
-        )
+        others = [x[int(number[k])] for x, number in zip(flats, given, strict=True)]
+        a[spot] = ufunc(a[spot], *others)
 
 
 def _content(value: Any) -> Any:
@@ -183,13 +182,22 @@ MEANINGS |= {
 CHANGES |= {"into": into, "at": at, "augmented": augmented}
 
 
-def _method(function: Callable[..., Any]) -> Callable[[Any], Any]:
+def _method(function: Any) -> Callable[[Any], Any]:
     return lambda self: functools.partial(function, self)
+
+
+def _strides(self: Array) -> tuple[int, ...]:
+    """Of an array whose elements are as large as slots."""
+    if self.dtype.itemsize != 8:
+        raise UnsupportedError(f"strides of {self.dtype} cannot be traced", "use x.astype(float)")
+    strides: tuple[int, ...] = self.data().strides
+    return strides
 
 
 ATTRIBUTES |= {
     "flat": Flat,
     "flags": lambda self: self.data().flags,
+    "strides": _strides,
     **{
         name: _method(f) for name, f in {"fill": fill, "sort": sort, "partition": partition}.items()
     },

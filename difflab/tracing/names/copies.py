@@ -34,6 +34,8 @@ from difflab.tracing.names.stand_ins import NUMBERS, Vectorised, stand_in
 
 _ATOMS: Final = frozenset((int, float, bool, str, bytes, complex, type(None), slice, range))
 _PLAIN: Final = (np.float64, np.float32, np.int64, np.bool_)
+_METHODS: Final = (types.FunctionType, staticmethod, classmethod, property)
+_OF_CLASSES: Final = ("__new__", "__init_subclass__", "__class_getitem__")
 MOST: Final = 1000
 """Containers with more entries are left alone."""
 
@@ -206,9 +208,8 @@ class Copies:
             return cls
         for one in reversed(own_classes(cls)):
             for name, entry in vars(one).items():
-                if type(entry) in (types.FunctionType, staticmethod, classmethod, property):
-                    if name not in ("__new__", "__init_subclass__", "__class_getitem__"):
-                        setattr(made, name, self.of(entry, name))
+                if type(entry) in _METHODS and name not in _OF_CLASSES:
+                    setattr(made, name, self.of(entry, name))
         made.stands_for = cls
         return made
 

@@ -231,13 +231,7 @@ def _stand_in(value: Any) -> Any:
         return (
             Names(value) if top in ("numpy", "math") and "random" not in value.__name__ else value
         )
-    if kind in (
-        types.BuiltinFunctionType,
-        types.FunctionType,
-        types.MethodType,
-        _DISPATCHED,
-        np.ufunc,
-    ):
+    if kind in _FUNCTIONS:
         if value in MATHEMATICS:
             return StandIn(value, MATHEMATICS[value])
         if meaning_of(value) is not None:
