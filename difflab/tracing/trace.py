@@ -19,9 +19,10 @@ graph(x: float64[3])
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from types import CodeType
 from typing import Any
@@ -93,7 +94,7 @@ class Trace:
         happening.events = self.around
 
 
-def _value(x: Expr) -> Any:
+def value_here(x: Expr) -> Any:
     """The value at the current point; inputs of a trace may be bound to nodes of an outer trace."""
     known = _stack.traces[-1].known
     for trace_ in _stack.traces:
@@ -115,10 +116,21 @@ def _asked(x: Expr) -> Any:
         raise ended()
     trace_ = _stack.traces[-1]
     if x not in trace_.guards:
-        value = np.array(_value(x))  # it may be an argument, which may change
+        value = np.array(value_here(x))  # it may be an argument, which may change
         value = trace_.decide(x, value) if trace_.decide else value
         trace_.guards[x] = Guard(x, value)
     return trace_.guards[x].value
+
+
+@contextlib.contextmanager
+def outside() -> Iterator[None]:
+    """What is called inside is called as it is, as if nothing were traced in this thread."""
+    before = _stack.traces, here.home, here.depth, happening.events
+    _stack.traces, here.home, here.depth, happening.events = [], None, 0, None
+    try:
+        yield
+    finally:
+        _stack.traces, here.home, here.depth, happening.events = before
 
 
 def in_progress() -> bool:
