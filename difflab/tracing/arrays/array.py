@@ -81,12 +81,17 @@ class Array(Part):
 
     def __format__(self, how: str) -> str:
         """Its text, which is a value that Python asks for."""
+        if here.home is None:
+            return repr(self)
         digits = re.fullmatch(r"[-+ ]?\d*\.(\d+)f", how)
         shown = compute(np.round, (self, int(digits[1])), {}) if digits else self
         return format(shown.asked()[()] if isinstance(shown, Array) else shown, how)
 
     def __str__(self) -> str:
         return format(self, "")
+
+    def __repr__(self) -> str:
+        return f"<traced {self.dtype}[{','.join(map(str, self.shape))}]>"
 
     def __float__(self) -> float:
         """In ``"%.3f" % x``; anything else would lose what it depends on."""
