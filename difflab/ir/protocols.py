@@ -198,14 +198,11 @@ def _refuse_plain(kind: str) -> TraceError:
     )
 
 
-_OPERANDS = (np.ndarray, np.generic, complex, int, float, list, tuple)
-
-
 def _operator(ufunc: np.ufunc, reflected: bool = False) -> Callable[[Any, Any], Any]:
     """The method of a binary operator: the ufunc."""
 
     def operate(self: TracedArray, other: Any) -> Any:
-        if not (isinstance(other, TracedArray) or isinstance(other, _OPERANDS)):
+        if not isinstance(other, _OPERANDS):
             return NotImplemented
         return self.apply(ufunc, (other, self) if reflected else (self, other), {})
 
@@ -440,3 +437,7 @@ class TracedArray:
 
 def _method(function: Callable[..., Any], x: TracedArray, *args: Any, **kwargs: Any) -> Any:
     return x.apply(function, (x, *args), kwargs)
+
+
+_OPERANDS = (TracedArray, float, int, np.ndarray, np.generic, complex, list, tuple)
+"""What operators take besides nodes; the commonest first."""

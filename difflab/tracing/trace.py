@@ -211,7 +211,7 @@ def trace_watched(
     there = _called(called, elsewhere)
     watch = Watch(roots, _users(called.ran))
     try:
-        graph = _run(f, signature, inputs, point)
+        graph = _run(f, signature, inputs, point, undo=watch.put_back)
         watch.put_back()
         again = _run(f, signature, inputs, point)
     finally:
@@ -323,6 +323,7 @@ def _run(
     inputs: Sequence[Expr],
     point: Sequence[Any],
     decide: Decide | None = None,
+    undo: Callable[[], None] | None = None,
 ) -> Graph:
     """One call with placeholders: of a copy of f that finds stand-ins for NumPy's names, and where
     that is refused, for the user's objects as well.
@@ -334,6 +335,8 @@ def _run(
         except (TraceError, UnsupportedError):
             if deep:
                 raise
+            if undo is not None:
+                undo()
             continue
         if deep and len(_DEEP) < 1000:
             _DEEP[key] = None

@@ -31,6 +31,7 @@ class Memory:
         "depth",
         "dtype",
         "has_views",
+        "home",
         "like",
         "origin",
         "root",
@@ -48,11 +49,16 @@ class Memory:
         self.root, self.values, self.slots = root, values, slots
         self.like, self.origin = like, origin
         self.version, self.depth, self.has_views = 0, here.depth, False
+        self.home = here.home
 
     def base(self) -> Any:
         """The array whose geometry all views have: of values while it is constant, else slots."""
         if self.values is not None:
             return self.values
+        if self.home is not here.home:
+            if self.home is not None:
+                raise ended()
+            self.home = home()
         if self.slots is None:
             self.slots = self._geometry()
             self.slots[...] = home().slots_of(self.root)
