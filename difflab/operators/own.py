@@ -345,14 +345,13 @@ class Own:
         rule = copies.of(self.rules[which])
         with Trace(inputs, point) as current:
             try:
-                found = rule(
-                    *_arranged(which, [*map(argument, inputs)], call), **dict(call.options)
-                )
-                found = contents(found, [], lists=True)
+                found = rule(*_arranged(which, [*map(argument, inputs)], call), **dict(call.options))
             except Exception:  # whatever C code does with a traced value
                 return None
             if current.guards or current.events.refused:
                 return None
+            several = isinstance(found, (tuple, list)) and which == "pullback"
+            found = [contents(x, []) for x in found] if several else contents(found, [])
             targets = _targets(which, inputs, call)
             parts = self._parts(which, found, targets, call)
             outputs = [
