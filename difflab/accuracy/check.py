@@ -44,7 +44,7 @@ from difflab.operators.arguments import Argnums
 MOST_SWEEPS = 100
 """A mode that needs more sweeps is not judged where the other one needs fewer."""
 OWN: Final = "it calls the primitive"
-"""How it is said that a function has rules of its own, which are no truth to hold others against."""
+"""How it is said that a function has rules of its own, which are not taken for the truth."""
 
 
 def check(
@@ -184,8 +184,9 @@ def _own_modes(
     subject: Subject, true: Derivative | Opaque, reason: str, noise: float | None
 ) -> Check:
     """difflab's reverse and forward mode, each judged as if it had been given."""
-    modes, checks, refused = _affordable_modes(subject, true.shapes), [], []
-    for mode in modes:
+    checks: dict[str, Check] = {}
+    refused: list[UnsupportedError] = []
+    for mode in _affordable_modes(subject, true.shapes):
         own: Any = subject.f
         for _ in range(subject.order):
             own = jacobian(own, argnums=subject.argnums, method=mode)
@@ -194,12 +195,14 @@ def _own_modes(
         except UnsupportedError as error:  # a primitive of one's own without that rule
             refused.append(error)
         else:
-            checks.append(_judged(subject, true, reason, candidate, noise))
+            checks[mode] = _judged(subject, true, reason, candidate, noise)
     if not checks:
         raise refused[0]
-    worst = max(checks, key=lambda one: JUDGEMENTS.index(one.verdict))
-    components = tuple(c for one in checks for c in one.components)
-    return replace(worst, components=components, modes=modes, notes=())
+    worst = max(checks, key=lambda mode: JUDGEMENTS.index(checks[mode].verdict))
+    components = tuple(c for one in checks.values() for c in one.components)
+    alike = len({one.verdict for one in checks.values()}) == 1
+    notes = () if alike else (f"this is {worst} mode; the other one agrees with the function",)
+    return replace(checks[worst], components=components, modes=tuple(checks), notes=notes)
 
 
 def _affordable_modes(subject: Subject, shapes: Sequence[tuple[int, ...]]) -> tuple[str, ...]:
