@@ -200,8 +200,11 @@ def _own_modes(
         raise refused[0]
     worst = max(checks, key=lambda mode: JUDGEMENTS.index(checks[mode].verdict))
     components = tuple(c for one in checks.values() for c in one.components)
-    alike = len({one.verdict for one in checks.values()}) == 1
-    notes = () if alike else (f"this is {worst} mode; the other one agrees with the function",)
+    notes = tuple(
+        f"this is {worst} mode; {mode} mode is {one.verdict}"
+        for mode, one in checks.items()
+        if one.verdict != checks[worst].verdict
+    )
     return replace(checks[worst], components=components, modes=tuple(checks), notes=notes)
 
 
