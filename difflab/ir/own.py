@@ -10,24 +10,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from difflab.ir.row import Pair, Primitive, Rule, Unsupported, general, size_of_result
+
+Which = Literal["pullback", "pushforward"]
 
 
 class OwnRow(Primitive):
     """The row of one function; its `evaluate` is a method of the object that holds the row."""
 
     __slots__ = ()
+    is_own = True
 
     def __reduce__(self) -> tuple[Any, ...]:
         return getattr, (self.evaluate.__self__, "row")  # type: ignore[attr-defined]
-
-    @property
-    def is_own(self) -> bool:
-        return True
 
 
 def own(evaluate: Rule, rules: Pair, **cells: Any) -> Primitive:
@@ -81,3 +80,23 @@ class Call:
     def single(self) -> Call:
         """The call for one value of each operand."""
         return replace(self, shape=self.shape[len(self.batches) :], batches=())
+
+    def arranged(self, which: Which, values: Sequence[Any]) -> list[Any]:
+        """The arguments of a rule, of f's result, what moves, and the operands."""
+        count = len(values) - len(self.moving)
+        y, *seeds = values[:count]
+        x = self.arguments(values[count:])
+        if which == "pullback":
+            return [y, *seeds, *x]
+        rest = iter(seeds)
+        tangents = [next(rest) if moves else None for moves in self.moving]
+        for position, _ in self.static:
+            tangents.insert(position, None)
+        return [y, tuple(tangents), *x]
+
+    def targets(self, which: Which, values: Sequence[Any]) -> list[Any]:
+        """What the parts of a rule's result are like, of the same."""
+        if which == "pushforward":
+            return [values[0]]
+        x = values[len(values) - len(self.moving) :]
+        return [part for part, moves in zip(x, self.moving, strict=True) if moves]
