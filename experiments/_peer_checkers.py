@@ -392,9 +392,11 @@ VERDICTS = {
 
 
 def opaque(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The same function, which cannot be traced: its arguments go through Python's floats."""
+    """The same function, which cannot be traced: its arguments go through their bytes."""
 
     def hidden(*args: Any) -> Any:
-        return function(*[np.array(np.asarray(x).tolist()) for x in args])
+        arrays = [np.asarray(x) for x in args]
+        plain = [np.frombuffer(x.tobytes(), x.dtype).reshape(x.shape).copy() for x in arrays]
+        return function(*plain)
 
     return hidden

@@ -24,6 +24,7 @@ def program(x0):
 
 from __future__ import annotations
 
+import functools
 import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -355,6 +356,10 @@ class _Writer:
         if "index" in params:
             params["index"] = _index_source(dict(node.params)["index"])
         template = node.primitive.emit
+        if "{call}" in template:
+            back = f"c{len(self.bound)}"
+            self.bound[back] = functools.partial(node.primitive.evaluate, **dict(node.params))
+            return template.format(call=back, operands=", ".join(map(self._name, node.operands)))
         if node.primitive is SCATTER_ADD and any(map(_is_distinct, node.operands[1:])):
             template = template.replace("scatter_add", "scatter")
         if node in self.flat:

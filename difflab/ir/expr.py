@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 
 from difflab.errors import InvariantError, Line, MatrixError, ShapeError, TraceError, users_line
 from difflab.ir.contents import Held
-from difflab.ir.protocols import TracedArray
+from difflab.ir.protocols import REAL, TracedArray
 from difflab.ir.row import CONSTANT, INPUT, Primitive
 from difflab.ir.tree import LEAF, Signature, Structure, unflatten
 
@@ -129,6 +129,9 @@ class Expr(TracedArray):
             raise AttributeError(f"{self!r} is no constant")
         found: Array = dict(self.params)["value"].array
         return found
+
+
+REAL.add(Expr)
 
 
 def _is_weak(primitive: Primitive, operands: tuple[Expr, ...], params: Params) -> bool:

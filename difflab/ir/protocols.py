@@ -122,7 +122,7 @@ def refuse(function: Any, remedy: str) -> None:
 
 def call(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     """A NumPy function applied to nodes."""
-    if any(map(is_complex, (*args, *kwargs.values()))):
+    if any(map(is_complex, args)) or (kwargs and any(map(is_complex, kwargs.values()))):
         if function in COMPLEX:
             return COMPLEX[function](*args, **kwargs)
         if function in SPELLINGS:
@@ -132,11 +132,18 @@ def call(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str,
     return spelling_of(function)(*args, **kwargs)
 
 
+REAL: set[type] = {float, int, bool, str, slice, type(None), np.float64}
+"""Types of which no value is complex."""
+
+
 def is_complex(value: Any) -> bool:
     """Whether a value is complex, or a list that holds one that is."""
-    if issubclass(type(value), (list, tuple)):
+    kind = type(value)
+    if kind in REAL:
+        return False
+    if issubclass(kind, (list, tuple)):
         return any(map(is_complex, value))
-    return type(value) is complex or getattr(getattr(value, "dtype", None), "kind", "") == "c"
+    return kind is complex or getattr(getattr(value, "dtype", None), "kind", "") == "c"
 
 
 @functools.cache
@@ -198,7 +205,7 @@ def _operator(ufunc: np.ufunc, reflected: bool = False) -> Callable[[Any, Any], 
     """The method of a binary operator: the ufunc."""
 
     def operate(self: TracedArray, other: Any) -> Any:
-        if not isinstance(other, (TracedArray, *_OPERANDS)):
+        if not (isinstance(other, TracedArray) or isinstance(other, _OPERANDS)):
             return NotImplemented
         return self.apply(ufunc, (other, self) if reflected else (self, other), {})
 
@@ -222,13 +229,6 @@ class TracedArray:
     weak: bool
     primitive: Any
     params: tuple[tuple[str, Any], ...]
-
-    @property  # type: ignore[misc]
-    def __class__(self) -> type:
-        """What user code is told that it holds; difflab itself asks `type`."""
-        if self.shape or self.boxed:
-            return np.ndarray
-        return (float, complex)[self.dtype.kind == "c"] if self.weak else self.dtype.type
 
     @property
     def boxed(self) -> bool:

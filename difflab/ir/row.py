@@ -144,7 +144,8 @@ class Primitive:
     batch: Rule | Unsupported
     """How params change when every operand gains a leading axis: ``batch(size, **params)``."""
     emit: str
-    """The NumPy source of one call; with ``{out}`` it writes into a planned buffer."""
+    """The NumPy source of one call; with ``{out}`` it writes into a planned buffer, with ``{call}``
+    it calls `evaluate` back."""
     scalar: str | Rule | Unsupported
     """The Python source of one call on plain floats, or the function that is called."""
     cost: Rule
@@ -190,6 +191,11 @@ class Primitive:
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled and copied by name: there is one row of a name."""
         return _row_named, (self.name,)
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it is a function of the user's, with rules that only `check` can prove."""
+        return False
 
     @property
     def is_product(self) -> bool:

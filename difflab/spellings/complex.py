@@ -215,7 +215,7 @@ def _alike(*values: Any) -> list[Pair]:
     known = iter(promoted(*[x for x in taken if x is not None], floating=True))
     nodes = [None if x is None else next(known) for x in taken]
     signed = [getattr(value, "signed", False) for value in values]
-    return list(map(Pair, nodes[::2], nodes[1::2], itertools.repeat(False), signed))
+    return list(map(Pair, nodes[::2], nodes[1::2], signed))
 
 
 def _powered(x: Any, n: int, times: Meaning) -> Any:

@@ -20,6 +20,8 @@ from difflab.ir.tree import flatten, unflatten
 from difflab.operators.operators import Jacobian
 from difflab.testing import assert_gradient
 
+from ..opaque import opaque
+
 POINT = np.array([0.7, -1.3, 2.1])
 
 
@@ -31,17 +33,6 @@ def f(x: Any) -> Any:
 def gradient(x: Any) -> Any:
     c = np.cos(x[0] * x[1])
     return np.stack([c * x[1] + 3 * x[0] ** 2 * x[2], c * x[0], x[0] ** 3])
-
-
-def opaque(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The same function, hidden from tracing as C code is."""
-
-    def hidden(*args: Any) -> Any:
-        leaves, tree = flatten(args)
-        plain = [np.array(np.asarray(x).tolist(), np.asarray(x).dtype)[()] for x in leaves]
-        return function(*unflatten(tree, plain))
-
-    return hidden
 
 
 def scaled(*factors: float) -> Callable[[Any], Any]:

@@ -12,6 +12,8 @@ from difflab import Numerical
 from difflab.errors import ArgumentError, UnknownNameError, UnsupportedError
 from difflab.methods.differences.stencils import extrapolated, offsets_of, weights
 
+from ..opaque import opaque
+
 
 @pytest.mark.parametrize(
     ("stencil", "order"),
@@ -39,10 +41,10 @@ def test_the_error_falls_with_the_order_of_the_stencil(stencil, order):
 
 @pytest.mark.parametrize("method", ["forward_difference", "central_difference", "richardson"])
 def test_traced_and_opaque_functions_give_the_same_kind_of_answer(method):
-    opaque = difflab.gradient(lambda x: math.sin(x[0]) * math.exp(x[1]), method=method)
+    called = difflab.gradient(opaque(lambda x: math.sin(x[0]) * math.exp(x[1])), method=method)
     traced = difflab.gradient(lambda x: np.sin(x[0]) * np.exp(x[1]), method=method)
     x = np.array([0.5, -1.0])
-    assert np.allclose(opaque(x), traced(x), rtol=1e-7)
+    assert np.allclose(called(x), traced(x), rtol=1e-7)
 
 
 def test_a_function_with_branches_is_called_and_not_continued():
@@ -107,13 +109,14 @@ def test_richardson_at_the_edge_of_the_domain_takes_the_side_inside():
 
 
 def test_richardson_of_an_opaque_function_adapts_its_steps():
+    @opaque
     def front(x):
         return math.tanh(1e6 * (float(x) - 0.5))
 
     assert math.isclose(difflab.derivative(front, method="richardson")(0.5), 1e6, rel_tol=1e-6)
-    kinked = difflab.derivative(lambda x: abs(float(x)), method="richardson")(0.0)
+    kinked = difflab.derivative(opaque(abs), method="richardson")(0.0)
     assert kinked == 0.0
-    root = difflab.derivative(lambda x: math.sqrt(x), method="richardson")
+    root = difflab.derivative(opaque(math.sqrt), method="richardson")
     assert math.isclose(root(1e-12), 5e5, rel_tol=1e-9) and math.isnan(root(0.0))
 
 
@@ -121,6 +124,7 @@ def test_richardson_of_an_opaque_function_adapts_its_steps():
 def test_evaluations_of_an_opaque_function_are_counted(method):
     calls = []
 
+    @opaque
     def f(x):
         calls.append(1)
         return math.exp(x[0]) * math.sin(x[1])
@@ -139,7 +143,7 @@ def test_a_complex_step_refuses_what_is_not_holomorphic():
     with pytest.raises(UnsupportedError, match="holomorphic"):
         difflab.derivative(lambda x: np.arctan2(x, 2.0), method="complex_step")(1.0)
     with pytest.raises(UnsupportedError, match="complex"):
-        difflab.derivative(lambda x: math.sin(x), method="complex_step")(1.0)
+        difflab.derivative(opaque(math.sin), method="complex_step")(1.0)
 
 
 def test_a_complex_step_keeps_to_its_branch():
@@ -159,6 +163,7 @@ def test_wrong_options_are_refused():
 def test_the_count_of_evaluations_is_the_count():
     calls = []
 
+    @opaque
     def f(x):
         calls.append(1)
         return math.exp(x[0] + x[1])

@@ -16,6 +16,8 @@ from difflab.methods.differences.prediction import predict
 from difflab.methods.differences.stencils import offsets_of, weights
 from difflab.tracing.trace import trace
 
+from ..opaque import opaque
+
 
 def measured(f, x, stencil, order, h, truth, rng):
     """The root mean square error of a quotient, over steps within 5 % of h."""
@@ -152,14 +154,11 @@ def test_a_prediction_fits_each_component():
 
 
 def test_opaque_functions_and_kinks_have_the_step_of_theory():
-    def opaque(x):
-        return math.sin(x)
-
     def tip(x):
         return np.abs(x) + x
 
     predicted, theory = Numerical("central", 2, step="predicted"), Numerical("central", 2)
-    for f, x in ((opaque, 0.7), (tip, 0.0)):
+    for f, x in ((opaque(math.sin), 0.7), (tip, 0.0)):
         both = [difflab.derivative(f, method=method)(x) for method in (predicted, theory)]
         assert both[0] == both[1]
 

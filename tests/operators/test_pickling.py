@@ -22,6 +22,8 @@ from difflab.ir.tree import flatten, read_arguments
 from difflab.methods import METHODS, Numerical
 from difflab.methods.symbolic import Symbolic
 
+from ..opaque import by_bytes
+
 X = np.array([1.2, 0.7, -0.3])
 Pair = namedtuple("Pair", "left right")
 
@@ -62,8 +64,7 @@ def pickling(x: Any) -> Any:
 
 
 def opaque(x: Any) -> float:
-    x.sort()
-    return float(np.sum(np.asarray(x) ** 2))
+    return float(np.sum(by_bytes(x) ** 2))
 
 
 TREE = {"w": np.array([1.0, 2.0]), "pair": Pair(3.0, np.array([[4.0]])[0, 0])}

@@ -16,6 +16,8 @@ from difflab.methods import METHODS
 from difflab.operators import products
 from difflab.operators.programs import FUNCTIONS
 
+from ..opaque import by_bytes
+
 X = np.array([0.7, -1.3, 2.1])
 V = np.array([1.0, -2.0, 0.5])
 BAND = {"forward_difference": 1e-5, "backward_difference": 1e-5, "central_difference": 1e-6,
@@ -32,6 +34,7 @@ def scalar(x: Any) -> Any:
 
 def called(x: Any) -> float:
     """Not traceable."""
+    x = by_bytes(x)
     return math.exp(float(x[0])) * float(x[1]) + float(x[2])
 
 

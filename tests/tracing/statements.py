@@ -184,7 +184,7 @@ class Writer:
         a, new = self.array(), self.new()
         return self.one(
             f"{new} = np.empty_like({a})\n{new}[...] = {self.number()}",
-            f"{new} = np.empty_like({a})\n"
+            f"{new} = np.zeros_like({a})\n"
             f"for i in range(len({a})):\n    {new}[i] = {a}[i] * (i + 1)",
             f"{new} = np.empty({self.size()})\n{new}.fill({self.number()})",
             f"{new} = np.empty(3)\n{new}[0], {new}[1], {new}[2] = "

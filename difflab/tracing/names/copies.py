@@ -30,7 +30,7 @@ from difflab.tracing.arrays import captured_array
 from difflab.tracing.captures.classes import own_classes
 from difflab.tracing.captures.guards import is_empty
 from difflab.tracing.captures.names import is_library_module
-from difflab.tracing.names.stand_ins import NUMBERS, Vectorised, stand_in
+from difflab.tracing.names.stand_ins import NUMBERS, Vectorised, module_of, stand_in
 
 _ATOMS: Final = frozenset((int, float, bool, str, bytes, complex, type(None), slice, range))
 _PLAIN: Final = (np.float64, np.float32, np.int64, np.bool_)
@@ -102,7 +102,7 @@ class Copies:
         if standing is not value:
             return standing
         if kind is types.FunctionType:
-            return value if _is_left(value.__module__) else self._function(value)
+            return value if _is_left(module_of(value)) else self._function(value)
         if kind is types.MethodType:
             return types.MethodType(self.of(value.__func__), self.of(value.__self__, name))
         if kind is np.ndarray:

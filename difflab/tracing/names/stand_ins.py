@@ -236,12 +236,18 @@ def _stand_in(value: Any) -> Any:
             return StandIn(value, MATHEMATICS[value])
         if meaning_of(value) is not None:
             return StandIn(value, functools.partial(_by_name, value))
-        module = getattr(value, "__module__", None) or ("numpy" if kind is np.ufunc else "")
-        if module.partition(".")[0] == "numpy" and value.__name__ not in _LEFT:
+        if module_of(value).partition(".")[0] == "numpy" and value.__name__ not in _LEFT:
             return StandIn(value)
     if kind.__module__.startswith("scipy.stats.") and distribution_of(getattr(value, "cdf", None)):
         return Distribution(value)
     return value
+
+
+def module_of(function: Any) -> str:
+    """The module where a function was written, whatever `functools.wraps` says."""
+    globals_ = getattr(function, "__globals__", {})
+    named = globals_.get("__name__") or getattr(function, "__module__", None)
+    return named or ("numpy" if type(function) is np.ufunc else "")
 
 
 def _by_name(function: Any, *args: Any, **kwargs: Any) -> Any:
