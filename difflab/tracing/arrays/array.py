@@ -335,7 +335,10 @@ def contents(value: Any, traced: list[Any], function: Any = None) -> Any:
         parts = [contents(part, traced) for part in value]
         if len(traced) == before or _takes_lists(function):
             return parts if kind is list else tuple(parts)
-        return MEANINGS[np.array](value).content
+        try:
+            return MEANINGS[np.array](value).content
+        except ValueError:  # a list of arrays of several shapes, such as np.block takes
+            return parts if kind is list else tuple(parts)
     if isinstance(value, tuple) and hasattr(value, "_fields"):
         return kind(*[contents(part, traced) for part in value])
     if kind is dict:
