@@ -19,6 +19,7 @@ from difflab.errors import UnsupportedError
 from difflab.ir.build import promoted
 from difflab.ir.pair import Pair, pair, parts
 from difflab.ir.protocols import SPELLINGS, TracedArray, is_complex
+from difflab.spellings.algebra import by_letters
 from difflab.spellings.spelling import NP, spells
 from difflab.table.elementary import exactly, sech2
 from difflab.table.movement import join
@@ -188,7 +189,7 @@ def subtract(x1: Any, x2: Any) -> Any:
 
 @spells(np.einsum, refuses="out dtype order casting", ignores="optimize")
 def einsum(*operands: Any) -> Any:
-    subscripts, *arrays = operands
+    subscripts, *arrays = by_letters(*operands)
     return _product(lambda *x: NP.einsum(subscripts, *x), *arrays)
 
 

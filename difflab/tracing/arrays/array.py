@@ -335,7 +335,10 @@ def contents(value: Any, traced: list[Any], function: Any = None) -> Any:
         parts = [contents(part, traced) for part in value]
         if len(traced) == before or _takes_lists(function):
             return parts if kind is list else tuple(parts)
-        return MEANINGS[np.array](value).content
+        try:
+            return MEANINGS[np.array](value).content
+        except ValueError:  # a list of arrays of several shapes, such as np.block takes
+            return parts if kind is list else tuple(parts)
     if isinstance(value, tuple) and hasattr(value, "_fields"):
         return kind(*[contents(part, traced) for part in value])
     if kind is dict:
@@ -377,9 +380,15 @@ def holds_traced(value: Any) -> bool:
     return kind is Array or (kind is dict and any(map(holds_traced, value.values())))
 
 
+_EACH: Final = frozenset({np.atleast_1d, np.atleast_2d, np.atleast_3d})
+"""Views of each of their arguments."""
+
+
 def view(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     """A function that may show the memory of its first argument."""
     array, *rest = args
+    if rest and function in _EACH:
+        return tuple([view(function, (each,), kwargs) for each in args])
     if type(array) is not Array or array.memory is None:
         return compute(function, args, kwargs)
     if array.memory.values is None and array.is_current and function in SPELLINGS:
