@@ -22,5 +22,5 @@ def opaque(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def by_bytes(x: Any) -> Any:
     """The same values, which no longer depend on anything."""
-    held = np.asarray(x)
+    held = np.asarray(x)  # a traced one has no bytes
     return np.frombuffer(bytearray(held.tobytes()), held.dtype).reshape(held.shape)[()]

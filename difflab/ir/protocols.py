@@ -34,24 +34,17 @@ REMEDIES: dict[Any, str] = {}
 """What to write instead of a function that is refused: by the function, or by its name."""
 
 _COVERED = "`difflab primitives` lists what can be traced; spell it with those functions"
+_COMPILED = f"a function of compiled code asks for it; {_COVERED}"
 _ASK = "take np.real(z), np.imag(z), np.abs(z) or np.angle(z) first: what they return is real"
 _ADVICE = "write it with NumPy functions that return new arrays"
 _REFUSED_METHODS = {
-    "sort": "x.sort() works in place: use np.sort(x)",
-    "fill": "x.fill() works in place: use np.full_like",
-    "put": "x.put() works in place: use np.where",
-    "partition": "x.partition() works in place: use np.sort",
     "resize": "x.resize() works in place: use np.reshape",
-    "item": "x.item() makes a plain number: keep the array, or index it with x[0]",
-    "tolist": "x.tolist() makes plain numbers: keep the array, or unpack it: [*x]",
-    "flat": "use np.ravel(x)",
     "view": "a view of the bytes has no derivative: use x.astype or np.reshape",
 }
-_MATH_NAMES = {
-    "pow": "power", "phase": "angle", "asin": "arcsin", "acos": "arccos", "atan": "arctan",
-    "atan2": "arctan2", "asinh": "arcsinh", "acosh": "arccosh", "atanh": "arctanh", "fsum": "sum",
-    "dist": "linalg.norm", "comb": "prod", "ldexp": "exp2", "gamma": "exp", "lgamma": "log",
-}  # fmt: skip
+_MATH_REMEDIES = {
+    "remainder": "write x - y * np.round(x / y)",
+    "modf": "take np.trunc(x), and x - np.trunc(x)",
+}
 _METHODS: dict[str, Callable[..., Any]] = {
     name: getattr(np, name)
     for name in """
@@ -67,18 +60,6 @@ _UFUNC_METHODS: dict[tuple[np.ufunc, str], Callable[..., Any]] = {
 }  # fmt: skip
 _STORES = re.compile(r"(?:^|;)\s*[\w.]+(\[.*\])+\s*([-+*/@%&|^]|//|\*\*)?=(?!=)")
 _MATH = re.compile(r"\b(c?math)\.(\w+)\(")
-_MAKES_PLAIN = re.compile(r"\bnp\.(\w+)\(")
-_INSTEAD = {
-    "array": "write np.stack([...]) for np.array([...])",
-    "asarray": "leave out np.asarray",
-    "asanyarray": "leave out np.asanyarray",
-    "ascontiguousarray": "leave out np.ascontiguousarray",
-    "asfortranarray": "leave out np.asfortranarray",
-    "full": "write np.broadcast_to(x, shape) for np.full(shape, x)",
-    "arange": "write x * np.arange(n) with a plain n",
-    "fromiter": "write np.stack([...])",
-    "vectorize": "write the function with NumPy operations on whole arrays",
-}
 
 
 def full_name(function: Callable[..., Any]) -> str:
@@ -175,27 +156,18 @@ def _refuse_plain(kind: str) -> TraceError:
     if _STORES.search(text):
         return TraceError(
             "in-place assignment of a traced value into a plain array",
-            "collect the parts in a list and join them with np.stack or np.concatenate",
+            "wrap what another library made, or an object holds: a = np.array(a)",
         )
     if found := _MATH.search(text):
         name = found[2]
+        known = SPELLINGS.get(getattr(np, name, None))
         return TraceError(
             f"{found[1]}.{name} turns a traced value into a plain {kind}",
-            f"use np.{_MATH_NAMES.get(name, name)}",
+            _MATH_REMEDIES.get(name) or (f"use np.{name}" if known else _COVERED),
         )
-    if kind == "complex":
-        return TraceError("complex(x, y) makes a plain complex of x", "write x + 1j * y")
-    names = [name for name in dict.fromkeys(_MAKES_PLAIN.findall(text)) if name in _INSTEAD]
-    if kind == "array" or names:
-        what = f"np.{names[0]}: " if len(names) == 1 else ""
-        return TraceError(
-            f"{what}a traced value cannot be put into a plain (or object) array",
-            "; ".join(_INSTEAD[name] for name in names or ("array", "asarray", "vectorize")),
-        )
-    return TraceError(
-        f"{kind}(x) turns a traced value into a plain {kind}",
-        f"leave out {kind}(), and use NumPy functions instead of those of math",
-    )
+    if kind == "array":
+        return TraceError("a traced value cannot be put into a plain array", _COMPILED)
+    return TraceError(f"a traced value cannot be turned into a plain {kind}", _COMPILED)
 
 
 def _operator(ufunc: np.ufunc, reflected: bool = False) -> Callable[[Any, Any], Any]:
@@ -300,7 +272,7 @@ class TracedArray:
         function = _METHODS.get(name)
         if function is not None:
             return functools.partial(_method, function, self)
-        if hasattr(np.ndarray, name) and not name.startswith("__"):
+        if (hasattr(np.ndarray, name) or hasattr(self.__class__, name)) and not name.startswith("__"):
             raise UnsupportedError(
                 f"array.{name} cannot be traced", _REFUSED_METHODS.get(name, _ADVICE)
             )

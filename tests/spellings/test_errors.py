@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import math
 from typing import Any
 
@@ -16,54 +17,32 @@ X = np.array([0.7, -1.3, 2.1])
 A = np.arange(6.0).reshape(2, 3) + np.eye(2, 3)
 
 
-def _assign(x: Any) -> Any:
-    x[0] = 1.0  # here
+def _assign_captured(x: Any) -> Any:
+    A[0, 0] = x[0]  # here
     return x
 
 
-def _assign_into_plain(x: Any) -> Any:
-    y = np.zeros(3)
-    y[0] = x[0]  # here
-    return y
-
-
-def _assign_slice(x: Any) -> Any:
-    y = np.zeros(3)
-    y[:] = x  # here
-    return y
-
-
-def _add_in_place(x: Any) -> Any:
-    y = np.zeros(3)
+def _add_captured(x: Any) -> Any:
+    y = A[0]
     y += x  # here
     return y
 
 
-def _change_argument(x: Any) -> Any:
-    x += 1.0  # here
-    return x
-
-
-def _change_view(x: Any) -> Any:
-    y = x[1:]
-    y *= 2.0  # here
-    return x
-
-
 def _out(x: Any) -> Any:
-    y = np.zeros(3)
-    np.exp(x, out=y)  # here
+    np.exp(x, out=A[0])  # here
+    return x
+
+
+def _into_draws(x: Any) -> Any:
+    y = np.random.default_rng(0).normal(size=3)
+    y[0] = x[0]  # here
     return y
 
 
-def _sort_in_place(x: Any) -> Any:
-    x.sort()  # here
-    return x
-
-
-def _fill_diagonal(x: Any) -> Any:
-    np.fill_diagonal(x, 1.0)  # here
-    return x
+def _at_draws(x: Any) -> Any:
+    y = np.random.default_rng(0).normal(size=3)
+    np.add.at(y, [0], x[:1])  # here
+    return y
 
 
 def _ambiguous(x: Any) -> Any:
@@ -72,29 +51,23 @@ def _ambiguous(x: Any) -> Any:
 
 # what the function does: the function, words of WHAT, words of the REMEDY
 CASES: dict[str, tuple[Any, str, str]] = {
-    "math.sin": (lambda x: math.sin(x[0]), "math.sin", "np.sin"),  # here
-    "math.asin": (lambda x: math.asin(x[0]), "math.asin", "np.arcsin"),  # here
-    "float": (lambda x: float(x[0]), "plain float", "leave out"),  # here
-    "int": (lambda x: int(x[0]), "plain int", "leave out"),  # here
-    "complex": (lambda x: complex(x[0], x[1]), "complex(x, y)", "x + 1j * y"),  # here
-    "np.asarray": (lambda x: np.asarray(x), "np.asarray", "leave out np.asarray"),  # here
-    "np.array": (lambda x: np.array([x, x]), "np.array", "np.stack"),  # here
-    "np.array of numbers": (lambda x: np.array([x[0], 1.0]), "np.array", "np.stack"),  # here
-    "np.float64": (lambda x: np.float64(x[0]), "plain", "leave out"),  # here
-    "np.full": (lambda x: np.full(3, x[0]), "np.full", "np.broadcast_to"),  # here
-    "np.arange": (lambda x: np.arange(x[0]), "np.arange", "np.arange(n)"),  # here
-    "np.vectorize": (lambda x: np.vectorize(abs)(x), "np.vectorize", "whole arrays"),  # here
-    "assignment": (_assign, "in-place assignment", "np.where"),
-    "assignment into plain": (_assign_into_plain, "in-place assignment", "np.stack"),
-    "assignment of a slice": (_assign_slice, "in-place assignment", "np.stack"),
-    "plain += traced": (_add_in_place, "in-place assignment", "a = a + b"),
-    "argument += 1": (_change_argument, "in-place assignment", "x = x + y"),
-    "view *= 2": (_change_view, "in-place assignment", "x.copy()"),
-    "out=": (_out, "in-place assignment", "value it returns"),
-    "x.sort()": (_sort_in_place, "array.sort", "np.sort(x)"),
-    "x.item()": (lambda x: x.item(), "array.item", "x[0]"),  # here
-    "x.tolist()": (lambda x: x.tolist(), "array.tolist", "keep the array"),  # here
-    "fill_diagonal": (_fill_diagonal, "np.fill_diagonal", "in place"),
+    "math.frexp": (lambda x: math.frexp(x[0]), "math.frexp", "difflab primitives"),  # here
+    "math.remainder": (lambda x: math.remainder(x[0], 2), "math.remainder", "np.round"),  # here
+    "math.modf": (lambda x: math.modf(x[0]), "math.modf", "np.trunc"),  # here
+    "array.array": (lambda x: array.array("d", [x[0]]), "plain float", "compiled code"),  # here
+    "bytes": (lambda x: x.tobytes(), "array.tobytes", "NumPy functions"),  # here
+    "np.frombuffer": (lambda x: np.frombuffer(x), "np.frombuffer", "primitives"),  # here
+    "np.nditer": (lambda x: [*np.nditer(x)], "a plain array", "compiled code"),  # here
+    "np.arange": (lambda x: np.arange(x[0]), "np.arange", "x * np.arange(n)"),  # here
+    "objects": (lambda x: np.array([x[0], None]), "array of objects", "in a list"),  # here
+    "assignment": (_assign_captured, "into A, which existed", "np.array(A)"),
+    "captured += x": (_add_captured, "which existed before", "np.array("),
+    "out=": (_out, "which existed before", "np.array("),
+    "assignment to draws": (_into_draws, "in-place assignment", "a = np.array(a)"),
+    "ufunc.at of draws": (_at_draws, "in-place assignment", "a = np.array(a)"),
+    "x.resize": (lambda x: x.resize(4), "array.resize", "np.reshape"),  # here
+    "x.view": (lambda x: x.view(int), "array.view", "x.astype"),  # here
+    "x.is_integer": (lambda x: x[0].is_integer(), "is_integer", "NumPy functions"),  # here
     "np.linalg.eig": (lambda x: np.linalg.eig(x[None]), "np.linalg.eig", "np.linalg.eigh"),  # here
     "np.setdiff1d": (lambda x: np.setdiff1d(x, x), "np.setdiff1d", "np.any"),  # here
     "np.fft.hfft": (lambda x: np.fft.hfft(x), "np.fft.hfft", "np.fft.irfft"),  # here
@@ -107,7 +80,7 @@ CASES: dict[str, tuple[Any, str, str]] = {
     "sort": (lambda x: np.sort(x * 1j), "np.sort of complex values", "np.abs(z)"),  # here
     "max": (lambda x: np.max(np.array([1j, 2, 3]) * x), "np.max of complex", "np.abs(z)"),  # here
     "rfft of complex": (lambda x: np.fft.rfft(x * 1j), "np.fft.rfft", "np.fft.fft"),  # here
-    "astype(float)": (lambda x: (x * 1j).astype(float), "imaginary part", "np.real(z)"),  # here
+    "astype(float)": (lambda x: (x * 1j).astype(float), "complex values", "np.real(z)"),  # here
     "object array": (lambda x: np.array([1, 2, 3], object) * x, "object", "float64"),  # here
     "the truth of an array": (_ambiguous, "truth of an array", "np.any"),
     "shapes": (lambda x: x + np.ones(4), "(3,) and (4,)", "reshape"),  # here
@@ -115,7 +88,6 @@ CASES: dict[str, tuple[Any, str, str]] = {
     "bits": (lambda x: np.argsort(x) & 1, "bits of integers", "outside"),  # here
     "a mask of one": (lambda x: x[True], "truth value", "np.where"),  # here
     "a float as index": (lambda x: x[1.0], "not an integer", "integers"),  # here
-    "attribute": (lambda x: x.flat, "array.flat", "np.ravel"),  # here
 }
 
 

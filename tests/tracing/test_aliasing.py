@@ -24,8 +24,6 @@ CHUNK: Final = PROGRAMS // 10
 MOST_REFUSED: Final = 0.1
 """The share of programs that may be refused, and half of it for one and the same reason."""
 
-PENDING = pytest.mark.xfail(strict=False, reason="assignment to traced arrays is being built")
-
 
 @functools.cache
 def _judged(chunk: int) -> list[tuple[Program, Verdict]]:
@@ -39,7 +37,6 @@ def test_programs_are_what_they_are_in_plain_numpy(chunk: int) -> None:
     assert not wrong, f"{len(wrong)} of {CHUNK} programs\n{shown}"
 
 
-@PENDING
 @pytest.mark.parametrize("chunk", range(10))
 def test_few_programs_are_refused(chunk: int) -> None:
     details = [verdict.detail for _, verdict in _judged(chunk) if verdict.kind == "refused"]

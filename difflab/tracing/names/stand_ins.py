@@ -27,7 +27,7 @@ _LEFT: Final = frozenset(
     seterr geterr seterrcall geterrcall setbufsize getbufsize set_printoptions get_printoptions
     printoptions result_type can_cast promote_types min_scalar_type mintypecode common_type
     broadcast_shapes iterable issubdtype isdtype typename show_config show_runtime info test
-    get_include save savez savez_compressed savetxt load loadtxt genfromtxt fromfile frombuffer
+    get_include save savez savez_compressed savetxt load loadtxt genfromtxt fromfile
     fromregex array2string array_repr array_str base_repr binary_repr format_float_positional
     format_float_scientific
     """.split()  # noqa: SIM905 (a list of words)
