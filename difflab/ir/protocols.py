@@ -168,7 +168,7 @@ def _refuse_plain(kind: str) -> TraceError:
     if _STORES.search(text):
         return TraceError(
             "in-place assignment of a traced value into a plain array",
-            "collect the parts in a list and join them with np.stack or np.concatenate",
+            "create the array inside of the function, or copy it: a = np.array(a)",
         )
     if found := _MATH.search(text):
         name = found[2]
@@ -303,7 +303,8 @@ class TracedArray:
         function = _METHODS.get(name)
         if function is not None:
             return functools.partial(_method, function, self)
-        if hasattr(np.ndarray, name) and not name.startswith("__"):
+        known = hasattr(np.ndarray, name) or hasattr(self.__class__, name)
+        if known and not name.startswith("__"):
             raise UnsupportedError(
                 f"array.{name} cannot be traced", _REFUSED_METHODS.get(name, _ADVICE)
             )
