@@ -272,7 +272,8 @@ class TracedArray:
         function = _METHODS.get(name)
         if function is not None:
             return functools.partial(_method, function, self)
-        if (hasattr(np.ndarray, name) or hasattr(self.__class__, name)) and not name.startswith("__"):
+        known = hasattr(np.ndarray, name) or hasattr(self.__class__, name)
+        if known and not name.startswith("__"):
             raise UnsupportedError(
                 f"array.{name} cannot be traced", _REFUSED_METHODS.get(name, _ADVICE)
             )

@@ -417,8 +417,6 @@ _OF_DTYPES = (
 )  # fmt: skip
 
 
-# -- in a line each --------------------------------------------------------------------------------
-
 IN_A_LINE = [
     spells(TracedArray.__bool__)(lambda self: bool(~equal(self, 0))),
     spells(np.real)(lambda val: pair(val).re),

@@ -209,6 +209,9 @@ def trace_watched(
     called = Called(f, signature, set())
     elsewhere = moved(signature, point)
     there = _called(called, elsewhere)
+    if any(code.co_name == "<module>" for code in called.ran or ()):  # imported, which is done once
+        called.ran = set()
+        there = _called(called, elsewhere)
     watch = Watch(roots, _users(called.ran))
     try:
         graph = _run(f, signature, inputs, point, undo=watch.put_back)

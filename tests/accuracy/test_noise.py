@@ -7,7 +7,6 @@ import math
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +87,10 @@ def test_closed_formulas_have_no_zone():
         assert check(several, x, gradient=slopes).verdict == "correct"
         assert check(several, x, gradient=lambda x: slopes(x) * (1.0 + 1e-6)).verdict == "wrong"
         for f, g in [(math.exp, math.exp), (math.sin, math.cos), (math.log, lambda x: 1.0 / x)]:
-            assert check(opaque(f), x[0], gradient=lambda x, g=g: g(x) * (1.0 + 1e-6)).verdict == "wrong"
+            assert (
+                check(opaque(f), x[0], gradient=lambda x, g=g: g(x) * (1.0 + 1e-6)).verdict
+                == "wrong"
+            )
 
 
 @pytest.mark.parametrize(

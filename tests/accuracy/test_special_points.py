@@ -15,7 +15,6 @@ from mpmath import mp, mpf
 
 import difflab
 from difflab.accuracy.truth import truth
-from ..opaque import by_bytes
 from tests.accuracy.compositions_with_kinks import (
     BINARY,
     POINTS,
@@ -25,6 +24,8 @@ from tests.accuracy.compositions_with_kinks import (
     random_tree,
     text,
 )
+
+from ..opaque import by_bytes
 
 NIGHTLY: Final = os.environ.get("DIFFLAB_PROFILE") == "nightly"
 FIRST: Final = range(1000 if NIGHTLY else 100)

@@ -183,9 +183,7 @@ def test_estimate_says_so() -> None:
     np.testing.assert_array_equal(x, point())
     assert NOTE in str(found)
     assert "note:" not in str(difflab.estimate(opaque(np.sum), x))
-    assert "in place" not in str(
-        difflab.check(opaque(np.sum), x, gradient=lambda x: np.ones(3))
-    )
+    assert "in place" not in str(difflab.check(opaque(np.sum), x, gradient=lambda x: np.ones(3)))
 
 
 def test_a_list_that_a_function_changes() -> None:

@@ -19,6 +19,7 @@ from .everyday import CASES, ROOMS, Case
 EXPECTED_REFUSALS: Final[frozenset[str]] = frozenset()
 """What is refused by design."""
 
+
 def _by_calls(case: Case, point: Any) -> tuple[float, Any, Any]:
     """The value, and the gradient with its band, by calls of the plain function on copies."""
 

@@ -70,8 +70,13 @@ class Memory:
             node = cast(as_traceable(self.values), self.dtype)
             self.slots = np.empty_like(self.values, np.int64, subok=False)
             self.slots[...] = home().slots_of(node)
-            self.values = None
+            self.values, self.home = None, home()
         return self.base()
+
+    def need_own(self) -> None:
+        """Raise where it holds what another trace has traced."""
+        if self.home is not here.home and self.values is None:
+            raise ended()
 
     def _geometry(self) -> Any:
         """An array of slots in the order in which NumPy would lay out this one."""
@@ -240,6 +245,7 @@ class Part(TracedArray):
         if self._source is not None:
             self._find_memory(*self._source)
         assert self.memory is not None
+        self.memory.need_own()
         return self.memory
 
     def _find_memory(self, parent: Part, function: Any, args: Any, kwargs: Any, path: Path) -> None:
@@ -263,6 +269,8 @@ class Part(TracedArray):
         if here.home is None:
             raise ended()
         memory = self.memory
+        if memory is not None:
+            memory.need_own()
         if memory is None or (self._version == memory.version and self._node is not None):
             return self._node
         if self._source is not None:
@@ -326,6 +334,7 @@ class Part(TracedArray):
         if memory.values is not None:
             memory.like = (_itself, (as_traceable(memory.values),), {})
         memory.root, memory.values = cast(value.content, self.dtype), None
+        memory.home = here.home
         memory.version += 1
 
 
