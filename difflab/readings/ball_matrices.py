@@ -1,13 +1,14 @@
 """Balls of whole matrices: what the ball cells of factorisations name.
 
-What flows: object arrays of balls, one matrix each, come in, and an enclosure of the factorisation's
-result goes out; NaN balls where a matrix is not certainly one that the operation takes. The signs of
-vectors are those that NumPy chose in floats.
+What flows: object arrays of balls, one matrix each, come in, and an enclosure of the
+factorisation's result goes out; NaN balls where a matrix is not certainly one that the operation
+takes. The signs of vectors are those that NumPy chose in floats.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from flint import acb_mat, arb, arb_mat
