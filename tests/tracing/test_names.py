@@ -795,7 +795,7 @@ def _names() -> dict[str, Any]:
     }
 
 
-NAMES: Final = _names()
+NAMES: Final = types.MappingProxyType(_names())  # which no copy looks into
 
 
 def _is_as_it_was() -> bool:

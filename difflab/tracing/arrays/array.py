@@ -81,7 +81,7 @@ class Array(Part):
 
     def __format__(self, how: str) -> str:
         """Its text, which is a value that Python asks for."""
-        if here.home is None:
+        if here.home is None and not how:
             return repr(self)
         digits = re.fullmatch(r"[-+ ]?\d*\.(\d+)f", how)
         shown = compute(np.round, (self, int(digits[1])), {}) if digits else self
@@ -414,8 +414,9 @@ def _seen(found: Any, made: tuple[Any, ...], path: Any = ()) -> Any:
         if not any(part is Ellipsis for part in parts):
             return scalar_of(found)
     source = (array, function, rest, kwargs, path)
-    array.memory.has_views = True
-    return Array(found, array.memory, source=source, shape=found.shape)
+    seen = Array(found, array.memory, source=source, shape=found.shape)
+    array.memory.views.append(seen)
+    return seen
 
 
 def _shown(found: Any, array: Array, data: Any) -> Any:

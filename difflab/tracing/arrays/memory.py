@@ -28,18 +28,9 @@ class Memory:
     """What a traced array and all views of it share."""
 
     __slots__ = (
-        "depth",
-        "dtype",
-        "has_views",
-        "home",
-        "like",
-        "origin",
-        "root",
-        "shape",
-        "slots",
-        "values",
-        "version",
-    )
+        "depth", "dtype", "home", "like", "origin", "root", "shape", "slots", "values", "version",
+        "views",
+    )  # fmt: skip
 
     def __init__(
         self, shape: tuple[int, ...], dtype: np.dtype[Any], root: Any = None, values: Any = None,
@@ -48,17 +39,16 @@ class Memory:
         self.shape, self.dtype = shape, dtype
         self.root, self.values, self.slots = root, values, slots
         self.like, self.origin = like, origin
-        self.version, self.depth, self.has_views = 0, here.depth, False
+        self.version, self.depth = 0, here.depth
+        self.views: list[Part] = []
+        """Those of which NumPy was not asked yet where they are."""
         self.home = here.home
 
     def base(self) -> Any:
         """The array whose geometry all views have: of values while it is constant, else slots."""
         if self.values is not None:
             return self.values
-        if self.home is not here.home:
-            if self.home is not None:
-                raise ended()
-            self.home = home()
+        self.need_own()
         if self.slots is None:
             self.slots = self._geometry()
             self.slots[...] = home().slots_of(self.root)
@@ -74,7 +64,8 @@ class Memory:
         return self.base()
 
     def need_own(self) -> None:
-        """Raise where it holds what another trace has traced."""
+        """Raise where it holds what another trace has traced; what no trace has is this one's."""
+        self.home = self.home or here.home
         if self.home is not here.home and self.values is None:
             raise ended()
 
@@ -179,10 +170,9 @@ class Part(TracedArray):
     @shape.setter
     def shape(self, shape: Any) -> None:
         memory = self.own_memory()
-        if memory.has_views:
-            raise TraceError(
-                "the shape of an array that has views cannot be set", "write x = x.reshape(shape)"
-            )
+        for view in memory.views:  # which were made of the old shape
+            view.own_memory()
+        memory.views.clear()
         data = self.data().view()
         data.shape = shape  # NumPy refuses what would need a copy
         self._data, self._over, self._shape = data, self.own_memory().base(), data.shape
@@ -212,7 +202,7 @@ class Part(TracedArray):
             return True
         if self.is_whole and memory.root is not None:
             return True
-        return self._node is not None and self._version == memory.version
+        return isinstance(self._node, TracedArray) and self._version == memory.version
 
     @property
     def is_whole(self) -> bool:

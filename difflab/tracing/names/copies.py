@@ -112,7 +112,8 @@ class Copies:
                 return lambda *args, **kwargs: self.of(value.dispatch(args[0].__class__))(
                     *args, **kwargs
                 )
-            return value if _is_left(module_of(value)) else self._function(value)
+            left = _is_left(module_of(value)) and _is_left(value.__module__)
+            return value if left else self._function(value)
         if kind is types.MethodType:
             return types.MethodType(self.of(value.__func__), self.of(value.__self__, name))
         if kind is np.ndarray:

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from difflab.ir.protocols import SPELLINGS
 from difflab.tracing.arrays import Array, apply
 
 
@@ -65,7 +66,9 @@ def _prod(values: Any, *, start: Any = 1) -> Any:
 _ALIKE: Final = {
     function: _of(getattr(np, name))
     for name, function in vars(math).items()
-    if isinstance(getattr(np, name, None), np.ufunc) and name != "remainder"  # of the nearest
+    if isinstance(alike := getattr(np, name, None), np.ufunc)
+    and alike in SPELLINGS
+    and name != "remainder"  # of the nearest
 }
 """Functions of the same name in NumPy, of which some raise outside of a domain."""
 MATHEMATICS: Final[dict[Any, Callable[..., Any]]] = {
