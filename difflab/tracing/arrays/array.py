@@ -41,6 +41,8 @@ VIEWS: Final = frozenset(
      stride_tricks.sliding_window_view, stride_tricks.as_strided)
 )  # fmt: skip
 """The functions that may show the memory of their first argument."""
+ATLEAST: Final = frozenset((np.atleast_1d, np.atleast_2d, np.atleast_3d))
+"""The functions that give back an array itself where they have nothing to do."""
 SEQUENCES: Final = frozenset(
     (np.concatenate, np.stack, np.hstack, np.vstack, np.dstack, np.column_stack, np.block,
      np.select, np.choose, np.einsum, np.linalg.multi_dot, np.meshgrid, np.broadcast_arrays)
@@ -413,6 +415,8 @@ def _seen(found: Any, made: tuple[Any, ...], path: Any = ()) -> Any:
         parts = rest[0] if isinstance(rest[0], tuple) else rest
         if not any(part is Ellipsis for part in parts):
             return scalar_of(found)
+    if function in ATLEAST and len(array.shape) == len(found.shape):
+        return array
     source = (array, function, rest, kwargs, path)
     seen = Array(found, array.memory, source=source, shape=found.shape)
     array.memory.views.append(seen)

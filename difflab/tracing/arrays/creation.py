@@ -165,7 +165,8 @@ def full(shape: Any, fill_value: Any, dtype: Any = None, order: str = "C", **res
 
 
 _MEANINGS: dict[Any, Any] = {
-    np.arange: arange, np.full: full, np.diag: diag, np.array: array, np.asarray: asarray, np.asanyarray: asarray,
+    np.arange: arange, np.full: full, np.diag: diag, np.array: array, np.asarray: asarray,
+    np.asanyarray: asarray,
     np.copy: copy, np.astype: astype,
     np.ascontiguousarray: _ordered("C"), np.asfortranarray: _ordered("F"),
     np.empty: filled(np.empty), np.empty_like: filled(np.empty_like),
