@@ -44,7 +44,7 @@ VIEWS: Final = frozenset(
 ATLEAST: Final = frozenset((np.atleast_1d, np.atleast_2d, np.atleast_3d))
 """The functions that give back an array itself where they have nothing to do."""
 SEQUENCES: Final = frozenset(
-    (np.concatenate, np.stack, np.hstack, np.vstack, np.dstack, np.column_stack, np.block,
+    (GETITEM, np.concatenate, np.stack, np.hstack, np.vstack, np.dstack, np.column_stack, np.block,
      np.select, np.choose, np.einsum, np.linalg.multi_dot, np.meshgrid, np.broadcast_arrays)
 )  # fmt: skip
 """The functions that take a list of arrays, which is not an array itself."""
@@ -334,13 +334,11 @@ def contents(value: Any, traced: list[Any], function: Any = None) -> Any:
         return value
     if kind is list or kind is tuple:
         before = len(traced)
-        parts = [contents(part, traced) for part in value]
+        inner = function if function is np.block else None  # which nests lists to any depth
+        parts = [contents(part, traced, inner) for part in value]
         if len(traced) == before or _takes_lists(function):
             return parts if kind is list else tuple(parts)
-        try:
-            return MEANINGS[np.array](value).content
-        except ValueError:  # a list of arrays of several shapes, such as np.block takes
-            return parts if kind is list else tuple(parts)
+        return MEANINGS[np.array](value).content
     if isinstance(value, tuple) and hasattr(value, "_fields"):
         return kind(*[contents(part, traced) for part in value])
     if kind is dict:
