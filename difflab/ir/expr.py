@@ -275,6 +275,8 @@ class Graph:
     guards: tuple[Guard, ...] = ()
     signature: Signature | None = None
     output_tree: Structure = LEAF
+    changes: bool = False
+    """Whether the function that was traced changes an argument in place."""
 
     def __repr__(self) -> str:
         sizes = len(self.inputs), len(self.outputs), len(self.operations)

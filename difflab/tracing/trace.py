@@ -30,7 +30,7 @@ from typing import Any
 import numpy as np
 
 import difflab.spellings  # noqa: F401 (fills SPELLINGS)
-from difflab.errors import Events, TraceError, UnsupportedError, happening
+from difflab.errors import ArgumentError, Events, TraceError, UnsupportedError, happening
 from difflab.ir.build import lift
 from difflab.ir.expr import (
     Expr,
@@ -362,7 +362,7 @@ def _run_copy(
     rest = iter(inputs)
     with attributed_to(None), Trace(inputs, point, decide) as current:
         leaves = [
-            argument(next(rest)) if isinstance(spec, Spec) else copies.of(spec.value)
+            argument(next(rest), spec) if isinstance(spec, Spec) else copies.of(spec.value)
             for spec in signature.leaves
         ]
         args, kwargs = unflatten(signature.structure, leaves)
@@ -377,9 +377,23 @@ def _run_copy(
             raise current.events.refused[0]
         outputs, tree = _outputs(result)
         guards = tuple(current.guards.values())
-        graph = Graph(tuple(inputs), tuple(outputs), guards, signature, tree)
+        changes = any(type(x) is Array and x.is_changed for x in leaves)
+        graph = Graph(tuple(inputs), tuple(outputs), guards, signature, tree, changes)
         _need_own(graph)
+        if changes:
+            need_apart(point)
     return graph
+
+
+def need_apart(arrays: Sequence[Any]) -> None:
+    """Raise where arguments that a function changes share memory: each is traced by itself."""
+    found = [array for array in arrays if isinstance(array, np.ndarray)]
+    for k, array in enumerate(found):
+        if any(np.may_share_memory(array, other) for other in found[:k]):
+            raise ArgumentError(
+                "the function changes an argument in place, and two arguments share memory",
+                "pass copies, or a function of one argument",
+            )
 
 
 def _outputs(result: Any) -> tuple[list[Expr], Structure]:

@@ -23,6 +23,7 @@ from numpy.lib import stride_tricks
 
 from difflab.ir.expr import Expr, Graph
 from difflab.ir.protocols import SPELLINGS, TracedArray, call
+from difflab.ir.tree import Spec
 from difflab.spellings.indexing import current_value
 from difflab.tracing.arrays.memory import Memory, Part
 from difflab.tracing.arrays.slots import here, home
@@ -206,11 +207,12 @@ def captured_array(values: Any, name: str) -> Any:
     return constant_array(values, origin=name)
 
 
-def argument(node: Expr) -> Array:
+def argument(node: Expr, spec: Spec | None = None) -> Array:
     """A function's argument, of an input."""
     if not node.shape and not node.boxed:
         return Array(node, None)
-    return Array(node, Memory(node.shape, node.dtype, root=node))
+    like: Any = (spec.laid_out, (), {}) if spec is not None and spec.order else None
+    return Array(node, Memory(node.shape, node.dtype, root=node, like=like))
 
 
 def as_values(value: Any) -> Any:

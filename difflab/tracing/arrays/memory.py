@@ -205,6 +205,11 @@ class Part(TracedArray):
         return isinstance(self._node, TracedArray) and self._version == memory.version
 
     @property
+    def is_changed(self) -> bool:
+        """Whether its memory was written to."""
+        return self.memory is not None and self.memory.version > 0
+
+    @property
     def is_whole(self) -> bool:
         """Whether it is seen to show all of a memory."""
         return self._source is None and self._data is None
