@@ -20,6 +20,7 @@ from difflab.operators import (
     hvp,
     jacobian,
     jvp,
+    primitive,
     value_and_gradient,
     vjp,
 )
@@ -42,8 +43,8 @@ __version__ = "0.1.0"
 __all__ = [
     "METHODS", "Forward", "Numerical", "Reverse", "Symbolic", "__version__", "check", "compare",
     "derivative", "erf", "estimate", "explain", "from_sympy", "gradient", "hessian", "hvp",
-    "jacobian", "jvp", "leaky_relu", "log_softmax", "relu", "sigmoid", "softmax", "softplus",
-    "trace", "truth", "value_and_gradient", "vjp",
+    "jacobian", "jvp", "leaky_relu", "log_softmax", "primitive", "relu", "sigmoid", "softmax",
+    "softplus", "trace", "truth", "value_and_gradient", "vjp",
 ]  # fmt: skip
 
 # Imported when first used: SymPy and python-flint are not needed to differentiate.

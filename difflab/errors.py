@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import functools
 import importlib
 import linecache
 import re
@@ -27,6 +28,8 @@ import numpy as np
 
 _PACKAGE = Path(__file__).parent
 _NUMPY = Path(np.__file__).parent
+_LIBRARIES = (Path(contextlib.__file__).parent, _NUMPY.parent / "scipy")
+"""Python's own and SciPy's, whose lines tell a user little."""
 _BETWEEN = (contextlib.__file__, importlib.__file__)
 """Python's own files that stand between a user's line and difflab's."""
 _internal: dict[CodeType, bool] = {}
@@ -61,18 +64,30 @@ def _is_internal(code: CodeType) -> bool:
     return file.is_relative_to(_NUMPY) or str(file).startswith(("<frozen", "<difflab"))
 
 
+@functools.cache
+def _is_of_a_library(code: CodeType) -> bool:
+    file = Path(code.co_filename)
+    inside = next((folder for folder in _LIBRARIES if file.is_relative_to(folder)), None)
+    return inside is not None and "site-packages" not in file.relative_to(inside).parts
+
+
 def users_line() -> Line | None:
-    """The innermost line on the stack that belongs neither to difflab nor to NumPy."""
-    frame = sys._getframe(1)
+    """The innermost line on the stack that belongs to no library, or only to none of difflab and
+    NumPy.
+    """
+    frame, found = sys._getframe(1), None
     while frame is not None:
         code = frame.f_code
         internal = _internal.get(code)
         if internal is None:
             internal = _internal[code] = _is_internal(code)
         if not internal:
-            return Line(code.co_filename, frame.f_lineno)
+            line = Line(code.co_filename, frame.f_lineno)
+            if not _is_of_a_library(code):
+                return line
+            found = found or line
         frame = frame.f_back  # type: ignore[assignment]
-    return None
+    return found
 
 
 class DifflabError(Exception):

@@ -12,7 +12,7 @@ from typing import Any
 from difflab.accuracy.check import check
 from difflab.operators.arguments import Argnums
 
-__all__ = ["assert_gradient"]
+__all__ = ["assert_gradient", "assert_primitive"]
 
 
 def assert_gradient(
@@ -46,3 +46,43 @@ def assert_gradient(
     found = check(f, *args, gradient=gradient, order=order, argnums=argnums)
     if not found.ok:
         raise AssertionError(str(found))
+
+
+def assert_primitive(
+    primitive: Callable[..., Any], *points: tuple[Any, ...], noise: float | None = None
+) -> None:
+    """Fail with the whole explanation unless a `difflab.primitive` has the right rules at points.
+
+    Both modes, so that the pullback, the pushforward and what is transposed of them agree with
+    extrapolated differences of the function, and with each other.
+
+    Parameters
+    ----------
+    primitive
+        What `difflab.primitive` returned.
+    points
+        Tuples of arguments.
+    noise
+        As of `check`: how wrong a solver's values may be.
+
+    Raises
+    ------
+    AssertionError
+        With the text of the check, and the arguments' names.
+
+    Examples
+    --------
+    >>> import difflab
+    >>> import numpy as np
+    >>> doubled = difflab.primitive(np.sin, lambda y, ct, x: 2.0 * ct * np.cos(x))
+    >>> assert_primitive(doubled, (0.5,))
+    Traceback (most recent call last):
+    ...
+    AssertionError: wrong: the derivative of sin is wrong at this point.
+    ...
+    """
+    __tracebackhide__ = True
+    for args in points:
+        found = check(primitive, *args, noise=noise)
+        if not found.ok:
+            raise AssertionError(str(found))

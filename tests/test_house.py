@@ -33,7 +33,7 @@ from .house import (
     third_party,
 )
 
-OWN = {"difflab", "tests", "watched_k"}  # a test makes the last one
+OWN = {"difflab", "tests", "watched_k", "room_of_helpers"}  # tests make the last two
 APART = {"lab", "experiments"}
 ELSEWHERE = ("difflab/table/", "difflab/networks/")
 """Where the names are those of rows: of the table, and of the activations."""
@@ -147,7 +147,7 @@ def test_what_is_imported_is_declared():
         for folder, extras in {
             "difflab": ["lab"],
             "experiments": ["lab", "peers"],
-            "benchmarks": ["peers", "dev"],
+            "benchmarks": ["lab", "peers", "dev"],
             "tests": ["lab", "peers", "dev"],
         }.items()
         for found in third_party(folder, OWN | _stems("experiments") | _stems(folder))

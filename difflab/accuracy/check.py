@@ -15,9 +15,10 @@ choose.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -36,13 +37,14 @@ from difflab.accuracy.kinks import at_line, kinks_of, nearest
 from difflab.accuracy.scene import Scene
 from difflab.accuracy.subject import Subject
 from difflab.accuracy.words import Check
-from difflab.errors import ArgumentError
-from difflab.ir.expr import Graph
+from difflab.errors import ArgumentError, UnsupportedError
 from difflab.operators import jacobian
 from difflab.operators.arguments import Argnums
 
 MOST_SWEEPS = 100
 """A mode that needs more sweeps is not judged where the other one needs fewer."""
+OWN: Final = "it calls the primitive"
+"""How it is said that a function has rules of its own, which are not taken for the truth."""
 
 
 def check(
@@ -101,13 +103,13 @@ def check(
     subject = Subject(f, args, argnums, order)
     seen, reason = _seen(subject)
     if gradient is None:
-        if isinstance(seen, Opaque):
+        if isinstance(seen, Opaque) and not reason.startswith(OWN):
             raise ArgumentError(
                 f"{subject.name} cannot be traced, so difflab has no gradient of its own to check:"
                 f" {reason}",
                 "pass gradient=, a function that returns the derivative",
             )
-        return _own_modes(subject, seen)
+        return _own_modes(subject, seen, reason, noise)
     try:
         candidate = read_candidate(gradient, subject, subject.shapes(seen.shapes))
     except Misfit as misfit:
@@ -178,24 +180,37 @@ def _convention(seen: Derivative | Opaque, components: Sequence[Component]) -> s
     )
 
 
-def _own_modes(subject: Subject, true: Derivative) -> Check:
+def _own_modes(
+    subject: Subject, true: Derivative | Opaque, reason: str, noise: float | None
+) -> Check:
     """difflab's reverse and forward mode, each judged as if it had been given."""
-    modes = _affordable_modes(subject, true.graph)
-    checks = []
-    for mode in modes:
+    checks: dict[str, Check] = {}
+    refused: list[UnsupportedError] = []
+    for mode in _affordable_modes(subject, true.shapes):
         own: Any = subject.f
         for _ in range(subject.order):
             own = jacobian(own, argnums=subject.argnums, method=mode)
-        candidate = read_candidate(own, subject, subject.shapes(true.shapes))
-        checks.append(_judged(subject, true, "", candidate))
-    worst = max(checks, key=lambda one: JUDGEMENTS.index(one.verdict))
-    components = tuple(c for one in checks for c in one.components)
-    return replace(worst, components=components, modes=modes, notes=())
+        try:
+            candidate = read_candidate(own, subject, subject.shapes(true.shapes))
+        except UnsupportedError as error:  # a primitive of one's own without that rule
+            refused.append(error)
+        else:
+            checks[mode] = _judged(subject, true, reason, candidate, noise)
+    if not checks:
+        raise refused[0]
+    worst = max(checks, key=lambda mode: JUDGEMENTS.index(checks[mode].verdict))
+    components = tuple(c for one in checks.values() for c in one.components)
+    notes = tuple(
+        f"this is {worst} mode; {mode} mode is {one.verdict}"
+        for mode, one in checks.items()
+        if one.verdict != checks[worst].verdict
+    )
+    return replace(checks[worst], components=components, modes=tuple(checks), notes=notes)
 
 
-def _affordable_modes(subject: Subject, graph: Graph) -> tuple[str, ...]:
+def _affordable_modes(subject: Subject, shapes: Sequence[tuple[int, ...]]) -> tuple[str, ...]:
     """Both modes, unless one would sweep too often: once for each input, or for each output."""
-    outputs = sum(out.size for out in graph.outputs)
+    outputs = sum(map(math.prod, shapes))
     sweeps = {"reverse": outputs, "forward": len(subject.moves)}
     least = min(sweeps.values())
     return tuple(mode for mode, count in sweeps.items() if count <= max(least, MOST_SWEEPS))
@@ -209,6 +224,9 @@ def _seen(subject: Subject) -> tuple[Derivative | Opaque, str]:
         scene = Scene(subject)
     except Exception as error:
         return Opaque.of(subject), why_not(error)
+    own = [node.primitive.name for node in scene.graph.operations if node.primitive.is_own]
+    if own:  # whose rules are what is to be proved
+        return Opaque.of(subject), f"{OWN} {own[0]}, whose rules are not taken for the truth"
     true = derivative(scene)
     return (Opaque.of(subject), true.untraceable) if true.untraceable else (true, "")
 

@@ -31,13 +31,13 @@ from difflab.accuracy.partials import Partial
 from difflab.accuracy.subject import Subject, numbers, places
 from difflab.ir.expr import Array, Expr, reachable, substitute
 from difflab.ir.row import CONSTANT
+from difflab.readings.ball_matrices import midpoints
 from difflab.readings.balls import (
     as_rounded,
     distance,
     enclose_nodes,
     exact,
     gap,
-    midpoints,
     overlap,
     ulps_of,
 )

@@ -28,6 +28,7 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -354,7 +355,10 @@ class _Writer:
         params = {name: repr(value) for name, value in node.params}
         if "index" in params:
             params["index"] = _index_source(dict(node.params)["index"])
-        template = node.primitive.emit
+        template, evaluate = node.primitive.emit, node.primitive.evaluate
+        if "{call}" in template:
+            params["call"] = f"c{len(self.bound)}"
+            self.bound[params["call"]] = partial(evaluate, **dict(node.params))
         if node.primitive is SCATTER_ADD and any(map(_is_distinct, node.operands[1:])):
             template = template.replace("scatter_add", "scatter")
         if node in self.flat:
@@ -387,10 +391,7 @@ class _Writer:
             memory = id(self.storage[out])
             own = bool(out.operands) and self._viewed(out) is None and memory not in seen
             seen.add(memory)
-            if out.shape:
-                found.append(name if own else f"array({name})")
-            else:
-                found.append(f"{name}[()]")
+            found.append(f"{name}[()]" if not out.shape else name if own else f"array({name})")
         return f"[{', '.join(found)}]"
 
     def _assemble(self, results: str) -> Callable[..., list[Any]]:
@@ -400,8 +401,7 @@ class _Writer:
             names = ", ".join(f"b{i}" for i in range(len(self.buffers)))
             body = [f"{names}, = buffers = take()", *body, "give(buffers)"]
         body.append(f"return {results}")
-        self.source = f"def program({parameters}):\n" + "".join(f"    {line}\n" for line in body)
-        self.source = self.source.rstrip("\n")
+        self.source = "\n    ".join([f"def program({parameters}):", *body])
         namespace = {**(SCALARS if self.scalar else _ARRAYS), **self.bound}
         self.bytes = sum(math.prod(shape) * dtype.itemsize for shape, dtype in self.buffers)
         if self.buffers:

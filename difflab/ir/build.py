@@ -39,16 +39,18 @@ def lift(value: Any) -> Expr:
 
 
 def _holds_traced(value: Any) -> bool:
-    return isinstance(value, (list, tuple)) and any(
-        isinstance(v, Expr) or _holds_traced(v) for v in value
-    )
+    if type(value) is Expr or not isinstance(value, (list, tuple)):
+        return False
+    return any(type(v) is Expr or _holds_traced(v) for v in value)
 
 
 def _kind(value: Any) -> Any:
+    if type(value) is Expr:
+        return float if value.weak else value.dtype
     if type(value) is bool:
         return BOOL
     if is_weak(value):
-        return float if isinstance(value, Expr) else type(value)
+        return type(value)
     return value.dtype if hasattr(value, "dtype") else np.asarray(value).dtype
 
 

@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 
 from difflab.errors import InvariantError, Line, MatrixError, ShapeError, TraceError, users_line
 from difflab.ir.contents import Held
-from difflab.ir.protocols import TracedArray
+from difflab.ir.protocols import REAL, TracedArray
 from difflab.ir.row import CONSTANT, INPUT, Primitive
 from difflab.ir.tree import LEAF, Signature, Structure, unflatten
 
@@ -129,6 +129,9 @@ class Expr(TracedArray):
             raise AttributeError(f"{self!r} is no constant")
         found: Array = dict(self.params)["value"].array
         return found
+
+
+REAL.add(Expr)
 
 
 def _is_weak(primitive: Primitive, operands: tuple[Expr, ...], params: Params) -> bool:
@@ -272,6 +275,8 @@ class Graph:
     guards: tuple[Guard, ...] = ()
     signature: Signature | None = None
     output_tree: Structure = LEAF
+    changes: bool = False
+    """Whether the function that was traced changes an argument in place."""
 
     def __repr__(self) -> str:
         sizes = len(self.inputs), len(self.outputs), len(self.operations)

@@ -51,7 +51,7 @@ def distribution_of(method: Any) -> Any:
     if owner is None or not type(owner).__module__.startswith("scipy.stats."):
         return None
     law = getattr(owner, "dist", owner)
-    return law if hasattr(law, "name") else None
+    return law if isinstance(getattr(law, "name", None), str) else None
 
 
 def meaning_of(function: Any) -> Callable[..., Any] | None:

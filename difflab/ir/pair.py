@@ -20,17 +20,19 @@ from difflab.ir.row import CONSTANT
 class Pair(TracedArray):
     """A complex traced value: its real and its imaginary part (None: certainly zero).
 
+    `signed` says that an imaginary part of -0.0 is NumPy's as well; of sums it is 0.0.
+
     >>> from difflab.ir.expr import placeholder
     >>> x = placeholder((3,), np.dtype("float64"), "x")
     >>> Pair(x, None)
     <traced complex128[3]>
     """
 
-    __slots__ = ("dtype", "im", "re", "shape", "weak")
+    __slots__ = ("dtype", "im", "re", "shape", "signed", "weak")
     re: Expr
     im: Expr
 
-    def __init__(self, re: Any, im: Any) -> None:
+    def __init__(self, re: Any, im: Any, signed: bool = False) -> None:
         given = [part for part in (re, im) if part is not None]
         nodes = promoted(*given, floating=True)
         self.shape = common_shape(nodes)
@@ -44,6 +46,7 @@ class Pair(TracedArray):
         self.weak = any(x.weak for x in nodes) and all(
             x.weak or x.primitive is CONSTANT for x in nodes
         )
+        self.signed = signed
 
     def __repr__(self) -> str:
         return f"<traced {self.dtype}[{','.join(map(str, self.shape))}]>"

@@ -103,7 +103,7 @@ def refuse(function: Any, remedy: str) -> None:
 
 def call(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     """A NumPy function applied to nodes."""
-    if any(map(is_complex, (*args, *kwargs.values()))):
+    if any(map(is_complex, args)) or (kwargs and any(map(is_complex, kwargs.values()))):
         if function in COMPLEX:
             return COMPLEX[function](*args, **kwargs)
         if function in SPELLINGS:
@@ -113,11 +113,18 @@ def call(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str,
     return spelling_of(function)(*args, **kwargs)
 
 
+REAL: set[type] = {float, int, bool, str, slice, type(None), np.float64}
+"""Types of which no value is complex."""
+
+
 def is_complex(value: Any) -> bool:
     """Whether a value is complex, or a list that holds one that is."""
-    if issubclass(type(value), (list, tuple)):
+    kind = type(value)
+    if kind in REAL:
+        return False
+    if issubclass(kind, (list, tuple)):
         return any(map(is_complex, value))
-    return type(value) is complex or getattr(getattr(value, "dtype", None), "kind", "") == "c"
+    return kind is complex or getattr(getattr(value, "dtype", None), "kind", "") == "c"
 
 
 @functools.cache
@@ -163,14 +170,11 @@ def _refuse_plain(kind: str) -> TraceError:
     return TraceError(f"a traced value cannot be turned into a plain {kind}", _COMPILED)
 
 
-_OPERANDS = (np.ndarray, np.generic, complex, int, float, list, tuple)
-
-
 def _operator(ufunc: np.ufunc, reflected: bool = False) -> Callable[[Any, Any], Any]:
     """The method of a binary operator: the ufunc."""
 
     def operate(self: TracedArray, other: Any) -> Any:
-        if not isinstance(other, (TracedArray, *_OPERANDS)):
+        if not isinstance(other, _OPERANDS):
             return NotImplemented
         return self.apply(ufunc, (other, self) if reflected else (self, other), {})
 
@@ -194,13 +198,6 @@ class TracedArray:
     weak: bool
     primitive: Any
     params: tuple[tuple[str, Any], ...]
-
-    @property  # type: ignore[misc]
-    def __class__(self) -> type:
-        """What user code is told that it holds; difflab itself asks `type`."""
-        if self.shape or self.boxed:
-            return np.ndarray
-        return (float, complex)[self.dtype.kind == "c"] if self.weak else self.dtype.type
 
     @property
     def boxed(self) -> bool:
@@ -275,9 +272,8 @@ class TracedArray:
         function = _METHODS.get(name)
         if function is not None:
             return functools.partial(_method, function, self)
-        if (hasattr(np.ndarray, name) or hasattr(self.__class__, name)) and not name.startswith(
-            "__"
-        ):
+        known = hasattr(np.ndarray, name) or hasattr(self.__class__, name)
+        if known and not name.startswith("__"):
             raise UnsupportedError(
                 f"array.{name} cannot be traced", _REFUSED_METHODS.get(name, _ADVICE)
             )
@@ -414,3 +410,7 @@ class TracedArray:
 
 def _method(function: Callable[..., Any], x: TracedArray, *args: Any, **kwargs: Any) -> Any:
     return x.apply(function, (x, *args), kwargs)
+
+
+_OPERANDS = (TracedArray, float, int, np.ndarray, np.generic, complex, list, tuple)
+"""What operators take besides nodes; the commonest first."""

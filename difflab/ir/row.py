@@ -22,7 +22,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import FunctionType
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, ClassVar, Final, Literal, NamedTuple
 
 import numpy as np
 
@@ -126,6 +126,8 @@ def sample(*operands: Any, **params: Any) -> Sample:
 class Primitive:
     """A row: everything that difflab knows about one operation."""
 
+    is_own: ClassVar[bool] = False
+    """Whether it is a function of the user's, with rules that only `check` can prove."""
     name: str
     kind: Kind
     numpy: tuple[Any, ...]
@@ -144,7 +146,7 @@ class Primitive:
     batch: Rule | Unsupported
     """How params change when every operand gains a leading axis: ``batch(size, **params)``."""
     emit: str
-    """The NumPy source of one call; with ``{out}`` it writes into a planned buffer."""
+    """The NumPy source of one call: ``{out}`` is a planned buffer, ``{call}`` is `evaluate`."""
     scalar: str | Rule | Unsupported
     """The Python source of one call on plain floats, or the function that is called."""
     cost: Rule

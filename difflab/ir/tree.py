@@ -119,12 +119,31 @@ class Spec(NamedTuple):
     """What a compiled program depends on in an array argument.
 
     Of those of shape () `weak` marks a Python float, `boxed` an array; else it is a NumPy scalar.
+    `order` are the axes as they lie in memory, where that is not their own order: which of its
+    views are copies hangs on it.
     """
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     weak: bool = False
     boxed: bool = False
+    order: tuple[int, ...] = ()
+
+    def laid_out(self) -> np.ndarray[Any, Any]:
+        """An array of that shape, dtype and order; what it holds means nothing."""
+        if not self.order:
+            return np.empty(self.shape, self.dtype)
+        turned = np.empty([self.shape[axis] for axis in self.order], self.dtype)
+        return turned.transpose(np.argsort(self.order))
+
+
+def _order(array: np.ndarray[Any, Any]) -> tuple[int, ...]:
+    """The axes of an array as NumPy lays out a copy of it; empty where that is their own order."""
+    if array.ndim < 2 or array.flags.c_contiguous:
+        return ()
+    copy = np.empty_like(array)
+    lies = np.argsort([-abs(stride) for stride in copy.strides], kind="stable")
+    return () if copy.flags.c_contiguous else tuple(lies.tolist())
 
 
 class Static(NamedTuple):
@@ -201,9 +220,10 @@ def read_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Signa
     integers, booleans, strings, None and other hashable objects are static.
     """
     if len(args) == 1 and not kwargs and type(args[0]) is np.ndarray:
-        known = _single.get((args[0].shape, args[0].dtype))
-        if known is not None:
-            return known, [args[0]]
+        (array,) = args
+        known = _single.get((array.shape, array.dtype))
+        if known is not None and (array.ndim < 2 or array.flags.c_contiguous):
+            return known, [array]
     leaves: Sequence[Any]
     if not kwargs and all([type(arg) is np.ndarray for arg in args]):  # noqa: C419 (faster)
         leaves, count = args, len(args)
@@ -217,7 +237,7 @@ def read_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Signa
     for leaf in leaves:
         kind = type(leaf)
         if kind is np.ndarray and leaf.dtype in _traceable:
-            specs.append(Spec(leaf.shape, leaf.dtype, False, not leaf.shape))
+            specs.append(Spec(leaf.shape, leaf.dtype, False, not leaf.shape, _order(leaf)))
             arrays.append(leaf)
         elif kind is float:
             specs.append(_PYTHON_FLOAT)
@@ -229,7 +249,7 @@ def read_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Signa
         elif isinstance(leaf, (np.ndarray, np.generic)):
             array = _admitted(leaf)
             boxed = isinstance(leaf, np.ndarray) and not leaf.shape
-            specs.append(Spec(array.shape, array.dtype, False, boxed))
+            specs.append(Spec(array.shape, array.dtype, False, boxed, _order(array)))
             arrays.append(array)
         else:
             try:
@@ -245,7 +265,8 @@ def read_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Signa
     if len(args) == 1 and structure is _positional.get(1):
         if len(_single) >= SIGNATURES:
             _single.clear()
-        _single[args[0].shape, args[0].dtype] = signature
+        if not _order(args[0]):
+            _single[args[0].shape, args[0].dtype] = signature
     return signature, arrays
 
 

@@ -12,8 +12,10 @@ from difflab.operators.operators import (
     jacobian,
     value_and_gradient,
 )
+from difflab.operators.own import primitive
 from difflab.operators.products import hvp, jvp, vjp
 
 __all__ = [
-    "derivative", "gradient", "hessian", "hvp", "jacobian", "jvp", "value_and_gradient", "vjp",
+    "derivative", "gradient", "hessian", "hvp", "jacobian", "jvp", "primitive",
+    "value_and_gradient", "vjp",
 ]  # fmt: skip

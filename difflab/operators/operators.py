@@ -36,7 +36,13 @@ from difflab.tracing.arrays import wrapped
 from difflab.tracing.called import Called, need_function
 from difflab.tracing.captures import Watch
 from difflab.tracing.held import moved
-from difflab.tracing.trace import in_progress, record_guard, trace_signature, trace_watched
+from difflab.tracing.trace import (
+    in_progress,
+    need_apart,
+    record_guard,
+    trace_signature,
+    trace_watched,
+)
 
 Shapes = Sequence[tuple[int, ...]]
 
@@ -83,6 +89,8 @@ class Operator:
                 return self._inlined(signature, arrays)  # f closes over a value of that trace
             prepared = self._prepared(signature, arrays)
             self.programs.keep(prepared)
+        if prepared.changes:
+            need_apart(arrays)
         outputs = silent.copy().run(prepared.run, *arrays)
         return prepared.finish(wrapped(outputs) if in_progress() else outputs)
 
@@ -120,7 +128,18 @@ class Operator:
                 run = self._with_repair(program, derivation.repair, len(graph.outputs))
         assert run is not None
         guards = Guards(graph, self.engine) if graph.guards else None
-        return Prepared(signature, derivation, run, finish, graph, program, guards, watch, seconds)
+        return Prepared(
+            signature,
+            derivation,
+            run,
+            finish,
+            graph,
+            program,
+            guards,
+            watch,
+            seconds,
+            graph.changes,
+        )
 
     def _recorded(self, signature: Signature, arrays: list[Any]) -> tuple[Graph, Watch]:
         """The graph of the function, held against it, and the watch over what it reads."""

@@ -122,6 +122,8 @@ class Prepared:
     watch: Watch | None = None
     """Over what the function reads; None for one that is called anyway."""
     trace_seconds: float = 0.0
+    changes: bool = False
+    """Whether the function changes an argument in place."""
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{name} {count}" for name, count in self.counts.items())

@@ -133,18 +133,9 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
     return reshaped(matmul(p, q), (*[x.shape[i] for i in rows], *[y.shape[i] for i in columns]))
 
 
-def _letters(axes: Any) -> str:
-    return "".join("..." if axis is Ellipsis else ascii_letters.swapcase()[axis] for axis in axes)
-
-
 @spells(np.einsum, refuses="out dtype order casting", ignores="optimize")
 def einsum(*operands: Any) -> Any:
-    subscripts, *arrays = operands
-    if not isinstance(subscripts, str):  # arrays and lists of axes, by turns
-        arrays, lists = [*operands[: len(operands) // 2 * 2 : 2]], operands[1::2]
-        subscripts = ",".join(map(_letters, lists))
-        if len(operands) % 2:
-            subscripts += f"->{_letters(operands[-1])}"
+    subscripts, *arrays = by_letters(*operands)
     parts = promoted(*arrays)
     words, output = _subscripts(subscripts, parts)
     if len(set(output)) < len(output) or not set(output) <= set("".join(words)):
@@ -165,6 +156,20 @@ def einsum(*operands: Any) -> Any:
     if len(parts) == 1:
         return transpose(parts[0], [words[0].index(x) for x in output])
     return node("einsum", *parts, subscripts=f"{','.join(words)}->{output}")
+
+
+def by_letters(*operands: Any) -> tuple[Any, ...]:
+    """Operands that are each followed by a list of axes, by a string of letters before them."""
+    if isinstance(operands[0], str):
+        return operands
+
+    def word(axes: Any) -> str:
+        return "".join(["..." if i is Ellipsis else ascii_letters[i] for i in axes])
+
+    words = ",".join(map(word, operands[1::2]))
+    if len(operands) % 2:
+        return f"{words}->{word(operands[-1])}", *operands[:-1:2]
+    return words, *operands[::2]
 
 
 def _subscripts(subscripts: str, parts: Sequence[Expr]) -> tuple[list[str], str]:

@@ -59,7 +59,7 @@ IN_A_LINE = [
     spells(spectral.singular_vectors)(lambda a: node("singular_vectors", a)),
     spells(movement.place)(lambda x, index, shape: node("place", x, index=index, shape=shape)),
     spells(reductions.share_of_largest)(lambda x, axes: node("share_of_largest", x, axes=axes)),
-    spells(movement.join)(lambda parts: node("join", *promoted(*parts), lead=0)),
+    spells(movement.join)(lambda *parts, lead: node("join", *promoted(*parts), lead=lead)),
     spells(movement.scatter_add)(
         lambda x, *indices, shape: node("scatter_add", x, *indices, shape=shape)
     ),

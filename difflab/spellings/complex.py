@@ -19,6 +19,7 @@ from difflab.errors import UnsupportedError
 from difflab.ir.build import promoted
 from difflab.ir.pair import Pair, pair, parts
 from difflab.ir.protocols import SPELLINGS, TracedArray, is_complex
+from difflab.spellings.algebra import by_letters
 from difflab.spellings.spelling import NP, spells
 from difflab.table.elementary import exactly, sech2
 from difflab.table.movement import join
@@ -46,13 +47,14 @@ def _is_zero(value: Any, i: int) -> bool:
     return value is None or parts(value)[i] is None
 
 
-def _joined(re: Any, im: Any) -> Any:
+def _joined(re: Any, im: Any, signed: bool) -> Any:
     """What came of both parts, in the list or tuple in which it came; None: all of it is zero."""
     known = im if re is None else re
     if isinstance(known, (list, tuple)):
         zeros = [None] * len(known)
-        return type(known)(list(map(_joined, re or zeros, im or zeros)))
-    return Pair(re, im)
+        each = map(_joined, re or zeros, im or zeros, itertools.repeat(signed))
+        return type(known)(list(each))
+    return Pair(re, im, signed)
 
 
 def of_parts(function: Any, names: str = "") -> Meaning:
@@ -72,7 +74,8 @@ def of_parts(function: Any, names: str = "") -> Meaning:
             if not all(_is_zero(known[name], i) for name in linear):
                 given.arguments |= {name: _part(known[name], i) for name in linear}
                 found[i] = spelling(*given.args, **given.kwargs)
-        return _joined(*found)
+        signed = any(getattr(known[name], "signed", False) for name in linear)
+        return _joined(found[0], found[1], signed or function is np.negative)
 
     return meaning
 
@@ -114,7 +117,7 @@ def _plus(x: Any, y: Any) -> Any:
 
 def _minus(x: Any, y: Any) -> Any:
     """x - y, where None is zero."""
-    return x if y is None else NP.subtract(0.0 if x is None else x, y)
+    return x if y is None else NP.negative(y) if x is None else NP.subtract(x, y)
 
 
 def _each(function: Any, value: Any, *rest: Any) -> Pair:
@@ -176,12 +179,7 @@ def multiply(x1: Any, x2: Any) -> Any:
 
 @spells(np.add)
 def add(x1: Any, x2: Any) -> Any:
-    """The imaginary part of real numbers is 0.0, and -0.0 added to it is 0.0: on which side of a
-    cut ``x + 1j * y`` lies hangs on it.
-    """
-    (a, b), (c, d) = parts(x1), parts(x2)
-    one = b is None or d is None
-    return Pair(_plus(a, c), None if b is d is None else _plus(_plus(b, d), 0.0 if one else None))
+    return Pair(*map(_plus, parts(x1), parts(x2)))
 
 
 @spells(np.subtract)
@@ -191,15 +189,13 @@ def subtract(x1: Any, x2: Any) -> Any:
 
 @spells(np.einsum, refuses="out dtype order casting", ignores="optimize")
 def einsum(*operands: Any) -> Any:
-    subscripts, *arrays = operands
+    subscripts, *arrays = by_letters(*operands)
     return _product(lambda *x: NP.einsum(subscripts, *x), *arrays)
 
 
 @spells(np.divide)
 def divide(x1: Any, x2: Any) -> Any:
-    """By z/|z|, then by |z|: nothing overflows before the quotient does, as in Smith's method
-    (1962), and nothing is chosen by size, so that it is smooth.
-    """
+    """By z/|z|, then by |z|: it overflows late, as Smith's method (1962) does, but is smooth."""
     c, d = parts(x2)
     if d is None:
         return _each(NP.divide, x1, c)
@@ -211,7 +207,7 @@ def divide(x1: Any, x2: Any) -> Any:
 @spells(np.conjugate)
 def conjugate(x: Any) -> Any:
     a, b = parts(x)
-    return Pair(a, b if b is None else NP.negative(b))
+    return Pair(a, b if b is None else NP.negative(b), signed=True)
 
 
 def _alike(*values: Any) -> list[Pair]:
@@ -219,7 +215,8 @@ def _alike(*values: Any) -> list[Pair]:
     taken = [x for value in values for x in parts(value)]
     known = iter(promoted(*[x for x in taken if x is not None], floating=True))
     nodes = [None if x is None else next(known) for x in taken]
-    return list(map(Pair, nodes[::2], nodes[1::2]))
+    signed = [getattr(value, "signed", False) for value in values]
+    return list(map(Pair, nodes[::2], nodes[1::2], signed))
 
 
 def _powered(x: Any, n: int, times: Meaning) -> Any:
@@ -286,10 +283,15 @@ def absolute(x: Any) -> Any:
     return NP.hypot(a, b) if a is not None and b is not None else NP.abs(a if b is None else b)
 
 
+def _on_cut(z: Pair) -> Any:
+    """The imaginary part, where -0.0 is 0.0 if it is in NumPy: it says on which side z is."""
+    return z.im if z.signed or parts(z)[1] is None else z.im - 0.0 * z.im
+
+
 @spells(np.angle)
 def angle(z: Any, deg: bool = False) -> Any:
     w = pair(z)
-    found = NP.arctan2(w.im, w.re)
+    found = NP.arctan2(_on_cut(w), w.re)
     return NP.rad2deg(found) if deg else found
 
 
@@ -317,7 +319,8 @@ def sqrt(x: Any) -> Any:
     large = NP.sqrt(0.5 * NP.where(right, z.re, -z.re) + 0.5 * absolute(z))
     small = z.im / NP.where(large == 0, 1, 2 * large)
     return Pair(
-        NP.where(right, large, NP.abs(small)), NP.where(right, small, NP.copysign(large, z.im))
+        NP.where(right, large, NP.abs(small)),
+        NP.where(right, small, NP.copysign(large, _on_cut(z))),
     )
 
 
@@ -353,9 +356,7 @@ def tanh(x: Any) -> Any:
 def astype(x: Any, dtype: Any, /) -> Any:
     kind = np.dtype(dtype)
     if kind.kind != "c":
-        raise UnsupportedError(
-            f"a complex array made {kind} loses its imaginary part", "take np.real(z) or np.abs(z)"
-        )
+        raise UnsupportedError(f"{kind} drops the imaginary part", "take np.real(z) or np.abs(z)")
     real = np.zeros((), kind).real.dtype
     return _each(lambda part: NP.astype(part, real), pair(x))
 
@@ -415,8 +416,6 @@ _OF_DTYPES = (
     np.shape, np.ndim, np.size, np.isrealobj, np.iscomplexobj, np.zeros_like, np.ones_like,
 )  # fmt: skip
 
-
-# -- in a line each --------------------------------------------------------------------------------
 
 IN_A_LINE = [
     spells(TracedArray.__bool__)(lambda self: bool(~equal(self, 0))),

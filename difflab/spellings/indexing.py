@@ -30,6 +30,8 @@ def current_value(x: Expr) -> Any:
 @spells(TracedArray.__getitem__)
 def getitem(x: Expr, index: Any) -> Expr:
     """x[index], for every index that NumPy takes."""
+    if type(index) is int and len(x.shape) == 1:  # the commonest, for speed
+        return node("getitem", x, index=(_bounded(index, x.shape[0]),))
     parts = [_part(part) for part in (index if isinstance(index, tuple) else (index,))]
     rest = x.ndim - sum(map(_axes_taken, parts))
     if rest < 0:

@@ -59,6 +59,24 @@ for _name, _order in (("i0", 0), ("i1", 1)):
     means(f"special.{_name}")(lambda x, *, n=_order: row("bessel_i", x, n=n))
 for _name, _order in (("j0", 0), ("j1", 1)):
     means(f"special.{_name}")(lambda x, *, n=_order: row("bessel_j", x, n=n))
+
+
+def _of_order(name: str) -> Callable[..., Any]:
+    """A Bessel function whose first argument is a small whole order."""
+
+    def meaning(v: Any, z: Any) -> Any:
+        if isinstance(v, Expr) or np.ndim(v) != 0 or v not in range(9):
+            raise UnsupportedError(
+                f"scipy.special.{name} of an order that is not one of 0 to 8 cannot be traced",
+                "call it with a whole order, or compute it outside and pass it as an argument",
+            )
+        return row({"jv": "bessel_j", "iv": "bessel_i"}[name], z, n=int(v))
+
+    return meaning
+
+
+means("special.jv")(_of_order("jv"))
+means("special.iv")(_of_order("iv"))
 means("special.psi")(lambda x: row("polygamma", x, n=0))
 
 

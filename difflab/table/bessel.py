@@ -25,12 +25,7 @@ from difflab.ir.row import (
 from difflab.ir.row import sample as sampled
 from difflab.table.algebra import matrix, swap
 from difflab.table.elementary import exactly
-from difflab.table.special_functions import normal_tail, widely
-
-WIDE: Final = np.longdouble
-_PI: Final = WIDE("3.14159265358979323846")
-_NO_COMPLEX: Final = Unsupported("its formulas are for real numbers")
-_NO_SCALAR: Final = Unsupported("math has no function of that name")
+from difflab.table.special_functions import NO_COMPLEX, NO_SCALAR, PI, WIDE, normal_tail, widely
 
 
 def _series(x: Any, n: int, sign: int) -> Any:
@@ -62,7 +57,7 @@ def bessel_i(x: Any, n: int) -> Any:
     far = size > 40
     z = np.where(far, size, 41)
     outside = (
-        np.exp(z) / np.sqrt(2 * _PI * z) * sum((-1) ** k * t for k, t in enumerate(_hankel(z, n)))
+        np.exp(z) / np.sqrt(2 * PI * z) * sum((-1) ** k * t for k, t in enumerate(_hankel(z, n)))
     )
     found = np.where(far, outside, _series(np.where(far, 0, size), n, 1))
     return np.where(np.isinf(x), np.inf, found) * np.where(x < 0, (-1) ** n, 1)
@@ -84,9 +79,9 @@ def bessel_j(x: Any, n: int) -> Any:
     c, s = (np.cos(z) + np.sin(z), np.sin(z) - np.cos(z))
     for _ in range(n % 4):  # less a quarter of a turn each
         c, s = s, -c
-    outside = (p * c - q * s) / np.sqrt(_PI * z)
+    outside = (p * c - q * s) / np.sqrt(PI * z)
     middle = np.where(far | ~np.isfinite(x), 0, size)
-    angles = [_PI * (2 * k + 1) / WIDE(128) for k in range(64)]
+    angles = [PI * (2 * k + 1) / WIDE(128) for k in range(64)]
     inside = sum(np.cos(n * t - middle * np.sin(t)) for t in angles) / 64
     found = np.where(near, _series(np.where(near, size, 0), n, -1), np.where(far, outside, inside))
     found = np.where(np.isinf(x), 0, np.where(np.isnan(x), x, found))
@@ -129,20 +124,20 @@ def erfinv(y: Any) -> Any:
     size = np.abs(y)
     few = size < 0.25
     small = np.where(few, size, 0)
-    z = small * np.sqrt(_PI) / 2
+    z = small * np.sqrt(PI) / 2
     for _ in range(5):
         term = found = z
         for k in range(1, 24):
             term = -term * z * z / k
             found = found + term / (2 * k + 1)
-        z = z + (small * np.sqrt(_PI) / 2 - found) * np.exp(z * z)
+        z = z + (small * np.sqrt(PI) / 2 - found) * np.exp(z * z)
     rest = np.where(few | (size >= 1), 0.5, 1 - size)
     t = np.log(rest * (2 - rest))
-    half = 2 / (_PI * WIDE(0.147)) + t / 2
+    half = 2 / (PI * WIDE(0.147)) + t / 2
     w = np.sqrt(np.sqrt(half * half - t / WIDE(0.147)) - half)
     for _ in range(5):  # Newton's steps for log erfc(w) = log(rest)
-        scaled = np.sqrt(2 / _PI) * normal_tail.evaluate(np.sqrt(WIDE(2)) * w, n=0)
-        w = w + (np.log(scaled) - w * w - np.log(rest)) * scaled * np.sqrt(_PI) / 2
+        scaled = np.sqrt(2 / PI) * normal_tail.evaluate(np.sqrt(WIDE(2)) * w, n=0)
+        w = w + (np.log(scaled) - w * w - np.log(rest)) * scaled * np.sqrt(PI) / 2
     found = np.where(few, z, np.where(size < 1, w, np.where(size == 1, np.inf, np.nan)))
     return np.copysign(found, y)
 
@@ -197,17 +192,17 @@ def _expm_rounding(y: Any, a: Any) -> Local:
 ROWS: Final[tuple[Primitive, ...]] = (
     elementwise(bessel_i, partials=lambda y, x, n: bessel_i_partial(x, n),
         sympy=lambda S, x, n: S.besseli(n, x), ball=lambda x, n: x.bessel_i(n),
-        complex=_NO_COMPLEX, scalar=_NO_SCALAR, emit="bessel_i({0}, n={n})", text="I_{n}({0})",
+        complex=NO_COMPLEX, scalar=NO_SCALAR, emit="bessel_i({0}, n={n})", text="I_{n}({0})",
         latex=r"I_{{{n}}}\left({0}\right)", params=({"n": 0}, {"n": 1}, {"n": 2}),
         rounding=within({8: (4.0, 0.5), 4: (4.0, 0.5)})),
     elementwise(bessel_j, partials=lambda y, x, n: bessel_j_partial(x, n),
         sympy=lambda S, x, n: S.besselj(n, x), ball=lambda x, n: x.bessel_j(n),
-        complex=_NO_COMPLEX, scalar=_NO_SCALAR, emit="bessel_j({0}, n={n})", text="J_{n}({0})",
+        complex=NO_COMPLEX, scalar=NO_SCALAR, emit="bessel_j({0}, n={n})", text="J_{n}({0})",
         latex=r"J_{{{n}}}\left({0}\right)", params=({"n": 0}, {"n": 1}, {"n": 2}), tame=True,
         corner=_near_extremes,
         rounding=_phase_rounding),
     elementwise(erfinv, partials=erfinv_partial, sympy="erfinv", ball="erfinv",
-        complex=_NO_COMPLEX, scalar=_NO_SCALAR, domain=UNIT),
+        complex=NO_COMPLEX, scalar=NO_SCALAR, domain=UNIT),
     general(expm, kind="factorisation", infer=like_first,
         sympy=Unsupported("SymPy takes no exponential of a matrix of symbols"), ball="expm",
         pushforward=expm_pushforward,

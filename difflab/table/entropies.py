@@ -19,12 +19,9 @@ from difflab.ir.row import (
     REALS,
     OwnFunction,
     Primitive,
-    Unsupported,
     elementwise,
 )
-from difflab.table.special_functions import widely
-
-_NO_SCALAR: Final = Unsupported("math has no function of that name")
+from difflab.table.special_functions import NO_SCALAR, widely
 
 
 def _logarithm(x: Any, y: Any) -> Any:
@@ -110,27 +107,27 @@ def _absolute(y: Any, a: Any, b: Any) -> Local:
 ROWS: Final[tuple[Primitive, ...]] = (
     elementwise(log_ratio, arity=2, partials=lambda v, x, y: (np.reciprocal(x), -np.reciprocal(y)),
         sympy=lambda S, x, y: S.log(x / y), ball=lambda x, y: (x / y).log(),
-        complex=lambda x, y: np.log(x / y), scalar=_NO_SCALAR, domain=(POSITIVE, POSITIVE),
+        complex=lambda x, y: np.log(x / y), scalar=NO_SCALAR, domain=(POSITIVE, POSITIVE),
         rounding=_absolute, latex=r"\log\frac{{{0}}}{{{1}}}"),
     elementwise(entr, partials=lambda v, x: -(np.log(x) + 1.0),
         sympy=lambda S, x: -x * S.log(x), ball=lambda x: x if x.is_zero() else -x * x.log(),
-        complex=lambda z: -z * np.log(z), scalar=_NO_SCALAR, domain=POSITIVE,
+        complex=lambda z: -z * np.log(z), scalar=NO_SCALAR, domain=POSITIVE,
         corner=lambda x: np.abs(np.log(x) + 1.0) < 0.5),
     elementwise(rel_entr, arity=2, partials=lambda v, x, y: (log_ratio(x, y) + 1.0, -_over(x, y)),
         sympy=lambda S, x, y: x * S.log(x / y), ball=_of_ratio(lambda x, y, r: x * r),
-        complex=lambda x, y: x * np.log(x / y), scalar=_NO_SCALAR, domain=(POSITIVE, POSITIVE),
+        complex=lambda x, y: x * np.log(x / y), scalar=NO_SCALAR, domain=(POSITIVE, POSITIVE),
         rounding=_absolute, corner=lambda x, y: np.abs(log_ratio(x, y) + 1.0) < 0.5),
     elementwise(kl_div, arity=2, partials=lambda v, x, y: (log_ratio(x, y), (y - x) / y),
         sympy=lambda S, x, y: x * S.log(x / y) - x + y,
         ball=_of_ratio(lambda x, y, r: x * r - x + y),
-        complex=lambda x, y: x * np.log(x / y) - x + y, scalar=_NO_SCALAR,
+        complex=lambda x, y: x * np.log(x / y) - x + y, scalar=NO_SCALAR,
         domain=(POSITIVE, POSITIVE), rounding=_absolute),
     elementwise(xlogy, arity=2, partials=lambda v, x, y: (np.log(y), _over(x, y)),
         sympy=lambda S, x, y: x * S.log(y), ball=lambda x, y: x if x.is_zero() else x * y.log(),
-        complex=lambda x, y: x * np.log(y), scalar=_NO_SCALAR, domain=(REALS, POSITIVE)),
+        complex=lambda x, y: x * np.log(y), scalar=NO_SCALAR, domain=(REALS, POSITIVE)),
     elementwise(xlog1py, arity=2, partials=lambda v, x, y: (np.log1p(y), x / (1.0 + y)),
         sympy=lambda S, x, y: x * S.log(1 + y),
         ball=lambda x, y: x if x.is_zero() else x * y.log1p(),
-        complex=lambda x, y: x * np.log1p(y), scalar=_NO_SCALAR, domain=(REALS, ABOVE_MINUS_ONE)),
+        complex=lambda x, y: x * np.log1p(y), scalar=NO_SCALAR, domain=(REALS, ABOVE_MINUS_ONE)),
 )
 # fmt: on

@@ -127,7 +127,7 @@ def joined(*parts: Any, axis: int) -> Typed:
 
 
 @OwnFunction
-def join(*parts: Any, lead: int = 0) -> Any:
+def join(*parts: Any, lead: int) -> Any:
     """The elements of all parts, one after another; `lead` axes come first and stay."""
     shapes = [(*np.shape(part)[:lead], -1) for part in parts]
     return np.concatenate(
@@ -135,7 +135,7 @@ def join(*parts: Any, lead: int = 0) -> Any:
     )
 
 
-def parted(ct: Any, *parts: Any, lead: int) -> tuple[Any, ...]:
+def parted(ct: Any, *parts: Any, lead: int = 0) -> tuple[Any, ...]:
     start, pieces = 0, []
     for part in parts:
         size = int(np.prod(part.shape[lead:], dtype=np.int64))
@@ -145,7 +145,7 @@ def parted(ct: Any, *parts: Any, lead: int) -> tuple[Any, ...]:
     return tuple(pieces)
 
 
-def joined_flat(*parts: Any, lead: int) -> Typed:
+def joined_flat(*parts: Any, lead: int = 0) -> Typed:
     sizes = [int(np.prod(part.shape[lead:], dtype=np.int64)) for part in parts]
     return (*parts[0].shape[:lead], sum(sizes)), parts[0].dtype
 
@@ -299,7 +299,7 @@ ROWS: Final[tuple[Primitive, ...]] = (
         transpose=parted,
         sympy=ITSELF,
         ball=ITSELF,
-        batch=lambda size, lead: {"lead": lead + 1},
+        batch=lambda size, lead=0: {"lead": lead + 1},
         emit="join({operands}, lead={lead})",
         elements="moved",
         sample=lambda rng, shape: [

@@ -23,8 +23,9 @@ from difflab.table.elementary import exactly
 from difflab.table.special import gaussian
 
 WIDE: Final = np.longdouble
-_NO_COMPLEX: Final = Unsupported("its formulas are for real numbers")
-_NO_SCALAR: Final = Unsupported("math lacks it, or has fewer digits")
+PI: Final = WIDE("3.14159265358979323846")
+NO_COMPLEX: Final = Unsupported("its formulas are for real numbers")
+NO_SCALAR: Final = Unsupported("math lacks it, or has fewer digits")
 
 
 def widely(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -99,10 +100,7 @@ def _cotangent(u: Any, n: int) -> Any:
     powers = Polynomial([0, 1])
     for _ in range(n):
         powers = Polynomial([-1, 0, -1]) * powers.deriv()
-    return _PI ** (n + 1) * powers(1 / np.tan(_PI * u))
-
-
-_PI: Final = WIDE("3.14159265358979323846")
+    return PI ** (n + 1) * powers(1 / np.tan(PI * u))
 
 
 @OwnFunction
@@ -132,7 +130,7 @@ def _log_gamma(x: Any) -> Any:
     product = functools.reduce(lambda y, k: y * (x + k), range(1, _SHIFT), x)
     product = np.where(x > 1e100, 1, product)
     z = np.where(x > 1e100, x, z)
-    far = (z - 0.5) * np.log(z) - z + np.log(2 * _PI) / 2 + z * _bernoulli(z, -1)
+    far = (z - 0.5) * np.log(z) - z + np.log(2 * PI) / 2 + z * _bernoulli(z, -1)
     far = np.where(np.isinf(x), x, far - np.log(product))
     near = np.abs(x - 1.5) < 1
     low = x < 1.5
@@ -149,7 +147,7 @@ def gammaln(x: Any) -> Any:
     (-1.281...e-16, 15.104412573075...)
     """
     right = _log_gamma(np.where(x > 0, x, 1 - x))
-    left = np.log(_PI / np.abs(np.sin(_PI * (x - np.round(x))))) - right
+    left = np.log(PI / np.abs(np.sin(PI * (x - np.round(x))))) - right
     return np.where(x > 0, right, np.where(np.isinf(x), x, left))
 
 
@@ -164,7 +162,7 @@ def gamma(x: Any) -> Any:
     whole = x == np.round(x)
     found = np.exp(_log_gamma(np.where(x > 0, x, 1 - x)))
     found = np.where(whole & (x > 0), np.round(found), found)
-    left = _PI / (np.sin(_PI * (x - 2 * np.round(x / 2))) * found)
+    left = PI / (np.sin(PI * (x - 2 * np.round(x / 2))) * found)
     pole = np.where(x == 0, np.copysign(np.inf, x), np.nan)
     return np.where(x > 0, found, np.where(whole, pole, left))
 
@@ -291,7 +289,7 @@ def log_ndtr(x: Any) -> Any:
         tail = ndtr.evaluate(-np.abs(z))
         found = np.asarray(np.where(z > 0, np.log1p(-tail), np.log(tail)))
         low = -z[z < -1].astype(WIDE)
-        found[z < -1] = np.log(normal_tail.evaluate(low, 0) / np.sqrt(2 * _PI)) - low * low / 2
+        found[z < -1] = np.log(normal_tail.evaluate(low, 0) / np.sqrt(2 * PI)) - low * low / 2
         return found.astype(narrow)[()]
 
 
@@ -316,31 +314,31 @@ def _tail_rounding(y: Any, x: Any) -> Local:
 # fmt: off
 ROWS: Final[tuple[Primitive, ...]] = (
     elementwise(polygamma, partials=lambda y, x, n: polygamma(x, n=n + 1),
-        sympy=lambda S, x, n: S.polygamma(n, x), ball=polygamma_ball, complex=_NO_COMPLEX,
-        scalar=_NO_SCALAR, domain=POSITIVE, emit="polygamma({0}, n={n})",
+        sympy=lambda S, x, n: S.polygamma(n, x), ball=polygamma_ball, complex=NO_COMPLEX,
+        scalar=NO_SCALAR, domain=POSITIVE, emit="polygamma({0}, n={n})",
         text="polygamma({n}, {0})", latex=r"\psi^{{({n})}}\left({0}\right)",
         params=({"n": 0}, {"n": 1}, {"n": 2}), rounding=_polygamma_rounding),
     elementwise(gammaln, partials=lambda y, x: polygamma(x, n=0), sympy="loggamma",
-        ball=lambda x: x.lgamma() if x > 0 else abs(x.gamma()).log(), complex=_NO_COMPLEX,
-        scalar=_NO_SCALAR, domain=POSITIVE, latex=r"\log\Gamma\left({0}\right)",
+        ball=lambda x: x.lgamma() if x > 0 else abs(x.gamma()).log(), complex=NO_COMPLEX,
+        scalar=NO_SCALAR, domain=POSITIVE, latex=r"\log\Gamma\left({0}\right)",
         rounding=_gammaln_rounding),
     elementwise(gamma, partials=lambda y, x: y * polygamma(x, n=0), sympy="gamma", ball="gamma",
-        complex=_NO_COMPLEX, scalar=_NO_SCALAR, domain=POSITIVE,
+        complex=NO_COMPLEX, scalar=NO_SCALAR, domain=POSITIVE,
         latex=r"\Gamma\left({0}\right)", rounding=within({8: (4.0, 0.5), 4: (4.0, 0.5)})),
     elementwise(erfc, partials=lambda y, x: -gaussian(x) / np.sqrt(exactly(np.arctan, 1.0, x)),
-        sympy="erfc", ball="erfc", complex=_NO_COMPLEX, scalar="erfc({0})", tame=True,
+        sympy="erfc", ball="erfc", complex=NO_COMPLEX, scalar="erfc({0})", tame=True,
         rounding=_tail_rounding),
     elementwise(normal_tail, partials=lambda y, x, n: -normal_tail(x, n=n + 1),
-        sympy=_symbolic_tail, ball=normal_tail_ball, scalar=_NO_SCALAR, domain=POSITIVE,
+        sympy=_symbolic_tail, ball=normal_tail_ball, scalar=NO_SCALAR, domain=POSITIVE,
         emit="normal_tail({0}, n={n})", text="normal_tail({n}, {0})",
         latex=r"M_{{{n}}}\left({0}\right)", params=({"n": 0}, {"n": 1}, {"n": 2})),
     elementwise(ndtr, partials=lambda y, x: density(x),
-        sympy=lambda S, x: S.erfc(-x / S.sqrt(2)) / 2, ball=_ndtr_ball, complex=_NO_COMPLEX,
-        scalar=_NO_SCALAR, latex=r"\Phi\left({0}\right)", tame=True, rounding=_tail_rounding),
+        sympy=lambda S, x: S.erfc(-x / S.sqrt(2)) / 2, ball=_ndtr_ball, complex=NO_COMPLEX,
+        scalar=NO_SCALAR, latex=r"\Phi\left({0}\right)", tame=True, rounding=_tail_rounding),
     elementwise(log_ndtr, partials=lambda y, x: log_ndtr_partial(x),
         sympy=lambda S, x: S.log(S.erfc(-x / S.sqrt(2)) / 2),
         ball=lambda x: (-_ndtr_ball(-x)).log1p() if x > 0 else _ndtr_ball(x).log(),
-        complex=_NO_COMPLEX, scalar=_NO_SCALAR, latex=r"\log\Phi\left({0}\right)",
+        complex=NO_COMPLEX, scalar=NO_SCALAR, latex=r"\log\Phi\left({0}\right)",
         rounding=_tail_rounding),
 )
 # fmt: on

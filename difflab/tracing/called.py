@@ -130,7 +130,8 @@ class Called:
             if not isinstance(spec, Spec):
                 leaves.append(spec.value)
                 continue
-            copy = np.array(next(rest))
+            copy = spec.laid_out()
+            copy[...] = next(rest)
             leaves.append(copy.item() if spec.weak else copy if spec.boxed else copy[()])
         args, kwargs = unflatten(self.signature.structure, leaves)
         return list(args), kwargs

@@ -19,9 +19,10 @@ graph(x: float64[3])
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from types import CodeType
 from typing import Any
@@ -29,14 +30,13 @@ from typing import Any
 import numpy as np
 
 import difflab.spellings  # noqa: F401 (fills SPELLINGS)
-from difflab.errors import Events, TraceError, UnsupportedError, happening
+from difflab.errors import ArgumentError, Events, TraceError, UnsupportedError, happening
 from difflab.ir.build import lift
 from difflab.ir.expr import (
     Expr,
     Graph,
     Guard,
     attributed_to,
-    constant,
     evaluate,
     live_constant,
     placeholder,
@@ -50,6 +50,7 @@ from difflab.tracing.called import Called, need_function, parameter_names
 from difflab.tracing.captures import Watch, Ways, is_library, runs_programs
 from difflab.tracing.held import hold, moved
 from difflab.tracing.names.copies import Copies
+from difflab.tracing.pure import need_no_memory, need_pure
 
 Decide = Callable[[Expr, Any], Any]
 """What Python gets for a node when it asks, given the value at the point."""
@@ -93,7 +94,7 @@ class Trace:
         happening.events = self.around
 
 
-def _value(x: Expr) -> Any:
+def value_here(x: Expr) -> Any:
     """The value at the current point; inputs of a trace may be bound to nodes of an outer trace."""
     known = _stack.traces[-1].known
     for trace_ in _stack.traces:
@@ -115,10 +116,21 @@ def _asked(x: Expr) -> Any:
         raise ended()
     trace_ = _stack.traces[-1]
     if x not in trace_.guards:
-        value = np.array(_value(x))  # it may be an argument, which may change
+        value = np.array(value_here(x))  # it may be an argument, which may change
         value = trace_.decide(x, value) if trace_.decide else value
         trace_.guards[x] = Guard(x, value)
     return trace_.guards[x].value
+
+
+@contextlib.contextmanager
+def outside() -> Iterator[None]:
+    """What is called inside is called as it is, as if nothing were traced in this thread."""
+    before = _stack.traces, here.home, here.depth, happening.events
+    _stack.traces, here.home, here.depth, happening.events = [], None, 0, None
+    try:
+        yield
+    finally:
+        _stack.traces, here.home, here.depth, happening.events = before
 
 
 def in_progress() -> bool:
@@ -197,15 +209,18 @@ def trace_watched(
     called = Called(f, signature, set())
     elsewhere = moved(signature, point)
     there = _called(called, elsewhere)
+    if any(code.co_name == "<module>" for code in called.ran or ()):  # imported, which is done once
+        called.ran = set()
+        there = _called(called, elsewhere)
     watch = Watch(roots, _users(called.ran))
     try:
-        graph = _run(f, signature, inputs, point)
+        graph = _run(f, signature, inputs, point, undo=watch.put_back)
         watch.put_back()
         again = _run(f, signature, inputs, point)
     finally:
         watch.put_back()
-    _need_pure(graph, again)
-    _need_no_memory(graph, [guard.value for guard in watch.writable() if guard.is_named])
+    need_pure(graph, again)
+    need_no_memory(graph, [guard.value for guard in watch.writable() if guard.is_named])
     here = _called(called, point, at_the_point=True)
     written = {guard.path for guard in watch.written_since()}
     if written or _users(called.ran) != watch.ran:
@@ -311,6 +326,7 @@ def _run(
     inputs: Sequence[Expr],
     point: Sequence[Any],
     decide: Decide | None = None,
+    undo: Callable[[], None] | None = None,
 ) -> Graph:
     """One call with placeholders: of a copy of f that finds stand-ins for NumPy's names, and where
     that is refused, for the user's objects as well.
@@ -322,6 +338,8 @@ def _run(
         except (TraceError, UnsupportedError):
             if deep:
                 raise
+            if undo is not None:
+                undo()
             continue
         if deep and len(_DEEP) < 1000:
             _DEEP[key] = None
@@ -344,7 +362,7 @@ def _run_copy(
     rest = iter(inputs)
     with attributed_to(None), Trace(inputs, point, decide) as current:
         leaves = [
-            argument(next(rest)) if isinstance(spec, Spec) else copies.of(spec.value)
+            argument(next(rest), spec) if isinstance(spec, Spec) else copies.of(spec.value)
             for spec in signature.leaves
         ]
         args, kwargs = unflatten(signature.structure, leaves)
@@ -359,9 +377,23 @@ def _run_copy(
             raise current.events.refused[0]
         outputs, tree = _outputs(result)
         guards = tuple(current.guards.values())
-        graph = Graph(tuple(inputs), tuple(outputs), guards, signature, tree)
+        changes = any(type(x) is Array and x.is_changed for x in leaves)
+        graph = Graph(tuple(inputs), tuple(outputs), guards, signature, tree, changes)
         _need_own(graph)
+        if changes:
+            need_apart(point)
     return graph
+
+
+def need_apart(arrays: Sequence[Any]) -> None:
+    """Raise where arguments that a function changes share memory: each is traced by itself."""
+    found = [array for array in arrays if isinstance(array, np.ndarray)]
+    for k, array in enumerate(found):
+        if any(np.may_share_memory(array, other) for other in found[:k]):
+            raise ArgumentError(
+                "the function changes an argument in place, and two arguments share memory",
+                "pass copies, or a function of one argument",
+            )
 
 
 def _outputs(result: Any) -> tuple[list[Expr], Structure]:
@@ -396,63 +428,3 @@ def _need_own(graph: Graph) -> None:
     for node in graph.nodes:
         if node.primitive is INPUT and node not in present:
             raise ended()
-
-
-def _need_pure(first: Graph, second: Graph) -> None:
-    nodes = [[*graph.outputs, *[g.expr for g in graph.guards]] for graph in (first, second)]
-    differing = _difference(*nodes)
-    if differing is not None:
-        raise TraceError(
-            "the function is not pure: called twice at the same point it computed different things",
-            "draw random numbers, read clocks and count outside, and pass the results as arguments",
-            differing.line,
-        )
-
-
-def _need_no_memory(graph: Graph, stored: Sequence[Any]) -> None:
-    """Raise where the function went the way on which an argument is what it stored before: there
-    it gives back an earlier result, which has no derivative.
-    """
-    values = [value for value in stored if isinstance(value, (np.ndarray, float))]
-    told = {
-        constant(value)
-        for value in values
-        if np.asarray(value).dtype.kind == "f" and not np.all(np.mod(value, 2.0**-10) == 0.0)
-    }
-    for guard in graph.guards if told else ():
-        nodes = reachable([guard.expr])
-        asks = any(node.primitive is INPUT for node in nodes)
-        if asks and np.all(guard.value) and not told.isdisjoint(nodes):
-            raise TraceError(
-                "the function gives back what it stored at an earlier call",
-                "hand over the function without its memory of earlier calls",
-                guard.expr.line,
-            )
-
-
-def _difference(first: Sequence[Expr], second: Sequence[Expr]) -> Expr | None:
-    """The first node of the second run that differs from its twin in the first; arrays count by
-    content.
-    """
-    twin: dict[Expr, Expr] = {}
-    before, after = reachable(first), reachable(second)
-    shared = set(before) & set(after)
-    only_before = [node for node in before if node not in shared]
-    only_after = [node for node in after if node not in shared]
-    for left, right in zip(only_before, only_after, strict=False):
-        if left.primitive is CONSTANT and right.primitive is CONSTANT:
-            a, b = left.value, right.value
-            same = a.dtype == b.dtype and np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
-        else:
-            made_alike = (left.primitive, left.params, len(left.operands)) == (
-                right.primitive, right.params, len(right.operands),
-            )  # fmt: skip
-            pairs = zip(left.operands, right.operands, strict=False)
-            same = made_alike and all(twin.get(x, x) is y for x, y in pairs)
-        if not same:
-            return right
-        twin[left] = right
-    for left, right in zip(first, second, strict=False):
-        if twin.get(left, left) is not right:
-            return right
-    return None

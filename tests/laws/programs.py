@@ -80,7 +80,8 @@ class Step:
         inside = self.inside(chosen)
         if self.what == "constant_power":
             return inside[0] ** 2.5
-        return self.row.numpy[0](*inside)
+        params = self.row.params[-1] if self.row.needs_params else {}
+        return self.row.numpy[0](*inside, **params)
 
     def inside(self, chosen: list[Any]) -> list[Any]:
         """The operands brought into the row's domain."""

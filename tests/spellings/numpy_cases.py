@@ -212,6 +212,7 @@ for _f in (np.sinc, np.fix, np.angle, np.real, np.imag, np.isreal, np.iscomplex,
            np.isposinf, np.isneginf, np.copy, np.sort, np.ravel):  # fmt: skip
     case(_f, A)
 case(np.sinc, np.array([0.0, 0.5, -1.0]))
+case(np.i0, np.array([0.5, -1.0, 3.0]))
 for _f in (np.isposinf, np.isneginf):
     case(_f, Z)
 case(np.angle, A, deg=True)

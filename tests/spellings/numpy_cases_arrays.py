@@ -211,6 +211,8 @@ _sum("ij,j,i->", A, V[:4], W[:3])
 _sum("ij,ij->ij", A, C[:, :1])
 _sum("ii,ij->j", M, A)
 _sum(",ij->ij", X, A)
+case(np.einsum, A, B, call=lambda a, b: np.einsum(a, [0, 1], b, [1, 2], [2, 0]))
+case(np.einsum, A, C, call=lambda a, b: np.einsum(a, [Ellipsis, 1], b, [Ellipsis, 1]))
 for _f in (np.linalg.inv, np.linalg.det, np.linalg.slogdet):
     case(_f, M)
     case(_f, MM)

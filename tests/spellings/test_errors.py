@@ -53,12 +53,10 @@ def _ambiguous(x: Any) -> Any:
 CASES: dict[str, tuple[Any, str, str]] = {
     "math.frexp": (lambda x: math.frexp(x[0]), "math.frexp", "difflab primitives"),  # here
     "math.remainder": (lambda x: math.remainder(x[0], 2), "math.remainder", "np.round"),  # here
-    "math.modf": (lambda x: math.modf(x[0]), "math.modf", "np.trunc"),  # here
     "array.array": (lambda x: array.array("d", [x[0]]), "plain float", "compiled code"),  # here
     "bytes": (lambda x: x.tobytes(), "array.tobytes", "NumPy functions"),  # here
     "np.frombuffer": (lambda x: np.frombuffer(x), "np.frombuffer", "primitives"),  # here
     "np.nditer": (lambda x: [*np.nditer(x)], "a plain array", "compiled code"),  # here
-    "np.arange": (lambda x: np.arange(x[0]), "np.arange", "x * np.arange(n)"),  # here
     "objects": (lambda x: np.array([x[0], None]), "array of objects", "in a list"),  # here
     "assignment": (_assign_captured, "into A, which existed", "np.array(A)"),
     "captured += x": (_add_captured, "which existed before", "np.array("),

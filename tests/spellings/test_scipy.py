@@ -78,6 +78,8 @@ CASES: list[tuple[str, Any, tuple[Any, ...], Callable[[Any], Any], list[float], 
     ("i1", special.i1, (...,), lambda x: mp.besseli(1, x), [-2.0, 1e-9, 30.0, 600.0], 4),
     ("np.i0", np.i0, (...,), lambda x: mp.besseli(0, x), [-2.0, 1e-9, 30.0, 600.0], 4),
     ("j0", special.j0, (...,), lambda x: mp.besselj(0, x), [-2.0, 1e-9, 30.0, 90.0], 4),
+    ("iv", special.iv, (3, ...), lambda x: mp.besseli(3, x), [-2.0, 0.1, 30.0, 600.0], 6),
+    ("jv", special.jv, (8, ...), lambda x: mp.besselj(8, x), [-2.0, 0.5, 30.0, 90.0], 32),
     ("j1", special.j1, (...,), lambda x: mp.besselj(1, x), [-2.0, 1e-9, 30.0, 90.0], 4),
     ("math.lgamma", math.lgamma, (...,), mp.loggamma, [0.5, 1.5, 9.0], 4),
     ("math.gamma", math.gamma, (...,), mp.gamma, [0.5, 1.5, 9.0], 4),
@@ -287,6 +289,15 @@ def test_frozen_distributions() -> None:
     found = trace(f, 2.0)(2.0)
     assert found == pytest.approx(stats.gamma(2.5, scale=3.0).logpdf(2.0), rel=1e-14)
     assert difflab.derivative(f)(2.0) == pytest.approx(1.5 / 2.0 - 1 / 3.0, rel=1e-14)
+
+
+def test_distributions_frozen_with_traced_parameters() -> None:
+    def f(scale: Any) -> Any:
+        return stats.norm(1.0, scale).logsf(3.0)
+
+    x = mp.mpf(2) / mp.mpf(1.5)
+    expected = mp.npdf(x) / (mp.erfc(x / mp.sqrt(2)) / 2) * x / mp.mpf(1.5)
+    assert difflab.derivative(f)(1.5) == pytest.approx(float(expected), rel=1e-14)
 
 
 # -- linear algebra, distances ---------------------------------------------------------------------

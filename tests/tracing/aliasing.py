@@ -21,7 +21,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from types import CodeType
+from types import CodeType, SimpleNamespace
 from typing import Any, Final
 
 import numpy as np
@@ -125,6 +125,7 @@ class _Run:
         """From the beginning, after a statement that was not kept."""
         self.values: dict[str, Any] = {}
         exec(_PREAMBLE, self.values)
+        self.values["np"] = SimpleNamespace(**{**vars(np), "empty": _nan, "empty_like": _nan_like})
         self.values |= {name: np.copy(array) for name, array in self.start.items()}
         self.captured = {name: self.values[name].copy() for name in "CD"}
         for code in self.kept:
@@ -147,6 +148,15 @@ class _Run:
             if not np.all(np.abs(value.astype(float)) < LARGEST):  # which NaN is not
                 return False
         return all(np.array_equal(self.values[name], c) for name, c in self.captured.items())
+
+
+def _nan(*args: Any, **kwargs: Any) -> Any:
+    """np.empty, so that what reads what it holds is not finite, and is not kept."""
+    return np.full_like(np.empty(*args, **kwargs), np.nan)
+
+
+def _nan_like(*args: Any, **kwargs: Any) -> Any:
+    return np.full_like(np.empty_like(*args, **kwargs), np.nan)
 
 
 _PREAMBLE = compile(PREAMBLE, "<aliasing>", "exec")

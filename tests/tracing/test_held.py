@@ -29,6 +29,8 @@ import difflab
 from difflab import derivative, gradient
 from difflab.errors import DifflabError
 
+from ..opaque import opaque
+
 X = np.array([0.3, 0.7, 1.1])
 POINTS = (X, np.zeros(3), np.ones(3))
 METHODS = ("reverse", "forward", "central_difference", "symbolic", "complex_step")
@@ -72,7 +74,8 @@ def holds(f, truth, wrong=None, points=POINTS, methods=METHODS):
     for x in points[:2]:
         right = truth(x)
         other = wrong(x) if wrong else differences(f, x) + np.array([0.0, 1.0, 0.0])
-        for candidate, is_right in ((lambda x, r=right: r, True), (lambda x, o=other: o, False)):
+        for given_one, is_right in ((right, True), (other, False)):
+            candidate = opaque(lambda x, g=given_one: g)
             if is_right and right is None:
                 continue
             with contextlib.suppress(DifflabError):
@@ -409,3 +412,37 @@ def test_dicts_keep_their_order():
         assert value == chain(p) == first**2 * last
         assert [slopes[name] for name in names] == [2 * first * last, first**2]
         assert difflab.jvp(chain, (p,), ({"W2": 1.0, "W10": 0.0},))[1] == slopes["W2"]
+
+
+# -- arguments in memory ---------------------------------------------------------------------------
+
+
+def _flat_and_more(x):
+    flat = x.ravel()  # a view or a copy, as the array lies in memory
+    flat += 1.0
+    return np.sum(x**2)
+
+
+@pytest.mark.parametrize("turn", [np.copy, np.asfortranarray, lambda a: a[:, ::-1], np.transpose])
+def test_arguments_lie_in_memory_as_the_caller_s_do(turn):
+    g = difflab.value_and_gradient(_flat_and_more)
+    for start in (0.0, 1.0):
+        x = turn(np.arange(start, start + 9.0).reshape(3, 3))
+        value, slope = g(x)
+        assert value == _flat_and_more(np.copy(x, order="K"))
+        np.testing.assert_array_equal(slope, 2 * (x + 1 if value == np.sum((x + 1) ** 2) else x))
+
+
+def test_arguments_that_share_memory_are_not_changed_apart():
+    def f(x, y):
+        x[0] = 2.0 * y[1]
+        return np.sum(x * y)
+
+    g, a = difflab.value_and_gradient(f), np.array([1.0, 2.0, 3.0])
+    for given in ((a, a), (a[:2], a[1:])):
+        with pytest.raises(DifflabError, match="share memory"):
+            g(*given)
+    assert g(a, a.copy())[0] == 17.0
+    with pytest.raises(DifflabError, match="share memory"):  # by the program that is kept
+        g(a, a)
+    assert difflab.gradient(lambda x, y: np.sum(x * y))(a, a)[1] == 2.0

@@ -17,6 +17,7 @@ from difflab.tracing.arrays.array import (
     captured,
     captured_array,
     constant_array,
+    contents,
     holds_traced,
     ufunc_method,
     wrapped,
@@ -25,6 +26,5 @@ from difflab.tracing.arrays.slots import Home, here
 
 __all__ = [
     "Array", "Home", "apply", "argument", "captured", "captured_array", "constant_array",
-    "creation", "here",
-    "holds_traced", "ufunc_method", "wrapped", "writes",
+    "contents", "creation", "here", "holds_traced", "ufunc_method", "wrapped", "writes",
 ]  # fmt: skip

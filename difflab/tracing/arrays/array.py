@@ -23,6 +23,7 @@ from numpy.lib import stride_tricks
 
 from difflab.ir.expr import Expr, Graph
 from difflab.ir.protocols import SPELLINGS, TracedArray, call
+from difflab.ir.tree import Spec
 from difflab.spellings.indexing import current_value
 from difflab.tracing.arrays.memory import Memory, Part
 from difflab.tracing.arrays.slots import here, home
@@ -41,8 +42,10 @@ VIEWS: Final = frozenset(
      stride_tricks.sliding_window_view, stride_tricks.as_strided)
 )  # fmt: skip
 """The functions that may show the memory of their first argument."""
+ATLEAST: Final = frozenset((np.atleast_1d, np.atleast_2d, np.atleast_3d))
+"""The functions that give back an array itself where they have nothing to do."""
 SEQUENCES: Final = frozenset(
-    (np.concatenate, np.stack, np.hstack, np.vstack, np.dstack, np.column_stack, np.block,
+    (GETITEM, np.concatenate, np.stack, np.hstack, np.vstack, np.dstack, np.column_stack, np.block,
      np.select, np.choose, np.einsum, np.linalg.multi_dot, np.meshgrid, np.broadcast_arrays)
 )  # fmt: skip
 """The functions that take a list of arrays, which is not an array itself."""
@@ -59,6 +62,14 @@ def _in_place(ufunc: np.ufunc) -> Callable[[Any, Any], Any]:
     return lambda self, other: CHANGES["augmented"](ufunc, self, other)
 
 
+def _set_flat(self: Array, value: Any) -> None:
+    self.flat[...] = value
+
+
+def _set_real(self: Array, value: Any) -> None:
+    self[...] = value if self.dtype.kind != "c" else value + 1j * self.imag
+
+
 class Array(Part):
     """A name for memory, or for part of one; or a scalar, which has none."""
 
@@ -73,14 +84,17 @@ class Array(Part):
 
     def __format__(self, how: str) -> str:
         """Its text, which is a value that Python asks for."""
-        digits = re.fullmatch(r"[-+ ]?\d*\.(\d+)f", how)
-        if not how and here.home is None:  # it outlived its trace
+        if here.home is None and not how:
             return repr(self)
+        digits = re.fullmatch(r"[-+ ]?\d*\.(\d+)f", how)
         shown = compute(np.round, (self, int(digits[1])), {}) if digits else self
         return format(shown.asked()[()] if isinstance(shown, Array) else shown, how)
 
     def __str__(self) -> str:
         return format(self, "")
+
+    def __repr__(self) -> str:
+        return f"<traced {self.dtype}[{','.join(map(str, self.shape))}]>"
 
     def __float__(self) -> float:
         """In ``"%.3f" % x``; anything else would lose what it depends on."""
@@ -97,14 +111,6 @@ class Array(Part):
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         return ufunc_method(ufunc, method, inputs, kwargs)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name == "flat":
-            self.flat[...] = value
-        elif name == "real":
-            self[...] = value
-        else:
-            super().__setattr__(name, value)
 
     def __copy__(self) -> Any:
         return self if self.memory is None else MEANINGS[np.copy](self)
@@ -130,7 +136,7 @@ class Array(Part):
     def __getitem__(self, index: Any, /) -> Any:
         memory = self.memory
         if memory is None or (memory.values is None and self.is_current):
-            basic = memory is not None and _is_basic(index)
+            basic = memory is not None and (type(index) is int or _is_basic(index))
             return (view if basic else compute)(GETITEM, (self, index), {})
         if _asks_traced(index):
             return compute(GETITEM, (self, index), {})
@@ -145,6 +151,9 @@ class Array(Part):
         if memory.values is not None:
             return constant_array(found)
         return self.of_slots(found)
+
+    flat = property(lambda self: CHANGES["flat"](self), _set_flat)
+    real = property(lambda self: view(np.real, (self,), {}), _set_real)
 
     __iadd__, __isub__ = _in_place(np.add), _in_place(np.subtract)
     __imul__, __itruediv__ = _in_place(np.multiply), _in_place(np.divide)
@@ -198,11 +207,12 @@ def captured_array(values: Any, name: str) -> Any:
     return constant_array(values, origin=name)
 
 
-def argument(node: Expr) -> Array:
+def argument(node: Expr, spec: Spec | None = None) -> Array:
     """A function's argument, of an input."""
     if not node.shape and not node.boxed:
         return Array(node, None)
-    return Array(node, Memory(node.shape, node.dtype, root=node))
+    like: Any = (spec.laid_out, (), {}) if spec is not None and spec.order else None
+    return Array(node, Memory(node.shape, node.dtype, root=node, like=like))
 
 
 def as_values(value: Any) -> Any:
@@ -283,17 +293,15 @@ def _with_out(function: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any
 def compute(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     """A function that gives new arrays."""
     traced: list[Any] = []
-    lists: int = function in SEQUENCES or getattr(function, "__name__", "") in _OF_PAIRS
-    if function is np.block:
-        lists = 32  # deep
-    values = [contents(arg, traced, lists) for arg in args]
-    named = {name: contents(arg, traced, lists) for name, arg in kwargs.items()}
+    values = [contents(arg, traced, function) for arg in args]
+    named = {name: contents(arg, traced, function) for name, arg in kwargs.items()}
     if not traced:
         return _for_real(function, values, named)
-    like = (function, args, kwargs) if any(_may_be_turned(a) for a in traced) else None
-    if type(function) is Graph:
-        return wrapped(function(*values))
-    return wrapped(call(function, values, named), like)
+    found = function(*values) if type(function) is Graph else call(function, values, named)
+    if type(found) is Expr and not found.shape:
+        return scalar_of(found)
+    turned = any([len(x.shape) > 1 and not x.is_natural for x in traced])  # noqa: C419 (faster)
+    return wrapped(found, (function, args, kwargs) if turned else None)
 
 
 def _for_real(function: Any, values: list[Any], named: dict[str, Any]) -> Any:
@@ -310,14 +318,16 @@ def _for_real(function: Any, values: list[Any], named: dict[str, Any]) -> Any:
     return wrapped(found)
 
 
-def contents(value: Any, traced: list[Any], lists: int = 0) -> Any:
+def contents(value: Any, traced: list[Any], function: Any = None) -> Any:
     """An argument with nodes and plain values for traced arrays, which are gathered in `traced`
-    where they are no constants; a list that holds one is an array itself, unless `lists` are asked
-    for, to that depth.
+    where they are no constants; a list that holds one is an array itself, unless the function takes
+    lists.
     """
     kind = type(value)
+    if kind is float or kind is int:
+        return value
     if kind is Array:
-        found = value.content
+        found = value._node if value.memory is None else value.content
         if isinstance(found, TracedArray):
             traced.append(value)
         return found
@@ -326,8 +336,9 @@ def contents(value: Any, traced: list[Any], lists: int = 0) -> Any:
         return value
     if kind is list or kind is tuple:
         before = len(traced)
-        parts = [contents(part, traced, max(lists - 1, 0)) for part in value]
-        if lists or len(traced) == before:
+        inner = function if function is np.block else None  # which nests lists to any depth
+        parts = [contents(part, traced, inner) for part in value]
+        if len(traced) == before or _takes_lists(function):
             return parts if kind is list else tuple(parts)
         return MEANINGS[np.array](value).content
     if isinstance(value, tuple) and hasattr(value, "_fields"):
@@ -341,15 +352,14 @@ def contents(value: Any, traced: list[Any], lists: int = 0) -> Any:
     return getattr(value, "stands_for", value) if callable(value) else value
 
 
+def _takes_lists(function: Any) -> bool:
+    return function in SEQUENCES or getattr(function, "__name__", "") in _OF_PAIRS
+
+
 def _called_back(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """A function of the user's, called by a spelling."""
     found = function(*[wrapped(arg) for arg in args], **kwargs)
     return contents(found, [])
-
-
-def _may_be_turned(array: Array) -> bool:
-    """Whether it may lie in memory in another order than that of its axes."""
-    return len(array.shape) > 1 and not array.is_natural
 
 
 def wrapped(found: Any, like: Any = None) -> Any:
@@ -372,9 +382,15 @@ def holds_traced(value: Any) -> bool:
     return kind is Array or (kind is dict and any(map(holds_traced, value.values())))
 
 
+_EACH: Final = frozenset({np.atleast_1d, np.atleast_2d, np.atleast_3d})
+"""Views of each of their arguments."""
+
+
 def view(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     """A function that may show the memory of its first argument."""
     array, *rest = args
+    if rest and function in _EACH:
+        return tuple([view(function, (each,), kwargs) for each in args])
     if type(array) is not Array or array.memory is None:
         return compute(function, args, kwargs)
     if array.memory.values is None and array.is_current and function in SPELLINGS:
@@ -399,9 +415,12 @@ def _seen(found: Any, made: tuple[Any, ...], path: Any = ()) -> Any:
         parts = rest[0] if isinstance(rest[0], tuple) else rest
         if not any(part is Ellipsis for part in parts):
             return scalar_of(found)
+    if function in ATLEAST and len(array.shape) == len(found.shape):
+        return array
     source = (array, function, rest, kwargs, path)
-    array.memory.has_views = True
-    return Array(found, array.memory, source=source, shape=found.shape)
+    seen = Array(found, array.memory, source=source, shape=found.shape)
+    array.memory.views.append(seen)
+    return seen
 
 
 def _shown(found: Any, array: Array, data: Any) -> Any:

@@ -7,6 +7,7 @@ on slots: shapes, and the error for ragged lists, are its own.
 from __future__ import annotations
 
 import functools
+import math
 from typing import Any
 
 import numpy as np
@@ -145,6 +146,16 @@ def diag(v: Any, k: int = 0) -> Any:
     return apply(np.diagonal, (v, k), {}) if len(v.shape) == 2 else compute(np.diag, (v, k), {})
 
 
+def arange(*args: Any, dtype: Any = None, **rest: Any) -> Any:
+    """np.arange: as many numbers as a guard says."""
+    if not any(type(x) is Array for x in args):
+        return constant_array(np.arange(*args, dtype=dtype, **rest))
+    start, stop, step = (0, *args, 1) if len(args) == 1 else (*args, 1)[:3]
+    number = max(math.ceil((stop - start) / step), 0)
+    found = start + step * constant_array(np.arange(number))
+    return found if dtype is None else array(found, dtype)
+
+
 def full(shape: Any, fill_value: Any, dtype: Any = None, order: str = "C", **rest: Any) -> Any:
     """np.full."""
     value = array(fill_value, dtype, copy=False)
@@ -154,7 +165,8 @@ def full(shape: Any, fill_value: Any, dtype: Any = None, order: str = "C", **res
 
 
 _MEANINGS: dict[Any, Any] = {
-    np.full: full, np.diag: diag, np.array: array, np.asarray: asarray, np.asanyarray: asarray,
+    np.arange: arange, np.full: full, np.diag: diag, np.array: array, np.asarray: asarray,
+    np.asanyarray: asarray,
     np.copy: copy, np.astype: astype,
     np.ascontiguousarray: _ordered("C"), np.asfortranarray: _ordered("F"),
     np.empty: filled(np.empty), np.empty_like: filled(np.empty_like),

@@ -28,17 +28,9 @@ class Memory:
     """What a traced array and all views of it share."""
 
     __slots__ = (
-        "depth",
-        "dtype",
-        "has_views",
-        "like",
-        "origin",
-        "root",
-        "shape",
-        "slots",
-        "values",
-        "version",
-    )
+        "depth", "dtype", "home", "like", "origin", "root", "shape", "slots", "values", "version",
+        "views",
+    )  # fmt: skip
 
     def __init__(
         self, shape: tuple[int, ...], dtype: np.dtype[Any], root: Any = None, values: Any = None,
@@ -47,12 +39,16 @@ class Memory:
         self.shape, self.dtype = shape, dtype
         self.root, self.values, self.slots = root, values, slots
         self.like, self.origin = like, origin
-        self.version, self.depth, self.has_views = 0, here.depth, False
+        self.version, self.depth = 0, here.depth
+        self.views: list[Part] = []
+        """Those of which NumPy was not asked yet where they are."""
+        self.home = here.home
 
     def base(self) -> Any:
         """The array whose geometry all views have: of values while it is constant, else slots."""
         if self.values is not None:
             return self.values
+        self.need_own()
         if self.slots is None:
             self.slots = self._geometry()
             self.slots[...] = home().slots_of(self.root)
@@ -64,8 +60,14 @@ class Memory:
             node = cast(as_traceable(self.values), self.dtype)
             self.slots = np.empty_like(self.values, np.int64, subok=False)
             self.slots[...] = home().slots_of(node)
-            self.values = None
+            self.values, self.home = None, home()
         return self.base()
+
+    def need_own(self) -> None:
+        """Raise where it holds what another trace has traced; what no trace has is this one's."""
+        self.home = self.home or here.home
+        if self.home is not here.home and self.values is None:
+            raise ended()
 
     def _geometry(self) -> Any:
         """An array of slots in the order in which NumPy would lay out this one."""
@@ -146,14 +148,12 @@ class Part(TracedArray):
         data: Any = None,
         shape: tuple[int, ...] | None = None,
     ) -> None:
-        self._node, self.memory, self._source = node, memory, source
-        self._data, self._over = data, None
-        self._version = -1
-        self.weak = False
+        self._node, self.memory = node, memory
         if memory is None:
             self._shape, self.dtype, self.weak = node.shape, node.dtype, node.weak
             return
-        self.dtype = memory.dtype
+        self._data, self._over, self._source = data, None, source
+        self._version, self.weak, self.dtype = -1, False, memory.dtype
         if data is not None:
             self._over = memory.base()
             self._shape = data.shape
@@ -170,14 +170,20 @@ class Part(TracedArray):
     @shape.setter
     def shape(self, shape: Any) -> None:
         memory = self.own_memory()
-        if memory.has_views:
-            raise TraceError(
-                "the shape of an array that has views cannot be set", "write x = x.reshape(shape)"
-            )
+        for view in memory.views:  # which were made of the old shape
+            view.own_memory()
+        memory.views.clear()
         data = self.data().view()
         data.shape = shape  # NumPy refuses what would need a copy
         self._data, self._over, self._shape = data, self.own_memory().base(), data.shape
         self._node = None
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
+        """What user code is told that it holds; difflab itself asks `type`."""
+        if self.memory is not None:
+            return np.ndarray
+        return (float, complex)[self.dtype.kind == "c"] if self.weak else self.dtype.type
 
     @property
     def boxed(self) -> bool:
@@ -196,7 +202,12 @@ class Part(TracedArray):
             return True
         if self.is_whole and memory.root is not None:
             return True
-        return self._node is not None and self._version == memory.version
+        return isinstance(self._node, TracedArray) and self._version == memory.version
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether its memory was written to."""
+        return self.memory is not None and self.memory.version > 0
 
     @property
     def is_whole(self) -> bool:
@@ -229,6 +240,7 @@ class Part(TracedArray):
         if self._source is not None:
             self._find_memory(*self._source)
         assert self.memory is not None
+        self.memory.need_own()
         return self.memory
 
     def _find_memory(self, parent: Part, function: Any, args: Any, kwargs: Any, path: Path) -> None:
@@ -252,6 +264,8 @@ class Part(TracedArray):
         if here.home is None:
             raise ended()
         memory = self.memory
+        if memory is not None:
+            memory.need_own()
         if memory is None or (self._version == memory.version and self._node is not None):
             return self._node
         if self._source is not None:
@@ -315,6 +329,7 @@ class Part(TracedArray):
         if memory.values is not None:
             memory.like = (_itself, (as_traceable(memory.values),), {})
         memory.root, memory.values = cast(value.content, self.dtype), None
+        memory.home = here.home
         memory.version += 1
 
 

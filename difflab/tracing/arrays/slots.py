@@ -124,9 +124,9 @@ class Home:
         if 1 + breaks.size <= max(FEW, flat.size // FEW):
             runs = np.split(flat, breaks)
             pieces = [self._run(places[at], run) for at, run in zip([0, *breaks], runs)]  # noqa: B905
-            return _reshaped(call(join, (_merged(pieces),), {}), slots.shape)
+            return _reshaped(call(join, _merged(pieces), {"lead": 0}), slots.shape)
         addresses = self._addresses(used, places, flat)
-        every = call(join, (nodes,), {}) if len(nodes) > 1 else _reshaped(nodes[0], (-1,))
+        every = call(join, nodes, {"lead": 0}) if len(nodes) > 1 else _reshaped(nodes[0], (-1,))
         if np.array_equal(addresses, np.arange(every.size)):
             return _reshaped(every, slots.shape)
         return call(TracedArray.__getitem__, (every, addresses.reshape(slots.shape)), {})

@@ -179,7 +179,7 @@ MEANINGS |= {
     np.put_along_axis: _changing(np.put_along_axis, "arr indices values axis", "values"),
     np.fill_diagonal: _changing(np.fill_diagonal, "a val wrap", "val"),
 }
-CHANGES |= {"into": into, "at": at, "augmented": augmented}
+CHANGES |= {"flat": Flat, "into": into, "at": at, "augmented": augmented}
 
 
 def _method(function: Any) -> Callable[[Any], Any]:
@@ -195,7 +195,6 @@ def _strides(self: Array) -> tuple[int, ...]:
 
 
 ATTRIBUTES |= {
-    "flat": Flat,
     "flags": lambda self: self.data().flags,
     "strides": _strides,
     **{

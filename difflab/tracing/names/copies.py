@@ -21,7 +21,11 @@ from __future__ import annotations
 import builtins
 import enum
 import functools
+import inspect
+import operator
+import sys
 import types
+from collections import ChainMap
 from typing import Any, Final
 
 import numpy as np
@@ -75,6 +79,8 @@ class Copies:
         self.builtins = {
             **vars(builtins),
             "__import__": self._import,
+            "eval": functools.partial(_evaluated, eval),
+            "exec": functools.partial(_evaluated, exec),
             "float": NUMBERS[float],
             "complex": NUMBERS[complex],
         }
@@ -102,7 +108,12 @@ class Copies:
         if standing is not value:
             return standing
         if kind is types.FunctionType:
-            return value if _is_left(module_of(value)) else self._function(value)
+            if hasattr(value, "dispatch") and hasattr(value, "registry"):  # of functools
+                return lambda *args, **kwargs: self.of(value.dispatch(args[0].__class__))(
+                    *args, **kwargs
+                )
+            left = _is_left(module_of(value)) and _is_left(value.__module__)
+            return value if left else self._function(value)
         if kind is types.MethodType:
             return types.MethodType(self.of(value.__func__), self.of(value.__self__, name))
         if kind is np.ndarray:
@@ -118,6 +129,9 @@ class Copies:
             return self.of(value.__wrapped__)
         if kind in (list, tuple, dict) and len(value) <= MOST:
             return self._container(value, kind, name)
+        if isinstance(value, tuple) and hasattr(value, "_fields"):
+            parts = [self.of(x, f"{name}.{key}") for key, x in zip(value._fields, value)]  # noqa: B905
+            return value if all(map(operator.is_, parts, value)) else tuple.__new__(kind, parts)
         if kind is types.ModuleType and not _is_left(value.__name__):
             return _Module(self, value)
         if kind is types.SimpleNamespace:
@@ -137,6 +151,9 @@ class Copies:
         new = tuple([cell if is_empty(cell) else types.CellType() for cell in cells])
         copy = types.FunctionType(f.__code__, scope, f.__name__, None, new or None)
         self._put(f, copy)
+        for name in _names_of_classes(f.__code__):
+            if name in f.__globals__ and not dict.__contains__(scope, name):
+                dict.__setitem__(scope, name, scope[name])
         copy.__dict__.update({key: self.of(x, key) for key, x in f.__dict__.items()})
         copy.__module__, copy.__qualname__, copy.__doc__ = f.__module__, f.__qualname__, f.__doc__
         for cell, old, name in zip(new, cells, f.__code__.co_freevars, strict=True):
@@ -156,7 +173,7 @@ class Copies:
             same = all(entries[key] is x for key, x in value.items())
         else:
             parts = [self.of(x, f"{name}[{k}]") for k, x in enumerate(value)]
-            same = all(map(lambda a, b: a is b, parts, value))
+            same = all(map(operator.is_, parts, value))
             entries = parts if kind is list else tuple(parts)
         return self._put(value, value if same else entries)
 
@@ -201,15 +218,21 @@ class Copies:
         if cls.__getattribute__ is object.__getattribute__:
             entries["__getattribute__"] = __getattribute__
         entries["__slots__"] = ()
-        meta = type(f"{type(cls).__name__}", (_Standing, type(cls)), {})
+        # What super() finds next is to be a copy as well.
+        bases = [base for base in map(self.of, cls.__bases__) if isinstance(base, _Standing)]
+        metas = {_Standing, type(cls), *map(type, bases)}
+        least = [m for m in metas if not any(m in n.__mro__[1:] for n in metas)]
+        least.sort(key=lambda m: not issubclass(m, _Standing))
         try:
-            made = self._put(cls, meta(cls.__name__, (cls,), entries))
+            meta = least[0] if len(least) == 1 else type("_Standing", tuple(least), {})
+            made = self._put(cls, meta(cls.__name__, (*bases, cls), entries))
         except TypeError:
             return cls
-        for one in reversed(own_classes(cls)):
-            for name, entry in vars(one).items():
-                if type(entry) in _METHODS and name not in _OF_CLASSES:
-                    setattr(made, name, self.of(entry, name))
+        for name, entry in vars(cls).items():
+            if type(entry) in _METHODS and name not in _OF_CLASSES:
+                setattr(made, name, self.of(entry, name))
+        if hasattr(made, "__abstractmethods__"):
+            made.__abstractmethods__ = cls.__abstractmethods__  # type: ignore[attr-defined]
         made.stands_for = cls
         return made
 
@@ -236,6 +259,25 @@ class _Module(types.ModuleType):
 
     def __setattr__(self, name: str, value: Any) -> None:
         setattr(self._difflab_real, name, value)
+
+
+def _names_of_classes(code: types.CodeType) -> list[str]:
+    """The names that bodies of classes in a function use, for which Python asks no `Scope`."""
+    inner = [const for const in code.co_consts if type(const) is types.CodeType]
+    found = [name for one in inner for name in _names_of_classes(one)]
+    return found if code.co_flags & inspect.CO_OPTIMIZED else [*found, *code.co_names]
+
+
+def _evaluated(
+    function: Any, source: Any, scope: Any = None, names: Any = None, **more: Any
+) -> Any:
+    """``eval`` and ``exec``, which do not ask a `Scope` for names either."""
+    frame = sys._getframe(1)
+    names = frame.f_locals if scope is None and names is None else names
+    scope = frame.f_globals if scope is None else scope
+    if type(scope) is Scope:
+        names = ChainMap({} if names is None else names, scope)
+    return function(source, scope, names, **more)
 
 
 def _is_left(module: str | None) -> bool:

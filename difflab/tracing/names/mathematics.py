@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from difflab.ir.protocols import SPELLINGS
 from difflab.tracing.arrays import Array, apply
 
 
@@ -62,15 +63,18 @@ def _prod(values: Any, *, start: Any = 1) -> Any:
     return start
 
 
-_ALIKE: Final = (
-    "sin", "cos", "tan", "sinh", "cosh", "tanh", "exp", "expm1", "exp2", "cbrt", "hypot", "fabs",
-    "copysign", "degrees", "radians", "fmod", "isfinite", "isinf", "isnan",
-)  # fmt: skip
-"""Functions that have the same name and domain in NumPy."""
+_ALIKE: Final = {
+    function: _of(getattr(np, name))
+    for name, function in vars(math).items()
+    if isinstance(alike := getattr(np, name, None), np.ufunc)
+    and alike in SPELLINGS
+    and name != "remainder"  # of the nearest
+}
+"""Functions of the same name in NumPy, of which some raise outside of a domain."""
 MATHEMATICS: Final[dict[Any, Callable[..., Any]]] = {
-    **{getattr(math, name): _of(getattr(np, name)) for name in _ALIKE if hasattr(math, name)},
+    **_ALIKE,
     math.asinh: _of(np.arcsinh), math.atan: _of(np.arctan), math.atan2: _of(np.arctan2),
-    math.pow: _of(np.power), math.ldexp: _of(np.ldexp),
+    math.fabs: _of(np.abs),
     math.asin: _of(np.arcsin, _in_unit), math.acos: _of(np.arccos, _in_unit),
     math.acosh: _of(np.arccosh, lambda x: x >= 1),
     math.atanh: _of(np.arctanh, lambda x: x > -1 and x < 1),
