@@ -126,11 +126,13 @@ def common_shape(values: Iterable[Any]) -> tuple[int, ...]:
 
 def pointwise(row: Primitive, *values: Any, **params: Any) -> Expr:
     """A pointwise row on whatever NumPy would take: promotes, broadcasts, makes the node."""
-    lifted = [lift(v) if _holds_traced(v) else v for v in values]
+    lifted = [lift(v) if type(v) is not Expr and _holds_traced(v) else v for v in values]
     dtypes = _loop(row, tuple([_kind(value) for value in lifted]))
-    operands = [as_dtype(value, dtype) for value, dtype in zip(lifted, dtypes, strict=True)]
-    first = operands[0].shape
-    if any(operand.shape != first for operand in operands):
+    operands = [
+        value if type(value) is Expr and value.dtype is dtype else as_dtype(value, dtype)
+        for value, dtype in zip(lifted, dtypes, strict=True)
+    ]
+    if len({operand.shape for operand in operands}) > 1:
         shape = common_shape(operands)
         operands = [
             x if x.primitive is CONSTANT and not x.shape else broadcast(x, shape) for x in operands

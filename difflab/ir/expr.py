@@ -44,6 +44,7 @@ READERS: Final[dict[str, Callable[..., Any]]] = {}
 """
 
 _interned: weakref.WeakValueDictionary[tuple[Any, ...], Expr] = weakref.WeakValueDictionary()
+_references: dict[tuple[Any, ...], weakref.ref[Expr]] = vars(_interned)["data"]
 _age = itertools.count()
 
 
@@ -88,7 +89,8 @@ class Expr(TracedArray):
     ) -> Expr:
         """The node with those parts: the one that exists, or a new one."""
         key = (primitive, params, *map(id, operands))
-        found = _interned.get(key)
+        known = _references.get(key)  # as _interned.get does, without a call in Python
+        found: Expr | None = None if known is None else known()
         if found is not None:
             return found
         shape, dtype = primitive.infer(*operands, **dict(params))
@@ -260,6 +262,8 @@ class Guard:
 
     expr: Expr
     value: Array
+    is_text: bool = False
+    """Whether Python asked for it to show it."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -103,7 +103,8 @@ def refuse(function: Any, remedy: str) -> None:
 
 def call(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     """A NumPy function applied to nodes."""
-    if any(map(is_complex, args)) or (kwargs and any(map(is_complex, kwargs.values()))):
+    others = [x for x in (*args, *kwargs.values()) if type(x) not in REAL]
+    if others and any(map(is_complex, others)):
         if function in COMPLEX:
             return COMPLEX[function](*args, **kwargs)
         if function in SPELLINGS:

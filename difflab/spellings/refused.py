@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 _SPECTRUM = "eigenvalues may be complex: of a symmetric matrix, use np.linalg.eigh or eigvalsh"
-_IN_PLACE = "it works in place: build a new array with np.where, np.stack or np.concatenate"
 _SET = "choose by comparison: x[np.any(x[:, None] == y, 1)] are the elements of x that y has too"
 _COUNTS = "count with np.histogram of one variable, or with np.sum over comparisons"
 _BITS = "integers have no derivative: compute them outside, and pass them as arguments"
@@ -26,11 +25,6 @@ REFUSED: dict[Any, str] = {
     np.fft.hfft: "write np.fft.irfft(np.conj(a), n) * n",
     np.fft.ihfft: "write np.conj(np.fft.rfft(a)) / a.shape[-1]",
     np.sort_complex: "sort by a real number: take np.argsort(np.abs(z)), and index with it",
-    **dict.fromkeys(
-        (np.put, np.place, np.putmask, np.put_along_axis, np.fill_diagonal), _IN_PLACE,
-    ),
-    np.copyto: "np.copyto and np.full fill in place: use np.where, or np.broadcast_to(x, shape)",
-    np.empty_like: "it is filled in place: use np.stack of the parts, or np.zeros_like",
     **dict.fromkeys(
         (np.intersect1d, np.setdiff1d, np.setxor1d), _SET,
     ),

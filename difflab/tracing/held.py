@@ -64,7 +64,7 @@ def hold(
     wanted = [*graph.outputs, *[guard.expr for guard in graph.guards]]
     values = evaluate(wanted, known)
     for guard, value in zip(graph.guards, values[len(graph.outputs) :], strict=True):
-        if not np.array_equal(value, guard.value):
+        if not guard.is_text and not np.array_equal(value, guard.value):
             return
     if tree != graph.output_tree:
         raise _other("it returns another structure")
@@ -121,7 +121,7 @@ def _other(how: str, line: Line | None = None) -> TraceError:
     """The error for a graph of another function."""
     return TraceError(
         f"traced, the function computes something else than called: {how}",
-        "it may ask for the type of a value (isinstance(x, np.ndarray) is answered), or"
-        " read what it stored at an earlier call",
+        "it may ask for the type of a value (isinstance(x, np.ndarray) is answered), read what it"
+        " stored at an earlier call, or read a number from a text",
         line,
     )

@@ -144,7 +144,19 @@ def record_guard(x: Expr, value: Any) -> None:
         _stack.traces[-1].guards.setdefault(x, Guard(x, value))
 
 
+def _shown(x: Expr) -> Any:
+    """The same for a text. What the text becomes is not known: if a number, the graph is another
+    one at the second point, and is held against the function there in spite of this guard.
+    """
+    value = _asked(x)
+    guards = _stack.traces[-1].guards
+    if x in guards:
+        guards[x] = replace(guards[x], is_text=True)
+    return value
+
+
 spell(TracedArray.__bool__, _asked)
+spell(TracedArray.__str__, _shown)
 
 
 def trace(f: Callable[..., Any], *args: Any, **kwargs: Any) -> Graph:

@@ -446,3 +446,34 @@ def test_arguments_that_share_memory_are_not_changed_apart():
     with pytest.raises(DifflabError, match="share memory"):  # by the program that is kept
         g(a, a)
     assert difflab.gradient(lambda x, y: np.sum(x * y))(a, a)[1] == 2.0
+
+
+# -- texts -----------------------------------------------------------------------------------------
+
+FROM_TEXTS: Any = {
+    "f-string": lambda x: x[0] * float(f"{x[1]:.17g}"),
+    "str": lambda x: x[0] * float(str(x[1])),
+    "json": lambda x: x[0] * json.loads(f"[{x[1]}]")[0],
+    "percent": lambda x: x[0] * float("%.17g" % x[1]),  # noqa: UP031
+}
+
+
+@pytest.mark.parametrize("name", FROM_TEXTS)
+def test_numbers_read_from_texts_are_refused(name):
+    with pytest.raises(DifflabError, match="from a text"):
+        difflab.gradient(FROM_TEXTS[name])(np.array([0.5, 1.5]))
+
+
+def test_texts_may_be_made_and_rounded_numbers_read_from_them():
+    said = []
+
+    def f(x):
+        said.append(f"{x[0]:.3f}, {x[1]}, " + "%g" % x[1] + f", {x}")  # noqa: UP031
+        return x[0] * float(f"{x[1]:.1f}")
+
+    g = difflab.value_and_gradient(f)
+    for x in (np.array([0.5, 1.52]), np.array([0.75, 3.26])):
+        value, slope = g(x)
+        assert value == f(x)
+        np.testing.assert_array_equal(slope, [float(f"{x[1]:.1f}"), 0.0])
+        assert said[-1] == f"{x[0]:.3f}, {x[1]}, {x[1]:g}, {x}"

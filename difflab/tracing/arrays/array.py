@@ -23,6 +23,7 @@ from numpy.lib import stride_tricks
 
 from difflab.ir.expr import Expr, Graph
 from difflab.ir.protocols import SPELLINGS, TracedArray, call
+from difflab.ir.row import CONSTANT
 from difflab.ir.tree import Spec
 from difflab.spellings.indexing import current_value
 from difflab.tracing.arrays.memory import Memory, Part
@@ -82,13 +83,18 @@ class Array(Part):
         found = self.content
         return call(TracedArray.__bool__, (found,), {}) if isinstance(found, TracedArray) else found
 
+    def shown(self) -> Any:
+        """The value that Python asks for to show it."""
+        found = self.content
+        return call(TracedArray.__str__, (found,), {}) if isinstance(found, TracedArray) else found
+
     def __format__(self, how: str) -> str:
         """Its text, which is a value that Python asks for."""
         if here.home is None and not how:
             return repr(self)
         digits = re.fullmatch(r"[-+ ]?\d*\.(\d+)f", how)
         shown = compute(np.round, (self, int(digits[1])), {}) if digits else self
-        return format(shown.asked()[()] if isinstance(shown, Array) else shown, how)
+        return format(shown.shown()[()] if isinstance(shown, Array) else shown, how)
 
     def __str__(self) -> str:
         return format(self, "")
@@ -102,7 +108,7 @@ class Array(Part):
         now = dis.opname[frame.f_code.co_code[frame.f_lasti]]
         formatting = now == "BINARY_OP" and frame.f_code.co_code[frame.f_lasti + 1] in _REMAINDERS
         if self.size == 1 and (formatting or self.is_plain):
-            return float(np.reshape(self.asked(), ()))
+            return float(np.reshape(self.shown(), ()))
         return super().__float__()
 
     def __getattr__(self, name: str) -> Any:
@@ -175,13 +181,9 @@ def constant_array(values: Any, origin: str = "") -> Array:
     return Array(None, Memory(values.shape, values.dtype, values=values, origin=origin))
 
 
-def _is_fixed(node: Any) -> bool:
-    return type(node) is Expr and node.is_fixed
-
-
 def scalar_of(element: Any) -> Any:
     """A node of shape () as user code holds it; a plain number where it is constant."""
-    if _is_fixed(element):
+    if type(element) is Expr and element.primitive is CONSTANT and element.is_fixed:
         return element.value[()]
     return Array(element, None) if isinstance(element, TracedArray) else element
 
@@ -190,7 +192,7 @@ def array_of_node(node: Any, like: Any = None) -> Any:
     """A fresh traced array, or scalar, of a node."""
     if not node.shape:
         return scalar_of(node)
-    if _is_fixed(node):
+    if type(node) is Expr and node.primitive is CONSTANT and node.is_fixed:
         return constant_array(np.array(node.value))
     return Array(node, Memory(node.shape, node.dtype, root=node, like=like))
 
@@ -294,7 +296,9 @@ def compute(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> An
     """A function that gives new arrays."""
     traced: list[Any] = []
     values = [contents(arg, traced, function) for arg in args]
-    named = {name: contents(arg, traced, function) for name, arg in kwargs.items()}
+    named = (
+        {name: contents(arg, traced, function) for name, arg in kwargs.items()} if kwargs else {}
+    )
     if not traced:
         return _for_real(function, values, named)
     found = function(*values) if type(function) is Graph else call(function, values, named)

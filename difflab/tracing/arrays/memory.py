@@ -264,10 +264,9 @@ class Part(TracedArray):
         if here.home is None:
             raise ended()
         memory = self.memory
-        if memory is not None:
-            memory.need_own()
         if memory is None or (self._version == memory.version and self._node is not None):
             return self._node
+        memory.need_own()
         if self._source is not None:
             memory = self.own_memory()
             if self._version == memory.version:
