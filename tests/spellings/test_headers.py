@@ -205,4 +205,4 @@ def test_to_spell_twice_is_an_error() -> None:
 
 def test_only_python_asks_without_a_header() -> None:
     others = [f for f, spelling in SPELLINGS.items() if not isinstance(spelling, Spelling)]
-    assert others == [TracedArray.__bool__]
+    assert others == [TracedArray.__bool__, TracedArray.__str__]

@@ -450,7 +450,7 @@ def test_arguments_that_share_memory_are_not_changed_apart():
 
 # -- texts -----------------------------------------------------------------------------------------
 
-FROM_TEXTS: Any = {
+FROM_TEXTS = {
     "f-string": lambda x: x[0] * float(f"{x[1]:.17g}"),
     "str": lambda x: x[0] * float(str(x[1])),
     "json": lambda x: x[0] * json.loads(f"[{x[1]}]")[0],
