@@ -129,11 +129,12 @@ class Spec(NamedTuple):
     boxed: bool = False
     order: tuple[int, ...] = ()
 
-    def laid_out(self) -> np.ndarray[Any, Any]:
-        """An array of that shape, dtype and order; what it holds means nothing."""
+    def laid_out(self, dtype: Any = None) -> np.ndarray[Any, Any]:
+        """An array of that shape and order; what it holds means nothing."""
+        dtype = dtype or self.dtype
         if not self.order:
-            return np.empty(self.shape, self.dtype)
-        turned = np.empty([self.shape[axis] for axis in self.order], self.dtype)
+            return np.empty(self.shape, dtype)
+        turned = np.empty([self.shape[axis] for axis in self.order], dtype)
         return turned.transpose(np.argsort(self.order))
 
 

@@ -130,8 +130,9 @@ class Called:
             if not isinstance(spec, Spec):
                 leaves.append(spec.value)
                 continue
-            copy = spec.laid_out()
-            copy[...] = next(rest)
+            array = np.asarray(next(rest))
+            copy = spec.laid_out(array.dtype)
+            copy[...] = array
             leaves.append(copy.item() if spec.weak else copy if spec.boxed else copy[()])
         args, kwargs = unflatten(self.signature.structure, leaves)
         return list(args), kwargs
