@@ -33,8 +33,11 @@ def named(function: Any) -> str | None:
         return None
     law: Any = distribution_of(function)
     if law is not None:
-        own = type(getattr(sys.modules.get("scipy.stats"), law.name, None)) is type(law)
-        return f"scipy.stats.{law.name}.{name}" if own else None
+        called = getattr(law, "name", None)
+        if not isinstance(called, str):
+            called = type(law).__name__.removesuffix("_gen")
+        own = type(getattr(sys.modules.get("scipy.stats"), called, None)) is type(law)
+        return f"scipy.stats.{called}.{name}" if own else None
     module = getattr(function, "__module__", None) or ""
     if isinstance(function, np.ufunc):
         module = "scipy.special"
@@ -50,8 +53,7 @@ def distribution_of(method: Any) -> Any:
     owner = getattr(method, "__self__", None)
     if owner is None or not type(owner).__module__.startswith("scipy.stats."):
         return None
-    law = getattr(owner, "dist", owner)
-    return law if isinstance(getattr(law, "name", None), str) else None
+    return getattr(owner, "dist", owner)
 
 
 def meaning_of(function: Any) -> Callable[..., Any] | None:

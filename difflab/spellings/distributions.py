@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 
 from difflab.errors import UnsupportedError
-from difflab.ir.build import promoted
+from difflab.ir.build import promoted, reshaped
 from difflab.ir.names import BY_NAME, frozen
-from difflab.spellings.scipy import betaln, row
+from difflab.spellings.elementwise import floating
+from difflab.spellings.scipy import betaln, means, row
 from difflab.spellings.spelling import NP
 from difflab.table.special_functions import density
 
@@ -79,6 +80,10 @@ _FAMILIES = {
     "gamma": Family({
         "logpdf": lambda z, a: row("xlogy", a - 1.0, z) - z - row("gammaln", a),
     }, ("a",), low=0.0),
+    "chi2": Family({
+        "logpdf": lambda z, df: row("xlogy", 0.5 * df - 1.0, z) - 0.5 * (z + df * math.log(2.0))
+        - row("gammaln", 0.5 * df),
+    }, ("df",), low=0.0),
     "beta": Family({"logpdf": _log_beta}, ("a", "b"), low=0.0, high=1.0, inside=0.5),
     "poisson": Family({
         "logpmf": lambda k, mu: row("xlogy", k, mu) - row("gammaln", k + 1.0) - mu,
@@ -139,3 +144,58 @@ for _name in _FAMILIES:
         BY_NAME[f"scipy.stats.{_name}.{_method}"] = functools.partial(
             frozen, functools.partial(_rule, _name, _method)
         )
+
+
+# -- of several variables --------------------------------------------------------------------------
+
+
+def _factor(mean: Any, cov: Any) -> tuple[Any, Any]:
+    """The mean of a normal law, and the Cholesky factor of its covariance, of which the lower
+    triangle is read.
+    """
+    matrix: Any = floating(cov)
+    dimension = matrix.shape[0] if matrix.ndim else np.size(mean) if mean is not None else 1
+    if matrix.ndim < 2:
+        matrix = matrix * np.eye(dimension)
+    full = NP.tril(matrix) + NP.transpose(NP.tril(matrix, -1))
+    centre = np.zeros(dimension) if mean is None else reshaped(floating(mean), (dimension,))
+    return centre, NP.linalg.cholesky(full)
+
+
+@means("stats.multivariate_normal.logpdf", refuses="allow_singular")
+def _log_normal(x: Any, mean: Any = None, cov: Any = 1) -> Any:
+    centre, factor = _factor(mean, cov)
+    dimension = factor.shape[0]
+    points: Any = floating(x)
+    shape = points.shape if dimension == 1 and points.shape[-1:] != (1,) else points.shape[:-1]
+    away = NP.transpose(reshaped(points, (math.prod(shape), dimension)) - centre)
+    size = NP.sum(NP.square(NP.linalg.solve(factor, away)), 0)
+    volume = NP.sum(NP.log(NP.diagonal(factor)))
+    return reshaped(-0.5 * (dimension * math.log(2.0 * math.pi) + size) - volume, shape)
+
+
+@means("stats.multivariate_normal.pdf", refuses="allow_singular")
+def _normal(x: Any, mean: Any = None, cov: Any = 1) -> Any:
+    return NP.exp(_log_normal(x, mean, cov))
+
+
+@means("stats.multivariate_normal.entropy")
+def _normal_entropy(mean: Any = None, cov: Any = 1) -> Any:
+    _, factor = _factor(mean, cov)
+    volume = NP.sum(NP.log(NP.diagonal(factor)))
+    return 0.5 * factor.shape[0] * (math.log(2.0 * math.pi) + 1.0) + volume
+
+
+@means("stats.dirichlet.logpdf")
+def _log_dirichlet(x: Any, alpha: Any) -> Any:
+    point, power = promoted(x, alpha, floating=True)
+    if point.shape[0] + 1 == power.shape[0]:
+        point = NP.concatenate([point, 1.0 - NP.sum(point, 0, keepdims=True)])
+    if bool(NP.any(NP.abs(NP.sum(point, 0) - 1.0) > 1e-9)) or bool(NP.any(point < 0.0)):
+        raise ValueError("the entries of x must be positive and sum to 1")
+    terms = row("xlogy", reshaped(power - 1.0, (*power.shape, *(1,) * (point.ndim - 1))), point)
+    whole = NP.sum(row("gammaln", power)) - row("gammaln", NP.sum(power))
+    return NP.sum(terms, 0) - whole
+
+
+means("stats.dirichlet.pdf")(lambda x, alpha: NP.exp(_log_dirichlet(x, alpha)))

@@ -77,6 +77,8 @@ def _of_order(name: str) -> Callable[..., Any]:
 
 means("special.jv")(_of_order("jv"))
 means("special.iv")(_of_order("iv"))
+means("special.gammasgn")(lambda x: NP.sign(row("gamma", x)))
+means("special.rgamma")(lambda x: 1.0 / row("gamma", x))
 means("special.psi")(lambda x: row("polygamma", x, n=0))
 
 

@@ -6,7 +6,7 @@ import math
 import subprocess
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import mpmath as mp
 import numpy as np
@@ -298,6 +298,42 @@ def test_distributions_frozen_with_traced_parameters() -> None:
     x = mp.mpf(2) / mp.mpf(1.5)
     expected = mp.npdf(x) / (mp.erfc(x / mp.sqrt(2)) / 2) * x / mp.mpf(1.5)
     assert difflab.derivative(f)(1.5) == pytest.approx(float(expected), rel=1e-14)
+
+
+COVARIANCE: Final = np.array([[2.0, 0.3, 0.1], [0.3, 1.5, 0.2], [0.1, 0.2, 1.0]])
+
+
+def test_normal_laws_of_several_variables() -> None:
+    law, mean = stats.multivariate_normal, np.array([0.1, 0.2, 0.3])
+    inverse = np.linalg.inv(COVARIANCE)
+    for x in (np.array([0.5, 0.2, -0.4]), np.array([[0.5, 0.2, -0.4], [1.0, 0.0, 2.0]])):
+        away = np.atleast_2d(x - mean)
+        value, slope = difflab.value_and_gradient(
+            lambda x: np.sum(law.logpdf(x, mean, COVARIANCE))
+        )(x)
+        assert value == pytest.approx(np.sum(law.logpdf(x, mean, COVARIANCE)), rel=1e-14)
+        np.testing.assert_allclose(slope, (-away @ inverse).reshape(x.shape), rtol=1e-12)
+        by_matrix = difflab.gradient(lambda c, x=x: np.sum(law.logpdf(x, mean, c)))(COVARIANCE)
+        whole = 0.5 * (inverse @ away.T @ away @ inverse - len(away) * inverse)
+        np.testing.assert_allclose(  # of which the lower triangle is read
+            by_matrix, np.tril(whole) + np.tril(whole, -1), rtol=1e-12, atol=1e-15
+        )
+    slope = difflab.gradient(lambda c: law.entropy(mean, c))(COVARIANCE)
+    np.testing.assert_allclose(slope, 0.5 * (np.tril(inverse) + np.tril(inverse, -1)), rtol=1e-12)
+    assert difflab.derivative(law.pdf)(0.5) == pytest.approx(-0.5 * law.pdf(0.5), rel=1e-14)
+
+
+def test_dirichlet_s_law() -> None:
+    x, alpha = np.array([0.2, 0.3, 0.5]), np.array([1.5, 2.2, 0.6])
+    slope = difflab.gradient(lambda a: stats.dirichlet.logpdf(x, a))(alpha)
+    expected = special.digamma(alpha.sum()) - special.digamma(alpha) + np.log(x)
+    np.testing.assert_allclose(slope, expected, rtol=1e-13)
+    density = stats.dirichlet.pdf(x, alpha)
+    slope = difflab.gradient(lambda x: stats.dirichlet.pdf(x / np.sum(x), alpha))(x)
+    inner = density * (alpha - 1.0) / x
+    np.testing.assert_allclose(slope, inner - x @ inner, rtol=1e-12, atol=1e-13)
+    with pytest.raises(ValueError, match="sum to 1"):
+        difflab.gradient(lambda x: stats.dirichlet.pdf(x, alpha))(2.0 * x)
 
 
 # -- linear algebra, distances ---------------------------------------------------------------------

@@ -45,8 +45,8 @@ def _float(x: Array) -> Any:
     return apply(np.reshape, (apply(np.astype, (x, np.float64), {}), ()), {})[()]
 
 
-def _float32(x: Array) -> Any:
-    return apply(np.astype, (x, np.float32), {})
+def _of_kind(kind: type) -> Callable[[Array], Any]:
+    return lambda x: apply(np.astype, (x, kind), {})
 
 
 def _dist(p: Any, q: Any) -> Any:
@@ -83,7 +83,8 @@ MATHEMATICS: Final[dict[Any, Callable[..., Any]]] = {
     math.log1p: _of(np.log1p, lambda x: x > -1),
     math.floor: operator.methodcaller("__floor__"), math.ceil: operator.methodcaller("__ceil__"),
     math.trunc: operator.methodcaller("__trunc__"), math.dist: _dist, math.fsum: _fsum,
-    math.prod: _prod, float: _float, np.float64: _float, np.float32: _float32,
+    math.prod: _prod, float: _float,
+    **{kind: _of_kind(kind) for kind in (np.float64, np.float32, np.int64)},
     complex: lambda x: x + 0j,
 }  # fmt: skip
 """What each means where an argument is traced."""

@@ -176,7 +176,9 @@ def _number(kind: type) -> type:
     return Number(kind.__name__, (kind,), entries)
 
 
-NUMBERS: Final = {kind: _number(kind) for kind in (float, complex, np.float64, np.float32)}
+NUMBERS: Final = {
+    kind: _number(kind) for kind in (float, complex, np.float64, np.float32, np.int64)
+}
 """Classes that convert numbers, by the real ones."""
 _SPECIAL: Final[dict[int, Any]] = {
     id(np.r_): Joining(np.r_), id(np.c_): Joining(np.c_), id(np.vectorize): Vectorised,
@@ -238,8 +240,10 @@ def _stand_in(value: Any) -> Any:
             return StandIn(value, functools.partial(_by_name, value))
         if module_of(value).partition(".")[0] == "numpy" and value.__name__ not in _LEFT:
             return StandIn(value)
-    if kind.__module__.startswith("scipy.stats.") and distribution_of(getattr(value, "cdf", None)):
-        return Distribution(value)
+    if kind.__module__.startswith("scipy.stats."):
+        for method in ("logpdf", "logpmf"):
+            if distribution_of(getattr(value, method, None)) is not None:
+                return Distribution(value)
     return value
 
 
