@@ -198,7 +198,7 @@ def stack(arrays: Any, axis: int = 0, *, dtype: Any = None) -> Any:
     return concatenate([expand_dims(part, axis) for part in parts], axis, dtype=dtype)
 
 
-@spells(np.vstack, getattr(np, "row_stack", None), refuses="casting")
+@spells(np.vstack, refuses="casting")
 def vstack(tup: Any, *, dtype: Any = None) -> Any:
     return concatenate([atleast_2d(part) for part in tup], 0, dtype=dtype)
 
