@@ -43,7 +43,7 @@ VIEWS: Final = frozenset(
      stride_tricks.sliding_window_view, stride_tricks.as_strided)
 )  # fmt: skip
 """The functions that may show the memory of their first argument."""
-ATLEAST: Final = frozenset((np.atleast_1d, np.atleast_2d, np.atleast_3d))
+ATLEAST: Final = frozenset((np.atleast_1d, np.atleast_2d, np.atleast_3d, np.squeeze))
 """The functions that give back an array itself where they have nothing to do."""
 SEQUENCES: Final = frozenset(
     (GETITEM, np.concatenate, np.stack, np.hstack, np.vstack, np.dstack, np.column_stack, np.block,
