@@ -1,0 +1,386 @@
+"""Vectors in LLVM's text: formulas are written as Python, and leave instructions behind.
+
+What flows: `Vector`s go through operators and the methods of a `Code`, and each leaves one line of
+text there. The invariants: a vector has the logical width of its code, whatever registers the CPU
+has, and every rounding is written out, so that all CPUs with FMA compute the same bits. A sum of
+one product and something else is one fused operation where the code `contracts`; two products are
+never fused, so that a difference of equal products is 0.
+
+>>> code = Code(4)
+>>> x = code.argument("f64", "x")
+>>> (x * x + 1.0).kind
+'f64'
+>>> print(code.text)
+  %v0 = fmul <4 x double> %x, %x
+  %v1 = fadd <4 x double> %v0, splat (double 0x3ff0000000000000)
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from difflab.errors import InvariantError
+
+TYPES: Final = {"f64": "double", "f32": "float", "i64": "i64", "i32": "i32", "i8": "i8", "i1": "i1"}
+"""The kinds of elements, and LLVM's names for them; i1 are truth values, i8 their memory."""
+BITS: Final = {"f64": "i64", "f32": "i32"}
+"""The integers that hold the bits of a float."""
+_FLOAT_OPERATIONS: Final = {"+": "fadd", "-": "fsub", "*": "fmul", "/": "fdiv"}
+_INTEGER_OPERATIONS: Final = {
+    "+": "add", "-": "sub", "*": "mul", "&": "and", "|": "or", "^": "xor", "<<": "shl",
+    ">>": "lshr",
+}  # fmt: skip
+_ORDERED: Final = {"<": "olt", "<=": "ole", ">": "ogt", ">=": "oge", "==": "oeq", "!=": "une"}
+_SIGNED: Final = {"<": "slt", "<=": "sle", ">": "sgt", ">=": "sge", "==": "eq", "!=": "ne"}
+Number = float | int | bool
+
+
+def literal(value: Number, kind: str) -> str:
+    """A number as LLVM writes it, to the bit."""
+    if kind == "f64":
+        return f"0x{struct.unpack('<Q', struct.pack('<d', value))[0]:016x}"
+    if kind == "f32":  # written as the double that equals it
+        (near,) = struct.unpack("<f", struct.pack("<f", value))
+        return f"0x{struct.unpack('<Q', struct.pack('<d', near))[0]:016x}"
+    if kind == "i1":
+        return "true" if value else "false"
+    return str(int(value))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Vector:
+    """A value in a register: elements of one kind, as many as its code is wide."""
+
+    code: Code
+    name: str
+    kind: str
+    factors: tuple[Vector, Vector] | None = None
+    """What it is the product of."""
+
+    @property
+    def type(self) -> str:
+        """Its LLVM type."""
+        return self.code.type(self.kind)
+
+    @property
+    def is_float(self) -> bool:
+        """Whether its elements are floats."""
+        return self.kind in BITS
+
+    def __str__(self) -> str:
+        return f"{self.type} {self.name}"
+
+    # -- arithmetic --------------------------------------------------------------------------------
+
+    def _of(self, sign: str, other: Vector | Number, swapped: bool = False) -> Vector:
+        other = self.code.like(self, other)
+        a, b = (other, self) if swapped else (self, other)
+        name = _FLOAT_OPERATIONS[sign] if self.is_float else _INTEGER_OPERATIONS[sign]
+        found = self.code.emit(f"{name} {a}, {b.name}", self.kind)
+        return found if sign != "*" or not self.is_float else _product(found, a, b)
+
+    def __add__(self, other: Vector | Number) -> Vector:
+        other = self.code.like(self, other)
+        for product, rest in ((self, other), (other, self)):
+            if self.code.contracts and product.factors and not rest.factors:
+                return self.code.fma(*product.factors, rest)
+        return self._of("+", other)
+
+    def __sub__(self, other: Vector | Number) -> Vector:
+        other = self.code.like(self, other)
+        if self.code.contracts and bool(self.factors) != bool(other.factors):
+            if self.factors:
+                return self.code.fma(*self.factors, -other)
+            assert other.factors is not None
+            return self.code.fma(-other.factors[0], other.factors[1], self)
+        return self._of("-", other)
+
+    def __rsub__(self, other: Number) -> Vector:
+        return self.code.like(self, other) - self
+
+    def __mul__(self, other: Vector | Number) -> Vector:
+        return self._of("*", other)
+
+    def __truediv__(self, other: Vector | Number) -> Vector:
+        return self._of("/", other)
+
+    def __rtruediv__(self, other: Number) -> Vector:
+        return self._of("/", other, swapped=True)
+
+    def __radd__(self, other: Number) -> Vector:
+        return self + other
+
+    def __rmul__(self, other: Number) -> Vector:
+        return self * other
+
+    def __neg__(self) -> Vector:
+        if self.is_float:
+            return self.code.emit(f"fneg {self}", self.kind)
+        return self.code.like(self, 0) - self
+
+    def __abs__(self) -> Vector:
+        if self.is_float:
+            return self.code.intrinsic("fabs", self)
+        return (self < 0).choose(-self, self)
+
+    # -- bits --------------------------------------------------------------------------------------
+
+    def __and__(self, other: Vector | Number) -> Vector:
+        return self._of("&", other)
+
+    def __or__(self, other: Vector | Number) -> Vector:
+        return self._of("|", other)
+
+    def __xor__(self, other: Vector | Number) -> Vector:
+        return self._of("^", other)
+
+    def __lshift__(self, other: Vector | Number) -> Vector:
+        return self._of("<<", other)
+
+    def __rshift__(self, other: Vector | Number) -> Vector:
+        """Shifted right, zeros entering: AVX2 has no arithmetic shift of 64 bits."""
+        return self._of(">>", other)
+
+    def __invert__(self) -> Vector:
+        return self ^ (True if self.kind == "i1" else -1)
+
+    def bits(self) -> Vector:
+        """The bits of floats, as integers."""
+        kind = BITS[self.kind]
+        return self.code.emit(f"bitcast {self} to {self.code.type(kind)}", kind)
+
+    def floats(self) -> Vector:
+        """The floats that have these bits."""
+        kind = next(name for name, bits in BITS.items() if bits == self.kind)
+        return self.code.emit(f"bitcast {self} to {self.code.type(kind)}", kind)
+
+    # -- comparisons and choices -------------------------------------------------------------------
+
+    def _compared(self, sign: str, other: Vector | Number) -> Vector:
+        other = self.code.like(self, other)
+        if self.is_float:
+            return self.code.emit(f"fcmp {_ORDERED[sign]} {self}, {other.name}", "i1")
+        return self.code.emit(f"icmp {_SIGNED[sign]} {self}, {other.name}", "i1")
+
+    def __lt__(self, other: Vector | Number) -> Vector:
+        return self._compared("<", other)
+
+    def __le__(self, other: Vector | Number) -> Vector:
+        return self._compared("<=", other)
+
+    def __gt__(self, other: Vector | Number) -> Vector:
+        return self._compared(">", other)
+
+    def __ge__(self, other: Vector | Number) -> Vector:
+        return self._compared(">=", other)
+
+    def equals(self, other: Vector | Number) -> Vector:
+        """Where they are equal; never where one is NaN."""
+        return self._compared("==", other)
+
+    def differs(self, other: Vector | Number) -> Vector:
+        """Where they are not equal; also where one is NaN."""
+        return self._compared("!=", other)
+
+    def is_nan(self) -> Vector:
+        """Where it is not a number."""
+        return self.differs(self)
+
+    def choose(self, yes: Vector | Number, no: Vector | Number) -> Vector:
+        """Of truth values: ``yes`` where true, else ``no``."""
+        like = yes if isinstance(yes, Vector) else no
+        if not isinstance(like, Vector):
+            raise InvariantError("a choice of two plain numbers has no kind")
+        yes, no = self.code.like(like, yes), self.code.like(like, no)
+        return self.code.emit(f"select {self}, {yes}, {no}", like.kind)
+
+    # -- kinds -------------------------------------------------------------------------------------
+
+    def converted(self, kind: str) -> Vector:
+        """In another kind, as NumPy converts: floats to integers are cut, to truth is nonzero."""
+        if kind == self.kind:
+            return self
+        if kind == "i1":
+            return self.differs(0)
+        target = self.code.type(kind)
+        if self.kind == "i1":
+            name = "uitofp" if kind in BITS else "zext"
+        elif self.is_float:
+            name = {"f64": "fpext", "f32": "fptrunc"}.get(kind, "fptosi")
+        else:
+            name = "sitofp" if kind in BITS else "sext" if kind == "i64" else "trunc"
+        # Conversions of what no integer holds are left to the CPU, as in NumPy, but not to LLVM.
+        frozen = self.code.emit(f"freeze {self}", self.kind) if name == "fptosi" else self
+        return self.code.emit(f"{name} {frozen} to {target}", kind)
+
+
+def _product(found: Vector, a: Vector, b: Vector) -> Vector:
+    return Vector(found.code, found.name, found.kind, (a, b))
+
+
+@dataclass(slots=True, eq=False)
+class Code:
+    """Text in the making: straight lines, and the names of what it calls."""
+
+    width: int
+    """Elements of a vector; 1 makes plain scalars."""
+    contracts: bool = False
+    """Whether a product and a sum become one operation."""
+    lines: list[str] = field(default_factory=list)
+    calls: set[tuple[str, str, int]] = field(default_factory=set)
+    """Vector functions that are called: name, kind, width."""
+    declared: set[str] = field(default_factory=set)
+    """LLVM's intrinsics that are called, as they are declared."""
+    block: str = "entry"
+    """The label of the block that is being written."""
+    count: int = 0
+
+    @property
+    def text(self) -> str:
+        """The lines so far."""
+        return "\n".join(self.lines)
+
+    def type(self, kind: str) -> str:
+        """The LLVM type of a vector of that kind."""
+        return TYPES[kind] if self.width == 1 else f"<{self.width} x {TYPES[kind]}>"
+
+    def fresh(self, prefix: str = "v") -> str:
+        """A name that is not taken."""
+        self.count += 1
+        return f"{prefix}{self.count - 1}"
+
+    def raw(self, instruction: str) -> str:
+        """A named line; the name of its result."""
+        name = f"%{self.fresh()}"
+        self.lines.append(f"  {name} = {instruction}")
+        return name
+
+    def emit(self, instruction: str, kind: str) -> Vector:
+        """A line whose result is a vector."""
+        return Vector(self, self.raw(instruction), kind)
+
+    def do(self, instruction: str) -> None:
+        """A line without a result."""
+        self.lines.append(f"  {instruction}")
+
+    def label(self, name: str) -> None:
+        """Begin a block."""
+        self.lines.append(f"{name}:")
+        self.block = name
+
+    def argument(self, kind: str, name: str) -> Vector:
+        """A vector that comes in by that name."""
+        return Vector(self, f"%{name}", kind)
+
+    def constant(self, value: Number, kind: str) -> Vector:
+        """A number in every element."""
+        text = literal(value, kind)
+        return Vector(self, text if self.width == 1 else f"splat ({TYPES[kind]} {text})", kind)
+
+    def like(self, model: Vector, value: Vector | Number) -> Vector:
+        """A vector; a number becomes one of the model's kind."""
+        return value if isinstance(value, Vector) else self.constant(value, model.kind)
+
+    def bit_pattern(self, pattern: int, kind: str) -> Vector:
+        """An integer constant by its bits, of which the highest may be set."""
+        size = int(kind[1:])
+        return self.constant(pattern - (1 << size) if pattern >> (size - 1) else pattern, kind)
+
+    # -- what LLVM brings --------------------------------------------------------------------------
+
+    def intrinsic(self, name: str, *x: Vector, out: str | None = None) -> Vector:
+        """One of LLVM's elementwise intrinsics, such as ``fabs`` or ``floor``."""
+        first = x[0]
+        mangled = first.kind if self.width == 1 else f"v{self.width}{first.kind}"
+        result, types = self.type(out or first.kind), ", ".join(v.type for v in x)
+        self.declared.add(f"declare {result} @llvm.{name}.{mangled}({types})")
+        given = ", ".join(map(str, x))
+        return self.emit(f"call {result} @llvm.{name}.{mangled}({given})", out or first.kind)
+
+    def fma(self, a: Vector, b: Vector | Number, c: Vector | Number) -> Vector:
+        """a b + c, rounded once."""
+        return self.intrinsic("fma", a, self.like(a, b), self.like(a, c))
+
+    def sqrt(self, x: Vector) -> Vector:
+        """The square root, correctly rounded."""
+        return self.intrinsic("sqrt", x)
+
+    def copysign(self, a: Vector, b: Vector | Number) -> Vector:
+        """a with the sign of b."""
+        return self.intrinsic("copysign", a, self.like(a, b))
+
+    def floor(self, x: Vector) -> Vector:
+        """The largest integer below."""
+        return self.intrinsic("floor", x)
+
+    def ceil(self, x: Vector) -> Vector:
+        """The smallest integer above."""
+        return self.intrinsic("ceil", x)
+
+    def trunc(self, x: Vector) -> Vector:
+        """The integer next to it toward zero."""
+        return self.intrinsic("trunc", x)
+
+    def rint(self, x: Vector) -> Vector:
+        """The nearest integer, a tie to the even one."""
+        return self.intrinsic("rint", x)
+
+    def maximum(self, a: Vector, b: Vector | Number) -> Vector:
+        """The larger; NaN where either is, as NumPy's."""
+        b = self.like(a, b)
+        larger = (a > b).choose(a, b) if not a.is_float else a.is_nan().choose(
+            a, (a >= b).choose(a, b)
+        )  # fmt: skip
+        return larger
+
+    def minimum(self, a: Vector, b: Vector | Number) -> Vector:
+        """The smaller; NaN where either is, as NumPy's."""
+        b = self.like(a, b)
+        smaller = (a < b).choose(a, b) if not a.is_float else a.is_nan().choose(
+            a, (a <= b).choose(a, b)
+        )  # fmt: skip
+        return smaller
+
+    def all(self, mask: Vector) -> str:
+        """Whether all elements are true: the name of an i1."""
+        if self.width == 1:
+            return mask.name
+        self.declared.add(f"declare i1 @llvm.vector.reduce.and.v{self.width}i1({mask.type})")
+        return self.raw(f"call i1 @llvm.vector.reduce.and.v{self.width}i1({mask})")
+
+    # -- what is built of lines --------------------------------------------------------------------
+
+    def call(self, name: str, *x: Vector) -> Vector:
+        """A function of engines/native/mathematics.py, out of line; its result is of x's kind."""
+        kind = x[0].kind
+        self.calls.add((name, kind, self.width))
+        given = ", ".join(map(str, x))
+        return self.emit(f"call {self.type(kind)} @{name}.{kind}.{self.width}({given})", kind)
+
+    def unless(
+        self, usual: Vector, fast: Callable[[], Vector], slow: Callable[[], Vector]
+    ) -> Vector:
+        """``fast()`` where all elements are usual, else ``slow()`` for all of them: one branch."""
+        every = self.all(usual)
+        labels = [self.fresh("usual"), self.fresh("rare"), self.fresh("met")]
+        self.do(f"br i1 {every}, label %{labels[0]}, label %{labels[1]}, !prof !0")
+        found = []
+        for label, rule in zip(labels, (fast, slow), strict=False):
+            self.label(label)
+            found.append((rule(), self.block))
+            self.do(f"br label %{labels[2]}")
+        self.label(labels[2])
+        (a, from_a), (b, from_b) = found
+        return self.emit(f"phi {a.type} [{a.name}, %{from_a}], [{b.name}, %{from_b}]", a.kind)
+
+
+def split_constant(value: Any, kept: int) -> tuple[float, float]:
+    """A constant of high precision as two floats, the first with its last `kept` bits zero."""
+    high = float(value)
+    mantissa, exponent = math.frexp(high)
+    high = math.ldexp(math.floor(math.ldexp(mantissa, 53 - kept)), exponent - 53 + kept)
+    return high, float(value - high)
