@@ -1,0 +1,1 @@
+"""Graphs as machine code: LLVM IR, compiled by llvmlite where it is installed."""
