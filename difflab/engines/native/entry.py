@@ -13,6 +13,7 @@ fresh, and owned by the list that is returned.
 from __future__ import annotations
 
 import ctypes
+import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from typing import Any
@@ -27,6 +28,16 @@ Kind = tuple[tuple[int, ...], np.dtype[Any]]
 
 DTYPES = tuple(map(np.dtype, (np.float64, np.float32, np.int64, np.bool_)))
 
+_OBJECTS = {
+    "none": None,
+    "true": np.True_,
+    "false": np.False_,
+    "PyFloat_Type": float,
+    "PyArray_Type": np.ndarray,
+    **{f"descr.{dtype}": dtype for dtype in DTYPES},
+    **{f"type.{dtype}": dtype.type for dtype in DTYPES},
+}
+"""What an entry compares with or returns, by the names of its text."""
 _HEAD = object.__basicsize__
 _TYPE = _HEAD - 8
 _DATA, _NDIM, _DIMS, _DESCR, _FLAGS = (_HEAD + i for i in (0, 8, 16, 40, 48))
@@ -37,28 +48,37 @@ _FASTCALL = 0x80
 
 # The IR -------------------------------------------------------------------------------------------
 
+
+def _field(name: str, kind: str, offset: int) -> str:
+    at = f"%{name}.at = getelementptr i8, ptr %object, i64 {offset}"
+    return f"{at}\n  %{name} = load {kind}, ptr %{name}.at"
+
+
 _HELPERS = f"""
+@PyArray_Type = external global i8
+@true = external global i8
+@false = external global i8
+declare void @Py_IncRef(ptr)
+declare i32 @PyList_SetItem(ptr, i64, ptr)
+declare ptr @PyType_GenericAlloc(ptr, i64)
+declare ptr @PyArray_NewFromDescr(ptr, ptr, i32, ptr, ptr, ptr, i32, ptr)
+
 ; The data of an array that is what was compiled for, or null.
-define internal ptr @array_data(ptr %object, ptr %descr, i32 %ndim, ptr %shape) {{
-  %type.at = getelementptr i8, ptr %object, i64 {_TYPE}
-  %type = load ptr, ptr %type.at
+define ptr @array_data(ptr %object, ptr %descr, i32 %ndim, ptr %shape) {{
+  {_field("type", "ptr", _TYPE)}
   %is.array = icmp eq ptr %type, @PyArray_Type
   br i1 %is.array, label %array, label %no
 array:
-  %descr.at = getelementptr i8, ptr %object, i64 {_DESCR}
-  %its.descr = load ptr, ptr %descr.at
+  {_field("its.descr", "ptr", _DESCR)}
   %same.descr = icmp eq ptr %its.descr, %descr
-  %ndim.at = getelementptr i8, ptr %object, i64 {_NDIM}
-  %its.ndim = load i32, ptr %ndim.at
+  {_field("its.ndim", "i32", _NDIM)}
   %same.ndim = icmp eq i32 %its.ndim, %ndim
-  %flags.at = getelementptr i8, ptr %object, i64 {_FLAGS}
-  %flags = load i32, ptr %flags.at
+  {_field("flags", "i32", _FLAGS)}
   %dense = and i32 %flags, {_DENSE}
   %is.dense = icmp eq i32 %dense, {_DENSE}
   %same.kind = and i1 %same.descr, %same.ndim
   %same = and i1 %same.kind, %is.dense
-  %dims.at = getelementptr i8, ptr %object, i64 {_DIMS}
-  %dims = load ptr, ptr %dims.at
+  {_field("dims", "ptr", _DIMS)}
   br i1 %same, label %axis, label %no
 axis:
   %i = phi i32 [ 0, %array ], [ %next, %length ]
@@ -73,17 +93,15 @@ length:
   %next = add i32 %i, 1
   br i1 %fits, label %axis, label %no
 yes:
-  %data.at = getelementptr i8, ptr %object, i64 {_DATA}
-  %data = load ptr, ptr %data.at
+  {_field("data", "ptr", _DATA)}
   ret ptr %data
 no:
   ret ptr null
 }}
 
 ; The value inside a scalar of one of two types, or of an array without axes; or null.
-define internal ptr @scalar_data(ptr %object, ptr %descr, ptr %one, ptr %other) {{
-  %type.at = getelementptr i8, ptr %object, i64 {_TYPE}
-  %type = load ptr, ptr %type.at
+define ptr @scalar_data(ptr %object, ptr %descr, ptr %one, ptr %other) {{
+  {_field("type", "ptr", _TYPE)}
   %is.one = icmp eq ptr %type, %one
   %is.other = icmp eq ptr %type, %other
   %is.scalar = or i1 %is.one, %is.other
@@ -97,35 +115,31 @@ array:
 }}
 
 ; Makes a result as an item of the list, and answers with its data; or null, with an error set.
-define internal ptr @new_array(ptr %list, i64 %place, ptr %descr, i32 %ndim, ptr %shape) {{
+define ptr @new_array(ptr %list, i64 %place, ptr %descr, i32 %ndim, ptr %shape) {{
   call void @Py_IncRef(ptr %descr)
-  %new = call ptr @PyArray_NewFromDescr(ptr @PyArray_Type, ptr %descr, i32 %ndim, ptr %shape,
+  %object = call ptr @PyArray_NewFromDescr(ptr @PyArray_Type, ptr %descr, i32 %ndim, ptr %shape,
     ptr null, ptr null, i32 0, ptr null)
-  %failed = icmp eq ptr %new, null
+  call i32 @PyList_SetItem(ptr %list, i64 %place, ptr %object)
+  %failed = icmp eq ptr %object, null
   br i1 %failed, label %no, label %yes
 yes:
-  call i32 @PyList_SetItem(ptr %list, i64 %place, ptr %new)
-  %data.at = getelementptr i8, ptr %new, i64 {_DATA}
-  %data = load ptr, ptr %data.at
+  {_field("data", "ptr", _DATA)}
   ret ptr %data
 no:
   ret ptr null
 }}
 
-define internal ptr @new_scalar(ptr %list, i64 %place, ptr %type) {{
-  %new = call ptr @PyType_GenericAlloc(ptr %type, i64 0)
-  %failed = icmp eq ptr %new, null
-  br i1 %failed, label %no, label %yes
-yes:
-  call i32 @PyList_SetItem(ptr %list, i64 %place, ptr %new)
-  %value = getelementptr i8, ptr %new, i64 {_HEAD}
-  ret ptr %value
-no:
-  ret ptr null
+define ptr @new_scalar(ptr %list, i64 %place, ptr %type) {{
+  %object = call ptr @PyType_GenericAlloc(ptr %type, i64 0)
+  call i32 @PyList_SetItem(ptr %list, i64 %place, ptr %object)
+  %failed = icmp eq ptr %object, null
+  %value = getelementptr i8, ptr %object, i64 {_HEAD}
+  %data = select i1 %failed, ptr null, ptr %value
+  ret ptr %data
 }}
 
 ; There is one object for each truth value: the item is set before the kernel runs, and after.
-define internal ptr @set_truth(ptr %list, i64 %place, ptr %value) {{
+define ptr @set_truth(ptr %list, i64 %place, ptr %value) {{
   %byte = load i8, ptr %value
   %true = icmp ne i8 %byte, 0
   %object = select i1 %true, ptr @true, ptr @false
@@ -135,24 +149,24 @@ define internal ptr @set_truth(ptr %list, i64 %place, ptr %value) {{
 }}
 """
 
-_CALLED = """
+_ENTRY = """
+declare ptr @array_data(ptr, ptr, i32, ptr)
+declare ptr @scalar_data(ptr, ptr, ptr, ptr)
+declare ptr @new_array(ptr, i64, ptr, i32, ptr)
+declare ptr @new_scalar(ptr, i64, ptr)
+declare ptr @set_truth(ptr, i64, ptr)
 declare void @Py_IncRef(ptr)
 declare void @Py_DecRef(ptr)
 declare ptr @PyList_New(i64)
-declare i32 @PyList_SetItem(ptr, i64, ptr)
-declare ptr @PyType_GenericAlloc(ptr, i64)
 declare ptr @PyErr_NoMemory()
 declare ptr @PyEval_SaveThread()
 declare void @PyEval_RestoreThread(ptr)
-declare ptr @PyArray_NewFromDescr(ptr, ptr, i32, ptr, ptr, ptr, i32, ptr)
-"""
 
-_ENTRY = """
 define ptr @entry(ptr %self, ptr %args, i64 %nargs) {{
   %inputs = alloca [{inputs} x ptr]
   %outputs = alloca [{outputs} x ptr]
   %truths = alloca [{outputs} x i8]
-  call void @llvm.memset.p0.i64(ptr %truths, i8 0, i64 {outputs}, i1 false)
+  store [{outputs} x i8] zeroinitializer, ptr %truths
   %counted = icmp eq i64 %nargs, {inputs}
   br i1 %counted, label %in0, label %other
 {taking}
@@ -199,7 +213,7 @@ _MAKING = """out{i}:
   br i1 %out{i}.failed, label %failed, label %out{next}"""
 
 _RUNNING = "  %status = call i32 @kernel(ptr %inputs, ptr %outputs)"
-_RUNNING_WITHOUT_GIL = f"""  %thread = call ptr @PyEval_SaveThread()
+_WITHOUT_GIL = f"""  %thread = call ptr @PyEval_SaveThread()
 {_RUNNING}
   call void @PyEval_RestoreThread(ptr %thread)"""
 
@@ -217,16 +231,14 @@ def entry_text(inputs: Sequence[Kind], outputs: Sequence[Kind], release_gil: boo
     truths = [i for i, (shape, dtype) in enumerate(outputs) if _is_truth(shape, dtype)]
     return "\n".join(
         [
-            *(f"@{name} = external global i8" for name in _objects()),
+            *(f"@{name} = external global i8" for name in _OBJECTS),
             *(f"{names[shape]} = internal constant {_lengths(shape)}" for shape in shapes),
-            "declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)",
-            _CALLED + _HELPERS,
             _ENTRY.format(
                 inputs=len(inputs),
                 outputs=len(outputs),
                 taking="\n".join(_blocks(_TAKING, taking)),
                 making="\n".join(_blocks(_MAKING, making)),
-                running=_RUNNING_WITHOUT_GIL if release_gil else _RUNNING,
+                running=_WITHOUT_GIL if release_gil else _RUNNING,
                 after="\n".join(f"  call ptr {making[i]}" for i in truths),
             ),
         ]
@@ -269,25 +281,28 @@ def _made(kind: Kind, i: int, names: dict[tuple[int, ...], str]) -> str:
 # Addresses ----------------------------------------------------------------------------------------
 
 
-@cache
 def symbols() -> dict[str, int]:
     """The addresses of all that the text of an entry declares."""
-    called = [line.split("@")[1].split("(")[0] for line in _CALLED.split("\n") if line]
-    return {
-        **python_symbols(*(name for name in called if not name.startswith("PyArray"))),
-        **_objects(),
-        "PyArray_NewFromDescr": _numpy_table()[94],
+    helpers = {
+        name: _helpers().address(name) for name in re.findall(r"define ptr @(\w+)", _HELPERS)
     }
+    return _known() | helpers
 
 
 @cache
-def _objects() -> dict[str, int]:
-    """The addresses of the objects of Python and NumPy that an entry compares with or returns."""
-    found = {"none": None, "true": np.True_, "false": np.False_}
-    found |= {"PyFloat_Type": float, "PyArray_Type": np.ndarray}
-    found |= {f"descr.{dtype}": dtype for dtype in DTYPES}
-    found |= {f"type.{dtype}": dtype.type for dtype in DTYPES}
-    return {name: id(value) for name, value in found.items()}
+def _helpers() -> Library:
+    return Library(_HELPERS, _known())  # one a process: it would double the time of small programs
+
+
+@cache
+def _known() -> dict[str, int]:
+    """The addresses of what belongs to Python and NumPy."""
+    functions = set(re.findall(r"@(Py[A-Z_]\w+)\(", _HELPERS + _ENTRY + _WITHOUT_GIL))
+    return {
+        **python_symbols(*(functions - {"PyArray_NewFromDescr"})),
+        **{name: id(value) for name, value in _OBJECTS.items()},
+        "PyArray_NewFromDescr": _numpy_table()[94],
+    }
 
 
 def _numpy_table() -> Any:
