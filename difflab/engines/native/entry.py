@@ -14,9 +14,9 @@ from __future__ import annotations
 
 import ctypes
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -25,6 +25,8 @@ from difflab.errors import InvariantError, ShapeError
 
 Kind = tuple[tuple[int, ...], np.dtype[Any]]
 """The shape and the dtype of an input or output."""
+Builtin = Callable[..., list[Any] | None]
+"""An entry: it answers None to arguments of other kinds."""
 
 DTYPES = tuple(map(np.dtype, (np.float64, np.float32, np.int64, np.bool_)))
 
@@ -236,8 +238,8 @@ def entry_text(inputs: Sequence[Kind], outputs: Sequence[Kind], release_gil: boo
             _ENTRY.format(
                 inputs=len(inputs),
                 outputs=len(outputs),
-                taking="\n".join(_blocks(_TAKING, taking)),
-                making="\n".join(_blocks(_MAKING, making)),
+                taking=_blocks(_TAKING, taking),
+                making=_blocks(_MAKING, making),
                 running=_WITHOUT_GIL if release_gil else _RUNNING,
                 after="\n".join(f"  call ptr {making[i]}" for i in truths),
             ),
@@ -245,9 +247,8 @@ def entry_text(inputs: Sequence[Kind], outputs: Sequence[Kind], release_gil: boo
     )
 
 
-def _blocks(template: str, calls: Sequence[str]) -> Iterator[str]:
-    for i, call in enumerate(calls):
-        yield template.format(i=i, next=i + 1, call=call)
+def _blocks(template: str, calls: Sequence[str]) -> str:
+    return "\n".join(template.format(i=i, next=i + 1, call=call) for i, call in enumerate(calls))
 
 
 def _lengths(shape: tuple[int, ...]) -> str:
@@ -344,19 +345,14 @@ _new_function = ctypes.PYFUNCTYPE(
 )(("PyCFunction_NewEx", ctypes.pythonapi))
 
 
-def bound(
-    library: Library, name: str = "entry", constants: Sequence[Any] = ()
-) -> Callable[..., list[Any] | None]:
+def bound(library: Library, name: str = "entry", constants: Sequence[Any] = ()) -> Builtin:
     """An entry as a Python function, which keeps its library and the constants' arrays alive."""
     method = _Method(name.encode(), library.address(name), _FASTCALL, None)
-    function: Callable[..., list[Any] | None]
-    function = _new_function(ctypes.pointer(method), _Owned(library, method, constants), None)
-    return function
+    owned = _Owned(library, method, constants)
+    return cast(Builtin, _new_function(ctypes.pointer(method), owned, None))
 
 
-def run_of(
-    builtin: Callable[..., list[Any] | None], inputs: Sequence[Kind]
-) -> Callable[..., list[Any]]:
+def run_of(builtin: Builtin, inputs: Sequence[Kind]) -> Callable[..., list[Any]]:
     """The function that takes whatever NumPy can convert to the inputs' shapes and dtypes."""
 
     def converted(*values: Any) -> list[Any]:
@@ -374,8 +370,7 @@ def run_of(
     )
     namespace: dict[str, Any] = {"builtin": builtin, "converted": converted}
     exec(compile(source, "<difflab entry>", "exec"), namespace)
-    function: Callable[..., list[Any]] = namespace["run"]
-    return function
+    return cast(Callable[..., list[Any]], namespace["run"])
 
 
 def _converted(value: Any, kind: Kind) -> np.ndarray[Any, Any]:
