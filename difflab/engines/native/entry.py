@@ -370,7 +370,7 @@ def run_of(builtin: Builtin, inputs: Sequence[Kind]) -> Callable[..., list[Any]]
     )
     namespace: dict[str, Any] = {"builtin": builtin, "converted": converted}
     exec(compile(source, "<difflab entry>", "exec"), namespace)
-    return cast(Callable[..., list[Any]], namespace["run"])
+    return cast(Callable[..., list[Any]], namespace.pop("run"))  # which else held itself
 
 
 def _converted(value: Any, kind: Kind) -> np.ndarray[Any, Any]:

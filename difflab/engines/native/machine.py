@@ -75,18 +75,15 @@ def machine(cpu: str | None = None, features: str | None = None) -> Any:
 @contextmanager
 def _module(text: str, target: Any) -> Iterator[Any]:
     """The module of an IR text, verified and ready for the code generator."""
-    llvm = _llvm()
-    with llvm.create_context() as context:
-        try:
-            module = llvm.parse_assembly(text, context)
+    try:
+        with _llvm().create_context() as context, _llvm().parse_assembly(text, context) as module:
             module.verify()
-        except RuntimeError as error:
-            raise _refused("an IR text", error) from None
-        with module:
             module.triple, module.data_layout = target.triple, str(target.target_data)
             if "alwaysinline" in text:
                 _inline(module, target)
             yield module
+    except RuntimeError as error:
+        raise _refused("an IR text", error) from None
 
 
 def _inline(module: Any, target: Any) -> None:

@@ -155,7 +155,7 @@ def test_arrays(shape, dtype):
     (y,) = entry(kinds, kinds, copied((x.size, dtype)) if x.size else NOTHING)(x)
     assert y.dtype is dtype and y.shape == shape and np.array_equal(x, y)
     assert not np.shares_memory(x, y)
-    assert entry(kinds, kinds, NOTHING)(np.zeros(shape[::-1] + (1,), dtype)) is None
+    assert entry(kinds, kinds, NOTHING)(np.zeros((*shape, 1), dtype)) is None
 
 
 def test_many_arguments_and_results():
