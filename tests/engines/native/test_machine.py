@@ -1,6 +1,7 @@
 """Machine code is made, linked and freed; what LLVM refuses is an error, not the end of Python."""
 
 import ctypes
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -135,3 +136,14 @@ def test_code_is_freed():
             Library(f"@c = constant [100 x double] [{numbers}]\n{ONE_MORE}", {})
         grown = resident() - before
     assert grown < 2_000_000
+
+
+@native
+def test_threads_may_compile_at_once():
+    def made(i):
+        library = Library(ONE_MORE.replace("1.0", f"{i}.0"), {})
+        number = ctypes.CFUNCTYPE(ctypes.c_double, ctypes.c_double)(library.address("one_more"))
+        return number(0.5) == i + 0.5
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(made, range(200)))
