@@ -149,6 +149,9 @@ class Primitive:
     """The NumPy source of one call: ``{out}`` is a planned buffer, ``{call}`` is `evaluate`."""
     scalar: str | Rule | Unsupported
     """The Python source of one call on plain floats, or the function that is called."""
+    native: str | Rule | None
+    """The operation on vectors of engines/native: the name of a function of floats there, or
+    ``rule(v, *x, **params)``; None: NumPy's inner loop, if `evaluate` has one."""
     cost: Rule
     """Elementary operations in one run: ``cost(node, *operands)``."""
     kink: Rule | None
@@ -266,6 +269,7 @@ _UNLESS_SAID: Final[dict[str, Any]] = {
     "batch": unchanged_params,
     "kink": None,
     "domain": REALS,
+    "native": None,
     "germ": None,
     "choice": None,
     "corner": None,

@@ -196,7 +196,7 @@ def expm1_slow(v: Code, x: Vector) -> Vector:
 
 def tanh(v: Code, x: Vector) -> Vector:
     """-e/(2 + e) with e = exp(-2|x|) - 1; a step with the remainder mends the quotient."""
-    high, low = _exponential_less_one(v, at_most(abs(x), 22.0) * -2.0)
+    high, low = two_sum(*_exponential_less_one(v, at_most(abs(x), 22.0) * -2.0))
     below, rest = two_sum(v.like(x, 2.0), high)
     rest = rest + low
     q = -high / below
@@ -314,7 +314,7 @@ def _log1p(v: Code, x: Vector) -> Vector:
 def log1p(v: Code, x: Vector) -> Vector:
     """log(1 + x)"""
     return v.unless(
-        (x > -1.0) & (x < math.inf),
+        (x > -1.0) & (x < 2.0**1000),
         lambda: v.copysign(_log1p(v, x), x),
         lambda: v.call("log1p.slow", x),
     )
@@ -322,7 +322,7 @@ def log1p(v: Code, x: Vector) -> Vector:
 
 def log1p_slow(v: Code, x: Vector) -> Vector:
     """log(1 + x) wherever it is."""
-    found = (x < math.inf).choose(v.copysign(_log1p(v, x), x), x)
+    found = (x < 2.0**1000).choose(v.copysign(_log1p(v, x), x), v.call("log.slow", x))
     return (x <= -1.0).choose(x.equals(-1.0).choose(v.like(x, -math.inf), math.nan), found)
 
 
@@ -383,9 +383,14 @@ def softplus(v: Code, x: Vector) -> Vector:
 
 
 def logaddexp(v: Code, a: Vector, b: Vector) -> Vector:
-    """log(e^a + e^b)"""
-    off = a.equals(b).choose(0.0, -abs(a - b))  # of equal infinities too
-    return (a > b).choose(a, b) + log1p(v, exp(v, off))
+    """log(e^a + e^b), with the rounding error of a - b put back."""
+    larger, smaller = (a > b).choose(a, b), (a > b).choose(b, a)
+    off = smaller - larger
+    shift = off - smaller
+    lost = (smaller - (off - shift)) - (larger + shift)
+    lost = (off > -math.inf).choose(lost, 0.0)
+    small = exp(v, a.equals(b).choose(0.0, off))  # of equal infinities too
+    return larger + log1p(v, v.fma(small, lost, small))
 
 
 # -- powers ----------------------------------------------------------------------------------------
@@ -500,3 +505,30 @@ def cos(v: Code, x: Vector) -> Vector:
 def cos_slow(v: Code, x: Vector) -> Vector:
     """cos x wherever it is."""
     return _near_zero(x).choose(_circular(v, x, 1), v.call("loop.cos", x))
+
+
+# -- others ----------------------------------------------------------------------------------------
+
+
+def cbrt_slope(v: Code, x: Vector) -> Vector:
+    """1 / (y^2 + 2 x/y) with y the cubic root; at the ends 1 / (3 y^2)."""
+    y = v.call("loop.cbrt", x)
+    square, quotient = y * y, x / y
+    quotient = quotient.is_nan().choose(square, quotient)
+    return 1.0 / (quotient + quotient + square)
+
+
+def entr(v: Code, x: Vector) -> Vector:
+    """-x log x"""
+    found = (x < 0.0).choose(-math.inf, -x * log(v, x))
+    return x.equals(0.0).choose(0.0, found)
+
+
+def xlogy(v: Code, x: Vector, y: Vector) -> Vector:
+    """x log y"""
+    return (x.equals(0.0) & y.equals(y)).choose(0.0, x * log(v, y))
+
+
+def xlog1py(v: Code, x: Vector, y: Vector) -> Vector:
+    """x log(1 + y)"""
+    return (x.equals(0.0) & y.equals(y)).choose(0.0, x * log1p(v, y))

@@ -20,22 +20,20 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from difflab.engines.native import formulas
-from difflab.engines.native.vectors import BITS, Code, Vector
+from difflab.engines.native.vectors import BITS, KINDS, Code, Vector
 from difflab.errors import InvariantError
-from difflab.ir.row import Primitive, Unsupported
+from difflab.ir.row import Primitive
 
 Call = tuple[str, str, int]
 """A name, a kind and a width."""
 Formula = Callable[..., Vector]
-KINDS: Final = {"float64": "f64", "float32": "f32", "int64": "i64", "bool": "i1"}
-"""The kinds of the four dtypes."""
 FUNCTIONS: Final[Mapping[str, Formula]] = {
     name.replace("_slow", ".slow"): getattr(formulas, name)
     for name in (
         "exp", "exp_slow", "exp2", "exp2_slow", "expm1", "expm1_slow", "tanh", "sinh", "sinh_slow",
         "cosh", "sech2", "sigmoid", "log", "log_slow", "log1p", "log1p_slow", "log2", "log2_slow",
         "log10", "log10_slow", "softplus", "logaddexp", "power", "power_slow", "sin", "sin_slow",
-        "cos", "cos_slow",
+        "cos", "cos_slow", "cbrt_slope", "entr", "xlogy", "xlog1py",
     )
 } | {"exp_half.slow": formulas.exp_half}  # fmt: skip
 """The functions that formulas say; ``.slow`` ones are for rare elements."""
@@ -170,14 +168,14 @@ def vector_rule(row: Primitive, dtypes: tuple[np.dtype[Any], ...]) -> Formula | 
     cell = row.native
     if callable(cell):
         return cell
-    if isinstance(cell, str) and kinds <= BITS.keys():
-        method = getattr(Code, cell, None)
-        return method or (lambda v, *x: v.call(cell, *x))
-    (kind,) = kinds if len(kinds) == 1 else ("",)
-    if isinstance(cell, Unsupported) or not has_loop(row.evaluate, kind):
-        return None
-    loop = f"{_LOOP}{row.evaluate.__name__}"
-    return lambda v, *x: v.call(loop, *x)
+    kind = kinds.pop() if len(kinds) == 1 else ""
+    if isinstance(cell, str):
+        return getattr(Code, cell, None) or _called(cell) if kind in BITS else None
+    return _called(f"{_LOOP}{row.evaluate.__name__}") if has_loop(row.evaluate, kind) else None
+
+
+def _called(name: str) -> Formula:
+    return lambda v, *x: v.call(name, *x)
 
 
 def _takes(function: Any, dtypes: tuple[np.dtype[Any], ...]) -> bool:
