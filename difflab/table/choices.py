@@ -122,8 +122,7 @@ def _comparison(ufunc: np.ufunc, sign: str, latex: str, sympy: Any, yes: Any, no
 
 
 def _logic(
-    ufunc: np.ufunc, bitwise: np.ufunc, native: Any, sympy: str, ball: Any, latex: str,
-    arity: int = 2,
+    ufunc: np.ufunc, bitwise: np.ufunc, native: Any, sympy: str, ball: Any, latex: str, arity=2
 ) -> Primitive:
     return elementwise(
         ufunc, partials=lambda y, *x: (0.0,) * arity, sympy=sympy, ball=ball, scalar=NOT_NUMBERS,
@@ -207,8 +206,8 @@ ROWS: Final[tuple[Primitive, ...]] = (
     _logic(np.logical_xor, np.bitwise_xor, operator.xor, "Xor",
         lambda a, b: None if a is None or b is None else bool(a != b),
         r"\left({0} \oplus {1}\right)"),
-    _logic(np.logical_not, np.invert, operator.invert, "Not", lambda a: None if a is None else not a,
-        r"\neg \left({0}\right)", 1),
+    _logic(np.logical_not, np.invert, operator.invert, "Not",
+        lambda a: None if a is None else not a, r"\neg \left({0}\right)", 1),
     elementwise(np.isfinite, partials=lambda y, x: 0.0, sympy="IsFinite", ball="is_finite",
         scalar="isfinite({0})", dtype="bool", native="isfinite"),
     elementwise(np.isnan, partials=lambda y, x: 0.0, sympy="IsNaN", ball="is_nan",

@@ -238,7 +238,7 @@ ROWS: Final[tuple[Primitive, ...]] = (
         choice=lambda x: (~np.less(x, 0.0),), native="relu"),
     elementwise(erf, partials=lambda y, x: gaussian(x) / np.sqrt(exactly(np.arctan, 1.0, x)),
         sympy="erf", ball="erf", complex=Unsupported("math.erf takes no complex numbers"),
-        scalar="erf({0})", tame=True),
+        scalar="erf({0})", tame=True, native="erf"),
     general(softmax, kind="reduction", infer=like_first, sympy=symbolic_softmax,
         ball=lambda x, axis: np.exp(x - log_of_sum(x, axis)), pushforward=softmax_pushforward,
         complex=complex_softmax,

@@ -56,6 +56,24 @@ COS: Final = (
     0.041666666666666664, -0.0013888888888887395, 2.4801587298763433e-05, -2.7557317270560326e-07,
     2.0876146024689747e-09, -1.1382614868556325e-11,
 )  # fmt: skip
+# erf(x)/x less its first number, of x^2, |x| < 1/2
+ERF_SLOPE: Final = 1.1283791670955126
+ERF: Final = (
+    1.1016420456938027e-17, -0.3761263890318347, 0.11283791670925271, -0.026866170632859,
+    0.0052239773725259965, -0.0008548297707906897, 0.00012053332795966865,
+    -1.4845787890421724e-05, 1.4725211252266738e-06,
+)  # fmt: skip
+# (1 + 2 x) e^(x^2) erfc(x) of t = (x - 3)/(x + 3) in two numbers at t = 0, and (that - these) / t
+TAIL_MIDDLE: Final = (1.2530080582697296, 4.5276203702746546e-17)
+TAIL: Final = (
+    -0.1356211061245812, -0.047562294353451114, 0.1296451587027624, -0.11927366341528454,
+    0.06830802734393822, -0.023770514919223638, 0.0025293918163438968, 0.0018886903652902511,
+    -0.0007798322708277291, -0.0001051598271532235, 0.00012509932044581495,
+    4.949486674310833e-06, -2.0100341664964008e-05, -7.310057515602581e-07,
+    3.4715253840697874e-06, 3.545320466589652e-07, -6.144984314384006e-07,
+    -1.3652593001587083e-07, 9.866802715776793e-08, 3.5718472366973697e-08,
+    -1.0626297177385477e-08, -4.755480964992916e-09,
+)  # fmt: skip
 
 
 def polynomial(v: Code, x: Vector, coefficients: Coefficients) -> Vector:
@@ -419,9 +437,7 @@ def _precise_log(v: Code, x: Vector, lifted: Vector | float) -> tuple[Vector, Ve
     return two_sum(high, lost + v.fma(k, LN2_REST, low))
 
 
-def _powered(
-    v: Code, x: Vector, y: Vector, lifted: Vector | float = 0.0
-) -> tuple[Vector, Vector]:
+def _powered(v: Code, x: Vector, y: Vector, lifted: Vector | float = 0.0) -> tuple[Vector, Vector]:
     """y log x as a sum of two numbers."""
     high, low = _precise_log(v, x, lifted)
     found, lost = two_product(v, high, y)
@@ -505,6 +521,58 @@ def cos(v: Code, x: Vector) -> Vector:
 def cos_slow(v: Code, x: Vector) -> Vector:
     """cos x wherever it is."""
     return _near_zero(x).choose(_circular(v, x, 1), v.call("loop.cos", x))
+
+
+# -- error functions -------------------------------------------------------------------------------
+
+
+def _erf_near_zero(v: Code, x: Vector) -> Vector:
+    return v.fma(x, ERF_SLOPE, x * polynomial(v, x * x, ERF))
+
+
+def _tail(v: Code, x: Vector) -> tuple[Vector, Vector]:
+    """e^(x^2) erfc(x) as a sum of two numbers, x >= 1/2."""
+    t = (x - 3.0) / (x + 3.0)
+    more = t * polynomial(v, t, TAIL)
+    top, top_low = two_sum(v.like(x, TAIL_MIDDLE[0]), more)
+    below = v.fma(x, 2.0, 1.0)
+    lost = v.fma(x, 2.0, 1.0 - below)
+    over = 1.0 / below
+    q = top * over
+    return q, (v.fma(-q, below, top) + v.fma(-q, lost, top_low + TAIL_MIDDLE[1])) * over
+
+
+def _erfc_parts(v: Code, x: Vector, square: tuple[Vector, Vector]) -> tuple[Vector, Vector]:
+    """erfc(x) = p 2^k as p and k + MAGIC, x >= 1/2; `square` is x^2 in two numbers."""
+    high, low = _tail(v, x)
+    p, t = _exponential(v, -square[0], -square[1])
+    return v.fma(p, high, p * low), t
+
+
+def erf(v: Code, x: Vector) -> Vector:
+    """The error function: a polynomial near 0, 1 - erfc elsewhere."""
+    size = at_least(at_most(abs(x), 6.2), 0.5)
+    far = 1.0 - _scaled(*_erfc_parts(v, size, two_product(v, size, size)))
+    return (abs(x) < 0.5).choose(_erf_near_zero(v, x), v.copysign(far, x))
+
+
+def erfc(v: Code, x: Vector) -> Vector:
+    """1 - erf(x)"""
+    size = at_least(at_most(abs(x), 28.0), 0.5)
+    p, t = _erfc_parts(v, size, two_product(v, size, size))
+    near = 1.0 - _erf_near_zero(v, x)
+    far = v.unless(size < 26.0, lambda: _scaled(p, t), lambda: _scaled_twice(v, p, t))
+    return (abs(x) < 0.5).choose(near, (x < 0.0).choose(2.0 - far, far))
+
+
+def ndtr(v: Code, x: Vector) -> Vector:
+    """The normal distribution: erfc(-x / sqrt(2)) / 2, its square from x itself."""
+    size = at_least(at_most(abs(x), 39.0), 0.5)
+    high, low = two_product(v, size, size)
+    p, t = _erfc_parts(v, at_least(size * math.sqrt(0.5), 0.5), (0.5 * high, 0.5 * low))
+    far = v.unless(size < 37.0, lambda: 0.5 * _scaled(p, t), lambda: _scaled_twice(v, p, t, -1.0))
+    near = 0.5 * _erf_near_zero(v, x * math.sqrt(0.5)) + 0.5
+    return (abs(x) < math.sqrt(0.5)).choose(near, (x > 0.0).choose(1.0 - far, far))
 
 
 # -- others ----------------------------------------------------------------------------------------

@@ -34,6 +34,7 @@ FUNCTIONS: Final[Mapping[str, Formula]] = {
         "cosh", "sech2", "sigmoid", "log", "log_slow", "log1p", "log1p_slow", "log2", "log2_slow",
         "log10", "log10_slow", "softplus", "logaddexp", "power", "power_slow", "sin", "sin_slow",
         "cos", "cos_slow", "cbrt_slope", "entr", "xlogy", "xlog1py",
+        "erf", "erfc", "ndtr",
     )
 } | {"exp_half.slow": formulas.exp_half}  # fmt: skip
 """The functions that formulas say; ``.slow`` ones are for rare elements."""
