@@ -78,6 +78,20 @@ def constant_power(x: Any, exponent: float) -> Any:
     return np.power(x, x.dtype.type(exponent))
 
 
+def vector_power(v: Any, x: Any, exponent: float) -> Any:
+    """`constant_power` on vectors: by products where they round no more than the library."""
+    if exponent in (1.0, 2.0, 3.0, 4.0) or not x.is_float:
+        square, found = x, None if exponent % 2 == 0 else x
+        for bit in format(int(exponent), "b")[-2::-1]:
+            square = square * square
+            if bit == "1":
+                found = square if found is None else found * square
+        return v.constant(1, x.kind) if found is None else found
+    if exponent in (0.5, -1.0):
+        return v.sqrt(x) if exponent > 0.0 else v.reciprocal(x)
+    return v.call("power", x, v.constant(exponent, x.kind))
+
+
 def constant_power_partial(y: Any, x: Any, exponent: float) -> Any:
     m = exponent - 1.0
     lost = math.fsum((exponent, -1.0, -m))
@@ -222,47 +236,51 @@ def _denormal_exponent(x: Any, n: Any) -> Any:
 # fmt: off
 ADD: Final = linear(np.add, transpose=lambda ct, a, b: (ct, ct), sympy=lambda S, a, b: a + b,
     ball=operator.add, scalar="{0} + {1}", text="{0} + {1}", latex="{0} + {1}", precedence=OPERATOR,
-    rounding=_sum_of_two, weak=True, commutative=True, cancels=True)
+    rounding=_sum_of_two, weak=True, commutative=True, cancels=True, native=lambda v, a, b: a + b)
 
 ROWS: Final[tuple[Primitive, ...]] = (
     linear(np.negative, transpose=lambda ct, x: (-ct,), sympy=lambda S, x: -x, ball=operator.neg,
         scalar="-{0}", text="-{0}", latex="-{0}", precedence=OPERATOR + 2, rounding=exact,
-        weak=True),
+        weak=True, native=lambda v, x: -x),
     ADD,
     linear(np.subtract, transpose=lambda ct, a, b: (ct, -ct), sympy=lambda S, a, b: a - b,
         ball=operator.sub, scalar="{0} - {1}", text="{0} - {1}", latex="{0} - {1}",
-        precedence=OPERATOR, rounding=_sum_of_two, weak=True, cancels=True),
+        precedence=OPERATOR, rounding=_sum_of_two, weak=True, cancels=True,
+        native=lambda v, a, b: a - b),
     multilinear(np.multiply, transposes=(lambda ct, a, b: ct * b, lambda ct, a, b: ct * a),
         sympy=lambda S, a, b: a * b, ball=operator.mul, scalar="{0} * {1}", text="{0} * {1}",
         latex=r"{0} \, {1}", precedence=OPERATOR + 1, rounding=_product, weak=True,
-        commutative=True),
+        commutative=True, native=lambda v, a, b: a * b),
     elementwise(np.divide, partials=lambda y, a, b: (np.reciprocal(b), -y / b),
         sympy=lambda S, a, b: a / b, ball=operator.truediv, scalar="{0} / {1}",
         domain=(REALS, POSITIVE), text="{0} / {1}", latex=r"\frac{{{0}}}{{{1}}}",
-        precedence=OPERATOR + 1, rounding=_quotient, weak=True, corner=_denormal_quotient),
+        precedence=OPERATOR + 1, rounding=_quotient, weak=True, corner=_denormal_quotient,
+        native=lambda v, a, b: a / b),
     elementwise(np.reciprocal, partials=lambda y, x: -np.square(y), sympy=lambda S, x: 1 / x,
         ball=lambda x: 1 / x, scalar="1.0 / {0}", domain=POSITIVE, text="1 / {0}",
-        latex=r"\frac{{1}}{{{0}}}", precedence=OPERATOR + 1, rounding=_one_operand),
+        latex=r"\frac{{1}}{{{0}}}", precedence=OPERATOR + 1, rounding=_one_operand,
+        native="reciprocal"),
     elementwise(np.square, partials=lambda y, x: 2.0 * x, sympy=lambda S, x: x**2,
         ball=lambda x: x * x, scalar="{0} * {0}", text="{0}^2", latex="{0}^{{2}}",
-        precedence=OPERATOR + 3, rounding=_one_operand, weak=True),
+        precedence=OPERATOR + 3, rounding=_one_operand, weak=True, native=lambda v, x: x * x),
     elementwise(np.power,
         partials=lambda y, x, n: (power_partial(y, x, n), exponent_partial(y, x, n)),
         sympy=lambda S, x, n: x**n, ball=operator.pow, scalar="pow({0}, {1})",
         domain=(POSITIVE, REALS), text="{0}^{1}", latex="{0}^{{{1}}}", precedence=OPERATOR + 3,
-        weak=True, corner=_denormal_exponent),
+        weak=True, corner=_denormal_exponent, native="power"),
     elementwise(constant_power, partials=constant_power_partial, domain=POSITIVE,
         scalar="pow({0}, {exponent})",
         sympy=lambda S, x, exponent: x ** S.nsimplify(exponent, rational=True),
         ball=constant_power_ball, emit="power({0}, {exponent}, {out})", text="{0}^{exponent}",
         latex="{0}^{{{exponent}}}", precedence=OPERATOR + 3, rounding=_constant_power_rounding,
-        weak=True,
+        weak=True, native=vector_power,
         params=({"exponent": 3.0}, {"exponent": 2.5}, {"exponent": -1.0}, {"exponent": 0.1337})),
     elementwise(np.sqrt, partials=lambda y, x: 0.5 / y, sympy="sqrt", ball="sqrt",
-        scalar="sqrt({0})", domain=POSITIVE, latex=r"\sqrt{{{0}}}", rounding=nearest),
+        scalar="sqrt({0})", domain=POSITIVE, latex=r"\sqrt{{{0}}}", rounding=nearest,
+        native="sqrt"),
     elementwise(root, partials=root_partial, sympy="sqrt", ball="sqrt", emit="sqrt({0}, {out})",
         scalar="sqrt({0})", domain=POSITIVE, latex=r"\sqrt{{{0}}}", text="sqrt({0})",
-        kink=lambda x: x, rounding=_root_rounding),
+        kink=lambda x: x, rounding=_root_rounding, native="sqrt"),
     elementwise(np.cbrt, partials=lambda y, x: cbrt_slope(x), scalar=plain_cbrt, domain=POSITIVE,
         sympy=lambda S, x: S.sign(x) * S.Abs(x) ** S.Rational(1, 3), ball=cbrt_ball,
         complex=lambda z: np.where(z.real < 0, -((-z) ** (1.0 / 3.0)), z ** (1.0 / 3.0)),
@@ -273,7 +291,7 @@ ROWS: Final[tuple[Primitive, ...]] = (
         ball=lambda x: 1 / (3 * abs(x).root(3) ** 2),
         complex=lambda z: np.where(z.real < 0, -z, z) ** (-2.0 / 3.0) / 3.0,
         latex=r"\frac{{1}}{{3 \sqrt[3]{{{0}}}^{{2}}}}",
-        rounding=within({8: (2.5, 0.5), 4: (2.5, 0.5)})),
+        rounding=within({8: (2.5, 0.5), 4: (2.5, 0.5)}), native="cbrt_slope"),
     elementwise(np.remainder, partials=lambda y, a, b: (1.0, -np.floor_divide(a, b)),
         domain=(REALS, POSITIVE), sympy=lambda S, a, b: a - b * S.floor(a / b),
         ball=lambda a, b: a - b * floor_of_quotient(a, b), complex=NOT_HOLOMORPHIC,

@@ -117,24 +117,25 @@ def _comparison(ufunc: np.ufunc, sign: str, latex: str, sympy: Any, yes: Any, no
         scalar=f"({{0}} {sign} {{1}})", dtype="bool",
         kink=lambda a, b: 1.0 * a - b,  # also of truth values
         text=f"{{0}} {sign} {{1}}", latex=f"{{0}} {latex} {{1}}", precedence=5,
+        native=lambda v, a, b: v.compare(sign, a, b),
     )  # fmt: skip
 
 
 def _logic(
-    ufunc: np.ufunc, bitwise: np.ufunc, sympy: str, ball: Any, latex: str, arity: int = 2
+    ufunc: np.ufunc, bitwise: np.ufunc, native: Any, sympy: str, ball: Any, latex: str, arity=2
 ) -> Primitive:
     return elementwise(
         ufunc, partials=lambda y, *x: (0.0,) * arity, sympy=sympy, ball=ball, scalar=NOT_NUMBERS,
         dtype="bool", latex=latex, arity=arity,
         sample=lambda rng, shape: [sample(*[flags(rng, shape) for _ in range(arity)])],
-        also=(bitwise,),
+        also=(bitwise,), native=lambda v, *x: native(*[part.converted("i1") for part in x]),
     )  # fmt: skip
 
 
 def _to_integer(ufunc: np.ufunc, sympy: Any, ball: Any, scalar: str, jump: Any) -> Primitive:
     return elementwise(
         ufunc, partials=lambda y, x: 0.0, sympy=sympy, ball=ball, complex=NOT_HOLOMORPHIC,
-        scalar=scalar, kink=jump, rounding=exact,
+        scalar=scalar, kink=jump, rounding=exact, native=ufunc.__name__,
     )  # fmt: skip
 
 
@@ -143,31 +144,36 @@ ROWS: Final[tuple[Primitive, ...]] = (
     elementwise(np.absolute, partials=lambda y, x: np.sign(x), sympy="Abs", ball=abs,
         scalar="abs({0})", name="abs", emit="absolute({0}, {out})",
         complex=lambda z: np.where(z.real < 0, -z, z), kink=lambda x: x, latex=r"\left|{0}\right|",
-        also=(np.fabs,), rounding=exact, weak=True, tame=True),
+        also=(np.fabs,), rounding=exact, weak=True, tame=True, native=lambda v, x: abs(x)),
     elementwise(np.maximum,
         partials=lambda y, a, b: (np.heaviside(a - b, 0.5), np.heaviside(b - a, 0.5)), sympy="Max",
         ball=lambda a, b: a.max(b), complex=lambda a, b: np.where(a.real >= b.real, a, b),
         kink=lambda a, b: a - b, scalar="({0} if {0} >= {1} or {0} != {0} else {1})",
         latex=r"\max\left({0}, {1}\right)", rounding=exact, tame=True, commutative=True,
-        choice=lambda a, b: (~np.less(a, b), ~np.less(b, a))),
+        choice=lambda a, b: (~np.less(a, b), ~np.less(b, a)),
+        native=lambda v, a, b: v.maximum(a, b)),
     elementwise(np.minimum,
         partials=lambda y, a, b: (np.heaviside(b - a, 0.5), np.heaviside(a - b, 0.5)), sympy="Min",
         ball=lambda a, b: a.min(b), complex=lambda a, b: np.where(a.real <= b.real, a, b),
         kink=lambda a, b: a - b, scalar="({0} if {0} <= {1} or {0} != {0} else {1})",
         latex=r"\min\left({0}, {1}\right)", rounding=exact, tame=True, commutative=True,
-        choice=lambda a, b: (~np.less(b, a), ~np.less(a, b))),
+        choice=lambda a, b: (~np.less(b, a), ~np.less(a, b)),
+        native=lambda v, a, b: v.minimum(a, b)),
     elementwise(np.sign, partials=lambda y, x: 0.0, sympy="sign", ball=sign_ball, kink=lambda x: x,
         complex=lambda z: np.sign(z.real) + 0j,
-        scalar="(1.0 if {0} > 0.0 else -1.0 if {0} < 0.0 else {0})", rounding=exact, tame=True),
+        scalar="(1.0 if {0} > 0.0 else -1.0 if {0} < 0.0 else {0})", rounding=exact, tame=True,
+        native=lambda v, x: (x > 0).choose(1, (x < 0).choose(-1, x.equals(0).choose(0, x)))),
     elementwise(np.heaviside, partials=lambda y, x, h: (0.0, np.where(x == 0.0, 1.0, 0.0)),
         sympy="Heaviside", ball=step_ball,
         complex=lambda z, h: np.heaviside(z.real, np.real(h)) + 0j, kink=lambda x, h: x,
         scalar="(1.0 if {0} > 0.0 else 0.0 if {0} < 0.0 else {1} if {0} == 0.0 else {0})",
-        rounding=exact, tame=True),
+        rounding=exact, tame=True,
+        native=lambda v, x, h: (x > 0).choose(1, (x < 0).choose(0, x.equals(0).choose(h, x)))),
     elementwise(np.copysign, partials=lambda y, a, b: (np.sign(a) * np.copysign(1.0, b), 0.0),
         sympy=lambda S, a, b: S.Abs(a) * S.sign(b), ball=copysign_ball,
         complex=lambda a, b: np.where(np.signbit(a.real) == np.signbit(b.real), a, -a),
-        kink=lambda a, b: a * b, scalar="copysign({0}, {1})", rounding=exact, tame=True),
+        kink=lambda a, b: a * b, scalar="copysign({0}, {1})", rounding=exact, tame=True,
+        native="copysign"),
     _to_integer(np.floor, "floor", "floor", "float(floor({0}))", distance_to_integer),
     _to_integer(np.ceil, "ceiling", "ceil", "float(ceil({0}))", distance_to_integer),
     _to_integer(np.trunc, lambda S, x: S.sign(x) * S.floor(S.Abs(x)), trunc_ball,
@@ -179,13 +185,14 @@ ROWS: Final[tuple[Primitive, ...]] = (
         sympy=lambda S, c, a, b: S.Piecewise((a, c), (b, True)), ball=where_ball,
         scalar="({1} if {0} else {2})", text="{1} if {0} else {2}", precedence=1,
         latex=r"\begin{{cases}} {1} & {0} \\ {2} & \text{{otherwise}} \end{{cases}}",
-        rounding=exact, choice=lambda c, a, b: (None, c, ~c), sample=_two_choices),
+        rounding=exact, choice=lambda c, a, b: (None, c, ~c), sample=_two_choices,
+        native=lambda v, c, a, b: c.choose(a, b)),
     linear(convert,
         transpose=lambda ct, x, dtype: (ct.astype(x.dtype) if x.dtype.kind == "f" else None,),
         sympy=_converted_symbol, ball=convert_ball, complex=lambda z, dtype: z, scalar=NOT_NUMBERS,
         kink=lambda x, dtype=float: {"i": x - np.rint(x), "b": x}.get(np.dtype(dtype).kind, 1.0),
         emit="{0}.astype({dtype})", text="{dtype}({0})", latex="{0}", rounding=_convert_rounding,
-        params=({"dtype": "float64"},),
+        native=lambda v, x, dtype: v.convert(x, dtype), params=({"dtype": "float64"},),
         sample=lambda rng, shape: [sample(1.5 * rng.normal(size=shape), dtype="float64")]),
     _comparison(np.greater, ">", ">", "Gt", operator.gt, operator.le),
     _comparison(np.greater_equal, ">=", r"\ge", "Ge", operator.ge, operator.lt),
@@ -193,18 +200,20 @@ ROWS: Final[tuple[Primitive, ...]] = (
     _comparison(np.less_equal, "<=", r"\le", "Le", operator.le, operator.gt),
     _comparison(np.equal, "==", "=", "Eq", operator.eq, operator.ne),
     _comparison(np.not_equal, "!=", r"\ne", "Ne", operator.ne, operator.eq),
-    _logic(np.logical_and, np.bitwise_and, "And", tri_and, r"\left({0} \wedge {1}\right)"),
-    _logic(np.logical_or, np.bitwise_or, "Or", tri_or, r"\left({0} \vee {1}\right)"),
-    _logic(np.logical_xor, np.bitwise_xor, "Xor",
+    _logic(np.logical_and, np.bitwise_and, operator.and_, "And", tri_and,
+        r"\left({0} \wedge {1}\right)"),
+    _logic(np.logical_or, np.bitwise_or, operator.or_, "Or", tri_or, r"\left({0} \vee {1}\right)"),
+    _logic(np.logical_xor, np.bitwise_xor, operator.xor, "Xor",
         lambda a, b: None if a is None or b is None else bool(a != b),
         r"\left({0} \oplus {1}\right)"),
-    _logic(np.logical_not, np.invert, "Not", lambda a: None if a is None else not a,
-        r"\neg \left({0}\right)", 1),
+    _logic(np.logical_not, np.invert, operator.invert, "Not",
+        lambda a: None if a is None else not a, r"\neg \left({0}\right)", 1),
     elementwise(np.isfinite, partials=lambda y, x: 0.0, sympy="IsFinite", ball="is_finite",
-        scalar="isfinite({0})", dtype="bool"),
+        scalar="isfinite({0})", dtype="bool", native="isfinite"),
     elementwise(np.isnan, partials=lambda y, x: 0.0, sympy="IsNaN", ball="is_nan",
-        scalar="isnan({0})", dtype="bool"),
+        scalar="isnan({0})", dtype="bool", native="isnan"),
     elementwise(np.isinf, partials=lambda y, x: 0.0, sympy="IsInfinite",
-        ball=lambda x: not x.is_finite() and not x.is_nan(), scalar="isinf({0})", dtype="bool"),
+        ball=lambda x: not x.is_finite() and not x.is_nan(), scalar="isinf({0})",
+        dtype="bool", native="isinf"),
 )
 # fmt: on

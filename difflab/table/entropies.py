@@ -112,7 +112,7 @@ ROWS: Final[tuple[Primitive, ...]] = (
     elementwise(entr, partials=lambda v, x: -(np.log(x) + 1.0),
         sympy=lambda S, x: -x * S.log(x), ball=lambda x: x if x.is_zero() else -x * x.log(),
         complex=lambda z: -z * np.log(z), scalar=NO_SCALAR, domain=POSITIVE,
-        corner=lambda x: np.abs(np.log(x) + 1.0) < 0.5),
+        corner=lambda x: np.abs(np.log(x) + 1.0) < 0.5, native="entr"),
     elementwise(rel_entr, arity=2, partials=lambda v, x, y: (log_ratio(x, y) + 1.0, -_over(x, y)),
         sympy=lambda S, x, y: x * S.log(x / y), ball=_of_ratio(lambda x, y, r: x * r),
         complex=lambda x, y: x * np.log(x / y), scalar=NO_SCALAR, domain=(POSITIVE, POSITIVE),
@@ -124,10 +124,12 @@ ROWS: Final[tuple[Primitive, ...]] = (
         domain=(POSITIVE, POSITIVE), rounding=_absolute),
     elementwise(xlogy, arity=2, partials=lambda v, x, y: (np.log(y), _over(x, y)),
         sympy=lambda S, x, y: x * S.log(y), ball=lambda x, y: x if x.is_zero() else x * y.log(),
-        complex=lambda x, y: x * np.log(y), scalar=NO_SCALAR, domain=(REALS, POSITIVE)),
+        complex=lambda x, y: x * np.log(y), scalar=NO_SCALAR, domain=(REALS, POSITIVE),
+        native="xlogy"),
     elementwise(xlog1py, arity=2, partials=lambda v, x, y: (np.log1p(y), x / (1.0 + y)),
         sympy=lambda S, x, y: x * S.log(1 + y),
         ball=lambda x, y: x if x.is_zero() else x * y.log1p(),
-        complex=lambda x, y: x * np.log1p(y), scalar=NO_SCALAR, domain=(REALS, ABOVE_MINUS_ONE)),
+        complex=lambda x, y: x * np.log1p(y), scalar=NO_SCALAR,
+        domain=(REALS, ABOVE_MINUS_ONE), native="xlog1py"),
 )
 # fmt: on

@@ -30,14 +30,14 @@ from difflab.engines.native.lowering import (
     Stage,
     View,
     index_of,
+    is_number,
     slim,
 )
-from difflab.engines.native.vectors import TYPES, Code, Page, Vector
+from difflab.engines.native.vectors import KINDS, TYPES, Code, Page, Vector
 from difflab.ir.expr import Expr, placeholder
-from difflab.ir.row import CONSTANT, Fold
+from difflab.ir.row import Fold
 from difflab.table.movement import PLACE, Slice
 
-KINDS: Final = {"float64": "f64", "float32": "f32", "int64": "i64", "bool": "i1"}
 MEMORY: Final = {**TYPES, "i1": "i8"}
 """Kinds of elements as they lie in memory."""
 BYTES: Final = {"f64": 8, "f32": 4, "i64": 8, "i1": 1}
@@ -89,9 +89,10 @@ class Call:
     name: str
     chunks: int
     parallel: bool
+    nanoseconds: float
 
 
-@dataclass(slots=True)
+@dataclass(eq=False)
 class Nest:
     """A stage on its way to text."""
 
@@ -324,7 +325,7 @@ class Nest:
             writer = Writer(self, box, own, size, count)
             self.texts.append(writer.function(name))
             self.pages.append(writer.code.page)
-            self.calls.append(Call(name, count, work > PARALLEL and count > 1))
+            self.calls.append(Call(name, count, work > PARALLEL and count > 1, work))
         return after
 
     def _targets(
@@ -378,11 +379,6 @@ class Target:
     access: Access
     stride: int = 0
     start: int = 0
-
-
-def is_number(node: Expr) -> bool:
-    """Whether it is one number for good."""
-    return node.primitive is CONSTANT and node.size == 1 and node.is_fixed
 
 
 class Writer:

@@ -326,12 +326,13 @@ class Lowering:
         """Keep what more than one stage would compute, if that costs more than reading it."""
         self._levels(nodes)
         stages: dict[Expr, set[Any]] = defaultdict(set)
+        outputs = frozenset(self.graph.outputs)
         for node in [*self.graph.outputs, *reversed(nodes)]:
             row, own = node.primitive, stages[node]
             expensive = row.kind == "pointwise" and self.weight[node] > CHEAP
             if len(own) > 1 and expensive and node not in self.kept:
                 self._keep(node)
-            if node in self.kept or node in self.graph.outputs:
+            if node in self.kept or node in outputs:
                 own = {(self.level[node], slim(node.shape))}
             for x in node.operands:
                 if isinstance(row.native, Fold):
@@ -351,7 +352,7 @@ class Lowering:
             if base in self.kept and base not in self.homes:
                 self.homes[base] = View(buffer, buffer.memory.reshape(base.shape))
         for node in nodes:
-            if node.primitive is CONSTANT and node.shape:
+            if node.primitive is CONSTANT and not is_number(node):
                 self.homes[node] = self._constant(node)
             elif node in self.kept and node not in self.homes:
                 memory = np.empty(node.shape, node.dtype)
@@ -370,7 +371,7 @@ class Lowering:
     def view(self, node: Expr, level: int) -> View | None:
         """The memory in which a value is at that level; None where it is in none."""
         if self.is_ready(node, level):
-            return self.homes[node]
+            return self.homes.get(node)  # a number is in none
         if not node.primitive.view:
             return None
         inner = self.view(node.operands[0], level)
@@ -425,6 +426,11 @@ class Lowering:
 def is_leaf(node: Expr) -> bool:
     """Whether it is given: an input or a constant."""
     return not node.operands
+
+
+def is_number(node: Expr) -> bool:
+    """Whether it is one number for good."""
+    return node.primitive is CONSTANT and node.size == 1 and node.is_fixed
 
 
 def _operand_index(node: Expr) -> Any:

@@ -24,10 +24,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import numpy as np
+
 from difflab.errors import InvariantError
 
 TYPES: Final = {"f64": "double", "f32": "float", "i64": "i64", "i32": "i32", "i8": "i8", "i1": "i1"}
 """The kinds of elements, and LLVM's names for them; i1 are truth values, i8 their memory."""
+KINDS: Final = {"float64": "f64", "float32": "f32", "int64": "i64", "bool": "i1"}
+"""The kinds of the four dtypes."""
 BITS: Final = {"f64": "i64", "f32": "i32"}
 """The integers that hold the bits of a float."""
 _FLOAT_OPERATIONS: Final = {"+": "fadd", "-": "fsub", "*": "fmul", "/": "fdiv"}
@@ -36,6 +40,7 @@ _INTEGER_OPERATIONS: Final = {
     ">>": "lshr",
 }  # fmt: skip
 _ORDERED: Final = {"<": "olt", "<=": "ole", ">": "ogt", ">=": "oge", "==": "oeq", "!=": "une"}
+_TRUTHS: Final = {"<": "ult", "<=": "ule", ">": "ugt", ">=": "uge", "==": "eq", "!=": "ne"}
 _SIGNED: Final = {"<": "slt", "<=": "sle", ">": "sgt", ">=": "sge", "==": "eq", "!=": "ne"}
 Number = float | int | bool
 
@@ -81,6 +86,8 @@ class Vector:
         other = self.code.like(self, other)
         a, b = (other, self) if swapped else (self, other)
         name = _FLOAT_OPERATIONS[sign] if self.is_float else _INTEGER_OPERATIONS[sign]
+        if self.kind == "i1" and sign == "+":
+            name = "or"  # as NumPy adds truth values
         found = self.code.emit(f"{name} {a}, {b.name}", self.kind)
         return found if sign != "*" or not self.is_float else _product(found, a, b)
 
@@ -161,31 +168,33 @@ class Vector:
 
     # -- comparisons and choices -------------------------------------------------------------------
 
-    def _compared(self, sign: str, other: Vector | Number) -> Vector:
+    def compared(self, sign: str, other: Vector | Number) -> Vector:
+        """A comparison by its sign in Python."""
         other = self.code.like(self, other)
         if self.is_float:
             return self.code.emit(f"fcmp {_ORDERED[sign]} {self}, {other.name}", "i1")
-        return self.code.emit(f"icmp {_SIGNED[sign]} {self}, {other.name}", "i1")
+        names = _TRUTHS if self.kind == "i1" else _SIGNED
+        return self.code.emit(f"icmp {names[sign]} {self}, {other.name}", "i1")
 
     def __lt__(self, other: Vector | Number) -> Vector:
-        return self._compared("<", other)
+        return self.compared("<", other)
 
     def __le__(self, other: Vector | Number) -> Vector:
-        return self._compared("<=", other)
+        return self.compared("<=", other)
 
     def __gt__(self, other: Vector | Number) -> Vector:
-        return self._compared(">", other)
+        return self.compared(">", other)
 
     def __ge__(self, other: Vector | Number) -> Vector:
-        return self._compared(">=", other)
+        return self.compared(">=", other)
 
     def equals(self, other: Vector | Number) -> Vector:
         """Where they are equal; never where one is NaN."""
-        return self._compared("==", other)
+        return self.compared("==", other)
 
     def differs(self, other: Vector | Number) -> Vector:
         """Where they are not equal; also where one is NaN."""
-        return self._compared("!=", other)
+        return self.compared("!=", other)
 
     def is_nan(self) -> Vector:
         """Where it is not a number."""
@@ -363,20 +372,20 @@ class Code:
         return self.intrinsic("rint", x)
 
     def maximum(self, a: Vector, b: Vector | Number) -> Vector:
-        """The larger; NaN where either is, as NumPy's."""
+        """The larger, the second of equal ones; NaN where either is, as NumPy's."""
         b = self.like(a, b)
-        larger = (a > b).choose(a, b) if not a.is_float else a.is_nan().choose(
-            a, (a >= b).choose(a, b)
-        )  # fmt: skip
-        return larger
+        larger = (a > b).choose(a, b)
+        return a.is_nan().choose(a, larger) if a.is_float else larger
 
     def minimum(self, a: Vector, b: Vector | Number) -> Vector:
-        """The smaller; NaN where either is, as NumPy's."""
+        """The smaller, the second of equal ones; NaN where either is, as NumPy's."""
         b = self.like(a, b)
-        smaller = (a < b).choose(a, b) if not a.is_float else a.is_nan().choose(
-            a, (a <= b).choose(a, b)
-        )  # fmt: skip
-        return smaller
+        smaller = (a < b).choose(a, b)
+        return a.is_nan().choose(a, smaller) if a.is_float else smaller
+
+    def relu(self, x: Vector) -> Vector:
+        """The positive part."""
+        return self.maximum(x, 0.0)
 
     def all(self, mask: Vector) -> str:
         """Whether all elements are true: the name of an i1."""
@@ -384,6 +393,30 @@ class Code:
             return mask.name
         self.page.declared.add(f"declare i1 @llvm.vector.reduce.and.v{self.width}i1({mask.type})")
         return self.raw(f"call i1 @llvm.vector.reduce.and.v{self.width}i1({mask})")
+
+    def reciprocal(self, x: Vector) -> Vector:
+        """1/x, correctly rounded."""
+        return 1.0 / x
+
+    def isfinite(self, x: Vector) -> Vector:
+        """Where it is a number and not infinite."""
+        return abs(x) < math.inf
+
+    def isinf(self, x: Vector) -> Vector:
+        """Where it is infinite."""
+        return abs(x).equals(math.inf)
+
+    def isnan(self, x: Vector) -> Vector:
+        """Where it is not a number."""
+        return x.is_nan()
+
+    def compare(self, sign: str, a: Vector, b: Vector | Number) -> Vector:
+        """A comparison by its sign in Python."""
+        return a.compared(sign, b)
+
+    def convert(self, x: Vector, dtype: Any) -> Vector:
+        """In another of the four dtypes."""
+        return x.converted(KINDS[np.dtype(dtype).name])
 
     # -- what is built of lines --------------------------------------------------------------------
 
