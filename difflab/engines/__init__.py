@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final, Protocol
 
-from difflab.engines import numpy
+from difflab.engines import native, numpy
 from difflab.errors import UnknownNameError
 from difflab.ir.expr import Graph
 
@@ -40,7 +40,10 @@ class Program(Protocol):
         """The outputs, for one array an input."""
 
 
-ENGINES: Final[Mapping[str, Callable[[Graph], Program]]] = {"numpy": numpy.compiled}
+ENGINES: Final[Mapping[str, Callable[[Graph], Program]]] = {
+    "numpy": numpy.compiled,
+    "native": native.compiled,
+}
 """Name -> from a graph without guards to its program."""
 
 

@@ -10,13 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
 
 from difflab.engines.native import entry, mathematics, pool
-from difflab.engines.native.loops import NANOSECONDS, Nest
+from difflab.engines.native.loops import written
 from difflab.engines.native.lowering import (
     Buffer,
     Lowering,
@@ -28,12 +27,15 @@ from difflab.engines.native.lowering import (
     in_other_rows,
 )
 from difflab.engines.native.machine import Library
+from difflab.engines.native.nests import NANOSECONDS, Nest
 from difflab.ir.expr import Expr, Graph
 
 STACK: Final = 2**16
 """Bytes that a kernel takes of the stack; more comes from malloc."""
 QUIET: Final = 20_000.0
 """Nanoseconds of work up to which the lock of the interpreter is kept."""
+PARALLEL: Final = 150_000.0
+"""Nanoseconds of work from which on threads share a stage."""
 _ALIGNED: Final = 64
 
 
@@ -58,9 +60,7 @@ class Kernel:
 
     def function(self) -> Callable[..., list[Any]]:
         """Compiled: from arrays to arrays."""
-        inputs, outputs = (
-            [(x.shape, x.dtype) for x in nodes] for nodes in (self.graph.inputs, self.graph.outputs)
-        )
+        inputs = [(x.shape, x.dtype) for x in self.graph.inputs]
         library = Library(self.text, self.symbols)
         return entry.run_of(entry.bound(library, "entry", self.constants), inputs)
 
@@ -124,17 +124,16 @@ class _Writer:
     # -- steps -------------------------------------------------------------------------------------
 
     def _stage(self, nest: Nest) -> None:
-        after = nest.write()
-        self.texts += nest.texts
-        for page in nest.pages:
-            self.calls |= page.calls
-            self.declared |= page.declared
-        for call in nest.calls:
+        calls, after = written(nest)
+        for call in calls:
+            self.texts.append(call.text)
+            self.calls |= call.page.calls
+            self.declared |= call.page.declared
             self.work += call.nanoseconds
-            if call.parallel:
-                self._do(f"call void @parallel(ptr @{call.name}, ptr %frame, i64 {call.chunks})")
-            elif call.chunks == 1:
+            if call.chunks == 1:
                 self._do(f"call void @{call.name}(ptr %frame, i64 0)")
+            elif call.nanoseconds > PARALLEL:
+                self._do(f"call void @parallel(ptr @{call.name}, ptr %frame, i64 {call.chunks})")
             else:
                 self._repeated(call.name, call.chunks)
         for other in after:
