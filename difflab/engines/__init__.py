@@ -1,5 +1,8 @@
 """What runs a graph: one protocol, and the engines by name.
 
+"numpy" is a straight line of NumPy calls; "native" is machine code, where llvmlite is installed and
+the CPU is one that it is made for, and says why where it is not (`native.why_not`).
+
 What flows: a graph goes into `compile`, and a `Program` comes out, which takes arrays, one an
 input, and returns the outputs' arrays. The invariants: a program is re-entrant and safe from
 threads; no result shares memory with an argument, a constant or another result. A graph's guards
@@ -14,6 +17,7 @@ are not asked: whoever needs them compiles them as a program of their own.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final, Protocol
@@ -23,6 +27,9 @@ from difflab.errors import UnknownNameError
 from difflab.ir.expr import Graph
 
 __all__ = ["ENGINES", "Program", "compile", "need_engine"]
+
+QUICKLY_COMPILED: Final = 300
+"""Nodes whose machine code is made in a tenth of a second or so."""
 
 
 class Program(Protocol):
@@ -54,7 +61,19 @@ def need_engine(name: str) -> None:
 
 
 def compile(graph: Graph, engine: str = "auto") -> Program:
-    """The program of a graph's outputs; ``"auto"`` takes the engine that suits it best."""
+    """The program of a graph's outputs; ``"auto"`` takes the engine that suits it best, or the one
+    that the environment variable DIFFLAB_ENGINE names.
+    """
+    if engine == "auto":
+        engine = os.environ.get("DIFFLAB_ENGINE", engine)
     need_engine(engine)
-    compiled = ENGINES["numpy" if engine == "auto" else engine]
+    compiled = ENGINES[_suited(graph) if engine == "auto" else engine]
     return compiled(replace(graph, guards=()) if graph.guards else graph)
+
+
+def _suited(graph: Graph) -> str:
+    """Machine code for arrays, where all of it can be native and does not take long to compile."""
+    worth = len(graph.nodes) <= QUICKLY_COMPILED and any(
+        node.shape and node.operands for node in graph.nodes
+    )
+    return "native" if worth and native.why_not() is None and native.is_whole(graph) else "numpy"

@@ -127,7 +127,7 @@ class Operator:
             if derivation.repair is not None:
                 run = self._with_repair(program, derivation.repair, len(graph.outputs))
         assert run is not None
-        guards = Guards(graph, self.engine) if graph.guards else None
+        guards = Guards(graph) if graph.guards else None
         return Prepared(
             signature,
             derivation,

@@ -286,7 +286,7 @@ class Nest:
     ) -> tuple[dict[Root, dict[int, Target]], list[Nest]]:
         """Where each root goes in each box that it is in; and what joins the parts of folds."""
         targets: dict[Root, dict[int, Target]] = {}
-        after = []
+        after: list[Nest] = []
         for root in self.stage.roots:
             within = [k for k, box in enumerate(boxes) if self._is_in(root, box)]
             slots = sum([counts[k] for k in within])

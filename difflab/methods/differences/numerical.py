@@ -223,7 +223,7 @@ class Numerical(Method):
     def _predicted(self, graph: Graph, wrt: Sequence[int]) -> Callable[..., list[Any]]:
         """By the best step for each component, a power of two; by theory where none is known."""
         predictors = {i: Predictor(graph, i) for i in wrt}
-        program = engines.compile(simplify(Graph(graph.inputs, graph.outputs)))
+        program = engines.compile(simplify(Graph(graph.inputs, graph.outputs)), "numpy")
 
         def run(*arguments: Any) -> list[Any]:
             arrays = [np.asarray(argument) for argument in arguments]
