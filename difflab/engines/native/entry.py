@@ -20,7 +20,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from difflab.engines.native.machine import Library, python_symbols
+from difflab.engines.native.machine import Library, python_symbols, shared
 from difflab.errors import InvariantError, ShapeError
 
 Kind = tuple[tuple[int, ...], np.dtype[Any]]
@@ -284,15 +284,9 @@ def _made(kind: Kind, i: int, names: dict[tuple[int, ...], str]) -> str:
 
 def symbols() -> dict[str, int]:
     """The addresses of all that the text of an entry declares."""
-    helpers = {
-        name: _helpers().address(name) for name in re.findall(r"define ptr @(\w+)", _HELPERS)
-    }
-    return _known() | helpers
-
-
-@cache
-def _helpers() -> Library:
-    return Library(_HELPERS, _known())  # one a process: it would double the time of small programs
+    helpers = shared(_HELPERS, _known())  # within each entry they would double its compile time
+    names = re.findall(r"define ptr @(\w+)", _HELPERS)
+    return _known() | {name: helpers.address(name) for name in names}
 
 
 @cache

@@ -157,6 +157,15 @@ def _free(code: Any, engine: Any) -> None:
     engine.close()
 
 
+_shared: dict[str, Library] = {}
+
+
+def shared(text: str, symbols: Mapping[str, int]) -> Library:
+    """The one library of a text that all programs use: it is never freed."""
+    found = _shared.get(text)
+    return found or _shared.setdefault(text, Library(text, symbols))  # the first of two threads'
+
+
 def python_symbols(*names: str) -> dict[str, int]:
     """The addresses of functions and objects of Python's C API."""
     return {name: ctypes.addressof(ctypes.c_char.in_dll(ctypes.pythonapi, name)) for name in names}

@@ -61,7 +61,10 @@ def library():
 
 @cache
 def job(name):
-    return ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)(library().address(name))
+    made = library()
+    function = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)(made.address(name))
+    function.library = made  # two threads may have made one each
+    return function
 
 
 def check(chunks):
