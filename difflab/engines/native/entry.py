@@ -227,21 +227,20 @@ def entry_text(inputs: Sequence[Kind], outputs: Sequence[Kind], release_gil: boo
     it got no memory. All that the text declares is in `symbols`, and not to be declared again.
     """
     shapes = dict.fromkeys(shape for shape, _ in (*inputs, *outputs) if shape)
-    names = {shape: f"@shape.{i}" for i, shape in enumerate(shapes)}
-    taking = [_taken(kind, i, names) for i, kind in enumerate(inputs)]
-    making = [_made(kind, i, names) for i, kind in enumerate(outputs)]
-    truths = [i for i, (shape, dtype) in enumerate(outputs) if _is_truth(shape, dtype)]
+    taking = [_taken(i, *kind) for i, kind in enumerate(inputs)]
+    making = [_made(i, *kind) for i, kind in enumerate(outputs)]
+    truths = [f"  call ptr {made}" for made in making if made.startswith("@set_truth")]
     return "\n".join(
         [
             *(f"@{name} = external global i8" for name in _OBJECTS),
-            *(f"{names[shape]} = internal constant {_lengths(shape)}" for shape in shapes),
+            *(f"@{_name(shape)} = internal constant {_lengths(shape)}" for shape in shapes),
             _ENTRY.format(
                 inputs=len(inputs),
                 outputs=len(outputs),
                 taking=_blocks(_TAKING, taking),
                 making=_blocks(_MAKING, making),
                 running=_WITHOUT_GIL if release_gil else _RUNNING,
-                after="\n".join(f"  call ptr {making[i]}" for i in truths),
+                after="\n".join(truths),
             ),
         ]
     )
@@ -251,32 +250,29 @@ def _blocks(template: str, calls: Sequence[str]) -> str:
     return "\n".join(template.format(i=i, next=i + 1, call=call) for i, call in enumerate(calls))
 
 
+def _name(shape: tuple[int, ...]) -> str:
+    return f"shape.{'x'.join(map(str, shape))}"
+
+
 def _lengths(shape: tuple[int, ...]) -> str:
     return f"[{len(shape)} x i64] [{', '.join(f'i64 {length}' for length in shape)}]"
 
 
-def _is_truth(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
-    return not shape and dtype == np.bool_
-
-
-def _taken(kind: Kind, i: int, names: dict[tuple[int, ...], str]) -> str:
-    shape, dtype = kind
+def _taken(i: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> str:
+    known = f"ptr %in{i}.object, ptr @descr.{dtype}"
     if shape:
-        known = f"ptr @descr.{dtype}, i32 {len(shape)}, ptr {names[shape]}"
-        return f"@array_data(ptr %in{i}.object, {known})"
+        return f"@array_data({known}, i32 {len(shape)}, ptr @{_name(shape)})"
     other = "PyFloat_Type" if dtype == np.float64 else f"type.{dtype}"
-    known = f"ptr @descr.{dtype}, ptr @type.{dtype}, ptr @{other}"
-    return f"@scalar_data(ptr %in{i}.object, {known})"
+    return f"@scalar_data({known}, ptr @type.{dtype}, ptr @{other})"
 
 
-def _made(kind: Kind, i: int, names: dict[tuple[int, ...], str]) -> str:
-    shape, dtype = kind
+def _made(i: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> str:
     item = f"ptr %list, i64 {i}"
-    if _is_truth(shape, dtype):
+    if shape:
+        return f"@new_array({item}, ptr @descr.{dtype}, i32 {len(shape)}, ptr @{_name(shape)})"
+    if dtype == np.bool_:
         return f"@set_truth({item}, ptr %out{i}.truth)"
-    if not shape:
-        return f"@new_scalar({item}, ptr @type.{dtype})"
-    return f"@new_array({item}, ptr @descr.{dtype}, i32 {len(shape)}, ptr {names[shape]})"
+    return f"@new_scalar({item}, ptr @type.{dtype})"
 
 
 # Addresses ----------------------------------------------------------------------------------------
