@@ -46,7 +46,6 @@ _DATA, _NDIM, _DIMS, _DESCR, _FLAGS = (_HEAD + i for i in (0, 8, 16, 40, 48))
 """Where the fields of objects and arrays are: the same in NumPy 1 and 2."""
 _DENSE = 0x101
 """NumPy's flags of C-contiguous and of aligned arrays."""
-_FASTCALL = 0x80
 
 # The IR -------------------------------------------------------------------------------------------
 
@@ -337,7 +336,7 @@ _new_function = ctypes.PYFUNCTYPE(
 
 def bound(library: Library, name: str = "entry", constants: Sequence[Any] = ()) -> Builtin:
     """An entry as a Python function, which keeps its library and the constants' arrays alive."""
-    method = _Method(name.encode(), library.address(name), _FASTCALL, None)
+    method = _Method(name.encode(), library.address(name), 0x80, None)  # METH_FASTCALL
     owned = _Owned(library, method, constants)
     return cast(Builtin, _new_function(ctypes.pointer(method), owned, None))
 

@@ -4,9 +4,6 @@ What flows: IR text, then a verified module, object code, and linked code with a
 invariants: llvmlite is imported on first use; every address of the process enters as a named
 symbol, so object code stays relocatable; each text is compiled in a context of its own, and code is
 freed with the `Library` that holds it.
-
->>> why_not() is None or isinstance(why_not(), str)
-True
 """
 
 from __future__ import annotations

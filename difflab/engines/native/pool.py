@@ -4,9 +4,6 @@ What flows: `parallel` takes a body, its context and a number of chunks; the cal
 workers claim chunks one by one, and it returns when all are done. The invariants: the caller never
 waits for a worker that has claimed nothing; one job at a time has the workers, and others, those
 inside a job, and those after a fork run on their caller alone; nobody spins.
-
->>> threads() >= 1
-True
 """
 
 from __future__ import annotations
