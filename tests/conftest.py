@@ -23,6 +23,7 @@ LONG = {
     "test_a_long_chain_differentiates_without_recursion",
     "test_any_index",
     "test_bands_hold_at_random_functions",
+    "test_code_is_freed",
     "test_derivatives_by_two_variables_are_what_tiny_steps_say",
     "test_digits_hold_without_wide_vectors",
     "test_every_set_is_what_was_published",

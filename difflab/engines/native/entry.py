@@ -20,7 +20,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from difflab.engines.native.machine import Library, python_symbols
+from difflab.engines.native.machine import Library, python_symbols, shared
 from difflab.errors import InvariantError, ShapeError
 
 Kind = tuple[tuple[int, ...], np.dtype[Any]]
@@ -46,7 +46,6 @@ _DATA, _NDIM, _DIMS, _DESCR, _FLAGS = (_HEAD + i for i in (0, 8, 16, 40, 48))
 """Where the fields of objects and arrays are: the same in NumPy 1 and 2."""
 _DENSE = 0x101
 """NumPy's flags of C-contiguous and of aligned arrays."""
-_FASTCALL = 0x80
 
 # The IR -------------------------------------------------------------------------------------------
 
@@ -227,21 +226,20 @@ def entry_text(inputs: Sequence[Kind], outputs: Sequence[Kind], release_gil: boo
     it got no memory. All that the text declares is in `symbols`, and not to be declared again.
     """
     shapes = dict.fromkeys(shape for shape, _ in (*inputs, *outputs) if shape)
-    names = {shape: f"@shape.{i}" for i, shape in enumerate(shapes)}
-    taking = [_taken(kind, i, names) for i, kind in enumerate(inputs)]
-    making = [_made(kind, i, names) for i, kind in enumerate(outputs)]
-    truths = [i for i, (shape, dtype) in enumerate(outputs) if _is_truth(shape, dtype)]
+    taking = [_taken(i, *kind) for i, kind in enumerate(inputs)]
+    making = [_made(i, *kind) for i, kind in enumerate(outputs)]
+    truths = [f"  call ptr {made}" for made in making if made.startswith("@set_truth")]
     return "\n".join(
         [
             *(f"@{name} = external global i8" for name in _OBJECTS),
-            *(f"{names[shape]} = internal constant {_lengths(shape)}" for shape in shapes),
+            *(f"@{_name(shape)} = internal constant {_lengths(shape)}" for shape in shapes),
             _ENTRY.format(
                 inputs=len(inputs),
                 outputs=len(outputs),
                 taking=_blocks(_TAKING, taking),
                 making=_blocks(_MAKING, making),
                 running=_WITHOUT_GIL if release_gil else _RUNNING,
-                after="\n".join(f"  call ptr {making[i]}" for i in truths),
+                after="\n".join(truths),
             ),
         ]
     )
@@ -251,32 +249,29 @@ def _blocks(template: str, calls: Sequence[str]) -> str:
     return "\n".join(template.format(i=i, next=i + 1, call=call) for i, call in enumerate(calls))
 
 
+def _name(shape: tuple[int, ...]) -> str:
+    return f"shape.{'x'.join(map(str, shape))}"
+
+
 def _lengths(shape: tuple[int, ...]) -> str:
     return f"[{len(shape)} x i64] [{', '.join(f'i64 {length}' for length in shape)}]"
 
 
-def _is_truth(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
-    return not shape and dtype == np.bool_
-
-
-def _taken(kind: Kind, i: int, names: dict[tuple[int, ...], str]) -> str:
-    shape, dtype = kind
+def _taken(i: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> str:
+    known = f"ptr %in{i}.object, ptr @descr.{dtype}"
     if shape:
-        known = f"ptr @descr.{dtype}, i32 {len(shape)}, ptr {names[shape]}"
-        return f"@array_data(ptr %in{i}.object, {known})"
+        return f"@array_data({known}, i32 {len(shape)}, ptr @{_name(shape)})"
     other = "PyFloat_Type" if dtype == np.float64 else f"type.{dtype}"
-    known = f"ptr @descr.{dtype}, ptr @type.{dtype}, ptr @{other}"
-    return f"@scalar_data(ptr %in{i}.object, {known})"
+    return f"@scalar_data({known}, ptr @type.{dtype}, ptr @{other})"
 
 
-def _made(kind: Kind, i: int, names: dict[tuple[int, ...], str]) -> str:
-    shape, dtype = kind
+def _made(i: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> str:
     item = f"ptr %list, i64 {i}"
-    if _is_truth(shape, dtype):
+    if shape:
+        return f"@new_array({item}, ptr @descr.{dtype}, i32 {len(shape)}, ptr @{_name(shape)})"
+    if dtype == np.bool_:
         return f"@set_truth({item}, ptr %out{i}.truth)"
-    if not shape:
-        return f"@new_scalar({item}, ptr @type.{dtype})"
-    return f"@new_array({item}, ptr @descr.{dtype}, i32 {len(shape)}, ptr {names[shape]})"
+    return f"@new_scalar({item}, ptr @type.{dtype})"
 
 
 # Addresses ----------------------------------------------------------------------------------------
@@ -284,15 +279,9 @@ def _made(kind: Kind, i: int, names: dict[tuple[int, ...], str]) -> str:
 
 def symbols() -> dict[str, int]:
     """The addresses of all that the text of an entry declares."""
-    helpers = {
-        name: _helpers().address(name) for name in re.findall(r"define ptr @(\w+)", _HELPERS)
-    }
-    return _known() | helpers
-
-
-@cache
-def _helpers() -> Library:
-    return Library(_HELPERS, _known())  # one a process: it would double the time of small programs
+    helpers = shared(_HELPERS, _known())  # within each entry they would double its compile time
+    names = re.findall(r"define ptr @(\w+)", _HELPERS)
+    return _known() | {name: helpers.address(name) for name in names}
 
 
 @cache
@@ -347,7 +336,7 @@ _new_function = ctypes.PYFUNCTYPE(
 
 def bound(library: Library, name: str = "entry", constants: Sequence[Any] = ()) -> Builtin:
     """An entry as a Python function, which keeps its library and the constants' arrays alive."""
-    method = _Method(name.encode(), library.address(name), _FASTCALL, None)
+    method = _Method(name.encode(), library.address(name), 0x80, None)  # METH_FASTCALL
     owned = _Owned(library, method, constants)
     return cast(Builtin, _new_function(ctypes.pointer(method), owned, None))
 

@@ -4,9 +4,6 @@ What flows: IR text, then a verified module, object code, and linked code with a
 invariants: llvmlite is imported on first use; every address of the process enters as a named
 symbol, so object code stays relocatable; each text is compiled in a context of its own, and code is
 freed with the `Library` that holds it.
-
->>> why_not() is None or isinstance(why_not(), str)
-True
 """
 
 from __future__ import annotations
@@ -155,6 +152,15 @@ class Library:
 def _free(code: Any, engine: Any) -> None:
     code.close()
     engine.close()
+
+
+_shared: dict[str, Library] = {}
+
+
+def shared(text: str, symbols: Mapping[str, int]) -> Library:
+    """The one library of a text that all programs use: it is never freed."""
+    found = _shared.get(text)
+    return found or _shared.setdefault(text, Library(text, symbols))  # the first of two threads'
 
 
 def python_symbols(*names: str) -> dict[str, int]:

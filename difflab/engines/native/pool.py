@@ -4,9 +4,6 @@ What flows: `parallel` takes a body, its context and a number of chunks; the cal
 workers claim chunks one by one, and it returns when all are done. The invariants: the caller never
 waits for a worker that has claimed nothing; one job at a time has the workers, and others, those
 inside a job, and those after a fork run on their caller alone; nobody spins.
-
->>> threads() >= 1
-True
 """
 
 from __future__ import annotations
@@ -21,18 +18,12 @@ from pathlib import Path
 from difflab.engines.native.machine import Library, python_symbols
 
 
-def _cpus() -> int:
-    """How many CPUs this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 class _Pool:
     """What `pool.ll` needs of Python, and the threads that run its `worker`."""
 
     def __init__(self) -> None:
-        self.workers = workers = _cpus() - 1
+        cpus = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else ()
+        self.workers = workers = (len(cpus) or os.cpu_count() or 1) - 1
         self.woken = ctypes.c_int64(0)
         self.locks = (ctypes.c_void_p * workers)(*(_taken_lock() for _ in range(workers)))
         self.sleeping = (ctypes.c_uint8 * workers)()

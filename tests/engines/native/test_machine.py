@@ -6,7 +6,14 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from difflab.engines.native import machine
-from difflab.engines.native.machine import Library, assembly, object_code, python_symbols, why_not
+from difflab.engines.native.machine import (
+    Library,
+    assembly,
+    object_code,
+    python_symbols,
+    shared,
+    why_not,
+)
 from difflab.errors import InvariantError
 
 from .kernels import native, resident
@@ -147,3 +154,12 @@ def test_threads_may_compile_at_once():
 
     with ThreadPoolExecutor(4) as pool:
         assert all(pool.map(made, range(200)))
+
+
+@native
+def test_threads_share_one_library():
+    for i in range(20):
+        text = ONE_MORE + f"; {i}"
+        with ThreadPoolExecutor(4) as pool:
+            found = list(pool.map(lambda _, text=text: shared(text, {}), range(4)))
+        assert all(library is found[0] for library in found)

@@ -14,6 +14,7 @@ import pytest
 from difflab.engines.native import pool
 from difflab.engines.native.machine import Library
 
+from ...house import ROOT
 from .kernels import native
 
 pytestmark = native
@@ -61,7 +62,10 @@ def library():
 
 @cache
 def job(name):
-    return ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)(library().address(name))
+    made = library()
+    function = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)(made.address(name))
+    function.library = made  # two threads may have made one each
+    return function
 
 
 def check(chunks):
@@ -167,11 +171,12 @@ sys.exit(max(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids))
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_after_a_fork_the_caller_does_all():
     command = [sys.executable, "-W", "ignore", "-c", FORKED]
-    done = subprocess.run(command, cwd=os.getcwd(), timeout=60, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=ROOT, timeout=60, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 
 def test_a_process_ends_while_workers_sleep():
     text = "from tests.engines.native import test_pool as t; t.check(50); print('end')"
-    done = subprocess.run([sys.executable, "-c", text], timeout=60, capture_output=True, text=True)
+    command = [sys.executable, "-c", text]
+    done = subprocess.run(command, cwd=ROOT, timeout=60, capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, "end\n", "")
