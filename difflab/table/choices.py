@@ -122,7 +122,8 @@ def _comparison(ufunc: np.ufunc, sign: str, latex: str, sympy: Any, yes: Any, no
 
 
 def _logic(
-    ufunc: np.ufunc, bitwise: np.ufunc, native: Any, sympy: str, ball: Any, latex: str, arity=2
+    ufunc: np.ufunc, bitwise: np.ufunc, native: Any, sympy: str, ball: Any, latex: str,
+    arity: int = 2,  # fmt: skip
 ) -> Primitive:
     return elementwise(
         ufunc, partials=lambda y, *x: (0.0,) * arity, sympy=sympy, ball=ball, scalar=NOT_NUMBERS,
