@@ -35,6 +35,8 @@ COS: Final = (
     2.0876146024689747e-09, -1.1382614868556325e-11,
 )  # fmt: skip
 ROOT_HALF: Final = (0.7071067811865476, -4.833646656726457e-17)
+NDTR_SLOPE: Final = (0.39894228040143265, 2.5165975465939515e-17)
+"""ERF_SLOPE over sqrt(8)."""
 # erf(x)/x less its first number, of x^2, |x| < 1/2
 ERF_SLOPE: Final = 1.1283791670955126
 ERF: Final = (
@@ -159,14 +161,15 @@ def erfc(v: Code, x: Vector) -> Vector:
 @wide
 def ndtr(v: Code, x: Vector) -> Vector:
     """The normal distribution: erfc(-z) / 2 with z = x / sqrt(2), and z^2 from x itself."""
-    size = at_least(at_most(abs(x), 39.0), 0.75)
+    size = at_least(at_most(abs(x), 39.0), ROOT_HALF[0])
     high, low = two_product(v, size, size)
     z, rest = two_product(v, size, ROOT_HALF[0])
     rest = v.fma(size, ROOT_HALF[1], rest)
     p, t = _erfc_parts(v, z, (0.5 * high, 0.5 * low), rest)
     far = v.unless(size < 37.0, lambda: 0.5 * scaled(p, t), lambda: scaled_twice(v, p, t, -1.0))
-    near = 0.5 * _erf_near_zero(v, x * ROOT_HALF[0]) + 0.5
-    return (abs(x) < 0.75).choose(near, (x > 0.0).choose(1.0 - far, far))
+    series = v.fma(polynomial(v, 0.5 * (x * x), ERF), 0.5 * ROOT_HALF[0], NDTR_SLOPE[1])
+    near = v.fma(x, NDTR_SLOPE[0], x * series) + 0.5
+    return (abs(x) < ROOT_HALF[0]).choose(near, (x > 0.0).choose(1.0 - far, far))
 
 
 # -- the slope of the cubic root -------------------------------------------------------------------
