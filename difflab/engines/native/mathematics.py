@@ -4,7 +4,8 @@ What flows: the names that codes call, with their kinds and widths, become LLVM 
 those that they call in turn; `vector_rule` says how a row of the table is written on vectors, or
 that it is not. The invariants: mathematics is never contracted; float32 has the same formulas, or
 goes through float64, which leaves it correctly rounded but for rare ties; a loop of NumPy's enters
-as a named symbol, whose address comes beside the text, so that the text says nothing of this process.
+as a named symbol, whose address comes beside the text, so that the text says nothing of this
+process.
 
 >>> found = definitions({("exp", "f64", 4)})
 >>> sorted(found.addresses), "@exp_slow.f64.4" in found.text
