@@ -145,7 +145,7 @@ def test_what_is_imported_is_declared():
     wrong = [
         found
         for folder, extras in {
-            "difflab": ["lab"],
+            "difflab": ["lab", "native"],
             "experiments": ["lab", "peers"],
             "benchmarks": ["lab", "peers", "dev"],
             "tests": ["lab", "peers", "dev"],
@@ -176,7 +176,7 @@ def test_what_is_declared_is_used():
     folders = ("difflab", "experiments", "tests")
     used = {found.module for folder in folders for found in third_party(folder, OWN)}
     used |= {text.partition(".")[0] for text in strings("difflab")}  # imported by name
-    needed = declared("lab", "distributed", "ray")
+    needed = declared("lab", "native", "distributed", "ray")
     assert not needed - used, f"declared, and nowhere imported: {sorted(needed - used)}"
 
 

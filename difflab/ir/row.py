@@ -55,6 +55,21 @@ ITSELF: Final = "itself"
 
 
 @dataclass(frozen=True, slots=True)
+class Fold:
+    """How a reduction is computed element by element: ``combine(v, a, b)`` from an identity."""
+
+    identity: float
+    combine: Rule
+
+
+@dataclass(frozen=True, slots=True)
+class InRows:
+    """How an operation is made of other rows: ``rule(*x, **params)``, plain NumPy text."""
+
+    rule: Rule
+
+
+@dataclass(frozen=True, slots=True)
 class Partials:
     """``rule(y, *x)``: dy/dx_i for each operand, elementwise; a plain 0.0 or 1.0 is exact."""
 
@@ -149,9 +164,14 @@ class Primitive:
     """The NumPy source of one call: ``{out}`` is a planned buffer, ``{call}`` is `evaluate`."""
     scalar: str | Rule | Unsupported
     """The Python source of one call on plain floats, or the function that is called."""
-    native: str | Rule | None
-    """The operation on vectors of engines/native: the name of a function of floats there, or
-    ``rule(v, *x, **params)``; None: NumPy's inner loop, if `evaluate` has one."""
+    native: Rule | str | Fold | InRows | None
+    """How fused machine code computes it; None: it does not.
+
+    Elementwise, ``native(v, *x, **params)`` on engines.native's vectors, or the name of one of its
+    functions of floats; None there: by NumPy's own inner loop, if there is one. Of a view, where in
+    the operand an element is: ``native(at, x, **params)``. Of what joins or places, where the
+    operands go: ``native(out, *x, **params)``.
+    """
     cost: Rule
     """Elementary operations in one run: ``cost(node, *operands)``."""
     kink: Rule | None
@@ -267,9 +287,9 @@ ATOM: Final = 100
 
 _UNLESS_SAID: Final[dict[str, Any]] = {
     "batch": unchanged_params,
+    "native": None,
     "kink": None,
     "domain": REALS,
-    "native": None,
     "germ": None,
     "choice": None,
     "corner": None,

@@ -150,6 +150,38 @@ def joined_flat(*parts: Any, lead: int = 0) -> Typed:
     return (*parts[0].shape[:lead], sum(sizes)), parts[0].dtype
 
 
+# -- where elements are, for fused code: by the indices `at` of a result's element -----------------
+
+
+def at_repeated(at: Any, x: Any, shape: Shape) -> Any:
+    return [i * 0 if n == 1 else i for i, n in zip(at, x.shape, strict=True)]
+
+
+def at_regrouped(at: Any, x: Any, shape: Shape) -> Any:
+    """Where axes of length 1 alone come or go; else None."""
+    longer = [i for i, n in zip(at, shape, strict=True) if n != 1]
+    if [n for n in shape if n != 1] != [n for n in x.shape if n != 1]:
+        return None
+    rest = iter(longer)
+    return [next(rest) if n != 1 else 0 for n in x.shape]
+
+
+def at_permuted(at: Any, x: Any, axes: Shape) -> Any:
+    found = dict(zip([axis % x.ndim for axis in axes], at, strict=True))
+    return [found[axis] for axis in range(x.ndim)]
+
+
+def at_selected(at: Any, x: Any, index: tuple[int | Slice, ...]) -> Any:
+    rest, found = iter(at), []
+    for part, length in zip(index, x.shape, strict=True):
+        if isinstance(part, Slice):
+            start, _, step = slice(*part).indices(length)
+            found.append(next(rest) * step + start)
+        else:
+            found.append(part % length)
+    return found
+
+
 SLICES: Final = (Slice(None, None, -2), 1)
 
 
@@ -159,6 +191,7 @@ PLACE: Final = linear(
     infer=lambda x, index, shape: (shape, x.dtype),
     sympy=ITSELF,
     ball=ITSELF,
+    native=lambda out, x, index, shape: (out[(*plain_index(index), ...)],),
     transpose=lambda ct, x, index, shape: (ct[plain_index(index)],),
     batch=lambda size, index, shape: {"index": (ALL, *index), "shape": (size, *shape)},
     emit="place({0}, {index}, {shape})",
@@ -193,6 +226,7 @@ ROWS: Final[tuple[Primitive, ...]] = (
         infer=lambda x, shape: (shape, x.dtype),
         sympy=ITSELF,
         ball=ITSELF,
+        native=at_repeated,
         transpose=lambda ct, x, shape: (np.sum(ct, expanded_axes(x, shape), keepdims=True),),
         batch=lambda size, shape: {"shape": (size, *shape)},
         emit="broadcast_to({0}, {shape})",
@@ -212,6 +246,7 @@ ROWS: Final[tuple[Primitive, ...]] = (
         infer=lambda x, shape: (shape, x.dtype),
         sympy=ITSELF,
         ball=ITSELF,
+        native=at_regrouped,
         transpose=lambda ct, x, shape: (np.reshape(ct, x.shape),),
         batch=lambda size, shape: {"shape": (size, *shape)},
         emit="{0}.reshape({shape})",
@@ -231,6 +266,7 @@ ROWS: Final[tuple[Primitive, ...]] = (
         transpose=lambda ct, x, axes: (np.transpose(ct, tuple(np.argsort(axes).tolist())),),
         sympy=ITSELF,
         ball=ITSELF,
+        native=at_permuted,
         batch=lambda size, axes: {"axes": (0, *[a + 1 for a in axes])},
         emit="{0}.transpose({axes})",
         name="transpose",
@@ -245,6 +281,7 @@ ROWS: Final[tuple[Primitive, ...]] = (
         infer=selected,
         sympy=ITSELF,
         ball=ITSELF,
+        native=at_selected,
         transpose=lambda ct, x, index: (place(ct, index, x.shape),),
         batch=lambda size, index: {"index": (ALL, *index)},
         emit="{0}[{index}]",
@@ -283,6 +320,7 @@ ROWS: Final[tuple[Primitive, ...]] = (
         transpose=split_between,
         sympy=ITSELF,
         ball=ITSELF,
+        native=split_between,
         emit="concatenate(({operands},), {axis}, {out})",
         elements="moved",
         sample=lambda rng, shape: [
@@ -299,6 +337,7 @@ ROWS: Final[tuple[Primitive, ...]] = (
         transpose=parted,
         sympy=ITSELF,
         ball=ITSELF,
+        native=parted,
         batch=lambda size, lead=0: {"lead": lead + 1},
         emit="join({operands}, lead={lead})",
         elements="moved",

@@ -13,6 +13,8 @@ from difflab.ir.rounding import Local, added
 from difflab.ir.row import (
     ITSELF,
     OPERATOR,
+    Fold,
+    InRows,
     OwnFunction,
     Primitive,
     Shape,
@@ -70,6 +72,11 @@ def share_of_largest(x: Any, axes: Shape) -> Any:
     """
     hit = (x == np.maximum.reduce(x, axes, keepdims=True)).astype(x.dtype)
     return hit / np.add.reduce(hit, axes, keepdims=True)
+
+
+def share_in_rows(x: Any, axes: Shape) -> Any:
+    hit = (x == np.max(x, axes, keepdims=True)).astype(x.dtype)
+    return hit / np.sum(hit, axes, keepdims=True)
 
 
 def certain_share(x: Any, axes: Shape) -> Any:
@@ -153,6 +160,7 @@ ROWS: Final[tuple[Primitive, ...]] = (
         ball=ITSELF,
         transpose=lambda ct, x, axes: (keep(ct, x, axes),),
         emit="add_reduce({0}, {axes}, None, {out})",
+        native=Fold(0.0, lambda v, a, b: a + b),
         cost=lambda node, x: max(x.size - node.size, 0),
         name="sum",
         latex=r"\sum{over} {0}",
@@ -193,6 +201,7 @@ ROWS: Final[tuple[Primitive, ...]] = (
         ball=lambda x, axes: fold(lambda a, b: a.max(b), x, axes),
         kink=lambda x, axes: gap_at_top(x, axes),
         emit="maximum_reduce({0}, {axes}, None, {out})",
+        native=Fold(-np.inf, lambda v, a, b: v.maximum(a, b)),
         cost=lambda node, x: max(x.size - node.size, 0),
         complex=lambda z, axes: np.sum(z * share_of_largest.evaluate(z.real, axes), axes),
         name="max",
@@ -211,6 +220,7 @@ ROWS: Final[tuple[Primitive, ...]] = (
         ball=certain_share,
         complex=lambda z, axes: share_of_largest.evaluate(z.real, axes) + 0j,
         emit="share_of_largest({0}, {axes})",
+        native=InRows(share_in_rows),
         cost=lambda node, x: 3 * x.size,
         sample=lambda rng, shape: [sample(rng.normal(size=(2, 3, 2)), axes=(-3, -1))],
     ),
@@ -254,6 +264,7 @@ ROWS: Final[tuple[Primitive, ...]] = (
         sympy=Unsupported("truth values of arrays are decided at a point"),
         ball=lambda x, axes: fold(tri_and, x, axes),
         emit="all_true({0}, {axes})",
+        native=Fold(True, lambda v, a, b: a & b),
         rounding=NO_FLOATS,
         sample=lambda rng, shape: [sample(flags(rng, (3, 2)), axes=(-2,))],
     ),
@@ -265,6 +276,7 @@ ROWS: Final[tuple[Primitive, ...]] = (
         sympy=Unsupported("truth values of arrays are decided at a point"),
         ball=lambda x, axes: fold(tri_or, x, axes),
         emit="any_true({0}, {axes})",
+        native=Fold(False, lambda v, a, b: a | b),
         rounding=NO_FLOATS,
         sample=lambda rng, shape: [sample(flags(rng, (3, 2)), axes=(-2,))],
     ),

@@ -18,6 +18,7 @@ import numpy as np
 from difflab.ir.protocols import TracedArray
 from difflab.ir.rounding import LIBRARY, Local, exact, library, within
 from difflab.ir.row import (
+    InRows,
     OwnFunction,
     Primitive,
     Unsupported,
@@ -154,6 +155,16 @@ def log_softmax(x: Any, axis: int = -1) -> Any:
     return np.subtract(shifted, np.log(total), shifted)
 
 
+def softmax_in_rows(x: Any, axis: int) -> Any:
+    grown = np.exp(x - np.max(x, axis, keepdims=True))
+    return grown / np.sum(grown, axis, keepdims=True)
+
+
+def log_softmax_in_rows(x: Any, axis: int) -> Any:
+    shifted = x - np.max(x, axis, keepdims=True)
+    return shifted - np.log(np.sum(np.exp(shifted), axis, keepdims=True))
+
+
 def _balanced(found: Any, share: Any, axis: int) -> Any:
     """Numbers that add up to 0, each with its digits: where a share is above 1/2, its number is a
     difference that cancels, and the others' sum says it better.
@@ -239,7 +250,7 @@ ROWS: Final[tuple[Primitive, ...]] = (
     elementwise(erf, partials=lambda y, x: gaussian(x) / np.sqrt(exactly(np.arctan, 1.0, x)),
         sympy="erf", ball="erf", complex=Unsupported("math.erf takes no complex numbers"),
         scalar="erf({0})", tame=True, native="erf"),
-    general(softmax, kind="reduction", infer=like_first, sympy=symbolic_softmax,
+    general(softmax, kind="reduction", native=InRows(softmax_in_rows), infer=like_first, sympy=symbolic_softmax,
         ball=lambda x, axis: np.exp(x - log_of_sum(x, axis)), pushforward=softmax_pushforward,
         complex=complex_softmax,
         pullback=lambda y, ct, x, axis: (softmax_pushforward(y, (ct,), x, axis),),
@@ -247,7 +258,7 @@ ROWS: Final[tuple[Primitive, ...]] = (
         rounding=_softmax_rounding,
         sample=lambda rng, shape: [sample(rng.normal(size=(2, 3)), axis=-1),
                                    sample(rng.normal(size=(2, 3)), axis=-2)]),
-    general(log_softmax, kind="reduction", infer=like_first,
+    general(log_softmax, kind="reduction", native=InRows(log_softmax_in_rows), infer=like_first,
         ball=lambda x, axis: x - log_of_sum(x, axis), sympy=symbolic_log_softmax,
         pushforward=log_softmax_pushforward,
         complex=lambda z, axis: np.log(complex_softmax(z, axis)), pullback=log_softmax_pullback,

@@ -1,1 +1,1 @@
-"""Fused machine code."""
+"""Fused machine code through LLVM."""

@@ -64,8 +64,8 @@ def definitions(calls: Iterable[Call]) -> Definitions:
             code = Code(width)
             result = _written(code, name, kind, arity)
             code.do(f"ret {result}")
-        declared |= code.declared
-        open_calls += sorted(code.calls)
+        declared |= code.page.declared
+        open_calls += sorted(code.page.calls)
         type_ = code.type(kind)
         given = ", ".join(f"{type_} %x{i}" for i in range(arity))
         rare = " cold" if name.endswith("_slow") else ""

@@ -17,9 +17,10 @@ never fused, so that a difference of equal products is 0.
 
 from __future__ import annotations
 
+import itertools
 import math
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -207,6 +208,14 @@ class Vector:
         yes, no = self.code.like(like, yes), self.code.like(like, no)
         return self.code.emit(f"select {self}, {yes}, {no}", like.kind)
 
+    def part(self, code: Code, first: int) -> Vector:
+        """The elements from that one on, as many as another code is wide."""
+        picked = [f"i32 {first + k}" for k in range(code.width)]
+        if code.width == 1:
+            return code.emit(f"extractelement {self}, i64 {first}", self.kind)
+        mask = f"<{code.width} x i32> <{', '.join(picked)}>"
+        return code.emit(f"shufflevector {self}, {self.type} poison, {mask}", self.kind)
+
     # -- kinds -------------------------------------------------------------------------------------
 
     def converted(self, kind: str) -> Vector:
@@ -232,26 +241,42 @@ def _product(found: Vector, a: Vector, b: Vector) -> Vector:
 
 
 @dataclass(slots=True, eq=False)
-class Code:
-    """Text in the making: straight lines, and the names of what it calls."""
+class Page:
+    """The text of a function in the making."""
 
-    width: int
-    """Elements of a vector; 1 makes plain scalars."""
-    contracts: bool = False
-    """Whether a product and a sum become one operation."""
     lines: list[str] = field(default_factory=list)
+    block: str = "entry"
+    """The label of the block that is being written."""
     calls: set[tuple[str, str, int]] = field(default_factory=set)
     """Vector functions that are called: name, kind, width."""
     declared: set[str] = field(default_factory=set)
     """LLVM's intrinsics that are called, as they are declared."""
-    block: str = "entry"
-    """The label of the block that is being written."""
-    count: int = 0
+    names: Iterator[int] = field(default_factory=itertools.count)
 
     @property
     def text(self) -> str:
         """The lines so far."""
         return "\n".join(self.lines)
+
+
+@dataclass(slots=True, eq=False)
+class Code:
+    """Writes vectors of one width on a page."""
+
+    width: int
+    """Elements of a vector; 1 makes plain scalars."""
+    contracts: bool = False
+    """Whether a product and a sum become one operation."""
+    page: Page = field(default_factory=Page)
+
+    @property
+    def text(self) -> str:
+        """The lines so far."""
+        return self.page.text
+
+    def of_width(self, width: int) -> Code:
+        """A writer of other vectors on the same page."""
+        return Code(width, self.contracts, self.page)
 
     def type(self, kind: str) -> str:
         """The LLVM type of a vector of that kind."""
@@ -259,13 +284,12 @@ class Code:
 
     def fresh(self, prefix: str = "v") -> str:
         """A name that is not taken."""
-        self.count += 1
-        return f"{prefix}{self.count - 1}"
+        return f"{prefix}{next(self.page.names)}"
 
     def raw(self, instruction: str) -> str:
         """A named line; the name of its result."""
         name = f"%{self.fresh()}"
-        self.lines.append(f"  {name} = {instruction}")
+        self.page.lines.append(f"  {name} = {instruction}")
         return name
 
     def emit(self, instruction: str, kind: str) -> Vector:
@@ -274,12 +298,12 @@ class Code:
 
     def do(self, instruction: str) -> None:
         """A line without a result."""
-        self.lines.append(f"  {instruction}")
+        self.page.lines.append(f"  {instruction}")
 
     def label(self, name: str) -> None:
         """Begin a block."""
-        self.lines.append(f"{name}:")
-        self.block = name
+        self.page.lines.append(f"{name}:")
+        self.page.block = name
 
     def argument(self, kind: str, name: str) -> Vector:
         """A vector that comes in by that name."""
@@ -289,6 +313,15 @@ class Code:
         """A number in every element."""
         text = literal(value, kind)
         return Vector(self, text if self.width == 1 else f"splat ({TYPES[kind]} {text})", kind)
+
+    def splat(self, scalar: str, kind: str) -> Vector:
+        """A scalar of that name in every element."""
+        if self.width == 1:
+            return Vector(self, scalar, kind)
+        type_ = self.type(kind)
+        one = self.raw(f"insertelement {type_} poison, {TYPES[kind]} {scalar}, i64 0")
+        zeros = f"<{self.width} x i32> zeroinitializer"
+        return self.emit(f"shufflevector {type_} {one}, {type_} poison, {zeros}", kind)
 
     def like(self, model: Vector, value: Vector | Number) -> Vector:
         """A vector; a number becomes one of the model's kind."""
@@ -306,7 +339,7 @@ class Code:
         first = x[0]
         mangled = first.kind if self.width == 1 else f"v{self.width}{first.kind}"
         result, types = self.type(out or first.kind), ", ".join(v.type for v in x)
-        self.declared.add(f"declare {result} @llvm.{name}.{mangled}({types})")
+        self.page.declared.add(f"declare {result} @llvm.{name}.{mangled}({types})")
         given = ", ".join(map(str, x))
         return self.emit(f"call {result} @llvm.{name}.{mangled}({given})", out or first.kind)
 
@@ -358,7 +391,7 @@ class Code:
         """Whether all elements are true: the name of an i1."""
         if self.width == 1:
             return mask.name
-        self.declared.add(f"declare i1 @llvm.vector.reduce.and.v{self.width}i1({mask.type})")
+        self.page.declared.add(f"declare i1 @llvm.vector.reduce.and.v{self.width}i1({mask.type})")
         return self.raw(f"call i1 @llvm.vector.reduce.and.v{self.width}i1({mask})")
 
     def reciprocal(self, x: Vector) -> Vector:
@@ -390,7 +423,7 @@ class Code:
     def call(self, name: str, *x: Vector) -> Vector:
         """A function of engines/native/mathematics.py, out of line; its result is of x's kind."""
         kind = x[0].kind
-        self.calls.add((name, kind, self.width))
+        self.page.calls.add((name, kind, self.width))
         given = ", ".join(map(str, x))
         return self.emit(f"call {self.type(kind)} @{name}.{kind}.{self.width}({given})", kind)
 
@@ -404,7 +437,7 @@ class Code:
         found = []
         for label, rule in zip(labels, (fast, slow), strict=False):
             self.label(label)
-            found.append((rule(), self.block))
+            found.append((rule(), self.page.block))
             self.do(f"br label %{labels[2]}")
         self.label(labels[2])
         (a, from_a), (b, from_b) = found
