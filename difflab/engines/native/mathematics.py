@@ -22,7 +22,7 @@ import numpy as np
 
 from difflab.engines.native import logarithms, special  # noqa: F401 - they enter formulas
 from difflab.engines.native.exponentials import FUNCTIONS, WIDE
-from difflab.engines.native.vectors import BITS, KINDS, Code, Vector
+from difflab.engines.native.vectors import BITS, KINDS, LIKELY, Code, Vector
 from difflab.errors import InvariantError
 from difflab.ir.row import Primitive
 
@@ -43,7 +43,7 @@ class Definitions(NamedTuple):
 
 
 def definitions(calls: Iterable[Call]) -> Definitions:
-    """The functions that are called, and all that these call."""
+    """The functions that are called, all that these call, and `LIKELY`."""
     texts: dict[Call, str] = {}
     declared: set[str] = set()
     addresses: dict[str, int] = {}
@@ -73,7 +73,8 @@ def definitions(calls: Iterable[Call]) -> Definitions:
             f"define internal {type_} @{name}.{kind}.{width}({given}) noinline nounwind{rare} {{\n"
             f"entry:\n{code.text}\n}}\n"
         )
-    return Definitions("\n".join(texts[call] for call in sorted(texts)), declared, addresses)
+    parts = [texts[call] for call in sorted(texts)]
+    return Definitions("\n".join([*parts, LIKELY, ""]), declared, addresses)
 
 
 def _written(code: Code, name: str, kind: str, arity: int) -> Vector:
