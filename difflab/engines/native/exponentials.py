@@ -298,8 +298,10 @@ def sinh(v: Code, x: Vector) -> Vector:
 
 def _sinh(v: Code, x: Vector) -> Vector:
     high, low = _exponential_less_one(v, at_most(abs(x), format_of(x).safe))
-    e = high + low
-    return v.copysign(0.5 * (e + e / (e + 1.0)), x)
+    e, rest = two_sum(high, low)
+    q = e / (e + 1.0)
+    slope = v.fma(1.0 - q, 1.0 - q, 1.0)
+    return v.copysign(0.5 * (e + v.fma(rest, slope, q)), x)
 
 
 @formula
@@ -323,12 +325,37 @@ def cosh(v: Code, x: Vector) -> Vector:
 @formula
 def sech2(v: Code, x: Vector) -> Vector:
     """4 s / (1 + s)^2 with s = exp(-2|x|)"""
-    s = exp(v, -2.0 * abs(x))
-    return 4.0 * s / v.fma(s, s + 2.0, 1.0)
+    size = -2.0 * abs(x)
+
+    def usual() -> Vector:
+        s = scaled(*exponential(v, size))
+        return _sech2(v, s, 4.0 * s)
+
+    return v.unless(-size < format_of(x).safe, usual, lambda: v.call("sech2_slow", x))
+
+
+def _mended(v: Code, above: Vector, below: Vector, rest: Vector) -> Vector:
+    """above / (below + rest), mended by its remainder."""
+    over = 1.0 / below
+    q = above * over
+    return v.fma(v.fma(-q, rest, v.fma(-q, below, above)), over, q)
+
+
+def _sech2(v: Code, s: Vector, four: Vector) -> Vector:
+    root, lost = two_sum(v.like(s, 1.0), s)
+    below, rest = two_product(v, root, root)
+    return _mended(v, four, below, v.fma(2.0 * root, lost, rest))
+
+
+@formula
+def sech2_slow(v: Code, x: Vector) -> Vector:
+    """The same wherever it is: 4 s may be normal where s is not."""
+    p, t = exponential(v, _within(-2.0 * abs(x), math.log(2.0)))
+    return _sech2(v, scaled_twice(v, p, t), scaled_twice(v, p, t, 2.0))
 
 
 @formula
 def sigmoid(v: Code, x: Vector) -> Vector:
     """1 / (1 + e^-x)"""
     s = exp(v, -abs(x))
-    return (x >= 0.0).choose(1.0, s) / (1.0 + s)
+    return _mended(v, (x >= 0.0).choose(1.0, s), *two_sum(v.like(x, 1.0), s))
