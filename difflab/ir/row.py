@@ -168,9 +168,9 @@ class Primitive:
     """How fused machine code computes it; None: it does not.
 
     Elementwise, ``native(v, *x, **params)`` on engines.native's vectors, or the name of one of its
-    functions; None there: NumPy's inner loop, if `evaluate` has one. Of a view, where in the
-    operand an element is: ``native(at, x, **params)``. Of what joins or places, where the operands
-    go: ``native(out, *x, **params)``.
+    functions of floats; None there: by NumPy's own inner loop, if there is one. Of a view, where in
+    the operand an element is: ``native(at, x, **params)``. Of what joins or places, where the
+    operands go: ``native(out, *x, **params)``.
     """
     cost: Rule
     """Elementary operations in one run: ``cost(node, *operands)``."""

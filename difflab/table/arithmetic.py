@@ -81,8 +81,9 @@ def constant_power(x: Any, exponent: float) -> Any:
 def vector_power(v: Any, x: Any, exponent: float) -> Any:
     """`constant_power` on vectors: by products where they round no more than the library."""
     if exponent in (1.0, 2.0, 3.0, 4.0) or not x.is_float:
+        exponent = int(exponent)
         square, found = x, None if exponent % 2 == 0 else x
-        for bit in format(int(exponent), "b")[-2::-1]:
+        for bit in format(exponent, "b")[-2::-1]:
             square = square * square
             if bit == "1":
                 found = square if found is None else found * square

@@ -122,13 +122,13 @@ def _comparison(ufunc: np.ufunc, sign: str, latex: str, sympy: Any, yes: Any, no
 
 
 def _logic(
-    ufunc: np.ufunc, bitwise: np.ufunc, native: Any, sympy: str, ball: Any, latex: str, arity=2
+    ufunc: np.ufunc, also: np.ufunc, native: Any, sympy: str, ball: Any, latex: str, arity: int = 2
 ) -> Primitive:
     return elementwise(
         ufunc, partials=lambda y, *x: (0.0,) * arity, sympy=sympy, ball=ball, scalar=NOT_NUMBERS,
         dtype="bool", latex=latex, arity=arity,
         sample=lambda rng, shape: [sample(*[flags(rng, shape) for _ in range(arity)])],
-        also=(bitwise,), native=lambda v, *x: native(*[part.converted("i1") for part in x]),
+        also=(also,), native=lambda v, *x: native(*[part.converted("i1") for part in x]),
     )  # fmt: skip
 
 

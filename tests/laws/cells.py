@@ -9,10 +9,14 @@ import numpy as np
 from flint import arb
 
 from difflab.accuracy.digits import is_gradable, points
+from difflab.engines.native.machine import why_not
+from difflab.engines.native.mathematics import vector_rule
+from difflab.engines.native.vectors import KINDS
 from difflab.ir.row import Pair, Partials, Primitive, Transpose, Unsupported
 from difflab.readings.balls import EVERY_BIT, enclose_nodes, exact, precision
 from difflab.readings.rounding import ulp
 
+from ..engines.native.elementwise import compiled
 from .laws import applied, differentiable_samples
 from .samples import Sample, samples
 
@@ -132,4 +136,45 @@ def rounds(row: Primitive) -> None:
                     assert not off > most, f"{sample}: off by {off}, more than {most}"  # NaN: any
 
 
-CELLS = (views, shapes_alone, elements, indices, commutes, tame, choices, rounds)
+SPECIALS = np.array([
+    0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 1.5, 2.5, -2.5, 3.0, 7.7, -30.0, 1e16, 2.0**-1022, 1e-310,
+    -1e-310, 1e-40, 5e-324, -5e-324, 1e308, -1e308, 3e38, 709.75, -745.2, np.inf, -np.inf, np.nan,
+])  # fmt: skip
+"""Where formulas on vectors may go wrong."""
+INTEGERS = np.array([0, 1, -1, 2, 3, -7, 100, -(2**40), 2**62, -(2**62)])
+
+
+def vectors(row: Primitive) -> None:
+    """On vectors a row is what it is on arrays: exactly, or within what both of them round."""
+    if why_not() is not None or row.kind != "pointwise":
+        return
+    kinds = [x.dtype.kind for x in samples(row)[0].operands]
+    for kind, params in itertools.product((np.float64, np.float32, np.int64, np.bool_), row.params):
+        dtypes = tuple([np.dtype(kind if of == "f" else np.bool_) for of in kinds])
+        floating = np.dtype(kind).kind == "f"
+        rule = vector_rule(row, dtypes) if floating or not row.needs_params else None
+        if rule is None:
+            continue
+        with np.errstate(all="ignore"):
+            numbers = {"b": np.array([False, True]), "f": SPECIALS}.get(dtypes[-1].kind, INTEGERS)
+            flags = numbers[:2].astype(bool)
+            grid = np.meshgrid(*[flags if of == "b" else numbers for of in kinds])
+            x = [part.ravel().astype(dtype) for part, dtype in zip(grid, dtypes, strict=True)]
+            if floating and is_gradable(row):
+                x = [np.append(a, b.astype(kind)) for a, b in zip(x, points(row, 300), strict=True)]
+            y = np.asarray(row.evaluate(*x, **params))
+            found = compiled(rule, [KINDS[dtype.name] for dtype in dtypes], **params)(*x)
+            allowed: Any = 0.0
+            if y.dtype.kind == "f" and not isinstance(row.rounding, Unsupported):
+                local = row.rounding(y, *x, **params)
+                allowed = 2.0 * local.largest * ulp(local.size) if local.largest > 0.5 else 0.0
+            assert found.dtype == y.dtype, f"{dtypes}: {found.dtype}, not {y.dtype}"
+            same = (found == y) & (np.signbit(found) == np.signbit(y)) if floating else found == y
+            same |= (found != found) & (y != y)
+            near = np.isfinite(found) & np.isfinite(y) & (y != 0.0)
+            bad = ~same & ~(near & (abs(1.0 * found - y) <= allowed))
+        where = [part[bad][:3] for part in x]
+        assert not bad.any(), f"{dtypes} {params} at {where}: {found[bad][:3]}, not {y[bad][:3]}"
+
+
+CELLS = (views, shapes_alone, elements, indices, commutes, tame, choices, rounds, vectors)

@@ -176,6 +176,11 @@ PLANTS = (
     Plant("the smallest", "max", {"choice": lambda x, axes: (x == np.min(x),)}, (cells.choices,)),
     Plant("exact", "exp", {"rounding": exact}, (cells.rounds,)),
     Plant("one rounding", "det", {"rounding": nearest}, (cells.rounds,)),
+    Plant("another function on vectors", "sin", {"native": "cos"}, (cells.vectors,)),
+    Plant("two roundings", "divide", {"native": lambda v, a, b: a * v.reciprocal(b)},
+          (cells.vectors,)),
+    Plant("the sign of 0", "rint", {"native": lambda v, x: v.rint(x) + 0.0}, (cells.vectors,)),
+    Plant("truth for integers", "add", {"native": lambda v, a, b: a | b}, (cells.vectors,)),
 )  # fmt: skip
 
 

@@ -1,13 +1,14 @@
-"""Vector functions, out of line: those of formulas.py, and NumPy's own loops for all others.
+"""Vector functions, out of line: those that formulas say, and NumPy's own loops for all others.
 
 What flows: the names that codes call, with their kinds and widths, become LLVM functions, and so do
 those that they call in turn; `vector_rule` says how a row of the table is written on vectors, or
-that it is not. The invariants: mathematics is never contracted; float32 goes through float64, which
-leaves it correctly rounded but for rare ties; a loop of NumPy's enters as a named symbol, whose
-address comes beside the text, so that the text says nothing of this process.
+that it is not. The invariants: mathematics is never contracted; float32 has the same formulas, or
+goes through float64, which leaves it correctly rounded but for rare ties; a loop of NumPy's enters
+as a named symbol, whose address comes beside the text, so that the text says nothing of this
+process.
 
 >>> found = definitions({("exp", "f64", 4)})
->>> sorted(found.addresses), "@exp.slow.f64.4" in found.text
+>>> sorted(found.addresses), "@exp_slow.f64.4" in found.text
 ([], True)
 """
 
@@ -19,25 +20,15 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from difflab.engines.native import formulas
-from difflab.engines.native.vectors import BITS, KINDS, Code, Vector
+from difflab.engines.native import logarithms, special  # noqa: F401 - they enter formulas
+from difflab.engines.native.exponentials import FUNCTIONS, WIDE
+from difflab.engines.native.vectors import BITS, KINDS, LIKELY, Code, Vector
 from difflab.errors import InvariantError
 from difflab.ir.row import Primitive
 
 Call = tuple[str, str, int]
 """A name, a kind and a width."""
 Formula = Callable[..., Vector]
-FUNCTIONS: Final[Mapping[str, Formula]] = {
-    name.replace("_slow", ".slow"): getattr(formulas, name)
-    for name in (
-        "exp", "exp_slow", "exp2", "exp2_slow", "expm1", "expm1_slow", "tanh", "sinh", "sinh_slow",
-        "cosh", "sech2", "sigmoid", "log", "log_slow", "log1p", "log1p_slow", "log2", "log2_slow",
-        "log10", "log10_slow", "softplus", "logaddexp", "power", "power_slow", "sin", "sin_slow",
-        "cos", "cos_slow", "cbrt_slope", "entr", "xlogy", "xlog1py",
-        "erf", "erfc", "ndtr",
-    )
-} | {"exp_half.slow": formulas.exp_half}  # fmt: skip
-"""The functions that formulas say; ``.slow`` ones are for rare elements."""
 _LOOP: Final = "loop."
 _CHARACTERS: Final = {"f64": "d", "f32": "f", "i64": "l"}
 """What NumPy calls the kinds in the types of its loops."""
@@ -52,7 +43,7 @@ class Definitions(NamedTuple):
 
 
 def definitions(calls: Iterable[Call]) -> Definitions:
-    """The functions that are called, and all that these call."""
+    """The functions that are called, all that these call, and `LIKELY`."""
     texts: dict[Call, str] = {}
     declared: set[str] = set()
     addresses: dict[str, int] = {}
@@ -77,19 +68,20 @@ def definitions(calls: Iterable[Call]) -> Definitions:
         open_calls += sorted(code.page.calls)
         type_ = code.type(kind)
         given = ", ".join(f"{type_} %x{i}" for i in range(arity))
-        rare = " cold" if name.endswith(".slow") else ""
+        rare = " cold" if name.endswith("_slow") else ""
         texts[call] = (
             f"define internal {type_} @{name}.{kind}.{width}({given}) noinline nounwind{rare} {{\n"
             f"entry:\n{code.text}\n}}\n"
         )
-    return Definitions("\n".join(texts[call] for call in sorted(texts)), declared, addresses)
+    parts = [texts[call] for call in sorted(texts)]
+    return Definitions("\n".join([*parts, LIKELY, ""]), declared, addresses)
 
 
 def _written(code: Code, name: str, kind: str, arity: int) -> Vector:
     x = [code.argument(kind, f"x{i}") for i in range(arity)]
-    if kind == "f32":
+    if kind == "f32" and name in WIDE:
         return code.call(name, *(number.converted("f64") for number in x)).converted("f32")
-    if kind != "f64":
+    if kind not in BITS:
         raise InvariantError(f"{name} takes floats, not {kind}")
     return FUNCTIONS[name](code, *x)
 

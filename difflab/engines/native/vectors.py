@@ -42,6 +42,8 @@ _INTEGER_OPERATIONS: Final = {
 _ORDERED: Final = {"<": "olt", "<=": "ole", ">": "ogt", ">=": "oge", "==": "oeq", "!=": "une"}
 _TRUTHS: Final = {"<": "ult", "<=": "ule", ">": "ugt", ">=": "uge", "==": "eq", "!=": "ne"}
 _SIGNED: Final = {"<": "slt", "<=": "sle", ">": "sgt", ">=": "sge", "==": "eq", "!=": "ne"}
+LIKELY: Final = '!0 = !{!"branch_weights", i32 1000, i32 1}'
+"""What `Code.unless` says of its branches: a line that each module needs."""
 Number = float | int | bool
 
 

@@ -136,7 +136,10 @@ def agree(f: Any, *args: Any, rtol: float = 1e-11) -> None:
     assert_same(value, f(*args), rtol)
     assert_same(gradient, derived(*args)[1], rtol)
     with pool.limit(1):
-        assert all(a.tobytes() == b.tobytes() for a, b in zip(program(*args), (value, gradient)))
+        assert all(
+            a.tobytes() == b.tobytes()
+            for a, b in zip(program(*args), (value, gradient), strict=True)
+        )
 
 
 def softmax_rows(x: Any) -> Any:
