@@ -137,7 +137,7 @@ class Library:
         for name, address in symbols.items():
             builder.import_symbol(name, address)
         # An engine of its own: a shared one keeps 10 KB of each library that it has freed.
-        engine = llvm.create_lljit_compiler(target, suppress_errors=True)
+        engine = llvm.create_lljit_compiler(target)  # says on stderr what it misses
         try:
             self._code = builder.link(engine, "library")
         except RuntimeError as error:
