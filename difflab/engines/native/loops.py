@@ -15,8 +15,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from difflab.engines.native.lowering import Index, Root, index_of, is_number
-from difflab.engines.native.nests import BYTES, ROWS, Access, Nest, Range, Target
+from difflab.engines.native.nests import BYTES, ROWS, Access, Box, Nest, Target
 from difflab.engines.native.vectors import KINDS, TYPES, Code, Page, Vector
+from difflab.errors import InvariantError
 from difflab.ir.expr import Expr
 from difflab.ir.row import Fold
 from difflab.table.movement import PLACE
@@ -75,7 +76,7 @@ class Writer:
     def __init__(
         self,
         nest: Nest,
-        box: Mapping[tuple[int, ...], Range],
+        box: Box,
         targets: Mapping[Root, Target],
         chunk: int,
         chunks: int,
@@ -329,8 +330,24 @@ class Writer:
 
     # -- memory ------------------------------------------------------------------------------------
 
+    def _check(self, access: Access, target: Target | None) -> None:
+        """Raise `InvariantError` where some index of the box is outside the buffer."""
+        first = last = access.offset
+        for group, (low, high) in self.box.items():
+            along = access.strides[group[-1]]
+            top = high - (self.jammed if group is self.nest.jam else 1)
+            first += min(along * low, along * top)
+            last += max(along * low, along * top)
+        if target is not None and target.stride:
+            first += target.start * target.stride
+            last += (target.start + target.by_chunk * (self.chunks - 1)) * target.stride
+        low, high = access.buffer.reach
+        if first < low or last + BYTES[access.kind] > high:
+            raise InvariantError(f"{self.nest.name} reads or writes outside {access.buffer.kind}s")
+
     def _pointer(self, access: Access, target: Target | None) -> str:
         """The address of an access at the loops' indices."""
+        self._check(access, target)
         code = self.code
         buffer, offset = access.buffer.number, access.offset
         stride = target.stride if target is not None else 0
@@ -340,7 +357,8 @@ class Writer:
                 slot = code.raw(f"getelementptr ptr, ptr %frame, i64 {buffer}")
                 pointer = code.raw(f"load ptr, ptr {slot}")
                 if target is not None and stride:
-                    number = code.raw(f"add i64 %chunk, {target.start}")
+                    chunk = "%chunk" if target.by_chunk else "0"
+                    number = code.raw(f"add i64 {chunk}, {target.start}")
                     pointer = self._moved(pointer, number, stride)
                 self.known[key] = pointer
         pointer = self.known[key]

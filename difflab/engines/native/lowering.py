@@ -74,6 +74,13 @@ class Buffer:
     number: int = 0
     """Its place among the buffers of the program."""
 
+    @property
+    def reach(self) -> tuple[int, int]:
+        """From its first element's address: bytes to its lowest and to its end."""
+        along = [(n - 1) * s for n, s in zip(self.memory.shape, self.memory.strides, strict=True)]
+        highest = sum([max(reach, 0) for reach in along])
+        return sum([min(reach, 0) for reach in along]), highest + self.memory.itemsize
+
 
 @dataclass(slots=True, eq=False)
 class View:
@@ -252,7 +259,7 @@ class Lowering:
                 self.kept.add(node)
                 if row is MATMUL:
                     for x in node.operands:
-                        self._keep_base(x)
+                        self._keep(x) if is_number(self._base(x)) else self._keep_base(x)
         for out in self.graph.outputs:
             if out.primitive.kind == "pointwise":
                 self._keep(out)

@@ -48,6 +48,7 @@ NANOSECONDS: Final = 0.06
 """Of one operation on one element."""
 Rules = Callable[[Expr], Any]
 Range = tuple[int, int]
+Box = Mapping[tuple[int, ...], Range]
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +252,7 @@ class Nest:
         before = self.order[: self.order.index(self.lane)]
         return before[-1] if before and self.length(before[-1]) > 1 else None
 
-    def boxes(self) -> list[dict[tuple[int, ...], Range]]:
+    def boxes(self) -> list[Box]:
         """The parts of the space in which the same is computed."""
         ranges = []
         for group in self.order:
@@ -265,32 +266,40 @@ class Nest:
             raise NotNativeError("too many placed parts for one nest of loops")
         return [dict(zip(self.order, box, strict=True)) for box in itertools.product(*ranges)]
 
-    def chunk_of(self, box: Mapping[tuple[int, ...], Range]) -> int:
+    def chunk_of(self, box: Box) -> int:
         """How many turns of the outermost loop make a chunk."""
         if not self.order:
             return 1
         low, high = box[self.order[0]]
-        inner = math.prod([b - a for group, (a, b) in box.items() if group is not self.order[0]])
+        inner = math.prod([self.length(group) for group in self.order[1:]])
         turns = CHUNK // max(1, self.operations // 8) // max(inner, 1)
         least, unit = (256, 64) if self.order[0] is self.lane else (1, ROWS)
         turns = max(turns, least, -(-(high - low) // CHUNKS))
         return min(-(-turns // unit) * unit, high - low)
 
-    def nanoseconds(self, box: Mapping[tuple[int, ...], Range]) -> float:
+    def nanoseconds(self, box: Box) -> float:
         """About how long a box takes."""
         elements = math.prod([high - low for low, high in box.values()])
         return elements * (self.operations + len(self.accesses)) * NANOSECONDS
 
     def targets(
-        self, boxes: Sequence[Any], counts: Sequence[int]
+        self, boxes: Sequence[Box], counts: Sequence[int]
     ) -> tuple[dict[Root, dict[int, Target]], list[Nest]]:
         """Where each root goes in each box that it is in; and what joins the parts of folds."""
         targets: dict[Root, dict[int, Target]] = {}
         after: list[Nest] = []
         for root in self.stage.roots:
             within = [k for k, box in enumerate(boxes) if self._is_in(root, box)]
-            slots = sum([counts[k] for k in within])
-            if root.fold is None or slots == 1 or not self._is_split(root, boxes, counts):
+            reduced = self.reduced(root)
+            by_chunk = bool(self.order) and self.order[0][0] in reduced
+            # Boxes that fold the same range are one part, and so is each of their chunks.
+            ranges = {
+                k: tuple([boxes[k][group] for group in self.order if group[0] in reduced])
+                for k in within
+            }
+            sizes = {ranges[k]: counts[k] if by_chunk else 1 for k in within}
+            slots = sum(sizes.values())
+            if root.fold is None or slots == 1:
                 targets[root] = {k: Target(self.target(root)) for k in within}
                 continue
             kept = root.target.array
@@ -298,37 +307,28 @@ class Nest:
             parts = placeholder(memory.shape, memory.dtype, "parts")
             view = self.lowering.keep_parts(parts, memory)
             one = Root(root.node, View(view.buffer, memory[0, ...]), root.fold, root.axes)
-            starts = [0, *itertools.accumulate([counts[k] for k in within])]
+            starts = dict(zip(sizes, itertools.accumulate(sizes.values(), initial=0), strict=False))
             targets[root] = {
-                k: Target(self.target(one), memory.strides[0], start)
-                for k, start in zip(within, starts, strict=False)
+                k: Target(self.target(one), memory.strides[0], starts[ranges[k]], by_chunk)
+                for k in within
             }
             stage = Stage([Root(parts, root.target, root.fold, (0,))], self.stage.level)
             after.append(Nest(self.lowering, stage, self.rules, f"{self.name}.join{len(after)}"))
         return targets, after
 
-    def _is_in(self, root: Root, box: Mapping[tuple[int, ...], Range]) -> bool:
+    def _is_in(self, root: Root, box: Box) -> bool:
         """Whether a root has elements in a box."""
         lengths = slim(root.node.shape)
         return all(low < lengths[group[0]] for group, (low, _) in box.items() if len(group) == 1)
 
-    def _is_split(self, root: Root, boxes: Sequence[Any], counts: Sequence[int]) -> bool:
-        """Whether several boxes or chunks have a part of the same result."""
-        reduced = self.reduced(root)
-        cut = [group for group in self.order if len({box[group] for box in boxes}) > 1]
-        if not any(group[0] in reduced for group in cut) and (
-            max(counts) == 1 or self.order[0][0] not in reduced
-        ):
-            return False
-        if any(group[0] not in reduced for group in cut):
-            raise NotNativeError("a fold that is cut along the axes that it keeps, too")
-        return True
-
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where a root goes in one box: a chunk's part is `stride` bytes behind the one before."""
+    """Where a root goes in one box: parts are `stride` bytes apart, and its own is number `start`,
+    or its chunks' are from there on.
+    """
 
     access: Access
     stride: int = 0
     start: int = 0
+    by_chunk: bool = False

@@ -48,6 +48,11 @@ def rules_of(node: Expr) -> Callable[..., Any]:
     return lambda v, *x: rule(v, *x, **params)
 
 
+def _kind(x: Expr) -> entry.Kind:
+    """Its shape, and NumPy's own dtype object of its kind."""
+    return x.shape, np.dtype(x.dtype.type)
+
+
 @dataclass(slots=True)
 class Kernel:
     """The text of a module, and what it needs to be linked."""
@@ -60,7 +65,7 @@ class Kernel:
 
     def function(self) -> Callable[..., list[Any]]:
         """Compiled: from arrays to arrays."""
-        inputs = [(x.shape, x.dtype) for x in self.graph.inputs]
+        inputs = [*map(_kind, self.graph.inputs)]
         library = Library(self.text, self.symbols)
         return entry.run_of(entry.bound(library, "entry", self.constants), inputs)
 
@@ -96,9 +101,7 @@ class _Writer:
                 self._product(step)
         found = mathematics.definitions(self.calls)
         graph, buffers = self.lowering.graph, self.lowering.buffers
-        inputs, outputs = (
-            [(x.shape, x.dtype) for x in nodes] for nodes in (graph.inputs, graph.outputs)
-        )
+        inputs, outputs = ([*map(_kind, nodes)] for nodes in (graph.inputs, graph.outputs))
         constants = [b.memory for b in buffers if b.kind == "constant"]
         symbols = entry.symbols() | found.addresses | self.symbols
         symbols |= {f"constant.{k}": array.ctypes.data for k, array in enumerate(constants)}
@@ -116,7 +119,6 @@ class _Writer:
                 *self.texts,
                 self._kernel(buffers),
                 entry.entry_text(inputs, outputs, self.work > QUIET),
-                '!0 = !{!"branch_weights", i32 2000, i32 1}',
             ]
         )
         return Kernel(graph, text, symbols, constants, self.work)

@@ -16,7 +16,7 @@ from difflab.engines import native, numpy
 from difflab.engines.native import parts, pool
 from difflab.engines.native.machine import assembly
 from difflab.errors import ArgumentError, UnknownNameError
-from difflab.ir.expr import Expr, Graph, placeholder
+from difflab.ir.expr import Expr, Graph, evaluate, placeholder
 from difflab.ir.row import CONSTANT, INPUT, TABLE, Sample
 from difflab.methods import Reverse
 from tests.laws.programs import Program, programs
@@ -98,8 +98,8 @@ def chain(x: Any) -> Any:
 
 
 def normalised(x: Any) -> Any:
-    x = x - np.mean(x)
-    return np.sum(x**4) / np.sum(x**2) ** 2
+    x = x - 0.1 * np.mean(x)
+    return np.sum(x**3) / np.sum(x**2) ** 2
 
 
 def reversed_and_strided(x: Any) -> Any:
@@ -187,9 +187,7 @@ def test_large_products_and_long_reductions(dtype: str) -> None:
     b = rng.normal(size=(80, 70)).astype(dtype)
     agree(lambda a: np.sum(np.tanh(a @ b) @ b.T), a, rtol=1e-9)
     agree(lambda a: np.sum(a.reshape(2, 45, 80) @ b), a, rtol=1e-9)
-    agree(
-        lambda x: np.sum(np.cumprod(np.ones(3)) * np.sum(x)), rng.normal(size=100_000).astype(dtype)
-    )
+    agree(lambda x: np.sum(x * x) ** 2, rng.normal(size=100_000).astype(dtype))
     agree(lambda x: np.mean(x, 0) @ np.max(x, 0), rng.normal(size=(5000, 9)).astype(dtype))
 
 
@@ -357,8 +355,8 @@ def test_random_programs(part: int) -> None:
         for one in (graph, derived):
             with np.errstate(all="ignore"):
                 found = native.compiled(one)(*program.point)
-                truth = one.with_outputs(one.outputs)(*program.point)
-            for a, b in zip(found, truth if isinstance(truth, list) else [truth], strict=True):
+                truth = evaluate(one.outputs, dict(zip(one.inputs, program.point, strict=True)))
+            for a, b in zip(found, truth, strict=True):
                 assert_same(a, b, 1e-8)
 
     agree_at_the_point()
