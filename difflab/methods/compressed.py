@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
@@ -32,28 +32,23 @@ from difflab.readings.sparsity import MOST, Numbers, Pattern, patterns
 from difflab.readings.tangents import Tangent, pushforward
 from difflab.table.identities import simplify
 
-TRIED: Final = 16
-"""How many numbers of colours are tried by counting round and round."""
-
 
 def coloured(pattern: Pattern) -> Numbers:
-    """A colour for each column, such that no row has a colour twice: as few as the best of three
-    ways needs.
+    """A colour for each column, such that no row has a colour twice: in turn, where that does
+    with about as few as any way must have, else greedily.
 
     >>> coloured(Pattern.diagonal(3)).tolist()
     [0, 0, 0]
     """
     least = fewest(pattern)
-    if least <= 1 or _round_and_round(pattern, least):
-        return np.arange(pattern.width) % max(least, 1)
+    for count in (least, least + 1):
+        if _round_and_round(pattern, count):
+            return np.arange(pattern.width) % max(count, 1)
     columns = pattern.transposed()
     best = _greedy(columns, np.arange(pattern.width))
-    if best.max() >= least:
+    if best.max() > least:
         other = _greedy(columns, np.argsort(-columns.counts, kind="stable"))
         best = min(best, other, key=lambda colours: int(colours.max()))
-    for count in range(least + 1, min(int(best.max()) + 1, least + TRIED)):
-        if _round_and_round(pattern, count):
-            return np.arange(pattern.width) % count
     return best
 
 
@@ -64,7 +59,7 @@ def fewest(pattern: Pattern) -> int:
 
 def _round_and_round(pattern: Pattern, count: int) -> bool:
     """Whether columns can be given so many colours in turn, as those of bands and stencils can."""
-    used = np.bincount(pattern.rows * count + pattern.columns % count)
+    used = np.bincount(pattern.rows * count + pattern.columns % max(count, 1))
     return bool(used.max(initial=0) <= 1)
 
 
