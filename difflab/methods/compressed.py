@@ -29,7 +29,7 @@ from difflab.ir.expr import Expr, Graph, attributed_to, placeholder, walk
 from difflab.methods.automatic import along, pulled_along, pushed_along, with_blocks
 from difflab.methods.derivation import Derivation
 from difflab.readings.sparsity import MOST, Numbers, Pattern, patterns
-from difflab.readings.tangents import Tangent, pushforward
+from difflab.readings.tangents import Tangent, pushforward, zeros
 from difflab.table.identities import simplify
 
 
@@ -149,12 +149,11 @@ class Compressed:
         graph, x = self.graph, self.graph.inputs[self.position]
         unit = placeholder(x.shape, x.dtype, "unit")
         masks: dict[Expr, Any] = {unit: self.basis}
-        outputs = [node for node in graph.nodes if node.differentiable]
-        known = dict(zip(outputs, patterns(outputs, x), strict=True))
+        nodes = [node for node in graph.nodes if node.differentiable]
+        known = dict(zip(nodes, patterns(nodes, x), strict=True))
 
         def moved(node: Expr, moving: list[Tangent]) -> Tangent:
-            still = [(y, t) for y, t in zip(node.operands, moving, strict=True)]
-            (found,) = pushforward([node], node.operands, [t for _, t in still], node.operands)
+            (found,) = pushforward([node], node.operands, moving, wild=node.operands)
             if found is None or node.primitive.kind != "pointwise":
                 return found
             mask = placeholder(node.shape, BOOL, "mask")
@@ -163,9 +162,10 @@ class Compressed:
                 chosen: Expr = np.where(mask, found, 0.0)  # type: ignore[assignment]
             return chosen
 
-        (found,) = walk(graph.outputs, {x: unit}, moved)
-        assert found is not None
-        (many,) = along(graph, [found], masks)
+        (out,) = graph.outputs
+        tangents: dict[Expr, Tangent] = {x: unit}
+        (found,) = walk([out], tangents, moved)
+        (many,) = along(graph, [zeros(out) if found is None else found], masks)
         return simplify(with_blocks(graph, [self._entries(many)]))
 
     def _alive(self, pattern: Pattern, shape: tuple[int, ...]) -> Any:

@@ -96,11 +96,12 @@ class Pattern:
 
 def together(found: Iterable[Pattern | None]) -> Pattern | None:
     """The pattern of an array of which each element depends on all that those elements do."""
-    first, *rest = [*dict.fromkeys(p for p in found if p is not None)] or [None]
-    if first is None or not rest:
-        return first
-    keys = [p.rows * p.width + p.columns for p in (first, *rest) if p is not None]
-    return Pattern._of_keys(np.concatenate(keys), first.height, first.width)
+    several = [*dict.fromkeys(pattern for pattern in found if pattern is not None)]
+    if len(several) < 2:
+        return several[0] if several else None
+    height, width = several[0].height, several[0].width
+    keys = [pattern.rows * width + pattern.columns for pattern in several]
+    return Pattern._of_keys(np.concatenate(keys), height, width)
 
 
 def joined(found: Sequence[Pattern], width: int) -> Pattern:

@@ -39,7 +39,8 @@ def missed(random: int) -> int:
     """How many partials that are not zero the patterns of a random program lack."""
     program = random_program(random)
     x, y = program.point
-    found = patterns(difflab.trace(program, x, y).outputs, difflab.trace(program, x, y).inputs[0])
+    graph = difflab.trace(program, x, y)
+    found = patterns(graph.outputs, graph.inputs[0])
     count = 0
     for j in range(x.size):
         point = [np.array([Dual(int(v)) for v in a.flat], object).reshape(a.shape) for a in (x, y)]
@@ -113,11 +114,11 @@ def test_rows_have_no_partial_outside(name: str) -> None:
 
 
 WRONG: Final[dict[str, Callable[..., Any]]] = {
-    "_sources": lambda right: lambda *given: (
-        None if (found := right(*given)) is None else np.roll(found, 1)
+    "_sources": lambda right: (
+        lambda *given: None if (found := right(*given)) is None else np.roll(found, 1)
     ),
-    "_targets": lambda right: lambda *given: (
-        None if (found := right(*given)) is None else np.zeros_like(found)
+    "_targets": lambda right: (
+        lambda *given: None if (found := right(*given)) is None else np.zeros_like(found)
     ),
     "_kept_axes": lambda right: lambda node, parts: [*range(parts[0].ndim)],
     "together": lambda right: lambda found: right([*found][:1]),
@@ -128,7 +129,4 @@ WRONG: Final[dict[str, Callable[..., Any]]] = {
 @pytest.mark.parametrize("name", WRONG)
 def test_a_wrong_reading_is_caught(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sparsity, name, WRONG[name](getattr(sparsity, name)))
-    try:
-        assert any(missed(random) for random in range(EXAMPLES))
-    except (ValueError, IndexError, AssertionError):
-        return
+    assert any(missed(random) for random in range(EXAMPLES))

@@ -252,7 +252,7 @@ def test_shapes_and_arguments() -> None:
     single = sparse_jacobian(lambda x: x[1:] * x[:-1])(np.ones(3, np.float32))
     assert single.dtype == np.float32
     assert sparse_jacobian(lambda x: x > 0)(np.ones(3)).nnz == 0
-    assert sparse_jacobian(lambda d: d["a"] ** 2)({"a": np.ones(3)}).diagonal().tolist() == [2.0] * 3
+    assert np.array_equal(sparse_jacobian(lambda d: d["a"])({"a": np.ones(3)}).toarray(), np.eye(3))
 
 
 def test_programs_are_kept_and_follow_what_f_reads() -> None:
