@@ -3,27 +3,30 @@
 What flows: a graph of one output goes in, and the graph of its Jacobian's entries comes out, in the
 order of its pattern. Columns (or, backward, rows) get colours, such that within a row (a column) no
 two entries have one colour; one sweep a colour then has every entry for itself (Curtis, Powell and
-Reid 1974). The invariant: where an entry is not finite, the others are as if it were: what a sweep
-finds where its colour cannot be is zero, whatever it is multiplied by.
+Reid 1974). A few full rows are found backward, so that the others need few colours forward, or the
+other way round. The invariant: where an entry is not finite, the others are as if it were: what a
+sweep finds where its colour cannot be is zero, whatever it is multiplied by.
 
 >>> from difflab.tracing.trace import trace
 >>> graph = trace(lambda x: x[1:] * x[:-1], np.ones(4))
 >>> found = Compressed.of(graph, 0)
->>> found.colours.tolist(), found.forward
-([0, 1, 0, 1], True)
+>>> [(sweeps.forward, sweeps.colours.tolist()) for sweeps in found.parts]
+[(True, [0, 1, 0, 1])]
 >>> found.derive().graph(np.array([1.0, 2.0, 3.0, 4.0]))[1]
 array([2., 1., 3., 2., 4., 3.])
 """
 
 from __future__ import annotations
 
-import functools
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
-from difflab.errors import BudgetError
+from difflab.errors import BudgetError, UnsupportedError
 from difflab.ir.build import BOOL
 from difflab.ir.expr import Expr, Graph, attributed_to, placeholder, walk
 from difflab.methods.automatic import along, pulled_along, pushed_along, with_blocks
@@ -31,6 +34,9 @@ from difflab.methods.derivation import Derivation
 from difflab.readings.sparsity import MOST, Numbers, Pattern, patterns
 from difflab.readings.tangents import Tangent, pushforward, zeros
 from difflab.table.identities import simplify
+
+SECOND: Final = 2
+"""How many sweeps going both ways must save."""
 
 
 def coloured(pattern: Pattern) -> Numbers:
@@ -81,6 +87,71 @@ def _greedy(columns: Pattern, order: Numbers) -> Numbers:
 
 
 @dataclass(frozen=True, eq=False)
+class Sweeps:
+    """Sweeps one way, one a colour, for some entries of a pattern."""
+
+    forward: bool
+    colours: Numbers
+    """Of the columns; backward, of the rows; -1 where there is no entry."""
+    entries: Numbers
+    """Which entries of the pattern they find."""
+    places: Numbers
+    """Where these are among the results of all sweeps."""
+
+    @classmethod
+    def of(cls, pattern: Pattern, chosen: NDArray[np.bool_], forward: bool) -> Sweeps:
+        """The sweeps for the chosen entries."""
+        rows, columns = pattern.rows[chosen], pattern.columns[chosen]
+        part = Pattern.of(rows, columns, (pattern.height, pattern.width))
+        side = part if forward else part.transposed()
+        used = np.bincount(side.columns, minlength=side.width) > 0
+        colours = np.where(used, coloured(side), -1)
+        own, other, length = (
+            (columns, rows, pattern.height) if forward else (rows, columns, pattern.width)
+        )
+        return cls(forward, colours, np.flatnonzero(chosen), colours[own] * length + other)
+
+    @property
+    def count(self) -> int:
+        """How many sweeps there are: one at least."""
+        return max(int(self.colours.max(initial=0)) + 1, 1)
+
+    def basis(self, shape: tuple[int, ...]) -> Any:
+        """Which elements of an input (backward: the output) each sweep starts from."""
+        chosen = np.arange(self.count)[:, None] == self.colours
+        return chosen.reshape(self.count, *shape)
+
+
+def planned(pattern: Pattern, ways: Sequence[bool]) -> list[Sweeps]:
+    """The sweeps for all entries: forward (True), backward, or the fullest rows or columns the
+    other way than the rest.
+    """
+    plans = []
+    for forward in ways:
+        counts = pattern.counts if forward else pattern.transposed().counts
+        order = np.argsort(-counts, kind="stable")
+        aside = np.arange(counts.size + 1)
+        most = np.append(counts[order], 0) + aside + SECOND * (aside > 0)
+        first = int(np.argmin(most)) if len(ways) > 1 else 0
+        plans.append((int(most[first]), forward, order[:first]))
+    plans.sort(key=lambda plan: plan[0])
+    _need_room(plans[0][0] * (pattern.height + pattern.width))
+    best: list[Sweeps] = []
+    for least, forward, full in plans:
+        if not best or least < _count(best):
+            apart = np.isin(pattern.rows if forward else pattern.columns, full)
+            parts = [Sweeps.of(pattern, ~apart, forward)]
+            if full.size:
+                parts.append(Sweeps.of(pattern, apart, not forward))
+            best = min(best or parts, parts, key=_count)
+    return best
+
+
+def _count(parts: Sequence[Sweeps]) -> int:
+    return sum(part.count for part in parts)
+
+
+@dataclass(frozen=True, eq=False)
 class Compressed:
     """How the entries of a sparse Jacobian are found."""
 
@@ -88,67 +159,53 @@ class Compressed:
     position: int
     """Which input the derivative is by."""
     pattern: Pattern
-    forward: bool
-    colours: Numbers
-    """Of the columns; backward, of the rows."""
+    parts: list[Sweeps]
 
     @classmethod
-    def of(cls, graph: Graph, position: int, ways: tuple[bool, ...] = (True, False)) -> Compressed:
-        """The way (forward: True) with fewer colours."""
+    def of(cls, graph: Graph, position: int, ways: Sequence[bool] = (True, False)) -> Compressed:
+        """The ways (forward: True) with few colours."""
         (pattern,) = patterns(graph.outputs, graph.inputs[position])
-        sides = {way: pattern if way else pattern.transposed() for way in ways}
-        least = {way: fewest(side) for way, side in sides.items()}
-        found: dict[bool, Numbers] = {}
-        for way in sorted(ways, key=lambda way: least[way]):
-            if all(int(other.max(initial=0)) >= least[way] for other in found.values()):
-                _need_room(least[way] * (pattern.height + pattern.width))
-                found[way] = coloured(sides[way])
-        way = min(found, key=lambda way: int(found[way].max(initial=0)))
-        return cls(graph, position, pattern, way, found[way])
-
-    @property
-    def count(self) -> int:
-        """How many sweeps there are."""
-        return int(self.colours.max(initial=-1)) + 1
-
-    @functools.cached_property
-    def basis(self) -> Any:
-        """Which inputs (backward: outputs) each sweep starts from."""
-        like = self.graph.inputs[self.position] if self.forward else self.graph.outputs[0]
-        chosen = np.arange(self.count)[:, None] == self.colours
-        return chosen.reshape(self.count, *like.shape)
+        return cls(graph, position, pattern, planned(pattern, ways))
 
     def derive(self) -> Derivation:
         """The value, and the entries row by row."""
-        derivation = Derivation(None, counts={"colours": self.count})
+        derivation = Derivation(None, counts={"colours": _count(self.parts)})
         with derivation.timed("derive"):
             x, (out,) = self.graph.inputs[self.position], self.graph.outputs
-            if self.forward:
-                (many,) = pushed_along(self.graph, x, self.basis)
-            else:
-                (many,) = pulled_along(self.graph, out, [x], self.basis)
-            entries = self._entries(many)
+            results: list[Expr] = []
+            for part in self.parts:
+                if part.forward:
+                    results += pushed_along(self.graph, x, part.basis(x.shape))
+                else:
+                    results += pulled_along(self.graph, out, [x], part.basis(out.shape))
+            entries = self._entries(results)
         with derivation.timed("simplify"):
-            derivation.graph = simplify(with_blocks(self.graph, [entries]))
-        if self.forward:
-            derivation.repair = self._masked
+            derivation.graph = whole = simplify(with_blocks(self.graph, [entries]))
+        derivation.repair = lambda: self._repaired(whole)
         return derivation
 
-    def _entries(self, many: Any) -> Expr:
+    def _entries(self, results: Sequence[Any]) -> Expr:
         """The entries among the results of all sweeps."""
-        rows, columns = self.pattern.rows, self.pattern.columns
-        if self.forward:
-            where = self.colours[columns] * self.pattern.height + rows
-        else:
-            where = self.colours[rows] * self.pattern.width + columns
-        found: Expr = np.reshape(many, (-1,))[where]
-        return found
+        where, start = np.zeros(self.pattern.columns.size, np.int64), 0
+        for part, found in zip(self.parts, results, strict=True):
+            where[part.entries] = start + part.places
+            start += found.size
+        flat: Any = [np.reshape(found, (-1,)) for found in results]
+        joined: Any = flat[0] if len(flat) == 1 else np.concatenate(flat)
+        entries: Expr = joined[where]
+        return entries
 
-    def _masked(self) -> Graph:
-        """The same, where after every step what cannot be of a sweep's colour is zero."""
-        graph, x = self.graph, self.graph.inputs[self.position]
+    def _repaired(self, whole: Graph) -> Graph:
+        """What to compute where an entry is not finite: the masked sweeps, where there is room."""
+        with suppress(BudgetError, UnsupportedError):
+            return replace(self, parts=planned(self.pattern, (True,))).masked()
+        return whole
+
+    def masked(self) -> Graph:
+        """Sweeps forward where, after every step, what cannot be of a sweep's colour is zero."""
+        graph, x, (part,) = self.graph, self.graph.inputs[self.position], self.parts
         unit = placeholder(x.shape, x.dtype, "unit")
-        masks: dict[Expr, Any] = {unit: self.basis}
+        masks: dict[Expr, Any] = {unit: part.basis(x.shape)}
         nodes = [node for node in graph.nodes if node.differentiable]
         known = dict(zip(nodes, patterns(nodes, x), strict=True))
 
@@ -156,8 +213,12 @@ class Compressed:
             (found,) = pushforward([node], node.operands, moving, wild=node.operands)
             if found is None or node.primitive.kind != "pointwise":
                 return found
+            pattern = known[node]
+            alive = np.zeros((part.count, pattern.height), bool)
+            inside = part.colours[pattern.columns] >= 0
+            alive[part.colours[pattern.columns[inside]], pattern.rows[inside]] = True
             mask = placeholder(node.shape, BOOL, "mask")
-            masks[mask] = self._alive(known[node], node.shape)
+            masks[mask] = alive.reshape(part.count, *node.shape)
             with attributed_to(node.line):
                 chosen: Expr = np.where(mask, found, 0.0)  # type: ignore[assignment]
             return chosen
@@ -165,20 +226,14 @@ class Compressed:
         (out,) = graph.outputs
         tangents: dict[Expr, Tangent] = {x: unit}
         (found,) = walk([out], tangents, moved)
-        (many,) = along(graph, [zeros(out) if found is None else found], masks)
+        many = along(graph, [zeros(out) if found is None else found], masks)
         return simplify(with_blocks(graph, [self._entries(many)]))
-
-    def _alive(self, pattern: Pattern, shape: tuple[int, ...]) -> Any:
-        """Of which colours the inputs of each element are."""
-        found = np.zeros((self.count, pattern.height), bool)
-        found[self.colours[pattern.columns], pattern.rows] = True
-        return found.reshape(self.count, *shape)
 
 
 def _need_room(elements: int) -> None:
     if elements > MOST:
         raise BudgetError(
-            f"the sweeps of this Jacobian hold {elements:.2g} numbers: it has a full row and a full"
-            " column, or is not sparse",
-            "use jvp or vjp, or differentiate the full part by itself",
+            f"the sweeps of this Jacobian hold {elements:.2g} numbers: it is not sparse, or its"
+            " entries lie so that few columns or rows can be carried together",
+            "use jvp or vjp, or differentiate a full part by itself",
         )

@@ -98,7 +98,8 @@ def sparse_jacobian(
     argnums
         Which positional argument: one array.
     method
-        ``"forward"``, ``"reverse"``, or None: the one with fewer sweeps.
+        ``"forward"``, ``"reverse"``, or None: what takes fewest sweeps; a few full rows (columns)
+        may go the other way than the rest.
     engine
         As of `derivative`.
 
@@ -122,7 +123,8 @@ def sparse_jacobian(
     The structure may have entries that are always zero: a comparison is not asked, and what mixes
     elements along an axis is taken as dense along it. A product with a constant zero counts as
     zero, also where the other factor is infinite. An entry that is infinite or NaN leaves the
-    others as they are in forward mode; in reverse mode it may make others of its column NaN.
+    others as they are, unless it meets a zero of a constant matrix, or the sweeps that keep it
+    apart, which go forward alone, would be too many.
 
     Examples
     --------
@@ -139,8 +141,8 @@ def sparse_jacobian(
 def sparse_hessian(
     f: Function, *, argnums: Argnums = 0, method: str | Method = "reverse", engine: str = "auto"
 ) -> SparseJacobian:
-    """The Hessian of a scalar-valued function as a sparse matrix: the sparse Jacobian, by forward
-    mode, of the gradient by the given method.
+    """The Hessian of a scalar-valued function as a sparse matrix: the sparse Jacobian of the
+    gradient, which is by the given method, ``"reverse"`` or ``"forward"``.
 
     Its shape is ``(x.size, x.size)``; for more, see `sparse_jacobian`.
 
@@ -153,4 +155,4 @@ def sparse_hessian(
     """
     first = method_of(method)
     _ways(first)
-    return SparseJacobian(Gradient(f, argnums, first, engine), argnums, first.again(), engine)
+    return SparseJacobian(Gradient(f, argnums, first, engine), argnums, None, engine)

@@ -52,9 +52,10 @@ class Pattern:
         return cls(np.arange(size + 1), np.arange(size), size)
 
     @classmethod
-    def _of_keys(cls, keys: Numbers, height: int, width: int) -> Pattern:
-        """Of ``row * width + column`` for each entry, in any order and any number of times."""
-        keys = np.sort(keys)
+    def of(cls, rows: Numbers, columns: Numbers, shape: tuple[int, int]) -> Pattern:
+        """The pattern of entries in any order, any number of times each."""
+        height, width = shape
+        keys = np.sort(rows * width + columns)
         keys = keys[np.concatenate([[True], keys[1:] != keys[:-1]])[: keys.size]]
         rows = keys // max(width, 1)
         counts = np.bincount(rows, minlength=height)
@@ -77,8 +78,7 @@ class Pattern:
 
     def transposed(self) -> Pattern:
         """For each input, the elements that depend on it."""
-        keys = self.columns * self.height + self.rows
-        return Pattern._of_keys(keys, self.width, self.height)
+        return Pattern.of(self.columns, self.rows, (self.width, self.height))
 
     def taken(self, rows: Numbers) -> Pattern:
         """The pattern of an array that holds those elements, in that order."""
@@ -90,8 +90,7 @@ class Pattern:
 
     def gathered(self, targets: Numbers, height: int) -> Pattern:
         """The pattern of an array to whose element ``targets[k]`` element k goes."""
-        keys = np.repeat(targets, self.counts) * self.width + self.columns
-        return Pattern._of_keys(keys, height, self.width)
+        return Pattern.of(np.repeat(targets, self.counts), self.columns, (height, self.width))
 
 
 def together(found: Iterable[Pattern | None]) -> Pattern | None:
@@ -99,9 +98,9 @@ def together(found: Iterable[Pattern | None]) -> Pattern | None:
     several = [*dict.fromkeys(pattern for pattern in found if pattern is not None)]
     if len(several) < 2:
         return several[0] if several else None
-    height, width = several[0].height, several[0].width
-    keys = [pattern.rows * width + pattern.columns for pattern in several]
-    return Pattern._of_keys(np.concatenate(keys), height, width)
+    rows, columns = ([getattr(p, name) for p in several] for name in ("rows", "columns"))
+    shape = several[0].height, several[0].width
+    return Pattern.of(np.concatenate(rows), np.concatenate(columns), shape)
 
 
 def joined(found: Sequence[Pattern], width: int) -> Pattern:

@@ -73,12 +73,12 @@ def test_programs_are_found_whole(part: int) -> None:
         x, y = program.point
         last = lambda x, y: np.ravel(_steps(program, x, y))
         dense = difflab.jacobian(last)(x, y).reshape(-1, x.size)
-        for method in ("forward", "reverse"):
+        for method in ("forward", "reverse", None):
             found = difflab.sparse_jacobian(last, method=method)(x, y).toarray()
             size = np.max(np.abs(dense), initial=1.0)
             assert np.allclose(found, dense, rtol=1e-9, atol=1e-11 * size), method
         masked = Compressed.of(difflab.trace(last, x, y), 0, (True,))
-        entries = masked._masked()(x, y)[1]
+        entries = masked.masked()(x, y)[1]
         where = masked.pattern.rows, masked.pattern.columns
         assert np.allclose(entries, dense[where], rtol=1e-9, atol=1e-11 * size), "masked"
 
