@@ -102,7 +102,8 @@ class Sweeps:
     def of(cls, pattern: Pattern, chosen: NDArray[np.bool_], forward: bool) -> Sweeps:
         """The sweeps for the chosen entries."""
         rows, columns = pattern.rows[chosen], pattern.columns[chosen]
-        part = Pattern.of(rows, columns, (pattern.height, pattern.width))
+        whole = columns.size == pattern.columns.size
+        part = pattern if whole else Pattern.of(rows, columns, (pattern.height, pattern.width))
         side = part if forward else part.transposed()
         used = np.bincount(side.columns, minlength=side.width) > 0
         colours = np.where(used, coloured(side), -1)
@@ -128,12 +129,14 @@ def planned(pattern: Pattern, ways: Sequence[bool]) -> list[Sweeps]:
     """
     plans = []
     for forward in ways:
-        counts = pattern.counts if forward else pattern.transposed().counts
-        order = np.argsort(-counts, kind="stable")
-        aside = np.arange(counts.size + 1)
-        most = np.append(counts[order], 0) + aside + SECOND * (aside > 0)
-        first = int(np.argmin(most)) if len(ways) > 1 else 0
-        plans.append((int(most[first]), forward, order[:first]))
+        counts = pattern.counts if forward else np.bincount(pattern.columns)
+        full, least = np.zeros(0, np.int64), int(counts.max(initial=0))
+        if len(ways) > 1 and least > SECOND + 1:
+            order = np.argsort(-counts, kind="stable")
+            colours = np.append(counts[order], 0) + np.arange(counts.size + 1)
+            colours[1:] += SECOND
+            least, full = int(colours.min()), order[: np.argmin(colours)]
+        plans.append((least, forward, full))
     plans.sort(key=lambda plan: plan[0])
     _need_room(plans[0][0] * (pattern.height + pattern.width))
     best: list[Sweeps] = []
