@@ -26,6 +26,8 @@ from difflab.methods.compressed import Compressed
 from difflab.operators.arguments import Argnums, Finish
 from difflab.operators.operators import Gradient, Operator, blocks_only
 from difflab.operators.programs import Function
+from difflab.tracing.captures import Watch
+from difflab.tracing.trace import trace_watched
 
 
 class SparseJacobian(Operator):
@@ -36,6 +38,10 @@ class SparseJacobian(Operator):
     ) -> None:
         super().__init__(f, argnums, method, engine)
         self.ways = (True, False) if method is None else _ways(self.method)
+
+    def _recorded(self, signature: Signature, arrays: list[Any]) -> tuple[Graph, Watch]:
+        """The graph with every array that f reads held fixed: its zeros are structure."""
+        return trace_watched(self.f, signature, arrays, live=False)
 
     def _derived(self, signature: Signature, graph: Graph) -> tuple[Derivation, Finish]:
         by = self._chosen(signature)
