@@ -27,13 +27,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from difflab.errors import BudgetError, UnsupportedError
-from difflab.ir.build import BOOL
+from difflab.ir.build import BOOL, reshaped
 from difflab.ir.expr import Expr, Graph, attributed_to, placeholder, walk
+from difflab.ir.row import Transposes
 from difflab.methods.automatic import along, pulled_along, pushed_along, with_blocks
 from difflab.methods.derivation import Derivation
-from difflab.readings.sparsity import MOST, Numbers, Pattern, patterns
+from difflab.readings.sparsity import MOST, Numbers, Pattern, meetings, patterns
 from difflab.readings.tangents import Tangent, pushforward, zeros
+from difflab.spellings.indexing import indices
 from difflab.table.identities import simplify
+from difflab.table.movement import scatter_add
 
 SECOND: Final = 2
 """How many sweeps going both ways must save."""
@@ -213,6 +216,8 @@ class Compressed:
         known = dict(zip(nodes, patterns(nodes, x), strict=True))
 
         def moved(node: Expr, moving: list[Tangent]) -> Tangent:
+            if (product := _product(node, moving)) is not None:
+                return product
             (found,) = pushforward([node], node.operands, moving, wild=node.operands)
             if found is None or node.primitive.kind != "pointwise":
                 return found
@@ -231,6 +236,20 @@ class Compressed:
         (found,) = walk([out], tangents, moved)
         many = along(graph, [zeros(out) if found is None else found], masks)
         return simplify(with_blocks(graph, [self._entries(many)]))
+
+
+def _product(node: Expr, moving: Sequence[Tangent]) -> Tangent:
+    """The tangent of a product with a constant array whose zeros meet nothing; None: no such."""
+    row = node.primitive
+    if row.kind != "contraction" or not isinstance(row.derivative, Transposes):
+        return None
+    for i, tangent in enumerate(moving):
+        if tangent is not None and (met := meetings(node, i)) is not None:
+            mine, theirs, result = met
+            flat: Any = [reshaped(x, (x.size,)) for x in (tangent, node.operands[1 - i])]
+            terms = flat[0][mine] * flat[1][theirs]
+            return reshaped(scatter_add(terms, indices(result), shape=(node.size,)), node.shape)
+    return None
 
 
 def _need_room(elements: int) -> None:

@@ -129,8 +129,8 @@ def sparse_jacobian(
     The structure may have entries that are always zero: a comparison is not asked, and what mixes
     elements along an axis is taken as dense along it. A product with a constant zero counts as
     zero, also where the other factor is infinite. An entry that is infinite or NaN leaves the
-    others as they are, unless it meets a zero of a constant matrix, or the sweeps that keep it
-    apart, which go forward alone, would be too many.
+    others as they are, unless the sweeps that keep it apart, which go forward alone, would be too
+    many.
 
     Examples
     --------

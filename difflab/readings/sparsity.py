@@ -18,7 +18,7 @@ its transpose run on the numbers of its results, and a contraction pairs what it
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -250,45 +250,54 @@ def _letters(node: Expr) -> tuple[list[str], str]:
     return inputs.split(","), output
 
 
+def _lengths(node: Expr) -> dict[str, int]:
+    letters, _ = _letters(node)
+    pairs = zip(letters, node.operands, strict=True)
+    return {a: n for part, x in pairs for a, n in zip(part, x.shape, strict=True)}
+
+
+def _everywhere(letters: str, lengths: Mapping[str, int]) -> Positions:
+    """All positions along these axes, one axis each."""
+    grids = np.ogrid[tuple([slice(0, lengths[a]) for a in letters])]
+    return dict(zip(letters, grids, strict=True))
+
+
+def _numbers_at(letters: str, lengths: Mapping[str, int], at: Positions) -> Numbers:
+    """The numbers of an array's elements at those positions."""
+    found = np.zeros((), np.int64)
+    for letter in letters:
+        found = found * lengths[letter] + at[letter]
+    return np.broadcast_to(found, np.broadcast_shapes(*[p.shape for p in at.values()])).ravel()
+
+
+def meetings(node: Expr, position: int) -> tuple[Numbers, Numbers, Numbers] | None:
+    """Of a product of two arrays of which the other is a constant: what meets what is not zero in
+    it, by the numbers of the elements of this operand, of the other and of the result.
+    """
+    (letters, output), lengths = _letters(node), _lengths(node)
+    other = _settled(node.operands[1 - position]) if len(letters) == 2 else None
+    if other is None:
+        return None
+    mine, theirs = letters[position], letters[1 - position]
+    free = "".join(a for a in mine if a not in theirs)
+    where = np.nonzero(np.atleast_1d(other))
+    at = {a: n.reshape((-1,) + (1,) * len(free)) for a, n in zip(theirs, where, strict=False)}
+    at |= _everywhere(free, lengths)
+    _need_room(where[0].size * math.prod(lengths[a] for a in free))
+    found = [_numbers_at(part, lengths, at) for part in (mine, theirs, output)]
+    return found[0], found[1], found[2]
+
+
 def _contracted(node: Expr, position: int, pattern: Pattern) -> Pattern:
     """What a product of arrays depends on through one operand: what meets no fixed zero."""
-    letters, output = _letters(node)
-    lengths = {
-        letter: length
-        for part, x in zip(letters, node.operands, strict=True)
-        for letter, length in zip(part, x.shape, strict=True)
-    }
-
-    def numbers(of: str, at: Positions) -> Numbers:
-        """The numbers of elements at those positions."""
-        found = np.zeros((), np.int64)
-        for letter in of:
-            found = found * lengths[letter] + at[letter]
-        return found
-
-    def everywhere(of: str, lead: int = 0) -> Positions:
-        grids = np.ogrid[tuple([slice(0, lengths[letter]) for letter in of])]
-        return {
-            a: grid.reshape((1,) * lead + grid.shape) for a, grid in zip(of, grids, strict=True)
-        }
-
-    mine = letters[position]
-    other = _settled(node.operands[1 - position]) if len(letters) == 2 else None
-    if other is not None:
-        theirs, lead = letters[1 - position], 1
-        where = [found.reshape(-1) for found in np.nonzero(np.atleast_1d(other))]
-        free = "".join(letter for letter in mine if letter not in theirs)
-        at = {
-            **{a: w.reshape((-1,) + (1,) * len(free)) for a, w in zip(theirs, where, strict=False)},
-            **everywhere(free, lead),
-        }
-        full = np.broadcast_shapes(*[found.shape for found in at.values()])
-        _need_room(math.prod(full))
-        source, target = (np.broadcast_to(numbers(of, at), full).ravel() for of in (mine, output))
+    if (known := meetings(node, position)) is not None:
+        source, _, target = known
         return pattern.taken(source).gathered(target, node.size)
-    shared = "".join(letter for letter in output if letter in mine)
-    count = math.prod(lengths[letter] for letter in shared)
-    inside, outside = everywhere(mine), everywhere(output)
-    gathered = np.broadcast_to(numbers(shared, inside), node.operands[position].shape).ravel()
-    spread = np.broadcast_to(numbers(shared, outside), node.shape).ravel()
+    (letters, output), lengths = _letters(node), _lengths(node)
+    mine = letters[position]
+    shared = "".join(a for a in output if a in mine)
+    gathered, spread = (
+        _numbers_at(shared, lengths, _everywhere(of, lengths)) for of in (mine, output)
+    )
+    count = math.prod(lengths[a] for a in shared)
     return pattern.gathered(gathered, count).taken(spread)

@@ -258,11 +258,20 @@ def test_a_branch_not_taken_counts_for_nothing() -> None:
         assert np.allclose(found, expected)
 
 
-def test_a_fixed_zero_is_zero_whatever_it_meets() -> None:
-    matrix = np.array([[1.0, 0.0], [2.0, 3.0]])
-    found = sparse_jacobian(lambda x: matrix @ np.sqrt(x))(np.array([4.0, 0.0]))
-    assert found.nnz == 3
-    assert np.array_equal(found.toarray()[:, 0], [0.25, 0.5])
+@pytest.mark.parametrize("method", ["forward", "reverse"])
+def test_a_fixed_zero_is_zero_whatever_it_meets(method: str) -> None:
+    x = np.array([4.0, 1.0, 0.0, 0.25, 4.0, 9.0])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        expected = np.where(BAND == 0.0, 0.0, BAND * (0.5 / np.sqrt(x)))
+    for f in (
+        lambda x: BAND @ np.sqrt(x),
+        lambda x: np.sqrt(x) @ BAND,
+        lambda x: np.einsum("ij,j->i", BAND, np.sqrt(x)),
+        lambda x: np.reshape(BAND @ np.reshape(np.sqrt(x), (6, 1)), (6,)) + 0.0,
+    ):
+        found = sparse_jacobian(f, method=method)(x)
+        assert found.nnz == 16
+        assert np.allclose(found.toarray(), expected, rtol=1e-14, atol=0.0)
 
 
 # -- what an operator does -------------------------------------------------------------------------
