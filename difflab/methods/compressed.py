@@ -38,27 +38,28 @@ from difflab.spellings.indexing import indices
 from difflab.table.identities import simplify
 from difflab.table.movement import scatter_add
 
+TRIED: Final = 16
+"""How many numbers of colours are tried in turn."""
 SECOND: Final = 2
 """How many sweeps going both ways must save."""
 
 
 def coloured(pattern: Pattern) -> Numbers:
-    """A colour for each column, such that no row has a colour twice: in turn, where that does
-    with about as few as any way must have, else greedily.
+    """A colour for each column, such that no row has a colour twice: in turn, as the columns of
+    bands and stencils can have them, or greedily, whichever takes fewer.
 
     >>> coloured(Pattern.diagonal(3)).tolist()
     [0, 0, 0]
     """
-    least = fewest(pattern)
-    for count in (least, least + 1):
-        if _round_and_round(pattern, count):
-            return np.arange(pattern.width) % max(count, 1)
-    columns = pattern.transposed()
-    best = _greedy(columns, np.arange(pattern.width))
-    if best.max() > least:
-        other = _greedy(columns, np.argsort(-columns.counts, kind="stable"))
-        best = min(best, other, key=lambda colours: int(colours.max()))
-    return best
+    least = max(fewest(pattern), 1)
+    turns = next((n for n in range(least, least + TRIED) if _in_turn(pattern, n)), None)
+    found = [] if turns is None else [np.arange(pattern.width) % turns]
+    if turns is None or turns > least + 1:
+        columns = pattern.transposed()
+        found.append(_greedy(columns, np.arange(pattern.width)))
+        if turns is None:
+            found.append(_greedy(columns, np.argsort(-columns.counts, kind="stable")))
+    return min(found, key=lambda colours: int(colours.max(initial=0)))
 
 
 def fewest(pattern: Pattern) -> int:
@@ -66,10 +67,11 @@ def fewest(pattern: Pattern) -> int:
     return int(pattern.counts.max(initial=0))
 
 
-def _round_and_round(pattern: Pattern, count: int) -> bool:
-    """Whether columns can be given so many colours in turn, as those of bands and stencils can."""
-    used = np.bincount(pattern.rows * count + pattern.columns % max(count, 1))
-    return bool(used.max(initial=0) <= 1)
+def _in_turn(pattern: Pattern, count: int) -> bool:
+    """Whether columns can be given so many colours in turn."""
+    used = np.zeros(pattern.height * count, bool)
+    used[pattern.rows * count + pattern.columns % count] = True
+    return int(used.sum()) == pattern.columns.size
 
 
 def _greedy(columns: Pattern, order: Numbers) -> Numbers:
