@@ -135,6 +135,7 @@ def test_the_direction_with_fewer_sweeps_is_taken() -> None:
     x = RNG.normal(size=40)
     counts = {m: sparse_jacobian(full_row, method=m).prepare(x).counts["colours"]
               for m in ("forward", "reverse", None)}  # fmt: skip
+    assert "structure" in sparse_jacobian(full_row).prepare(x).seconds
     assert counts["forward"] == 40 and counts[None] == counts["reverse"] <= 4
     assert np.allclose(sparse_jacobian(full_row)(x).toarray(), jacobian(full_row)(x))
 
