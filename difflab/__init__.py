@@ -21,6 +21,8 @@ from difflab.operators import (
     jacobian,
     jvp,
     primitive,
+    sparse_hessian,
+    sparse_jacobian,
     value_and_gradient,
     vjp,
 )
@@ -44,7 +46,7 @@ __all__ = [
     "METHODS", "Forward", "Numerical", "Reverse", "Symbolic", "__version__", "check", "compare",
     "derivative", "erf", "estimate", "explain", "from_sympy", "gradient", "hessian", "hvp",
     "jacobian", "jvp", "leaky_relu", "log_softmax", "primitive", "relu", "sigmoid", "softmax",
-    "softplus", "trace", "truth", "value_and_gradient", "vjp",
+    "softplus", "sparse_hessian", "sparse_jacobian", "trace", "truth", "value_and_gradient", "vjp",
 ]  # fmt: skip
 
 # Imported when first used: SymPy and python-flint are not needed to differentiate.

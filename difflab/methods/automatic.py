@@ -14,7 +14,7 @@ outputs (reverse) or inputs (forward).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -137,6 +137,14 @@ def _pulled(graph: Graph, out: Expr, inputs: list[Expr]) -> list[Expr]:
             reshaped(zeros(x) if ct is None else ct, out.shape + x.shape)
             for ct, x in zip(found, inputs, strict=True)
         ]
+    many = pulled_along(graph, out, inputs, _unit_vectors(out))
+    return [reshaped(part, out.shape + x.shape) for part, x in zip(many, inputs, strict=True)]
+
+
+def pulled_along(graph: Graph, out: Expr, inputs: Sequence[Expr], basis: Any) -> list[Expr]:
+    """The cotangents of inputs for sums of unit vectors, which truth values choose, along a leading
+    axis.
+    """
     # Elementwise to the end: the derivative of that is a diagonal, which is chosen, not multiplied,
     # so that a NaN in one element stays in its own row.
     ends = _elementwise_from(out, inputs)
@@ -145,8 +153,7 @@ def _pulled(graph: Graph, out: Expr, inputs: list[Expr]) -> list[Expr]:
     parts = [None if slope is None else _chosen(*unit, slope) for slope in slopes]
     found = pullback(ends, parts, inputs)
     rows = [zeros(x) if part is None else part for part, x in zip(found, inputs, strict=True)]
-    many = _at_unit_vectors(graph, rows, unit)
-    return [reshaped(part, out.shape + x.shape) for part, x in zip(many, inputs, strict=True)]
+    return along(graph, rows, dict.fromkeys(unit, basis))
 
 
 def _ones(like: Expr) -> Expr:
@@ -159,7 +166,7 @@ def _chosen(unit: Expr, chosen: Expr, slope: Expr) -> Expr:
     return found
 
 
-def _elementwise_from(out: Expr, inputs: list[Expr]) -> list[Expr]:
+def _elementwise_from(out: Expr, inputs: Sequence[Expr]) -> list[Expr]:
     """The nodes from which an output is made elementwise."""
     ends: dict[Expr, None] = {}
     stack, seen, cut = [out], {out}, set(inputs)
@@ -198,6 +205,18 @@ def _pushed(graph: Graph, x: Expr) -> list[Expr]:
             reshaped(zeros(out) if t is None else t, out.shape + x.shape)
             for t, out in zip(found, graph.outputs, strict=True)
         ]
+    blocks = []
+    for part, out in zip(pushed_along(graph, x, _unit_vectors(x)), graph.outputs, strict=True):
+        order = (*range(1, out.ndim + 1), 0)
+        last: Any = np.transpose(part, order)
+        blocks.append(reshaped(last, out.shape + x.shape))
+    return blocks
+
+
+def pushed_along(graph: Graph, x: Expr, basis: Any) -> list[Expr]:
+    """The tangents of all outputs for sums of unit vectors, which truth values choose, along a
+    leading axis.
+    """
     unit = _unit(x)
     ends = _elementwise_on(x, graph.outputs)
     slopes = pushforward(ends, [x], [_ones(x)])
@@ -206,12 +225,7 @@ def _pushed(graph: Graph, x: Expr) -> list[Expr]:
     columns = [
         zeros(out) if part is None else part for part, out in zip(found, graph.outputs, strict=True)
     ]
-    blocks = []
-    for part, out in zip(_at_unit_vectors(graph, columns, unit), graph.outputs, strict=True):
-        order = (*range(1, out.ndim + 1), 0)
-        last: Any = np.transpose(part, order)
-        blocks.append(reshaped(last, out.shape + x.shape))
-    return blocks
+    return along(graph, columns, dict.fromkeys(unit, basis))
 
 
 def _unit(like: Expr) -> tuple[Expr, Expr]:
@@ -219,13 +233,16 @@ def _unit(like: Expr) -> tuple[Expr, Expr]:
     return placeholder(like.shape, like.dtype, "unit"), placeholder(like.shape, BOOL, "chosen")
 
 
-def _at_unit_vectors(graph: Graph, outputs: list[Expr], unit: tuple[Expr, Expr]) -> list[Expr]:
-    """The outputs for every unit vector as direction, along a leading axis."""
-    n = unit[0].size
-    sweep = Graph((*graph.inputs, *unit), tuple(outputs))
-    many = batch(sweep, n, [False] * len(graph.inputs) + [True, True])
-    basis = [constant(np.eye(n, dtype=x.dtype).reshape(n, *x.shape)) for x in unit]
+def _unit_vectors(like: Expr) -> Any:
+    return np.eye(like.size, dtype=bool).reshape(like.size, *like.shape)
+
+
+def along(graph: Graph, outputs: Sequence[Expr], directions: Mapping[Expr, Any]) -> list[Expr]:
+    """The outputs for every entry of the arrays given for the directions, along a leading axis."""
+    sweep = Graph((*graph.inputs, *directions), tuple(outputs))
+    size = len(next(iter(directions.values())))
+    many = batch(sweep, size, [False] * len(graph.inputs) + [True] * len(directions))
     found = many.with_outputs(many.outputs, Structure(list, (), (LEAF,) * len(outputs)))(
-        *graph.inputs, *basis
+        *graph.inputs, *[constant(basis, x.dtype) for x, basis in directions.items()]
     )
     return list(found)

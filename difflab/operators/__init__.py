@@ -14,8 +14,9 @@ from difflab.operators.operators import (
 )
 from difflab.operators.own import primitive
 from difflab.operators.products import hvp, jvp, vjp
+from difflab.operators.sparse import sparse_hessian, sparse_jacobian
 
 __all__ = [
     "derivative", "gradient", "hessian", "hvp", "jacobian", "jvp", "primitive",
-    "value_and_gradient", "vjp",
+    "sparse_hessian", "sparse_jacobian", "value_and_gradient", "vjp",
 ]  # fmt: skip

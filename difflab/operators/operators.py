@@ -153,9 +153,7 @@ class Operator:
         @functools.cache
         def other() -> Program:
             whole = repair()
-            return engines.compile(
-                whole if self.values else _blocks_only(whole, count), self.engine
-            )
+            return engines.compile(whole if self.values else blocks_only(whole, count), self.engine)
 
         def run(*arrays: Any) -> list[Any]:
             outputs = program(*arrays)
@@ -211,7 +209,7 @@ class Operator:
         derivation = self.method.derive(graph, by.positions)
         if not self.values:
             if derivation.graph is not None:
-                derivation.graph = _blocks_only(derivation.graph, count)
+                derivation.graph = blocks_only(derivation.graph, count)
             elif derivation.run is not None:
                 both = derivation.run
                 derivation.run = lambda *arrays: both(*arrays)[count:]
@@ -232,7 +230,7 @@ class Operator:
         """Raise where the operator does not take such arguments."""
 
 
-def _blocks_only(graph: Graph, count: int) -> Graph:
+def blocks_only(graph: Graph, count: int) -> Graph:
     return simplify(graph.with_outputs(graph.outputs[count:]))
 
 
