@@ -68,6 +68,11 @@ class Format:
         return 1.5 * 2.0**self.mantissa
 
     @property
+    def sign(self) -> int:
+        """Which bit is the sign."""
+        return self.mantissa + (2 * self.bias + 1).bit_length()
+
+    @property
     def one(self) -> int:
         """The bits of 1."""
         return self.bias << self.mantissa
@@ -155,6 +160,13 @@ def two_sum(a: Vector, b: Vector) -> tuple[Vector, Vector]:
     """a + b and its rounding error, for |a| >= |b|."""
     s = a + b
     return s, (a - s) + b
+
+
+def difference(a: Vector, b: Vector) -> tuple[Vector, Vector]:
+    """a - b and its rounding error (Knuth)."""
+    d = a - b
+    t = d - a
+    return d, (a - (d - t)) - (b + t)
 
 
 def two_product(v: Code, a: Vector, b: Vector | float) -> tuple[Vector, Vector]:

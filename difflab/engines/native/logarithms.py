@@ -11,6 +11,7 @@ from typing import Final
 from difflab.engines.native.exponentials import (
     at_least,
     at_most,
+    difference,
     exp,
     exponential,
     format_of,
@@ -55,7 +56,7 @@ def _series(v: Code, f: Vector) -> tuple[Vector, Vector]:
 def _is_usual(x: Vector) -> Vector:
     """Positive, normal and finite."""
     form, bits = format_of(x), x.bits()
-    unit, top = 1 << form.mantissa, 1 << (int(bits.kind[1:]) - 1)
+    unit, top = 1 << form.mantissa, 1 << form.sign
     return (bits + (top - unit)) < 2 * form.one - top
 
 
@@ -182,9 +183,7 @@ def softplus(v: Code, x: Vector) -> Vector:
 def logaddexp(v: Code, a: Vector, b: Vector) -> Vector:
     """log(e^a + e^b), with the rounding error of a - b put back."""
     larger, smaller = (a > b).choose(a, b), (a > b).choose(b, a)
-    off = smaller - larger
-    shift = off - smaller
-    lost = (smaller - (off - shift)) - (larger + shift)
+    off, lost = difference(smaller, larger)
     lost = (off > -math.inf).choose(lost, 0.0)
     small = exp(v, a.equals(b).choose(0.0, off))  # of equal infinities too
     return larger + log1p(v, v.fma(small, lost, small))

@@ -9,10 +9,12 @@ import math
 from typing import Final
 
 from difflab.engines.native.exponentials import (
-    FORMATS,
+    Coefficients,
     at_least,
     at_most,
+    difference,
     exponential,
+    format_of,
     formula,
     polynomial,
     scaled,
@@ -23,17 +25,30 @@ from difflab.engines.native.exponentials import (
 )
 from difflab.engines.native.vectors import Code, Vector
 
-MAGIC: Final = FORMATS["f64"].magic
-PI_HALVES: Final = (1.5707963267948966, 6.123233995736766e-17, -1.4973849048591698e-33)
+Parts = tuple[float, float, float]
+
+PI_HALVES: Final[dict[str, Parts]] = {
+    "f64": (1.5707963267948966, 6.123233995736766e-17, -1.4973849048591698e-33),
+    "f32": (1.5707963705062866, -4.371138828673793e-08, -1.7151245100058819e-15),
+}
+"""pi/2 as a sum."""
+NEAR_ZERO: Final = {"f64": 2.0**30, "f32": 2.0**12}
+"""Up to it, these numbers reduce an argument with all its digits."""
 # (sin(r)/r - 1) / r^2 and (cos(r) - 1 + r^2/2) / r^4, of r^2, |r| <= pi/4
-SIN: Final = (
-    -0.16666666666666666, 0.008333333333330946, -0.0001984126983675497, 2.755731610068303e-06,
-    -2.5051131455427946e-08, 1.591810123027412e-10,
-)  # fmt: skip
-COS: Final = (
-    0.041666666666666664, -0.0013888888888887395, 2.4801587298763433e-05, -2.7557317270560326e-07,
-    2.0876146024689747e-09, -1.1382614868556325e-11,
-)  # fmt: skip
+SIN: Final[dict[str, Coefficients]] = {
+    "f64": (
+        -0.16666666666666666, 0.008333333333330946, -0.0001984126983675497, 2.755731610068303e-06,
+        -2.5051131455427946e-08, 1.591810123027412e-10,
+    ),
+    "f32": (-0.16666664661114838, 0.008332748037517147, -0.00019587840521305324),
+}  # fmt: skip
+COS: Final[dict[str, Coefficients]] = {
+    "f64": (
+        0.041666666666666664, -0.0013888888888887395, 2.4801587298763433e-05,
+        -2.7557317270560326e-07, 2.0876146024689747e-09, -1.1382614868556325e-11,
+    ),
+    "f32": (0.04166666465830042, -0.0013888302802309161, 2.454789161981386e-05),
+}  # fmt: skip
 ROOT_HALF: Final = (0.7071067811865476, -4.833646656726457e-17)
 NDTR_SLOPE: Final = (0.39894228040143265, 2.5165975465939515e-17)
 """ERF_SLOPE over sqrt(8)."""
@@ -61,30 +76,29 @@ TAIL: Final = (
 
 
 def _circular(v: Code, x: Vector, turn: int) -> Vector:
-    """sin(x + turn pi/2), |x| < 2^30"""
-    t = v.fma(x, 2.0 / math.pi, MAGIC)
-    n = MAGIC - t
-    first = v.fma(n, PI_HALVES[0], x)
-    w = n * -PI_HALVES[1]
-    lost = v.fma(n, PI_HALVES[1], w)
-    r = first - w
-    low = v.fma(n, PI_HALVES[2], ((first - r) - w) + lost)
+    """sin(x + turn pi/2), near zero."""
+    magic, (first, second, third) = format_of(x).magic, PI_HALVES[x.kind]
+    t = v.fma(x, 2.0 / math.pi, magic)
+    n = magic - t
+    w = n * -second
+    r, lost = difference(v.fma(n, first, x), w)
+    low = v.fma(n, third, lost + v.fma(n, second, w))
     z = r * r
-    sine = r + v.fma(r * z, polynomial(v, z, SIN), v.fma(-0.5 * z, low, low))
+    sine = r + v.fma(r * z, polynomial(v, z, SIN[x.kind]), v.fma(-0.5 * z, low, low))
     half = 0.5 * z
     one = 1.0 - half
-    more = v.fma(z * z, polynomial(v, z, COS), -(r * low))
+    more = v.fma(z * z, polynomial(v, z, COS[x.kind]), -(r * low))
     cosine = one + (((1.0 - one) - half) + more)
     quadrant = t.bits() + turn
     found = (quadrant & 1).equals(0).choose(sine, cosine)
-    return (found.bits() ^ ((quadrant & 2) << 62)).floats()
+    return (found.bits() ^ ((quadrant & 2) << format_of(x).sign - 1)).floats()
 
 
 def _near_zero(x: Vector) -> Vector:
-    return abs(x) < 2.0**30
+    return abs(x) < NEAR_ZERO[x.kind]
 
 
-@wide
+@formula
 def sin(v: Code, x: Vector) -> Vector:
     """sin x"""
     return v.unless(_near_zero(x), lambda: _sin(v, x), lambda: v.call("sin_slow", x))
@@ -94,19 +108,19 @@ def _sin(v: Code, x: Vector) -> Vector:
     return x.equals(0.0).choose(x, _circular(v, x, 0))
 
 
-@wide
+@formula
 def sin_slow(v: Code, x: Vector) -> Vector:
     """sin x wherever it is."""
     return _near_zero(x).choose(_sin(v, x), v.call("loop.sin", x))
 
 
-@wide
+@formula
 def cos(v: Code, x: Vector) -> Vector:
     """cos x"""
     return v.unless(_near_zero(x), lambda: _circular(v, x, 1), lambda: v.call("cos_slow", x))
 
 
-@wide
+@formula
 def cos_slow(v: Code, x: Vector) -> Vector:
     """cos x wherever it is."""
     return _near_zero(x).choose(_circular(v, x, 1), v.call("loop.cos", x))

@@ -1,15 +1,15 @@
 """Vector functions have their digits, certified by balls, and the same bits at every width."""
 
+import platform
 import re
 from functools import cache
-from platform import machine
 
 import numpy as np
 import pytest
 
 from difflab.accuracy.digits import Instance, distances, is_gradable, points, truths, worst
+from difflab.engines.native import machine
 from difflab.engines.native.exponentials import FUNCTIONS
-from difflab.engines.native.machine import assembly
 from difflab.engines.native.mathematics import definitions, has_loop, ufunc_loop, vector_rule
 from difflab.engines.native.vectors import KINDS
 from difflab.ir.row import TABLE
@@ -24,11 +24,27 @@ WITHIN = {"cbrt_slope": 2.5}
 ROWS = [row for row in TABLE.values() if row.native in FUNCTIONS and is_gradable(row)]
 BOTH = [(name, kind) for name in FUNCTIONS for kind in ("f64", "f32")]
 DTYPES = {"f64": np.float64, "f32": np.float32}
+X86 = pytest.mark.skipif(
+    platform.machine().lower() not in ("x86_64", "amd64"), reason="made for x86 CPUs"
+)
 ENDS = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, 1.0, -1.0, 5e-324, -1e-310, 1e-40, 1e308])
 
 
 def arity(name):
     return FUNCTIONS[name].__code__.co_argcount - 1
+
+
+def numbers(name, kind):
+    """Operands of a function, rare ones among them."""
+    rng = np.random.default_rng(1)
+    found = np.concatenate([ENDS, rng.normal(size=400) * 3.0, np.exp(rng.uniform(-99, 99, 400))])
+    with np.errstate(all="ignore"):
+        return [rng.permutation(found).astype(DTYPES[kind]) for _ in range(arity(name))]
+
+
+def bits(x):
+    """The bits of floats; NaN is NaN, whatever its sign."""
+    return np.where(np.isnan(x), np.nan, x).tobytes()
 
 
 @cache
@@ -73,25 +89,32 @@ def test_digits(row, kind):
 
 @pytest.mark.parametrize(("name", "kind"), BOTH)
 def test_the_same_bits_at_every_width(name, kind):
-    rng = np.random.default_rng(1)
-    numbers = np.concatenate([ENDS, rng.normal(size=400) * 3.0, np.exp(rng.uniform(-99, 99, 400))])
-    with np.errstate(all="ignore"):
-        x = [rng.permutation(numbers).astype(DTYPES[kind]) for _ in range(arity(name))]
+    x = numbers(name, kind)
     one, *others = (
-        compiled(called(name), [kind] * len(x), width)(*x).tobytes() for width in (1, 4, 8, 16)
+        bits(compiled(called(name), [kind] * len(x), width)(*x)) for width in (1, 4, 8, 16)
     )
     assert all(other == one for other in others)
 
 
-@pytest.mark.skipif(machine().lower() not in ("x86_64", "amd64"), reason="made for x86 CPUs")
+@X86
 @pytest.mark.parametrize("cpu", ["x86-64-v3", "skylake-avx512"])
 @pytest.mark.parametrize(("name", "kind"), BOTH)
 def test_nothing_is_left_to_a_library(name, kind, cpu):
     text, addresses, _ = loop(called(name), [kind] * arity(name), 16)
-    code = assembly(text, cpu, "")
+    code = machine.assembly(text, cpu, "")
     labels = set(re.findall(r'(?m)^"?([\w.]+)"?:', code))
     jumps = set(re.findall(r"(?:call|jmp)q?\s+([A-Za-z_][\w.]*)", code))
     assert jumps <= labels | set(addresses), jumps - labels
+
+
+@X86
+@pytest.mark.parametrize(("name", "kind"), BOTH)
+def test_the_same_bits_on_an_older_cpu(name, kind, monkeypatch):
+    x = numbers(name, kind)
+    here = bits(compiled(called(name), [kind] * len(x), 16)(*x))
+    target = machine.machine("x86-64-v3", "")
+    monkeypatch.setattr(machine, "machine", lambda cpu=None, features=None: target)
+    assert bits(compiled(called(name), [kind] * len(x), 16)(*x)) == here
 
 
 def test_only_what_is_called_is_defined():
