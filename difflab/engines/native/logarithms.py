@@ -95,17 +95,19 @@ def log_slow(v: Code, x: Vector) -> Vector:
     return _with_ends(x, _log(v, *_lifted(x)))
 
 
+def _log_of_sum(v: Code, u: Vector, rest: Vector) -> Vector:
+    """log(u + rest), of a usual u and what it lacks."""
+    k, f, exponent = _split(v, u)
+    scale = (v.like(exponent, format_of(u).one) - exponent).floats()
+    rest = rest * scale * v.fma(f, f - 1.0, 1.0)  # over 1 + f, nearly
+    half, series = _series(v, f)
+    high, low = format_of(u).ln2
+    return v.fma(k, high, f - (half - (v.fma(k, low, rest) + series)))
+
+
 def _log1p(v: Code, x: Vector) -> Vector:
     u = 1.0 + x
-    k, f, exponent = _split(v, u)
-    scale = (v.like(exponent, format_of(x).one) - exponent).floats()
-    whole = exponent.equals(0)
-    lost = (x > 1.0).choose(1.0 - (u - x), x - (u - 1.0)) * scale
-    f = whole.choose(x, f)
-    lost = whole.choose(0.0, lost * v.fma(f, f - 1.0, 1.0))  # over 1 + f, nearly
-    half, series = _series(v, f)
-    high, low = format_of(x).ln2
-    return v.fma(k, high, f - (half - (v.fma(k, low, lost) + series)))
+    return _log_of_sum(v, u, (x > 1.0).choose(1.0 - (u - x), x - (u - 1.0)))
 
 
 @formula
