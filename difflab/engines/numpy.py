@@ -302,12 +302,7 @@ class _Writer:
             and bool(users)
             and all(
                 user.primitive.kind == "pointwise"
-                and any(
-                    other.shape == user.shape
-                    and other.primitive.shaping != "repeats"
-                    and other.shape
-                    for other in user.operands
-                )
+                and np.broadcast_shapes(*map(_shape_before_repeats, user.operands)) == user.shape
                 for user in users
             )
         )
@@ -389,7 +384,8 @@ class _Writer:
                 found.append(f"{'float64' if out.dtype.kind == 'f' else 'bool_'}({name})")
                 continue
             memory = id(self.storage[out])
-            own = bool(out.operands) and self._viewed(out) is None and memory not in seen
+            root = _made(out)
+            own = bool(root.operands) and self._viewed(root) is None and memory not in seen
             seen.add(memory)
             found.append(f"{name}[()]" if not out.shape else name if own else f"array({name})")
         return f"[{', '.join(found)}]"
@@ -418,10 +414,21 @@ def _is_distinct(indices: Expr) -> bool:
     return len(np.unique(indices.value)) == indices.size and bool(np.all(indices.value >= 0))
 
 
+def _shape_before_repeats(x: Expr) -> tuple[int, ...]:
+    return x.operands[0].shape if x.primitive.shaping == "repeats" else x.shape
+
+
 def _adds_leading_axes(x: Expr) -> bool:
     """Whether a reshape only puts axes of length 1 in front, which broadcasting does by itself."""
     inner = x.operands[0].shape
     return x.shape == (1,) * (x.ndim - len(inner)) + inner
+
+
+def _made(x: Expr) -> Expr:
+    """What all elements were computed as, before they were ordered otherwise."""
+    while x.primitive.view and x.primitive.elements == "moved" and x.primitive.shaping != "repeats":
+        (x,) = x.operands
+    return x
 
 
 def _is_operator(row: Primitive) -> bool:

@@ -2,7 +2,8 @@
 
 What flows: nodes in order of age, each rebuilt on its simplified operands and then offered to the
 rules of its primitive. The invariant: no rule loses accuracy; the results differ from the
-original's by the sign of a zero at most (and multiplications are merged only by powers of two).
+original's by the sign of a zero at most (and multiplications are merged only by powers of two);
+the sums of a contraction may run in another order.
 Dead code goes because only what the outputs need is visited; common subexpressions are one node by
 hash-consing.
 
@@ -24,6 +25,7 @@ import numpy as np
 from difflab.ir.build import node, reshaped
 from difflab.ir.expr import Expr, Graph, attributed_to, constant, walk
 from difflab.ir.row import CONSTANT
+from difflab.table.contractions import paired, pairs
 from difflab.table.movement import ALL
 
 Rewrite = Callable[..., Expr | None]
@@ -291,3 +293,22 @@ def _where(x: Expr, condition: Expr, a: Expr, b: Expr) -> Expr | None:
 @rule("convert")
 def _convert(x: Expr, a: Expr, dtype: Any) -> Expr | None:
     return a if a.dtype == x.dtype else None
+
+
+@rule("einsum")
+def _einsum(x: Expr, *operands: Expr, subscripts: str) -> Expr | None:
+    if x.dtype.kind != "f":
+        return None
+    if len(operands) == 2:
+        found = paired(subscripts, *operands)
+        return None if found is None else _simple(found, operands)
+    parts = [*operands]
+    for (i, j), word in pairs(subscripts, [part.shape for part in parts]):
+        product = make("einsum", parts[i], parts[j], subscripts=word)
+        parts = [*[part for k, part in enumerate(parts) if k not in (i, j)], product]
+    return parts[0]
+
+
+def _simple(new: Expr, given: tuple[Expr, ...]) -> Expr:
+    """Nodes that were made of simple ones by NumPy's text."""
+    return walk([new], {x: x for x in given}, _settled)[0]
