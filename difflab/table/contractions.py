@@ -87,11 +87,11 @@ def _grouped(x: Any, word: str, groups: Sequence[str]) -> Any:
     """With an axis a group of letters: a view, where each group's letters stand together."""
     lengths = dict(zip(word, x.shape, strict=True))
     sizes = {group: math.prod(lengths[letter] for letter in group) for group in groups}
-    parts = sorted(filter(None, groups), key=word.find)
+    parts, wanted = sorted(filter(None, groups), key=word.find), [*filter(None, groups)]
     if "".join(parts) == word:
-        x, wanted = np.reshape(x, tuple(sizes[part] for part in parts)), filter(None, groups)
+        x = np.reshape(x, tuple(sizes[part] for part in parts))
     else:
-        parts, wanted = [*word], iter("".join(groups))
+        parts, wanted = [*word], [*"".join(groups)]
     turned = np.transpose(x, [parts.index(part) for part in wanted])
     return np.reshape(turned, tuple(sizes[group] for group in groups))
 
