@@ -33,6 +33,7 @@ from typing import Any
 
 import numpy as np
 
+from difflab.engines.pieces import in_pieces, made, text
 from difflab.engines.plain_floats import SCALARS, is_scalar, public
 from difflab.ir.expr import Array, Expr, Graph, evaluate
 from difflab.ir.row import CONSTANT, TABLE, Primitive
@@ -188,7 +189,7 @@ class _Writer:
             self._plan_in_place_sum(node, order)
             if self._is_on_a_vector(node):
                 self.flat |= {node, node.operands[1], *self.used_by[node]}
-        for memory in set(self.storage.values()):
+        for memory in dict.fromkeys(self.storage.values()):
             self.expiring[memory.last_use].append(memory)
 
     def _keep_in(self, memory: _Storage, values: list[Expr]) -> None:
@@ -392,19 +393,16 @@ class _Writer:
 
     def _assemble(self, results: str) -> Callable[..., list[Any]]:
         parameters = ", ".join(f"x{i}" for i in range(len(self.graph.inputs)))
-        body = list(self.lines)
+        namespace = {**(SCALARS if self.scalar else _ARRAYS), **self.bound}
+        before, after = [], []
         if self.buffers:
             names = ", ".join(f"b{i}" for i in range(len(self.buffers)))
-            body = [f"{names}, = buffers = take()", *body, "give(buffers)"]
-        body.append(f"return {results}")
-        self.source = "\n    ".join([f"def program({parameters}):", *body])
-        namespace = {**(SCALARS if self.scalar else _ARRAYS), **self.bound}
-        self.bytes = sum(math.prod(shape) * dtype.itemsize for shape, dtype in self.buffers)
-        if self.buffers:
+            before, after = [f"{names}, = buffers = take()"], ["give(buffers)"]
             namespace["take"], namespace["give"] = _pool(self.buffers)
-        exec(compile(self.source, "<difflab program>", "exec"), namespace)
-        function: Callable[..., list[Any]] = namespace["program"]
-        return function
+        self.bytes = sum(math.prod(shape) * dtype.itemsize for shape, dtype in self.buffers)
+        self.source = text(parameters, [*before, *self.lines, *after], results)
+        calls = in_pieces(self.lines, results, namespace)
+        return made(text(parameters, [*before, *calls, *after], results), namespace)
 
 
 def _is_distinct(indices: Expr) -> bool:

@@ -16,6 +16,7 @@ hash-consing.
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -24,7 +25,7 @@ import numpy as np
 
 from difflab.ir.build import node, reshaped
 from difflab.ir.expr import Expr, Graph, attributed_to, constant, walk
-from difflab.ir.row import CONSTANT
+from difflab.ir.row import CONSTANT, Primitive
 from difflab.table.contractions import paired, pairs
 from difflab.table.movement import ALL
 
@@ -58,7 +59,8 @@ def _settled(old: Expr, operands: list[Expr]) -> Expr:
     if not operands:
         return old
     with attributed_to(old.line):
-        return settle(Expr(old.primitive, tuple(operands), old.params))
+        same = all(map(operator.is_, operands, old.operands))
+        return settle(old if same else Expr(old.primitive, tuple(operands), old.params))
 
 
 def settle(x: Expr) -> Expr:
@@ -77,14 +79,15 @@ def make(name: str, *operands: Expr, **params: Any) -> Expr:
 
 
 def _once(x: Expr) -> Expr | None:
+    kinds = [o.primitive for o in x.operands]
     if not x.operands:
         return None
-    if not x.shape and all(o.primitive is CONSTANT and not o.shape for o in x.operands):
+    if not x.shape and kinds.count(CONSTANT) == len(kinds) and not any(o.shape for o in x.operands):
         with np.errstate(all="ignore"):
             values = [o.value for o in x.operands]
             return constant(x.primitive.evaluate(*values, **dict(x.params)), x.dtype)
-    if x.primitive.kind == "pointwise":
-        found = _outside_of_expand(x)
+    if x.shape and x.primitive.kind == "pointwise":
+        found = _outside_of_expand(x) if any(map(_may_repeat, kinds)) else None
         if found is not None:
             return found
     for rewrite in RULES.get(x.primitive.name, ()):
@@ -101,6 +104,10 @@ def number(x: Expr) -> float | None:
     if x.primitive is CONSTANT and not x.shape and x.dtype.kind == "f":
         return float(x.value)
     return None
+
+
+def _may_repeat(row: Primitive) -> bool:
+    return row is CONSTANT or row.shaping is not None
 
 
 def _outside_of_expand(x: Expr) -> Expr | None:
