@@ -2,7 +2,7 @@
 
 What flows: the lines of a straight-line function come in, and calls of pieces come out. Python
 takes 10 us to compile a line, and most long programs are loops written out: so they are cut where
-the same lines come again, and pieces that differ by the names of values alone are one function. The
+the same lines come again, and pieces that differ by names of values and numbers of elements alone are one function. The
 invariant: what runs are the lines that came in, in their order.
 
 >>> lines = ["v0 = x0 * 2.0", *[f"v{i} = v{i - 1} + x0" for i in range(1, 2000)]]
@@ -23,11 +23,12 @@ from zlib import crc32
 
 LONG: Final = 1000
 """Lines up to which a function is compiled as it is."""
-PIECE: Final = 100
+PIECE: Final = 150
 """The least number of lines in a piece; at most twice as many."""
 _ALIKE: Final = 8
 """Lines by which a place is known again."""
-_NAME: Final = re.compile(r"\b([vbx]\d+)\b")
+_NAME: Final = re.compile(r"\b([vbx]\d+\b|(?<=\[)\d+(?=\]))")
+"""A value's name, or the number of an element."""
 _ASSIGNED: Final = re.compile(r"[vx]\d+(?= = )")
 
 

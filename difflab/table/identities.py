@@ -86,8 +86,8 @@ def _once(x: Expr) -> Expr | None:
         with np.errstate(all="ignore"):
             values = [o.value for o in x.operands]
             return constant(x.primitive.evaluate(*values, **dict(x.params)), x.dtype)
-    if x.shape and x.primitive.kind == "pointwise":
-        found = _outside_of_expand(x) if any(map(_may_repeat, kinds)) else None
+    if x.shape and x.primitive.kind == "pointwise" and any(map(_may_repeat, kinds)):
+        found = _outside_of_expand(x)
         if found is not None:
             return found
     for rewrite in RULES.get(x.primitive.name, ()):
