@@ -19,7 +19,7 @@ import math
 import operator
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -31,6 +31,8 @@ from difflab.table.movement import ALL
 
 Rewrite = Callable[..., Expr | None]
 RULES: dict[str, list[Rewrite]] = {}
+SMALL: Final = 1024
+"""Elements up to which an array that is computed of constants is a constant itself."""
 
 
 def rule(*names: str) -> Callable[[Rewrite], Rewrite]:
@@ -80,12 +82,10 @@ def make(name: str, *operands: Expr, **params: Any) -> Expr:
 
 def _once(x: Expr) -> Expr | None:
     kinds = [o.primitive for o in x.operands]
-    if not x.operands:
+    if not kinds:
         return None
-    if not x.shape and kinds.count(CONSTANT) == len(kinds) and not any(o.shape for o in x.operands):
-        with np.errstate(all="ignore"):
-            values = [o.value for o in x.operands]
-            return constant(x.primitive.evaluate(*values, **dict(x.params)), x.dtype)
+    if any(map(_may_repeat, kinds)) and (found := _folded(x)) is not None:
+        return found
     if x.shape and x.primitive.kind == "pointwise" and any(map(_may_repeat, kinds)):
         found = _outside_of_expand(x)
         if found is not None:
@@ -95,6 +95,37 @@ def _once(x: Expr) -> Expr | None:
         if found is not None and found is not x:
             return found
     return None
+
+
+def _folded(x: Expr) -> Expr | None:
+    """The value of what is computed of constants alone, where it is small."""
+    row = x.primitive
+    if any([part.shape for part in (x, *x.operands)]):  # noqa: C419 (faster)
+        if row.kind not in ("pointwise", "movement") or row.indexed or not 0 < x.size <= SMALL:
+            return None
+        if _is(x, "reciprocal"):  # what it is multiplied by shall be divided
+            return None
+        if row.shaping == "repeats" or (row.shaping and not (x.operands[0].shape and x.operands[0].is_fixed)):
+            return None
+    values = [held(o) for o in x.operands]
+    if any([value is None for value in values]):  # noqa: C419 (faster)
+        return None
+    with np.errstate(all="ignore"):
+        value = np.asarray(row.evaluate(*values, **dict(x.params)), x.dtype)
+    if not value.shape or value.tobytes() != value.ravel()[:1].tobytes() * value.size:
+        return constant(value)
+    one = constant(value.ravel()[0], x.dtype)
+    return make("expand", reshaped(one, (1,) * x.ndim), shape=x.shape)
+
+
+def held(x: Expr) -> Any:
+    """What a constant holds, also one that is repeated or reshaped; else None."""
+    if x.primitive is CONSTANT:
+        return x.value if x.is_fixed else None
+    if x.primitive.shaping is None or x.size > SMALL:
+        return None
+    inner = held(x.operands[0])
+    return None if inner is None else x.primitive.evaluate(inner, **dict(x.params))
 
 
 def number(x: Expr) -> float | None:
@@ -291,8 +322,9 @@ def _getitem(x: Expr, a: Expr, index: Any) -> Expr | None:
 def _where(x: Expr, condition: Expr, a: Expr, b: Expr) -> Expr | None:
     if a is b and a.shape == x.shape:
         return a
-    if condition.primitive is CONSTANT and not condition.shape:
-        chosen = a if condition.value else b
+    value = held(condition)
+    if value is not None and (np.all(value) or not np.any(value)):
+        chosen = a if np.all(value) else b
         return chosen if chosen.shape == x.shape else None
     return None
 
