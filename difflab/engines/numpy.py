@@ -34,9 +34,9 @@ from typing import Any
 import numpy as np
 
 from difflab.engines.pieces import in_pieces, made, text
-from difflab.engines.plain_floats import SCALARS, is_scalar, public
+from difflab.engines.plain_floats import SCALARS, is_arithmetic, is_scalar, public
 from difflab.ir.expr import Array, Expr, Graph, evaluate
-from difflab.ir.row import CONSTANT, TABLE, Primitive
+from difflab.ir.row import CONSTANT, TABLE
 from difflab.table.algebra import MATMUL
 from difflab.table.arithmetic import ADD
 from difflab.table.movement import PLACE, SCATTER_ADD, scatter
@@ -278,7 +278,7 @@ class _Writer:
         name = f"v{len(self.lines)}"
         if node.primitive is PLACE:
             self._placed(i, node, name)
-        elif not node.shape and _is_operator(node.primitive):
+        elif not node.shape and is_arithmetic(node.primitive):
             self.lines.append(f"{name} = {self._scalar_source(node)}")
         else:
             out = self._out(i, node) if "{out}" in node.primitive.emit else None
@@ -427,13 +427,6 @@ def _made(x: Expr) -> Expr:
     while x.primitive.view and x.primitive.elements == "moved" and x.primitive.shaping != "repeats":
         (x,) = x.operands
     return x
-
-
-def _is_operator(row: Primitive) -> bool:
-    """Whether the plain-float source is arithmetic alone, which NumPy's scalars do faster than
-    its functions.
-    """
-    return isinstance(row.scalar, str) and not any(c.isalpha() for c in row.scalar)
 
 
 def _index_source(index: Any) -> str:

@@ -2,8 +2,8 @@
 
 What flows: the lines of a straight-line function come in, and calls of pieces come out. Python
 takes 10 us to compile a line, and most long programs are loops written out: so they are cut where
-the same lines come again, and pieces that differ by names of values and numbers of elements alone are one function. The
-invariant: what runs are the lines that came in, in their order.
+the same lines come again, and pieces that differ by names of values and places of elements alone
+are one function. The invariant: what runs are the lines that came in, in their order.
 
 >>> lines = ["v0 = x0 * 2.0", *[f"v{i} = v{i - 1} + x0" for i in range(1, 2000)]]
 >>> namespace = {}
@@ -51,7 +51,7 @@ def in_pieces(lines: Sequence[str], results: str, namespace: dict[str, Any]) -> 
 
 def _pieces(lines: Sequence[str], results: str, namespace: dict[str, Any]) -> Iterator[str]:
     parts = [_NAME.split(line) for line in lines]  # what is around names, and every other the name
-    assigned = [found[0] if (found := _ASSIGNED.match(line)) else "" for line in lines]
+    assigned = [match[0] if (match := _ASSIGNED.match(line)) else "" for line in lines]
     last = {name: i for i, part in enumerate(parts) for name in part[1::2]}
     last |= dict.fromkeys(_NAME.findall(results), len(lines))
     known: dict[str, str] = {}

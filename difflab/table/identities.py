@@ -99,13 +99,13 @@ def _once(x: Expr) -> Expr | None:
 
 def _folded(x: Expr) -> Expr | None:
     """The value of what is computed of constants alone, where it is small."""
-    row = x.primitive
+    row, first = x.primitive, x.operands[0]
     if any([part.shape for part in (x, *x.operands)]):  # noqa: C419 (faster)
         if row.kind not in ("pointwise", "movement") or row.indexed or not 0 < x.size <= SMALL:
             return None
-        if _is(x, "reciprocal"):  # what it is multiplied by shall be divided
+        if _is(x, "reciprocal") or _is(x, "expand"):  # better divided by, or repeated, later
             return None
-        if row.shaping == "repeats" or (row.shaping and not (x.operands[0].shape and x.operands[0].is_fixed)):
+        if row.shaping and not (first.primitive is CONSTANT and first.shape):
             return None
     values = [held(o) for o in x.operands]
     if any([value is None for value in values]):  # noqa: C419 (faster)
