@@ -25,7 +25,7 @@ from difflab.spellings.reductions import max_, min_, sum_
 from difflab.spellings.selection import truth
 from difflab.spellings.spelling import NP, spells
 from difflab.table.arithmetic import root
-from difflab.table.contractions import pairs
+from difflab.table.contractions import paired, pairs
 
 # -- contractions ----------------------------------------------------------------------------------
 
@@ -127,12 +127,11 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
     right = [axis_of(y, i) % y.ndim for i in integers(axes[1])]
     if [x.shape[i] for i in left] != [y.shape[i] for i in right]:
         raise ShapeError(f"tensordot of shapes {x.shape} and {y.shape} over axes {left}, {right}")
-    rows = [i for i in range(x.ndim) if i not in left]
-    columns = [i for i in range(y.ndim) if i not in right]
-    inside = math.prod(x.shape[i] for i in left)
-    p = reshaped(transpose(x, [*rows, *left]), (math.prod(x.shape[i] for i in rows), inside))
-    q = reshaped(transpose(y, [*right, *columns]), (inside, math.prod(y.shape[i] for i in columns)))
-    return reshaped(matmul(p, q), (*[x.shape[i] for i in rows], *[y.shape[i] for i in columns]))
+    first, second = ascii_letters[: x.ndim], [*ascii_letters[x.ndim : x.ndim + y.ndim]]
+    for i, k in zip(left, right, strict=True):
+        second[k] = first[i]
+    kept = [letter for letter in (*first, *second) if (letter in first) != (letter in second)]
+    return paired(f"{first},{''.join(second)}->{''.join(kept)}", x, y)
 
 
 @spells(np.einsum, refuses="out dtype order casting", ignores="optimize")
