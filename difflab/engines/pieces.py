@@ -9,7 +9,7 @@ are one function. The invariant: what runs are the lines that came in, in their 
 >>> namespace = {}
 >>> calls = in_pieces(lines, "v1999", namespace)
 >>> calls[1], len(calls), len(namespace)
-('v199, = piece1(v99, x0)', 19, 5)
+('v299, = piece1(v149, x0)', 13, 5)
 >>> made(text("x0", calls, "v1999"), namespace)(0.5)
 1000.5
 """
