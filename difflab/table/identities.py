@@ -84,7 +84,7 @@ def _once(x: Expr) -> Expr | None:
     kinds = [o.primitive for o in x.operands]
     if not kinds:
         return None
-    if any(map(_may_repeat, kinds)) and (found := _folded(x)) is not None:
+    if all(map(_may_repeat, kinds)) and (found := _folded(x)) is not None:
         return found
     if x.shape and x.primitive.kind == "pointwise" and any(map(_may_repeat, kinds)):
         found = _outside_of_expand(x)
