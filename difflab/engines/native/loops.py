@@ -17,7 +17,7 @@ from typing import Any, Final
 from difflab.engines.native.lowering import Root
 from difflab.engines.native.memory import Index, index_of, is_number
 from difflab.engines.native.nests import BYTES, ROWS, Access, Box, Nest, Target
-from difflab.engines.native.vectors import KINDS, TYPES, Code, Page, Vector
+from difflab.engines.native.vectors import TYPES, Code, Page, Vector, kind_of
 from difflab.errors import InvariantError
 from difflab.ir.expr import Expr
 from difflab.ir.fused import Fold
@@ -304,7 +304,7 @@ class Writer:
         return found
 
     def _computed(self, node: Expr, at: Index) -> Vector:
-        nest, kind = self.nest, KINDS[node.dtype.name]
+        nest, kind = self.nest, kind_of(node.dtype)
         if is_number(node):
             return self.code.constant(node.value.item(), kind)
         access = nest.memory(node, at)
