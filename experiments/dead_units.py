@@ -97,7 +97,8 @@ def training(case: Case) -> Iterator[Row]:
     with np.errstate(all="ignore"):
         for number in range(1, case["updates"] + 1):
             batch = batches.take(number)
-            loss, norms, arrays, memory = update(arrays, batch, memory, number, case["rate"])
+            norms = update.norms(arrays, batch)
+            loss, arrays, memory = update(arrays, batch, memory, number, case["rate"])
             if not all(map(math.isfinite, (loss, *norms))):
                 yield {"update": number, "layer": 0, "diverged": True}
                 return

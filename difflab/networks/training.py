@@ -110,37 +110,41 @@ class Training:
         state, settings = self.state, self.settings
         with np.errstate(all="ignore"), bar(settings.progress, state.update, self.total) as advance:
             while state.update < self.total and not self._stopped():
-                self._step()
-                advance()
-                if self._row_due():
+                due = self._next_row()
+                self._updates(min(due, self.total), advance)
+                if state.update == due:
                     self._add_row()
                     self._checkpoint()
         self._check_parameters()
         self._checkpoint()
 
-    def _step(self) -> None:
-        state, number = self.state, self.state.update + 1
+    def _updates(self, last: int, advance: Callable[[], None]) -> None:
+        """All updates until the last one, which leaves the norms of its gradient."""
+        state, update, solver = self.state, self.update, self.network.solver
         begun = time.perf_counter()
-        batch = self.batches.take(number)
-        rate = self.network.solver.rate(number, self.total)
-        loss, norms, arrays, memory = self.update(
-            state.parameters, batch, state.memory, number, rate
-        )
-        if not (math.isfinite(loss) and all(map(math.isfinite, norms))):
-            raise self._diverged(number, loss, norms, batch)
-        state.parameters, state.memory, state.update, state.norms = arrays, memory, number, norms
-        state.losses.append(loss)
+        for number in range(state.update + 1, last + 1):
+            batch = self.batches.take(number)
+            if number == last:
+                state.norms = update.norms(state.parameters, batch)
+            rate = None if solver.constant else solver.rate(number, self.total)
+            loss, arrays, memory = update(state.parameters, batch, state.memory, number, rate)
+            if not math.isfinite(loss) or (
+                number == last and not all(map(math.isfinite, state.norms))
+            ):
+                raise self._diverged(number, loss, state.norms, batch)
+            state.parameters, state.memory, state.update = arrays, memory, number
+            state.losses.append(loss)
+            advance()
         state.seconds += time.perf_counter() - begun
 
     def _stopped(self) -> bool:
         patience = self.settings.early_stopping
         return patience is not None and self.state.waited >= patience
 
-    def _row_due(self) -> bool:
+    def _next_row(self) -> int:
+        """The update after which the history has its next row."""
         number, every = self.state.update, self.settings.every
-        if every is not None:
-            return number % every == 0
-        return self.batches.epochs(number) > self.batches.epochs(number - 1)
+        return self.batches.end(number) if every is None else (number // every + 1) * every
 
     def _checkpoint(self) -> None:
         if self.settings.checkpoint is not None:
