@@ -111,31 +111,32 @@ class Training:
         with np.errstate(all="ignore"), bar(settings.progress, state.update, self.total) as advance:
             while state.update < self.total and not self._stopped():
                 due = self._next_row()
-                self._updates(min(due, self.total), advance)
+                last = min(due, self.total)
+                begun = time.perf_counter()
+                while state.update < last:
+                    self._step(state.update + 1 == last)
+                    advance()
+                state.seconds += time.perf_counter() - begun
                 if state.update == due:
                     self._add_row()
                     self._checkpoint()
         self._check_parameters()
         self._checkpoint()
 
-    def _updates(self, last: int, advance: Callable[[], None]) -> None:
-        """All updates until the last one, which leaves the norms of its gradient."""
+    def _step(self, measured: bool) -> None:
+        """One update; the norms of its gradient are measured where they are asked for."""
         state, update, solver = self.state, self.update, self.network.solver
-        begun = time.perf_counter()
-        for number in range(state.update + 1, last + 1):
-            batch = self.batches.take(number)
-            if number == last:
-                state.norms = update.norms(state.parameters, batch)
-            rate = None if solver.constant else solver.rate(number, self.total)
-            loss, arrays, memory = update(state.parameters, batch, state.memory, number, rate)
-            if not math.isfinite(loss) or (
-                number == last and not all(map(math.isfinite, state.norms))
-            ):
-                raise self._diverged(number, loss, state.norms, batch)
-            state.parameters, state.memory, state.update = arrays, memory, number
-            state.losses.append(loss)
-            advance()
-        state.seconds += time.perf_counter() - begun
+        number = state.update + 1
+        batch = self.batches.take(number)
+        norms = update.norms(state.parameters, batch) if measured else ()
+        rate = None if solver.constant else solver.rate(number, self.total)
+        loss, arrays, memory = update(state.parameters, batch, state.memory, number, rate)
+        if not (math.isfinite(loss) and all(map(math.isfinite, norms))):
+            raise self._diverged(number, loss, norms, batch)
+        state.parameters, state.memory, state.update = arrays, memory, number
+        if measured:
+            state.norms = [*norms]
+        state.losses.append(loss)
 
     def _stopped(self) -> bool:
         patience = self.settings.early_stopping

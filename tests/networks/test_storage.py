@@ -203,10 +203,10 @@ def interrupt(monkeypatch, last):
     """Ctrl-C after an update."""
     step = Training._step
 
-    def interrupted(self):
+    def interrupted(self, measured):
         if self.state.update == last:
             raise KeyboardInterrupt
-        step(self)
+        step(self, measured)
 
     monkeypatch.setattr(Training, "_step", interrupted)
 

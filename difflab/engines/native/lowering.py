@@ -33,7 +33,7 @@ CHEAP: Final = 8
 CALL: Final = 20
 """What a function counts, in operations."""
 INLINE_PRODUCT: Final = 2**18
-"""Multiplications up to which a matrix product is loops of ours; BLAS does the larger ones."""
+"""Multiplications up to which a matrix product is part of other loops; larger ones are tiles."""
 NEAR: Final = 4
 """By how much the lengths of two spaces may differ for one nest of loops to do both."""
 LONG: Final = 64
@@ -127,7 +127,7 @@ class Stage:
 
 @dataclass(slots=True, eq=False)
 class Product:
-    """A matrix product by BLAS."""
+    """A matrix product in tiles."""
 
     a: View
     b: View
@@ -383,6 +383,11 @@ class Lowering:
             return None
         inner = self.view(node.operands[0], level)
         return None if inner is None else inner.shows(_viewed(node, inner.array))
+
+    def scratch(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> View:
+        """Memory for what a step needs while it runs."""
+        memory = np.empty(shape, dtype)
+        return View(self._buffer("scratch", memory), memory)
 
     def keep_parts(self, parts: Expr, memory: Array) -> View:
         """Memory for the parts of a fold."""
