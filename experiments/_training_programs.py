@@ -154,7 +154,7 @@ def path(problem: Problem, method: str, updates: int) -> Iterator[list[Array]]:
     yield arrays
     for number in range(1, updates + 1):
         with np.errstate(all="ignore"):
-            _, arrays, memory = update(arrays, batches.take(number), memory, number)
+            _, _, arrays, memory = update(arrays, batches.take(number), memory, number)
         yield arrays
 
 

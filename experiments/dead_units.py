@@ -97,8 +97,7 @@ def training(case: Case) -> Iterator[Row]:
     with np.errstate(all="ignore"):
         for number in range(1, case["updates"] + 1):
             batch = batches.take(number)
-            norms = update.norms(arrays, batch)
-            loss, arrays, memory = update(arrays, batch, memory, number, case["rate"])
+            loss, norms, arrays, memory = update(arrays, batch, memory, number, case["rate"])
             if not all(map(math.isfinite, (loss, *norms))):
                 yield {"update": number, "layer": 0, "diverged": True}
                 return

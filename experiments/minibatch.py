@@ -187,7 +187,7 @@ def looks_at(net: Network, batches: Minibatches, seed: int, most: int) -> Iterat
         update = Update(net, Reverse(), unflatten(structure, arrays), batches.take(1))
         due = 1
         for number in range(1, most + 1):
-            _, arrays, memory = update(arrays, batches.take(number), memory, number)
+            _, _, arrays, memory = update(arrays, batches.take(number), memory, number)
             if number in (due, most):
                 yield number, unflatten(structure, arrays)
                 due = max(number + 1, int(number * SPACING))

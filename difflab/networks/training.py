@@ -114,7 +114,7 @@ class Training:
                 last = min(due, self.total)
                 begun = time.perf_counter()
                 while state.update < last:
-                    self._step(state.update + 1 == last)
+                    self._step()
                     advance()
                 state.seconds += time.perf_counter() - begun
                 if state.update == due:
@@ -123,19 +123,16 @@ class Training:
         self._check_parameters()
         self._checkpoint()
 
-    def _step(self, measured: bool) -> None:
-        """One update; the norms of its gradient are measured where they are asked for."""
-        state, update, solver = self.state, self.update, self.network.solver
-        number = state.update + 1
+    def _step(self) -> None:
+        state, solver, number = self.state, self.network.solver, self.state.update + 1
         batch = self.batches.take(number)
-        norms = update.norms(state.parameters, batch) if measured else ()
         rate = None if solver.constant else solver.rate(number, self.total)
-        loss, arrays, memory = update(state.parameters, batch, state.memory, number, rate)
+        loss, norms, arrays, memory = self.update(
+            state.parameters, batch, state.memory, number, rate
+        )
         if not (math.isfinite(loss) and all(map(math.isfinite, norms))):
             raise self._diverged(number, loss, norms, batch)
-        state.parameters, state.memory, state.update = arrays, memory, number
-        if measured:
-            state.norms = [*norms]
+        state.parameters, state.memory, state.update, state.norms = arrays, memory, number, norms
         state.losses.append(loss)
 
     def _stopped(self) -> bool:
@@ -198,7 +195,7 @@ class Training:
             logits = pre_activations(net.layers, parameters, data.held_X)[-1]
             row["validation_loss"] = float(net.loss.mean(logits, data.held_y, net.last))
             row[f"validation_{name}"] = score(net.last.activate(logits), data.held_y)
-        row |= {f"gradient_norm_{i}": norm for i, norm in enumerate(state.norms, 1)}
+        row |= {f"gradient_norm_{i}": float(norm) for i, norm in enumerate(state.norms, 1)}
         row |= shares
         row["seconds"] = state.seconds
         return row

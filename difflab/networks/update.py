@@ -5,9 +5,7 @@ and compiled to a straight line over planned buffers. The invariant: the same st
 method's gradient. A method that computes outside the IR (the complex step) runs first, and the step
 is a program of its own.
 
-Only what the program returns is allocated: the next parameters and the solver's memory of them. The
-norms of the gradient are no part of it: they are asked for now and then, of the gradient's own
-program.
+Only what the program returns is allocated: the next parameters and the solver's memory of them.
 """
 
 from __future__ import annotations
@@ -44,11 +42,9 @@ class Update:
     >>> batch = [np.ones((4, 2)), np.zeros((4, 1))]
     >>> update = Update(net, Reverse(), net.parameters, batch)
     >>> arrays = flatten(net.parameters)[0]
-    >>> len(update.norms(arrays, batch))
-    1
-    >>> loss, arrays, memory = update(arrays, batch, net.solver.memory(arrays), 1)
-    >>> [array.shape for array in arrays]
-    [(2, 1), (1,)]
+    >>> loss, norms, arrays, memory = update(arrays, batch, net.solver.memory(arrays), 1)
+    >>> len(norms), [array.shape for array in arrays]
+    (1, [(2, 1), (1,)])
     """
 
     def __init__(
@@ -56,7 +52,9 @@ class Update:
     ) -> None:
         solver, x, targets, masks = model.solver, batch[0], batch[1], tuple(batch[2:])
         arrays = flatten(parameters)[0]
-        self.arrays, self.remembered = len(arrays), solver.remembered
+        self.remembered = solver.remembered
+        self.moved = 1 + len(parameters), 1 + len(parameters) + len(arrays)
+        """From where to where the results of the program are the parameters."""
         self.number: Callable[[float], Any] = model.dtype.type
         """Makes a number what the program takes as it is."""
         self.full_rate = self.number(solver.learning_rate)
@@ -67,9 +65,8 @@ class Update:
                 "the loss branches on values, which one program for all updates cannot",
                 "write the branch with np.where",
             )
-        self.derivation, self.gradient = prepared.derivation, prepared.run
-        with self.derivation.timed("compile"):
-            self.run = _program(self.derivation.graph, self.gradient, model, arrays, batch)
+        self.derivation = prepared.derivation
+        self.run = _program(self.derivation.graph, prepared.run, model, arrays, batch)
 
     def __call__(
         self,
@@ -78,27 +75,19 @@ class Update:
         memory: Memory,
         number: int,
         rate: float | None = None,
-    ) -> tuple[float, list[Array], Memory]:
-        """The loss before the update; parameters and memory after.
+    ) -> tuple[float, list[Any], list[Array], Memory]:
+        """The loss and each layer's gradient norm before the update, parameters and memory after.
 
         Updates are numbered from 1; the rate is the solver's learning rate where none is given.
         """
+        kept = [array for own in memory for array in own] if self.remembered else ()
         rate = self.full_rate if rate is None else self.number(rate)
-        if not self.remembered:
-            loss, *moved = self.run(*arrays, *batch, rate, self.number(number))
-            return float(loss), moved, memory
-        kept = [array for own in memory for array in own]
-        loss, *found = self.run(*arrays, *batch, *kept, rate, self.number(number))
-        rest = iter(found[self.arrays :])
-        after = [tuple([next(rest) for _ in range(self.remembered)]) for _ in range(self.arrays)]
-        return float(loss), found[: self.arrays], after
-
-    def norms(self, arrays: Sequence[Array], batch: Sequence[Array]) -> list[float]:
-        """The norm of each layer's gradient."""
-        _, *gradient = self.gradient(*arrays, *batch)
-        squares = [np.sum(g * g) for g in gradient]
-        pairs = zip(squares[::2], squares[1::2], strict=True)  # of W and b
-        return [float(np.sqrt(w + b)) for w, b in pairs]
+        found = self.run(*arrays, *batch, *kept, rate, self.number(number))
+        begin, end = self.moved
+        if self.remembered:
+            rest = iter(found[end:])
+            memory = [tuple([next(rest) for _ in own]) for own in memory]
+        return float(found[0]), found[1:begin], found[begin:end], memory
 
 
 def _program(
@@ -109,14 +98,20 @@ def _program(
     solver, count = model.solver, len(arrays)
     rest = solver.memory(arrays), *[np.ones((), model.dtype)] * 2
 
+    def step(arrays: Any, gradient: Any, memory: Any, rate: Any, number: Any) -> Any:
+        squares = [np.sum(g * g) for g in gradient]
+        pairs = zip(squares[::2], squares[1::2], strict=True)  # of W and b
+        norms = [np.sqrt(w + b) for w, b in pairs]
+        return norms, solver.step(arrays, gradient, memory, rate, number)
+
     if graph is not None:
 
         def update(point: Any, memory: Any, rate: Any, number: Any) -> Any:
             loss, *gradient = graph(*point)
-            return loss, solver.step(point[:count], gradient, memory, rate, number)
+            return loss, step(point[:count], gradient, memory, rate, number)
 
         return compiled(simplify(trace(update, [*arrays, *batch], *rest)))
-    program = compiled(simplify(trace(solver.step, arrays, arrays, *rest)))
+    program = compiled(simplify(trace(step, arrays, arrays, *rest)))
     end = count + len(batch)
 
     def run(*given: Any) -> list[Any]:

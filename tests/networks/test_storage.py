@@ -203,10 +203,10 @@ def interrupt(monkeypatch, last):
     """Ctrl-C after an update."""
     step = Training._step
 
-    def interrupted(self, measured):
+    def interrupted(self):
         if self.state.update == last:
             raise KeyboardInterrupt
-        step(self, measured)
+        step(self)
 
     monkeypatch.setattr(Training, "_step", interrupted)
 

@@ -69,8 +69,7 @@ def test_an_update_is_gradient_and_step(name):
     memory = [tuple(np.abs(p) + 0.1 for _ in own) for p, own in
               zip(arrays, net.solver.memory(arrays), strict=True)]  # fmt: skip
     update = Update(net, Reverse(), net.parameters, batch)
-    norms = update.norms(arrays, batch)
-    loss, moved, kept = update(arrays, batch, memory, 3)
+    loss, norms, moved, kept = update(arrays, batch, memory, 3)
     value, slopes = difflab.value_and_gradient(net.objective)(net.parameters, *batch)
     slopes = flatten(slopes)[0]
     wanted, remembered = net.solver.step(arrays, slopes, memory, net.solver.learning_rate, 3)
@@ -87,7 +86,7 @@ def test_an_update_is_one_program_with_planned_buffers():
     program = Update(net, Reverse(), net.parameters, batch_of(net)).run
     assert program.buffer_bytes > 0
     assert program.source.count("matmul") == 2 + 3  # forward; back: two for W, one for h
-    assert len(program.graph.outputs) == 1 + 4  # the loss, the parameters
+    assert len(program.graph.outputs) == 1 + 2 + 4  # the loss, the norms, the parameters
 
 
 def test_memory_does_not_grow_with_updates():
@@ -105,7 +104,7 @@ def test_memory_does_not_grow_with_updates():
     def many(first: int, count: int) -> None:
         nonlocal arrays, memory
         for number in range(first, first + count):
-            _, arrays, memory = update(arrays, batches.take(number), memory, number)
+            _, _, arrays, memory = update(arrays, batches.take(number), memory, number)
 
     tracemalloc.start()
     try:
