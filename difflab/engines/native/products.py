@@ -132,6 +132,9 @@ entry:
   %c.offset = mul i64 %top, %cm
   %c.top = getelementptr i8, ptr %out, i64 %c.offset
   %dense = icmp eq i64 %ak, {size}
+  %across = icmp eq i64 %am, {size}
+  %many = icmp eq i64 %rows, {ROWS}
+  %quick = and i1 %across, %many
   %step = select i1 %dense, i64 %am, i64 {size}
   %along = select i1 %dense, i64 {size}, i64 {HIGH * size}
   %tile = mul i64 %am, {HIGH}
@@ -146,9 +149,21 @@ depth:
   %d.offset = mul i64 %d, %ak
   %a.there = getelementptr i8, ptr %a.top, i64 %d.offset
   %a.here = select i1 %dense, ptr %a.there, ptr %mine
-  br i1 %dense, label %panels, label %copy
+  br i1 %dense, label %panels, label %copies
+copies:
+  br i1 %quick, label %line, label %copy
+line:
+  %l = phi i64 [0, %copies], [%l.next, %line]
+  %l.offset = mul i64 %l, %ak
+  %l.from = getelementptr i8, ptr %a.there, i64 %l.offset
+  %l.place = mul i64 %l, {HIGH}
+  %l.into = getelementptr {type_}, ptr %mine, i64 %l.place
+{_line(type_, size)}
+  %l.next = add i64 %l, 1
+  %l.more = icmp slt i64 %l.next, %deep
+  br i1 %l.more, label %line, label %panels
 copy:
-  %s = phi i64 [0, %depth], [%s.next, %copy.end]
+  %s = phi i64 [0, %copies], [%s.next, %copy.end]
   %s.offset = mul i64 %s, %am
   %s.from = getelementptr i8, ptr %a.there, i64 %s.offset
   %s.tile = udiv i64 %s, {HIGH}
@@ -212,6 +227,22 @@ end:
 }}
 {_tile(kind, type_, size, lanes)}
 """
+
+
+def _line(type_: str, size: int) -> str:
+    """One element of every row, which lie behind one another, into their tiles."""
+    lines = []
+    for tile in range(ROWS // HIGH):
+        for part, count in ((0, 4), (4, HIGH - 4)):
+            name, vector = f"%l.{tile}.{part}", f"<{count} x {type_}>"
+            there, here = tile * HIGH + part, tile * HIGH * DEPTH + part
+            lines += [
+                f"  {name}.from = getelementptr {type_}, ptr %l.from, i64 {there}",
+                f"  {name}.into = getelementptr {type_}, ptr %l.into, i64 {here}",
+                f"  {name} = load {vector}, ptr {name}.from, align {size}",
+                f"  store {vector} {name}, ptr {name}.into, align {size}",
+            ]
+    return "\n".join(lines)
 
 
 def _tile(kind: str, type_: str, size: int, lanes: int) -> str:
