@@ -60,12 +60,12 @@ def need_engine(name: str) -> None:
         raise UnknownNameError("engine", name, ("auto", *ENGINES))
 
 
-def compile(graph: Graph, engine: str = "auto") -> Program:
+def compile(graph: Graph, engine: str = "auto", often: bool = False) -> Program:
     """The program of a graph's outputs; ``"auto"`` takes the engine that suits it best, or the one
-    that the environment variable DIFFLAB_ENGINE names.
+    that the environment variable DIFFLAB_ENGINE names. What runs often may take long to compile.
     """
     if engine == "auto":
-        engine = os.environ.get("DIFFLAB_ENGINE", engine)
+        engine = os.environ.get("DIFFLAB_ENGINE", "native" if often else engine)
     need_engine(engine)
     compiled = ENGINES[_suited(graph) if engine == "auto" else engine]
     return compiled(replace(graph, guards=()) if graph.guards else graph)

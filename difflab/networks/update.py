@@ -110,8 +110,8 @@ def _program(
             loss, *gradient = graph(*point)
             return loss, step(point[:count], gradient, memory, rate, number)
 
-        return compiled(simplify(trace(update, [*arrays, *batch], *rest)))
-    program = compiled(simplify(trace(step, arrays, arrays, *rest)))
+        return compiled(simplify(trace(update, [*arrays, *batch], *rest)), often=True)
+    program = compiled(simplify(trace(step, arrays, arrays, *rest)), often=True)
     end = count + len(batch)
 
     def run(*given: Any) -> list[Any]:

@@ -25,7 +25,7 @@ from difflab.networks import (
 from difflab.networks.activations import ACTIVATIONS
 from difflab.networks.examples import Minibatches
 from difflab.networks.layers import Layer, pre_activations
-from difflab.networks.metrics import BLOCK, survey
+from difflab.networks.metrics import BLOCK, figures, survey
 from difflab.networks.solvers import SCHEDULES, SOLVERS
 from difflab.networks.update import Update
 
@@ -288,12 +288,16 @@ def test_figures_of_many_instances_are_those_of_one_pass(activation):
 def test_a_row_looks_at_every_instance_once(monkeypatch):
     seen = []
 
-    def counted(layers, parameters, x, masks=()):
-        seen.append(len(x))
-        return pre_activations(layers, parameters, x, masks)
+    def counted(layers):
+        program = figures(layers)
 
-    monkeypatch.setattr(metrics, "pre_activations", counted)
-    monkeypatch.setattr(training, "pre_activations", counted)
+        def run(parameters, x):
+            seen.append(len(x))
+            return program(parameters, x)
+
+        return run
+
+    monkeypatch.setattr(metrics, "figures", counted)
     network().fit(X, y, every=2, updates=6)
     assert sum(seen) == 3 * len(X)
 
