@@ -28,7 +28,7 @@ from difflab.networks.metrics import accuracy, r2, survey
 from difflab.networks.model import Model
 from difflab.networks.options import COUNT, check, option
 from difflab.networks.state import State
-from difflab.networks.update import Update
+from difflab.networks.update import update_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -94,8 +94,10 @@ class Training:
             [layer.units for layer in network.layers[:-1]], solver.input_dropout,
         )  # fmt: skip
         begun = time.perf_counter()
-        self.update = Update(network, settings.method, start, self.batches.take(1))
+        self.update = update_of(network, settings.method, start, self.batches.take(1))
         whole = time.perf_counter() - begun
+        self.rate = self.update.number(solver.learning_rate) if solver.constant else None
+        """The learning rate of all updates, where it is the same."""
         self.phases = {**self.update.derivation.seconds, "prepare": whole}
 
     def tree(self, arrays: Sequence[Array]) -> Parameters:
@@ -126,7 +128,7 @@ class Training:
     def _step(self) -> None:
         state, solver, number = self.state, self.network.solver, self.state.update + 1
         batch = self.batches.take(number)
-        rate = None if solver.constant else solver.rate(number, self.total)
+        rate = self.rate or solver.rate(number, self.total)
         loss, norms, arrays, memory = self.update(
             state.parameters, batch, state.memory, number, rate
         )

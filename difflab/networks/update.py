@@ -10,8 +10,10 @@ Only what the program returns is allocated: the next parameters and the solver's
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+import os
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import fields, replace
+from typing import Any, Final
 
 import numpy as np
 
@@ -21,13 +23,41 @@ from difflab.ir.expr import Graph
 from difflab.ir.tree import flatten
 from difflab.methods import Method
 from difflab.networks.layers import Array, Parameters
+from difflab.networks.losses import LOSSES
 from difflab.networks.model import Model
-from difflab.networks.solvers import Memory
+from difflab.networks.solvers import SOLVERS, Memory, Solver
 from difflab.operators import value_and_gradient
 from difflab.table.identities import simplify
 from difflab.tracing.trace import trace
 
 Run = Callable[..., list[Any]]
+
+
+KEPT: Final = 16
+"""How many updates are kept for networks that are trained again."""
+_kept: dict[Hashable, Update] = {}
+
+
+def update_of(
+    model: Model, method: Method, parameters: Parameters, batch: Sequence[Array]
+) -> Update:
+    """The update of a network; the same as before, where all that it is made of is the same.
+
+    Losses and solvers that are not difflab's own may read what changes, and are looked at anew.
+    """
+    known = type(model.loss) in LOSSES.values() and type(model.solver) in SOLVERS.values()
+    if not known:
+        return Update(model, method, parameters, batch)
+    rule = replace(model.solver, **{own.name: own.default for own in fields(Solver)})
+    layers = tuple([(layer, layer.row.function) for layer in model.layers])
+    shapes = tuple([array.shape for array in batch])
+    engine = os.environ.get("DIFFLAB_ENGINE"), os.environ.get("DIFFLAB_NATIVE")
+    key = method, model.dtype, layers, model.loss, rule, shapes, engine
+    found = _kept.pop(key, None) or Update(model, method, parameters, batch)
+    _kept[key] = found  # the last one that goes
+    for oldest in [*_kept][:-KEPT]:
+        _kept.pop(oldest, None)
+    return found
 
 
 class Update:
