@@ -4,8 +4,8 @@ Run ``python benchmarks/training.py [--rounds N] [--rows] [NAME...]`` where the 
 Plain SGD in float32 on the same instances, minibatches of the same sizes, newly shuffled every
 epoch; the peers' loops leave every loss on their side and read it once an epoch. JAX is timed with
 one compiled update a minibatch, which gathers its rows itself, and with a whole epoch in one scan.
-`fit` leaves one row of its history (with ``--rows``: one an epoch, with the accuracy and the shares
-of dead units on all instances, which the peers do not compute).
+`fit` leaves one row of its history, at the end (with ``--rows``: one an epoch); as often the peers
+compute the accuracy on all instances, which is one figure of a row.
 
 Every round times every contestant once, in a rotating order; ratios are medians of ratios within
 rounds. A first call, with all tracing and compiling, is timed separately and not part of a run.
@@ -23,8 +23,10 @@ import numpy as np
 
 from difflab.networks import MinibatchSGD, Network
 
-Run = Callable[[int], float]
-"""Trains for so many epochs and says how many seconds the loop took."""
+Run = Callable[[int, bool], float]
+"""Trains for so many epochs, with a row of figures for each or for all, and says how many seconds
+the loop took.
+"""
 
 
 class Case(NamedTuple):
@@ -50,17 +52,17 @@ class Case(NamedTuple):
 CASES = {
     "4-16-3": Case((4, 16, 3), 16, 160, 100),
     "64-64-10": Case((64, 64, 10), 32, 1792, 10),
-    "784-128-10": Case((784, 128, 10), 128, 5120, 4),
-    "784-512-512-10": Case((784, 512, 512, 10), 128, 5120, 1),
+    "784-128-10": Case((784, 128, 10), 128, 5120, 5),
+    "784-512-512-10": Case((784, 512, 512, 10), 128, 5120, 3),
 }
 RATE = 0.01
 
 
-def by_difflab(case: Case, rows: bool) -> Run:
+def by_difflab(case: Case) -> Run:
     """`fit`, without the time that it takes to compile."""
     X, y = case.data()
 
-    def run(epochs: int) -> float:
+    def run(epochs: int, rows: bool) -> float:
         net = Network(case.sizes[0], "float32")
         for units in case.sizes[1:-1]:
             net.fc(units)
@@ -88,11 +90,18 @@ def by_jax(case: Case, scanned: bool) -> Run:
     import jax
     import jax.numpy as jnp
 
-    def loss(parameters: Any, x: Any, y: Any) -> Any:
+    def forward(parameters: Any, x: Any) -> Any:
         for w, b in parameters[:-1]:
             x = jax.nn.relu(x @ w + b)
         w, b = parameters[-1]
-        logits = jax.nn.log_softmax(x @ w + b)
+        return x @ w + b
+
+    @jax.jit
+    def accuracy(parameters: Any, x: Any, y: Any) -> Any:
+        return jnp.mean(jnp.argmax(forward(parameters, x), axis=1) == y)
+
+    def loss(parameters: Any, x: Any, y: Any) -> Any:
+        logits = jax.nn.log_softmax(forward(parameters, x))
         return -jnp.mean(jnp.take_along_axis(logits, y[:, None], axis=1))
 
     def update(parameters: Any, X: Any, y: Any, rows: Any) -> Any:
@@ -106,20 +115,21 @@ def by_jax(case: Case, scanned: bool) -> Run:
     X, y = map(jnp.asarray, case.data())
     rng = np.random.default_rng(0)
 
-    def run(epochs: int) -> float:
+    def run(epochs: int, rows: bool) -> float:
         parameters = jax.tree.map(jnp.asarray, _start(case))
         begun = time.perf_counter()
-        for _ in range(epochs):
+        for number in range(1, epochs + 1):
             order = rng.permutation(case.instances).reshape(-1, case.batch).astype("i4")
             if scanned:
                 parameters, found = compiled(parameters, X, y, order)
             else:
                 found = []
-                for rows in order:
-                    parameters, value = compiled(parameters, X, y, rows)
+                for chosen in order:
+                    parameters, value = compiled(parameters, X, y, chosen)
                     found.append(value)
             np.mean(np.asarray(found))
-        jax.block_until_ready(parameters)
+            if rows or number == epochs:
+                float(accuracy(parameters, X, y))
         return time.perf_counter() - begun
 
     return run
@@ -131,32 +141,37 @@ def by_torch(case: Case) -> Run:
 
     X, y = map(torch.from_numpy, case.data())
 
-    def run(epochs: int) -> float:
+    def forward(parameters: Any, h: Any) -> Any:
+        for i in range(0, len(parameters) - 2, 2):
+            h = torch.relu(torch.addmm(parameters[i + 1], h, parameters[i]))
+        return torch.addmm(parameters[-1], h, parameters[-2])
+
+    def run(epochs: int, rows: bool) -> float:
         parameters = [torch.from_numpy(p.copy()).requires_grad_()
                       for pair in _start(case) for p in pair]  # fmt: skip
         begun = time.perf_counter()
-        for _ in range(epochs):
+        for number in range(1, epochs + 1):
             total = torch.zeros(())
-            for rows in torch.randperm(case.instances).split(case.batch):
-                h = X[rows]
-                for i in range(0, len(parameters) - 2, 2):
-                    h = torch.relu(torch.addmm(parameters[i + 1], h, parameters[i]))
-                logits = torch.addmm(parameters[-1], h, parameters[-2])
-                value = torch.nn.functional.cross_entropy(logits, y[rows])
+            for chosen in torch.randperm(case.instances).split(case.batch):
+                logits = forward(parameters, X[chosen])
+                value = torch.nn.functional.cross_entropy(logits, y[chosen])
                 slopes = torch.autograd.grad(value, parameters)
                 with torch.no_grad():
                     for p, g in zip(parameters, slopes, strict=True):
                         p.sub_(g, alpha=RATE)
                 total += value.detach()
             float(total)
+            if rows or number == epochs:
+                with torch.no_grad():
+                    float((forward(parameters, X).argmax(1) == y).float().mean())
         return time.perf_counter() - begun
 
     return run
 
 
-def contestants(case: Case, rows: bool) -> dict[str, Callable[[], Run]]:
+def contestants(case: Case) -> dict[str, Callable[[], Run]]:
     """What makes each contestant's run."""
-    found: dict[str, Callable[[], Run]] = {"difflab": lambda: by_difflab(case, rows)}
+    found: dict[str, Callable[[], Run]] = {"difflab": lambda: by_difflab(case)}
     for name, make in (
         ("jax", lambda: by_jax(case, scanned=False)),
         ("jax", lambda: by_jax(case, scanned=True)),
@@ -175,16 +190,16 @@ def measure(name: str, case: Case, rounds: int, rows: bool) -> None:
     """Print microseconds an update, and ratios to difflab."""
     runs: dict[str, Run] = {}
     first = {}
-    for label, make in contestants(case, rows).items():
+    for label, make in contestants(case).items():
         begun = time.perf_counter()
         runs[label] = make()
-        runs[label](1)
+        runs[label](1, rows)
         first[label] = time.perf_counter() - begun
     times: dict[str, list[float]] = {label: [] for label in runs}
     order = [*runs]
     for _ in range(rounds):
         for label in order:
-            times[label].append(runs[label](case.epochs) / case.updates * 1e6)
+            times[label].append(runs[label](case.epochs, rows) / case.updates * 1e6)
         order.append(order.pop(0))
     print(f"{name}, minibatches of {case.batch}, {case.updates} updates, {rounds} rounds")
     for label, own in times.items():

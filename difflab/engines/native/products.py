@@ -7,7 +7,8 @@ invariants: any strides go; nothing outside the matrices is read or written; chu
 whoever runs them, and every element is summed in one order.
 
 A tile of 6 rows and two vectors stays in registers while its products are summed, over `DEPTH`
-steps, so that what it reads of the right matrix stays in the first cache (Goto & van de Geijn 2008).
+steps, so that what it reads of the right matrix stays in the first cache (Goto & van de Geijn
+2008).
 """
 
 from __future__ import annotations
