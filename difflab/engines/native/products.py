@@ -2,7 +2,7 @@
 
 What flows: `text` is a module with two functions for each kind of float, which take a context (the
 `FIELDS`, as numbers of 64 bits) and the number of a chunk: ``pack`` brings `columns` of the right
-matrix behind one another, for all rows, and ``multiply`` makes `ROWS` rows of the result. The
+matrix behind one another, for all rows, and ``multiply`` makes some rows of the result. The
 invariants: any strides go; nothing outside the matrices is read or written; chunks are the same
 whoever runs them, and every element is summed in one order.
 
@@ -18,12 +18,15 @@ from typing import Final
 
 from difflab.engines.native.machine import shared
 
-FIELDS: Final = ("out", "a", "b", "packed", "m", "k", "n", "am", "ak", "bk", "bn", "cm")
-"""Addresses, lengths of (m, k) times (k, n), and strides in bytes; out's rows are dense."""
+FIELDS: Final = ("out", "a", "b", "packed", "m", "k", "n", "am", "ak", "bk", "bn", "cm",
+                 "most")  # fmt: skip
+"""Addresses; lengths of (m, k) times (k, n); strides in bytes, where out's rows are dense; and the
+rows of a chunk."""
 HIGH: Final = 6
 """Rows of a tile."""
 ROWS: Final = 24
-"""Rows in a chunk: whole tiles."""
+MANY: Final = 96
+"""Rows of a chunk, of small and of large matrices: whole tiles."""
 DEPTH: Final = 256
 NANOSECONDS: Final = {"f32": 0.022, "f64": 0.044}
 """Of one multiplication."""
@@ -34,6 +37,11 @@ TYPES: Final = {"f32": ("float", 4, 8), "f64": ("double", 8, 4)}
 def columns(kind: str) -> int:
     """Columns of a tile."""
     return 2 * TYPES[kind][2]
+
+
+def rows(m: int) -> int:
+    """Rows of a chunk, where there are so many."""
+    return ROWS if m < 8 * MANY else MANY
 
 
 @cache
@@ -123,19 +131,17 @@ end:
 define void @multiply.{kind}(ptr %context, i64 %chunk) {{
 entry:
 {_fields()}
-  %mine = alloca [{ROWS * DEPTH} x {type_}], align 64
-  %top = mul i64 %chunk, {ROWS}
+  %mine = alloca [{MANY * DEPTH} x {type_}], align 64
+  %top = mul i64 %chunk, %most
   %left = sub i64 %m, %top
-  %few = icmp slt i64 %left, {ROWS}
-  %rows = select i1 %few, i64 %left, i64 {ROWS}
+  %few = icmp slt i64 %left, %most
+  %rows = select i1 %few, i64 %left, i64 %most
   %a.offset = mul i64 %top, %am
   %a.top = getelementptr i8, ptr %a, i64 %a.offset
   %c.offset = mul i64 %top, %cm
   %c.top = getelementptr i8, ptr %out, i64 %c.offset
   %dense = icmp eq i64 %ak, {size}
   %across = icmp eq i64 %am, {size}
-  %many = icmp eq i64 %rows, {ROWS}
-  %quick = and i1 %across, %many
   %step = select i1 %dense, i64 %am, i64 {size}
   %along = select i1 %dense, i64 {size}, i64 {HIGH * size}
   %tile = mul i64 %am, {HIGH}
@@ -150,21 +156,9 @@ depth:
   %d.offset = mul i64 %d, %ak
   %a.there = getelementptr i8, ptr %a.top, i64 %d.offset
   %a.here = select i1 %dense, ptr %a.there, ptr %mine
-  br i1 %dense, label %panels, label %copies
-copies:
-  br i1 %quick, label %line, label %copy
-line:
-  %l = phi i64 [0, %copies], [%l.next, %line]
-  %l.offset = mul i64 %l, %ak
-  %l.from = getelementptr i8, ptr %a.there, i64 %l.offset
-  %l.place = mul i64 %l, {HIGH}
-  %l.into = getelementptr {type_}, ptr %mine, i64 %l.place
-{_line(type_, size)}
-  %l.next = add i64 %l, 1
-  %l.more = icmp slt i64 %l.next, %deep
-  br i1 %l.more, label %line, label %panels
+  br i1 %dense, label %panels, label %copy
 copy:
-  %s = phi i64 [0, %copies], [%s.next, %copy.end]
+  %s = phi i64 [0, %depth], [%s.next, %copy.end]
   %s.offset = mul i64 %s, %am
   %s.from = getelementptr i8, ptr %a.there, i64 %s.offset
   %s.tile = udiv i64 %s, {HIGH}
@@ -172,9 +166,22 @@ copy:
   %s.place = mul i64 %s.tile, {HIGH * DEPTH}
   %s.at = add i64 %s.place, %s.row
   %s.into = getelementptr {type_}, ptr %mine, i64 %s.at
-  br label %copied
-copied:
-  %t = phi i64 [0, %copy], [%t.next, %copied]
+  %s.left = sub i64 %rows, %s
+  %many = icmp sge i64 %s.left, {ROWS}
+  %quick = and i1 %across, %many
+  br i1 %quick, label %line, label %one
+line:
+  %l = phi i64 [0, %copy], [%l.next, %line]
+  %l.offset = mul i64 %l, %ak
+  %l.from = getelementptr i8, ptr %s.from, i64 %l.offset
+  %l.place = mul i64 %l, {HIGH}
+  %l.into = getelementptr {type_}, ptr %s.into, i64 %l.place
+{_line(type_, size)}
+  %l.next = add i64 %l, 1
+  %l.more = icmp slt i64 %l.next, %deep
+  br i1 %l.more, label %line, label %copy.end
+one:
+  %t = phi i64 [0, %copy], [%t.next, %one]
   %t.offset = mul i64 %t, %ak
   %t.from = getelementptr i8, ptr %s.from, i64 %t.offset
   %t.place = mul i64 %t, {HIGH}
@@ -183,9 +190,10 @@ copied:
   store {type_} %x, ptr %t.into, align {size}
   %t.next = add i64 %t, 1
   %t.more = icmp slt i64 %t.next, %deep
-  br i1 %t.more, label %copied, label %copy.end
+  br i1 %t.more, label %one, label %copy.end
 copy.end:
-  %s.next = add i64 %s, 1
+  %s.step = phi i64 [{ROWS}, %line], [1, %one]
+  %s.next = add i64 %s, %s.step
   %s.more = icmp slt i64 %s.next, %rows
   br i1 %s.more, label %copy, label %panels
 panels:

@@ -176,14 +176,14 @@ class _Writer:
             views = [View(v.buffer, v.array[index]) for v in (out, a, b)]
             pointers = [self._address(v) for v in (*views, packed)]
             own, left, right = [v.array.strides for v in views]
-            fields = [*pointers, m, k, n, *left, *right, own[0]]
+            fields = [*pointers, m, k, n, *left, *right, own[0], products.rows(m)]
             for i, (at, field_) in enumerate(zip(products.FIELDS, fields, strict=True)):
                 place = f"%product.{at}.{len(self.lines)}"
                 self._do(f"{place} = getelementptr i64, ptr %product, i64 {i}")
                 type_ = "ptr" if isinstance(field_, str) else "i64"
                 self._do(f"store {type_} {field_}, ptr {place}")
             self._run(f"pack.{kind}", parts, nanoseconds, "%product")
-            self._run(f"multiply.{kind}", -(-m // products.ROWS), nanoseconds, "%product")
+            self._run(f"multiply.{kind}", -(-m // products.rows(m)), nanoseconds, "%product")
             self.work += nanoseconds
 
     def _address(self, view: View) -> str:
