@@ -48,7 +48,8 @@ def update_of(
     known = type(model.loss) in LOSSES.values() and type(model.solver) in SOLVERS.values()
     if not known:
         return Update(model, method, parameters, batch)
-    rule = replace(model.solver, **{own.name: own.default for own in fields(Solver)})
+    inputs: dict[str, Any] = {own.name: own.default for own in fields(Solver)}
+    rule = replace(model.solver, **inputs)
     layers = tuple([(layer, layer.row.function) for layer in model.layers])
     shapes = tuple([array.shape for array in batch])
     engine = os.environ.get("DIFFLAB_ENGINE"), os.environ.get("DIFFLAB_NATIVE")
