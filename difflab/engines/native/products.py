@@ -24,9 +24,11 @@ FIELDS: Final = ("out", "a", "b", "packed", "m", "k", "n", "am", "ak", "bk", "bn
 rows of a chunk."""
 HIGH: Final = 6
 """Rows of a tile."""
-ROWS: Final = 24
+ROWS: Final = 12
 MANY: Final = 96
 """Rows of a chunk, of small and of large matrices: whole tiles."""
+CHUNKS: Final = 16
+"""Chunks that a matrix of a middle size is cut into."""
 DEPTH: Final = 256
 NANOSECONDS: Final = {"f32": 0.022, "f64": 0.044}
 """Of one multiplication."""
@@ -41,7 +43,7 @@ def columns(kind: str) -> int:
 
 def rows(m: int) -> int:
     """Rows of a chunk, where there are so many."""
-    return ROWS if m < 8 * MANY else MANY
+    return max(ROWS, min(m // CHUNKS // ROWS * ROWS, MANY))
 
 
 @cache

@@ -46,10 +46,9 @@ def test_stacks_and_steps(tiles_alone):
     np.testing.assert_array_equal(f(a, b)[0], a[:, :, ::2, ::-1] @ b[..., 1::2])
 
 
-@pytest.mark.parametrize("m", [8 * products.MANY - 1, 8 * products.MANY + 1])
+@pytest.mark.parametrize("m", [100, 16 * products.MANY + 1])
 def test_the_same_bits_on_any_number_of_threads(m):
-    a, b = np.random.default_rng(0).normal(size=(2, m, m))[:, :, :200]
-    a, b = np.ascontiguousarray(a), np.ascontiguousarray(b)
+    a, b = np.random.default_rng(0).normal(size=(2, 300, m))
     program = native.compiled(difflab.trace(lambda a, b: a.T @ b @ a.T, a, b))
     found = program(a, b)[0]
     with pool.limit(1):
