@@ -85,7 +85,9 @@ class Called:
 
     def __call__(self, arrays: Sequence[Any]) -> Any:
         """The result at these arrays, in the signature's order; it shares no memory with them."""
-        given, _ = self.arguments(arrays)
+        rest = iter(arrays)
+        own = [next(rest) if isinstance(x, Spec) else x.value for x in self.signature.leaves]
+        given, _ = unflatten(self.signature.structure, own)
         args, kwargs = self.arguments(arrays)
         result = self._result(args, kwargs)
         for number, (before, after) in enumerate(zip(given, args, strict=True)):
@@ -153,9 +155,12 @@ class Called:
 def _alike(before: Any, after: Any) -> bool:
     """Whether two trees hold the same leaves."""
     if type(before) is type(after) is np.ndarray and before.shape == after.shape:
-        return before.dtype == after.dtype and before.tobytes() == after.tobytes()
-    (old, structure), (new, other) = flatten(before), flatten(after)
-    return structure == other and all(map(_same, old, new))
+        if before.dtype != after.dtype:
+            return False
+        old, new = (np.ascontiguousarray(x).reshape(-1).view(np.uint8) for x in (before, after))
+        return np.array_equal(old, new)
+    (mine, structure), (others, other) = flatten(before), flatten(after)
+    return structure == other and all(map(_same, mine, others))
 
 
 def _same(before: Any, after: Any) -> bool:

@@ -61,6 +61,8 @@ class Writer:
         """Axes whose loops run once, and the index there."""
         self.levels: list[tuple[list[str], str]] = []
         self.known: dict[Any, Any] = {}
+        self.slots: list[tuple[int, int]] = []
+        """What the function's context points to: buffers, and bytes from their beginning."""
         self.folds: list[Folding] = []
         self.jammed = 1
         self.mask: Vector | None = None
@@ -91,8 +93,8 @@ class Writer:
 
     # -- the function ------------------------------------------------------------------------------
 
-    def function(self, name: str) -> str:
-        """Its text."""
+    def body(self) -> str:
+        """The text of a function, but for its name: boxes that differ by their memory are one."""
         for k, group in enumerate(self.nest.order):
             self._open(group, k == 0 and self.chunks > 1)
         for root in self.targets:
@@ -102,7 +104,7 @@ class Writer:
         while self.loops:
             self._close()
         return (
-            f"define internal void @{name}(ptr noalias %frame, i64 %chunk) noinline {{\n"
+            "(ptr noalias %context, i64 %chunk) noinline {\n"
             f"entry:\n{self.code.text}\n  ret void\n}}\n"
         )
 
@@ -329,20 +331,21 @@ class Writer:
     def _pointer(self, access: Access, target: Target | None) -> str:
         """The address of an access at the loops' indices."""
         self._check(access, target)
-        code = self.code
-        buffer, offset = access.buffer.number, access.offset
+        code, buffer, offset = self.code, access.buffer.number, access.offset
         stride = target.stride if target is not None else 0
-        key: tuple[Any, ...] = ("pointer", buffer, stride and target)
+        key: tuple[Any, ...] = ("pointer", buffer, stride)
+        if target is not None:
+            offset += target.start * stride
         if key not in self.known:
             with self.at_level(0):
-                slot = code.raw(f"getelementptr ptr, ptr %frame, i64 {buffer}")
+                slot = code.raw(f"getelementptr ptr, ptr %context, i64 {len(self.slots)}")
                 pointer = code.raw(f"load ptr, ptr {slot}")
-                if target is not None and stride:
-                    chunk = "%chunk" if target.by_chunk else "0"
-                    number = code.raw(f"add i64 {chunk}, {target.start}")
-                    pointer = self._moved(pointer, number, stride)
-                self.known[key] = pointer
-        pointer = self.known[key]
+                if target is not None and target.by_chunk:
+                    pointer = self._moved(pointer, "%chunk", stride)
+            self.slots.append((buffer, offset))
+            self.known[key] = pointer, offset
+        pointer, first = self.known[key]
+        offset -= first
         for axis, var in self.single.items():
             if isinstance(var, int):
                 offset += var * access.strides[axis]

@@ -38,6 +38,30 @@ QUIET: Final = 20_000.0
 PARALLEL: Final = 150_000.0
 """Nanoseconds of work from which on threads share a stage."""
 _ALIGNED: Final = 64
+_FILL: Final = """
+define internal void @fill(ptr %context, ptr %frame, ptr %map, i64 %count) noinline {
+entry:
+  br label %slot
+slot:
+  %k = phi i64 [0, %entry], [%next, %slot]
+  %twice = shl i64 %k, 1
+  %number.at = getelementptr i64, ptr %map, i64 %twice
+  %offset.at = getelementptr i64, ptr %number.at, i64 1
+  %number = load i64, ptr %number.at
+  %offset = load i64, ptr %offset.at
+  %from = getelementptr ptr, ptr %frame, i64 %number
+  %buffer = load ptr, ptr %from
+  %pointer = getelementptr i8, ptr %buffer, i64 %offset
+  %into = getelementptr ptr, ptr %context, i64 %k
+  store ptr %pointer, ptr %into
+  %next = add i64 %k, 1
+  %more = icmp slt i64 %next, %count
+  br i1 %more, label %slot, label %end
+end:
+  ret void
+}
+"""
+"""Pointers to what a function reads and writes: the map's numbers of buffers, and bytes in them."""
 
 
 def rules_of(node: Expr) -> Callable[..., Any]:
@@ -79,7 +103,8 @@ class Call:
     chunks: int
     nanoseconds: float
     page: Page
-    text: str
+    body: str
+    slots: list[tuple[int, int]]
 
 
 def written(nest: Nest) -> tuple[list[Call], list[Nest]]:
@@ -96,8 +121,8 @@ def written(nest: Nest) -> tuple[list[Call], list[Nest]]:
         name = f"{nest.name}.{k}"
         own = {root: target[k] for root, target in targets.items() if k in target}
         writer = Writer(nest, box, own, size, count)
-        text = writer.function(name)
-        calls.append(Call(name, count, nest.nanoseconds(box), writer.code.page, text))
+        body, work = writer.body(), nest.nanoseconds(box)
+        calls.append(Call(name, count, work, writer.code.page, body, writer.slots))
     return calls, after
 
 
@@ -121,6 +146,11 @@ class _Writer:
     declared: set[str] = field(default_factory=set)
     symbols: dict[str, int] = field(default_factory=dict)
     work: float = 0.0
+    known: dict[str, str] = field(default_factory=dict)
+    """The names of functions by their text."""
+    maps: dict[str, str] = field(default_factory=dict)
+    """The names of tables by their text."""
+    widest: int = 1
 
     def kernel(self) -> Kernel:
         for number, step in enumerate(self.lowering.run()):
@@ -146,7 +176,9 @@ class _Writer:
                 "declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)",
                 *[f"@constant.{k} = external global i8" for k in range(len(constants))],
                 *sorted(self.declared | found.declared),
+                *[f"{name} = internal constant {table}" for table, name in self.maps.items()],
                 found.text,
+                _FILL,
                 *self.texts,
                 self._kernel(buffers),
                 entry.entry_text(inputs, outputs, self.work > QUIET),
@@ -159,15 +191,26 @@ class _Writer:
     def _stage(self, nest: Nest) -> None:
         calls, after = written(nest)
         for call in calls:
-            self.texts.append(call.text)
+            name = self.known.setdefault(call.body, call.name)
+            if name == call.name:
+                self.texts.append(f"define internal void @{name}{call.body}")
             self.calls |= call.page.calls
             self.declared |= call.page.declared
             self.work += call.nanoseconds
-            self._run(call.name, call.chunks, call.nanoseconds)
+            self._fill(call.slots)
+            self._run(name, call.chunks, call.nanoseconds, "%context")
         for other in after:
             self._stage(other)
 
-    def _run(self, name: str, chunks: int, nanoseconds: float, context: str = "%frame") -> None:
+    def _fill(self, slots: Sequence[tuple[int, int]]) -> None:
+        """Write what a function's context points to."""
+        numbers = ", ".join(f"i64 {number}" for slot in slots for number in slot)
+        table = f"[{2 * len(slots)} x i64] [{numbers}]"
+        name = self.maps.setdefault(table, f"@map.{len(self.maps)}")
+        self.widest = max(self.widest, len(slots))
+        self._do(f"call void @fill(ptr %context, ptr %frame, ptr {name}, i64 {len(slots)})")
+
+    def _run(self, name: str, chunks: int, nanoseconds: float, context: str) -> None:
         """Call a function for all its chunks."""
         if chunks == 1:
             self._do(f"call void @{name}(ptr {context}, i64 0)")
@@ -233,6 +276,7 @@ class _Writer:
         """Pointers of all buffers in one frame, then the calls."""
         begin = [
             f"%frame = alloca [{max(len(buffers), 1)} x ptr]",
+            f"%context = alloca [{self.widest} x ptr]",
             f"%product = alloca [{len(products.FIELDS)} x i64]",
         ]
         scratch = [b for b in buffers if b.kind == "scratch"]
