@@ -31,7 +31,9 @@ __all__ = ["ENGINES", "Program", "compile", "need_engine"]
 QUICKLY_COMPILED: Final = 300
 """Nodes whose machine code is made in a tenth of a second or so."""
 COMPILED: Final = 3_000
-"""Nodes whose machine code is made in a second or two."""
+"""Nodes whose machine code is made in a second or so, which what runs often may take."""
+COMPILED_ASIDE: Final = 10_000
+"""Nodes whose machine code is made in a few seconds, while NumPy serves."""
 
 
 class Program(Protocol):
@@ -85,8 +87,9 @@ def compile(graph: Graph, engine: str = "auto", often: bool = False) -> Program:
 def _suited(graph: Graph, often: bool) -> Callable[[Graph], Program]:
     """What makes the program of a graph without a named engine."""
     count = len(graph.nodes)
-    if count > COMPILED or not any(node.shape and node.operands for node in graph.nodes):
+    if count > COMPILED_ASIDE or not any(node.shape and node.operands for node in graph.nodes):
         return numpy.compiled
     if native.why_not() is not None or not native.is_whole(graph):
         return numpy.compiled
-    return native.compiled if often or count <= QUICKLY_COMPILED else growing.Program
+    at_once = COMPILED if often else QUICKLY_COMPILED
+    return native.compiled if count <= at_once else growing.Program

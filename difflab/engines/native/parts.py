@@ -23,8 +23,8 @@ from difflab.ir.fused import Fold, InRows
 from difflab.ir.row import CONSTANT, INPUT
 from difflab.table.algebra import MATMUL
 
-LARGEST: Final = 20_000
-"""Nodes of a graph beyond which machine code is not tried: it would take a minute."""
+LARGEST: Final = 40_000
+"""Nodes of a graph beyond which machine code is not tried: it would take half a minute."""
 
 
 @dataclass(slots=True)
