@@ -206,7 +206,10 @@ class Lowering:
             elif row.view:
                 self._read_elsewhere(node)
             elif node in self.placed:
-                self.weight[node] = self.weight[node.operands[0]] + 1
+                (x,) = node.operands
+                if self.weight[x] > 2 * CHEAP:
+                    self._keep_base(x)
+                self.weight[node] = self.weight[x] + 1
             else:
                 self.weight[node] = 0
                 self.kept.add(node)
@@ -268,9 +271,11 @@ class Lowering:
     def _levels(self, nodes: Sequence[Expr]) -> None:
         self.level.clear()
         for node in nodes:
-            self.level[node] = max([self._after(x) for x in node.operands], default=0)
-            if node.primitive is MATMUL:
-                self.level[node] = max([self._read(self._base(x)) for x in node.operands])
+            elsewhere = node.primitive is MATMUL or node in self.placed
+            after = [
+                self._read(self._base(x)) if elsewhere else self._after(x) for x in node.operands
+            ]
+            self.level[node] = max(after, default=0)
 
     def _after(self, x: Expr) -> int:
         """The level at which a user in loops of x's shape can be computed."""

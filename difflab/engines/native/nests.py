@@ -17,13 +17,12 @@ from typing import Any, Final
 
 import numpy as np
 
+from difflab.engines.native.kinds import BYTES, kind_of
 from difflab.engines.native.lowering import Lowering, NotNativeError, Root, Stage
 from difflab.engines.native.memory import At, Buffer, Index, View, index_of, is_number, slim
-from difflab.engines.native.vectors import kind_of
 from difflab.ir.expr import Expr, placeholder
 from difflab.table.movement import PLACE, Slice
 
-BYTES: Final = {"f64": 8, "f32": 4, "i64": 8, "i1": 1}
 PLAIN: Final = 8
 """Doubles in a vector where operations are cheap, and twice as many where functions are called."""
 ROWS: Final = 4
@@ -32,6 +31,9 @@ CHUNK: Final = 8192
 """Elements in a chunk at most."""
 CHUNKS: Final = 512
 """Chunks at most."""
+FEW_CHUNKS: Final = 16
+"""The same where each makes a part of a fold that keeps many elements."""
+MANY: Final = 64
 BOXES: Final = 64
 NANOSECONDS: Final = 0.06
 """Of one operation on one element."""
@@ -263,7 +265,9 @@ class Nest:
         inner = math.prod([self.length(group) for group in self.order[1:]])
         turns = CHUNK // max(1, self.operations // 8) // max(inner, 1)
         least, unit = (256, 64) if self.order[0] is self.lane else (1, ROWS)
-        turns = max(turns, least, -(-(high - low) // CHUNKS))
+        parts = [r.target.array.size for r in self.folds if self.order[0][0] in self.reduced(r)]
+        most = FEW_CHUNKS if max(parts, default=0) > MANY else CHUNKS
+        turns = max(turns, least, -(-(high - low) // most))
         return min(-(-turns // unit) * unit, high - low)
 
     def nanoseconds(self, box: Box) -> float:

@@ -15,7 +15,8 @@ from typing import Any, Final
 import numpy as np
 
 from difflab.engines.native import entry, mathematics, pool, products
-from difflab.engines.native.loops import written
+from difflab.engines.native.kinds import kind_of
+from difflab.engines.native.loops import Writer
 from difflab.engines.native.lowering import (
     Lowering,
     NotNativeError,
@@ -27,7 +28,7 @@ from difflab.engines.native.lowering import (
 from difflab.engines.native.machine import Library
 from difflab.engines.native.memory import Buffer, View
 from difflab.engines.native.nests import Nest
-from difflab.engines.native.vectors import KINDS
+from difflab.engines.native.vectors import Page
 from difflab.ir.expr import Expr, Graph
 
 STACK: Final = 2**16
@@ -68,6 +69,36 @@ class Kernel:
         inputs = [*map(_kind, self.graph.inputs)]
         library = Library(self.text, self.symbols)
         return entry.run_of(entry.bound(library, "entry", self.constants), inputs)
+
+
+@dataclass(slots=True)
+class Call:
+    """A function that was written, and how often it runs."""
+
+    name: str
+    chunks: int
+    nanoseconds: float
+    page: Page
+    text: str
+
+
+def written(nest: Nest) -> tuple[list[Call], list[Nest]]:
+    """The functions of a nest, and the nests that join the parts of its folds after them."""
+    boxes = nest.boxes()
+    chunks = []
+    for box in boxes:
+        size = nest.chunk_of(box)
+        low, high = box[nest.order[0]] if nest.order else (0, 1)
+        chunks.append((size, -(-(high - low) // size)))
+    targets, after = nest.targets(boxes, [count for _, count in chunks])
+    calls = []
+    for k, (box, (size, count)) in enumerate(zip(boxes, chunks, strict=True)):
+        name = f"{nest.name}.{k}"
+        own = {root: target[k] for root, target in targets.items() if k in target}
+        writer = Writer(nest, box, own, size, count)
+        text = writer.function(name)
+        calls.append(Call(name, count, nest.nanoseconds(box), writer.code.page, text))
+    return calls, after
 
 
 def kernel_of(graph: Graph) -> Kernel:
@@ -164,7 +195,7 @@ class _Writer:
     def _product(self, step: Product) -> None:
         """Each matrix of a stack: the right one brought into order, then rows by rows."""
         a, b, out = step.a, step.b, step.out
-        kind = KINDS[out.array.dtype.name]
+        kind = kind_of(out.array.dtype)
         self.symbols |= products.symbols()
         self.declared |= {f"declare void @{what}.{kind}(ptr, i64)" for what in ("pack", "multiply")}
         (m, k), n = a.array.shape[-2:], b.array.shape[-1]
