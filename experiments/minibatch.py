@@ -31,6 +31,7 @@ from _minibatch_page import (
 )
 
 from difflab import gradient
+from difflab.engines.numpy import compiled
 from difflab.ir.tree import flatten, unflatten
 from difflab.lab import (
     TIME_COLUMNS,
@@ -266,7 +267,7 @@ def one_update(X: np.ndarray, y: np.ndarray, batch: int) -> tuple[Any, int]:
         number = next(numbers)
         return update(arrays, batches.take(number), net.solver.memory(arrays), number)
 
-    return call, update.run.buffer_bytes
+    return call, compiled(update.run.graph).buffer_bytes
 
 
 # Findings -----------------------------------------------------------------------------------------

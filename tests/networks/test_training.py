@@ -9,6 +9,7 @@ import pytest
 
 import difflab
 from difflab import METHODS, Numerical
+from difflab.engines.numpy import compiled
 from difflab.ir.tree import flatten
 from difflab.methods import Reverse
 from difflab.networks import (
@@ -86,7 +87,7 @@ def test_an_update_is_gradient_and_step(name):
 
 def test_an_update_is_one_program_with_planned_buffers():
     net = network()
-    program = Update(net, Reverse(), net.parameters, batch_of(net)).run
+    program = compiled(Update(net, Reverse(), net.parameters, batch_of(net)).run.graph)
     assert program.buffer_bytes > 0
     assert program.source.count("matmul") == 2 + 3  # forward; back: two for W, one for h
     assert len(program.graph.outputs) == 1 + 2 + 4  # the loss, the norms, the parameters
