@@ -8,12 +8,13 @@ the library's own arrays. The invariant: importing this module imports no peer.
 
 from __future__ import annotations
 
-import functools
+import importlib
 import importlib.util
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cache, partial
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
@@ -32,6 +33,10 @@ from difflab.engines import native
 
 Call = Callable[[], tuple[Any, ...]]
 """Value and gradients; a Hessian product gives None for the value."""
+
+
+def nothing() -> None:
+    """What is ready without being started."""
 
 
 def in_words(name: str, **words: Any) -> ModuleType:
@@ -67,7 +72,7 @@ def flat(call: Callable[[], Any], first: int) -> Call:
 # Other projects -----------------------------------------------------------------------------------
 
 
-@functools.cache
+@cache
 def jax_words(unrolled: bool) -> ModuleType:
     if "jax" not in sys.modules:  # it is one core that is timed
         flags = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
@@ -81,8 +86,9 @@ def jax_words(unrolled: bool) -> ModuleType:
     def repeat(times: int, step: Callable[[Any], Any], state: Any) -> Any:
         return jax.lax.fori_loop(0, times, lambda _, state: step(state), state)
 
-    words = {"np": jnp, "sigmoid": jax.nn.sigmoid, "softmax": jax.nn.softmax,
-             "softplus": jax.nn.softplus, "logsumexp": jax.scipy.special.logsumexp}  # fmt: skip
+    names = ("relu", "sigmoid", "softplus", "softmax", "log_softmax")
+    words = {name: getattr(jax.nn, name) for name in names}
+    words |= {"np": jnp, "logsumexp": jax.scipy.special.logsumexp}
     return in_words("jax", **words, **({} if unrolled else {"repeat": repeat}))
 
 
@@ -104,14 +110,15 @@ def by_jax(task: Workload, unrolled: bool = False) -> Call:
     return call
 
 
-@functools.cache
+@cache
 def torch_words() -> ModuleType:
     import torch
 
     torch.set_num_threads(1)
     return in_words(
-        "torch", np=torch, sigmoid=torch.sigmoid, softmax=lambda x: torch.softmax(x, -1),
-        softplus=torch.nn.functional.softplus, logsumexp=torch.logsumexp,
+        "torch", np=torch, relu=torch.relu, sigmoid=torch.sigmoid, logsumexp=torch.logsumexp,
+        softplus=torch.nn.functional.softplus, softmax=lambda x: torch.softmax(x, -1),
+        log_softmax=lambda x: torch.log_softmax(x, -1),
     )  # fmt: skip
 
 
@@ -120,7 +127,10 @@ def by_torch(task: Workload, compiled: bool = False) -> Call:
     import torch
 
     data = [torch.from_numpy(array) for array in task.args[task.wrt :]]
-    f = torch.compile(f) if compiled else f
+    if compiled:
+        torch._dynamo.reset()  # or else a second size is compiled for every size, and slower
+        torch._inductor.config.compile_threads = 1
+        f = torch.compile(f)
 
     def leaves() -> list[Any]:
         return [torch.from_numpy(array).requires_grad_() for array in task.args[: task.wrt]]
@@ -143,7 +153,7 @@ def by_torch(task: Workload, compiled: bool = False) -> Call:
     return call
 
 
-@functools.cache
+@cache
 def autograd_words() -> ModuleType:
     import autograd.numpy as anp
     import autograd.scipy.special as special
@@ -196,11 +206,12 @@ def by_c(task: Workload) -> Call:
 
 @dataclass(frozen=True)
 class Contestant:
-    """One who makes value and gradient: how it is called, and what it needs."""
+    """One who makes value and gradient: how it is called, what it needs and how that is started."""
 
     make: Callable[[Workload], Call]
     how: str
     package: str = ""
+    start: Callable[[], object] = nothing
     takes: Callable[[Workload], bool] = lambda task: True
 
     @property
@@ -228,35 +239,30 @@ UNROLLED, COMPILED = "JAX jit, unrolled", "PyTorch compiled"
 PEERS = (JAX, UNROLLED, TORCH, COMPILED, AUTOGRAD, CASADI)
 
 CONTESTANTS: dict[str, Contestant] = {
-    NATIVE: Contestant(functools.partial(by_difflab, engine="native"),
+    NATIVE: Contestant(partial(by_difflab, engine="native"),
                        'value_and_gradient(f, engine="native")', "llvmlite"),
-    NUMPY: Contestant(functools.partial(by_difflab, engine="numpy"),
+    NUMPY: Contestant(partial(by_difflab, engine="numpy"),
                       'value_and_gradient(f, engine="numpy")'),
-    JAX: Contestant(by_jax, "jax.jit(jax.value_and_grad(f)), loops by lax.fori_loop", "jax"),
-    UNROLLED: Contestant(functools.partial(by_jax, unrolled=True), "the same, loops unrolled",
-                         "jax", lambda task: task.steps is not None and task.steps <= 50),
-    TORCH: Contestant(by_torch, "torch.autograd.grad(f(x), x), eager", "torch"),
-    COMPILED: Contestant(functools.partial(by_torch, compiled=True), "the same of torch.compile(f)",
-                         "torch", lambda task: task.steps is None and task.direction is None),
-    AUTOGRAD: Contestant(by_autograd, "autograd.value_and_grad(f)", "autograd"),
+    JAX: Contestant(by_jax, "jax.jit(jax.value_and_grad(f)), loops by lax.fori_loop", "jax",
+                    partial(jax_words, False)),
+    UNROLLED: Contestant(partial(by_jax, unrolled=True), "the same, loops unrolled (50 steps)",
+                         "jax", partial(jax_words, True),
+                         lambda task: task.steps is not None and task.steps <= 50),
+    TORCH: Contestant(by_torch, "torch.autograd.grad(f(x), x), eager", "torch", torch_words),
+    COMPILED: Contestant(partial(by_torch, compiled=True), "the same of torch.compile(f)",
+                         "torch", torch_words,
+                         lambda task: task.steps is None and task.direction is None),
+    AUTOGRAD: Contestant(by_autograd, "autograd.value_and_grad(f)", "autograd", autograd_words),
     CASADI: Contestant(by_casadi, "casadi.Function of f and casadi.gradient(f, x)", "casadi",
+                       partial(importlib.import_module, "casadi"),
                        lambda task: task.function in IN_CASADI),
     HAND: Contestant(by_numpy, "the formulas of the gradient, in NumPy"),
     C: Contestant(by_c, f"the same in C through ctypes, gcc {' '.join(in_c.FLAGS[:3])}", "gcc",
-                  lambda task: task.function in in_c.NUMBERS),
+                  in_c.library, lambda task: task.function in in_c.NUMBERS),
 }  # fmt: skip
 """In the order of the page; whoever comes first is what the others are measured by."""
 
 
-def chosen(task: Workload, without: Sequence[str] = ()) -> dict[str, Contestant]:
-    """Those who are here and have a form of the workload."""
-    return {
-        name: who
-        for name, who in CONTESTANTS.items()
-        if name not in without and who.there and who.takes(task)
-    }
-
-
-def missing() -> dict[str, str]:
-    """Those who are not installed, with the package that they need."""
-    return {name: who.package for name, who in CONTESTANTS.items() if not who.there}
+def chosen(task: Workload, names: Iterable[str]) -> list[str]:
+    """Of those names, the ones that are here and have a form of the workload."""
+    return [name for name in names if CONTESTANTS[name].there and CONTESTANTS[name].takes(task)]

@@ -1,8 +1,8 @@
 """The functions that are timed beside peers, in NumPy's words.
 
 What flows: arrays go in, one number comes out. Each peer runs this very text with its own words in
-the place of `WORDS` (_peers_contestants.py): for JAX, `np` is `jax.numpy` and `repeat` one of its
-loops. So nothing here is said that only NumPy has.
+the place of those that are imported here, and of `repeat` (_peers_contestants.py): for JAX, `np` is
+`jax.numpy` and `repeat` one of its loops. So nothing here is said that only NumPy has.
 """
 
 from __future__ import annotations
@@ -13,9 +13,7 @@ from typing import Any
 import numpy as np
 from scipy.special import logsumexp
 
-from difflab import sigmoid, softmax, softplus
-
-WORDS = ("np", "logsumexp", "sigmoid", "softmax", "softplus", "repeat")
+from difflab import log_softmax, relu, sigmoid, softmax, softplus
 
 
 def repeat(times: int, step: Callable[[Any], Any], state: Any) -> Any:
@@ -101,3 +99,11 @@ def pendulums(angles: Any, stiffness: Any, steps: int) -> Any:
 
     q, v = repeat(steps, step, (angles, 0.0 * angles))
     return np.sum(q * q + v * v)
+
+
+def network(layers: Any, x: Any, y: Any) -> Any:
+    """The mean cross-entropy of a ReLU network."""
+    for w, b in layers[:-1]:
+        x = relu(x @ w + b)
+    w, b = layers[-1]
+    return -np.mean(log_softmax(x @ w + b)[np.arange(len(y)), y])
