@@ -240,7 +240,8 @@ PEERS = (JAX, UNROLLED, TORCH, COMPILED, AUTOGRAD, CASADI)
 
 CONTESTANTS: dict[str, Contestant] = {
     NATIVE: Contestant(partial(by_difflab, engine="native"),
-                       'value_and_gradient(f, engine="native")', "llvmlite"),
+                       'value_and_gradient(f, engine="native")', "llvmlite",
+                       partial(importlib.import_module, "llvmlite.binding")),
     NUMPY: Contestant(partial(by_difflab, engine="numpy"),
                       'value_and_gradient(f, engine="numpy")'),
     JAX: Contestant(by_jax, "jax.jit(jax.value_and_grad(f)), loops by lax.fori_loop", "jax",

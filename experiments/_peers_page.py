@@ -13,14 +13,25 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from _peers_contestants import CONTESTANTS, NATIVE
+from _peers_contestants import COMPILED, CONTESTANTS, JAX, NATIVE, NUMPY, TORCH, UNROLLED
 from _peers_workloads import MAKERS, TRAINING
 from matplotlib.figure import Figure as Canvas
 
 from difflab.lab import Figure, Interval, Table, looks
 
-GROWING = ("Rosenbrock", "Helmholtz", "softplus chain", "Runge-Kutta")
-STYLES = looks(CONTESTANTS)
+KIN = {NUMPY: NATIVE, UNROLLED: JAX, COMPILED: TORCH}
+"""They have the colour of another, and hollow markers."""
+
+
+def styles() -> dict[str, dict[str, Any]]:
+    """How each contestant is drawn."""
+    found = looks(name for name in CONTESTANTS if name not in KIN)
+    hollow = {"markerfacecolor": "none", "linestyle": ":"}
+    return {name: {**found[KIN.get(name, name)], **(hollow if name in KIN else {})}
+            for name in CONTESTANTS}  # fmt: skip
+
+
+STYLES = styles()
 
 
 def timed(rows: pd.DataFrame) -> pd.DataFrame:
@@ -63,7 +74,7 @@ def short(value: float) -> str:
     >>> short(0.0123), short(2.349), short(1234.5)
     ('0.012', '2.3', '1,234')
     """
-    return f"{value:,.0f}" if value >= 100 else f"{value:.2g}"
+    return f"{value:,.0f}" if value >= 99.5 else f"{value:.2g}"
 
 
 # Tables -------------------------------------------------------------------------------------------
@@ -76,16 +87,16 @@ def tables(rows: pd.DataFrame) -> list[Table]:
 def wide(own: pd.DataFrame, cells: Iterable[str], index: list[str]) -> pd.DataFrame:
     """A row a workload, a column a contestant, in the order of the page."""
     frame = own.assign(cell=list(cells)).pivot(index=index, columns="contestant", values="cell")
-    frame = frame.reindex(pd.MultiIndex.from_frame(own[index].drop_duplicates()))
-    return frame[[name for name in CONTESTANTS if name in frame]].fillna("–")
+    order = own[index].drop_duplicates().set_index(index).index
+    return frame.reindex(order)[[name for name in CONTESTANTS if name in frame]].fillna("–")
 
 
 def speed(rows: pd.DataFrame) -> Table:
     own = timed(rows)
     first = own[own["contestant"] == NATIVE].set_index("label")["seconds"]
-    own = own.assign(µs=[short(1e6 * first[label]) for label in own["label"]])
+    own = own.assign(alone=[short(1e6 * first[label]) for label in own["label"]])
     others = own[own["contestant"] != NATIVE]
-    table = wide(others, map(short, others["ratio"]), ["label", "µs"]).reset_index()
+    table = wide(others, map(short, others["ratio"]), ["label", "alone"]).reset_index()
     rounds = own["rounds"].max() if len(own) else 0
     noise = own.groupby("label")["noise"].max()
     return Table(
@@ -95,7 +106,7 @@ def speed(rows: pd.DataFrame) -> Table:
         f" itself strays by {100 * noise.median():.0f} % in the median of the workloads, and by at"
         f" most {100 * noise.max():.0f} %. A dash: no form of it, or another result."
         f"{absent(rows)}",
-        table.rename(columns={"label": "workload", "µs": f"{NATIVE}, µs"})
+        table.rename(columns={"label": "workload", "alone": f"{NATIVE}, µs"})
         .rename_axis(columns=None),
     )  # fmt: skip
 
@@ -189,7 +200,7 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
             " Lines start flat, where a call costs what it costs however small its arrays are.",
             "Panels of time against size on logarithmic axes, a line for each contestant",
             lambda canvas: draw_growth(canvas, timed(rows)),
-            (10.5, 4.4),
+            (10.5, 6.4),
         ),
         Figure(
             "first_calls",
@@ -234,11 +245,11 @@ def draw_dots(canvas: Canvas, own: pd.DataFrame, column: str, name: str) -> None
         if column == "ratio" and who == NATIVE:
             continue
         at = part["label"].map(places) + shifts[who]
-        look: dict[str, Any] = {key: STYLES[who][key] for key in ("color", "marker")}
+        look = {**STYLES[who], "linestyle": "none"}
         if column == "ratio":
             spread = [part["ratio"] - part["ratio_low"], part["ratio_high"] - part["ratio"]]
             look["xerr"] = spread
-        axes.errorbar(part[column], at, linestyle="none", markersize=5, label=who, **look)
+        axes.errorbar(part[column], at, markersize=5, label=who, **look)
     if column == "ratio":
         axes.axvline(1.0, color="black", linewidth=1)
         for label, noise in own.groupby("label")["noise"].max().items():
@@ -250,24 +261,29 @@ def draw_dots(canvas: Canvas, own: pd.DataFrame, column: str, name: str) -> None
     axes.set(xlabel=name)
     if len(own):
         axes.set_xscale("log")
+        axes.xaxis.set_major_formatter("{x:g}")
         canvas.legend(loc="outside lower center", ncols=4)
 
 
 def draw_growth(canvas: Canvas, own: pd.DataFrame) -> None:
-    panels = canvas.subplots(1, len(GROWING), sharey=True)
+    sizes = own.groupby("workload", sort=False)["size"].nunique()
+    growing = [name for name in sizes.index if sizes[name] > 1]
+    rows = max(1, -(-len(growing) // 4))
+    grid = canvas.subplots(rows, 4, squeeze=False, sharey=True)
     found: dict[str, Any] = {}
-    for panel, name in zip(panels, GROWING, strict=True):
+    for panel in grid.flat[len(growing) :]:
+        panel.set_axis_off()
+    for panel, name in zip(grid.flat, growing, strict=False):
+        panel.set(title=name, xlabel="size", xscale="log", yscale="log")
         for who in CONTESTANTS:
             part = own[(own["workload"] == name) & (own["contestant"] == who)]
             if len(part):
-                µs = 1e6 * part[["seconds", "low_seconds", "high_seconds"]]
-                spread = [µs["seconds"] - µs["low_seconds"], µs["high_seconds"] - µs["seconds"]]
-                found[who] = panel.errorbar(part["size"], µs["seconds"], yerr=spread, label=who,
-                                            markersize=4, **STYLES[who])  # fmt: skip
-        panel.set(title=name, xlabel="size")
-        if name in set(own["workload"]):
-            panel.set(xscale="log", yscale="log")
-    panels[0].set_ylabel("time of one call (µs)")
+                low, middle, high = (1e6 * part[f"{quartile}seconds"]
+                                     for quartile in ("low_", "", "high_"))  # fmt: skip
+                found[who] = panel.errorbar(part["size"], middle, yerr=[middle - low, high - middle],
+                                            label=who, markersize=4, **STYLES[who])  # fmt: skip
+    for panel in grid[:, 0]:
+        panel.set_ylabel("time of one call (µs)")
     if found:
         canvas.legend(list(found.values()), list(found), loc="outside lower center", ncols=5)
 
