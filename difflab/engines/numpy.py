@@ -33,9 +33,10 @@ from typing import Any
 
 import numpy as np
 
-from difflab.engines.plain_floats import SCALARS, is_scalar, public
+from difflab.engines.pieces import in_pieces, made, text
+from difflab.engines.plain_floats import SCALARS, is_arithmetic, is_scalar, public
 from difflab.ir.expr import Array, Expr, Graph, evaluate
-from difflab.ir.row import CONSTANT, TABLE, Primitive
+from difflab.ir.row import CONSTANT, TABLE
 from difflab.table.algebra import MATMUL
 from difflab.table.arithmetic import ADD
 from difflab.table.movement import PLACE, SCATTER_ADD, scatter
@@ -188,7 +189,7 @@ class _Writer:
             self._plan_in_place_sum(node, order)
             if self._is_on_a_vector(node):
                 self.flat |= {node, node.operands[1], *self.used_by[node]}
-        for memory in set(self.storage.values()):
+        for memory in dict.fromkeys(self.storage.values()):
             self.expiring[memory.last_use].append(memory)
 
     def _keep_in(self, memory: _Storage, values: list[Expr]) -> None:
@@ -277,7 +278,7 @@ class _Writer:
         name = f"v{len(self.lines)}"
         if node.primitive is PLACE:
             self._placed(i, node, name)
-        elif not node.shape and _is_operator(node.primitive):
+        elif not node.shape and is_arithmetic(node.primitive):
             self.lines.append(f"{name} = {self._scalar_source(node)}")
         else:
             out = self._out(i, node) if "{out}" in node.primitive.emit else None
@@ -302,12 +303,7 @@ class _Writer:
             and bool(users)
             and all(
                 user.primitive.kind == "pointwise"
-                and any(
-                    other.shape == user.shape
-                    and other.primitive.shaping != "repeats"
-                    and other.shape
-                    for other in user.operands
-                )
+                and np.broadcast_shapes(*map(_shape_before_repeats, user.operands)) == user.shape
                 for user in users
             )
         )
@@ -389,26 +385,24 @@ class _Writer:
                 found.append(f"{'float64' if out.dtype.kind == 'f' else 'bool_'}({name})")
                 continue
             memory = id(self.storage[out])
-            own = bool(out.operands) and self._viewed(out) is None and memory not in seen
+            root = _made(out)
+            own = bool(root.operands) and self._viewed(root) is None and memory not in seen
             seen.add(memory)
             found.append(f"{name}[()]" if not out.shape else name if own else f"array({name})")
         return f"[{', '.join(found)}]"
 
     def _assemble(self, results: str) -> Callable[..., list[Any]]:
         parameters = ", ".join(f"x{i}" for i in range(len(self.graph.inputs)))
-        body = list(self.lines)
+        namespace = {**(SCALARS if self.scalar else _ARRAYS), **self.bound}
+        before, after = [], []
         if self.buffers:
             names = ", ".join(f"b{i}" for i in range(len(self.buffers)))
-            body = [f"{names}, = buffers = take()", *body, "give(buffers)"]
-        body.append(f"return {results}")
-        self.source = "\n    ".join([f"def program({parameters}):", *body])
-        namespace = {**(SCALARS if self.scalar else _ARRAYS), **self.bound}
-        self.bytes = sum(math.prod(shape) * dtype.itemsize for shape, dtype in self.buffers)
-        if self.buffers:
+            before, after = [f"{names}, = buffers = take()"], ["give(buffers)"]
             namespace["take"], namespace["give"] = _pool(self.buffers)
-        exec(compile(self.source, "<difflab program>", "exec"), namespace)
-        function: Callable[..., list[Any]] = namespace["program"]
-        return function
+        self.bytes = sum(math.prod(shape) * dtype.itemsize for shape, dtype in self.buffers)
+        self.source = text(parameters, [*before, *self.lines, *after], results)
+        calls = in_pieces(self.lines, results, namespace)
+        return made(text(parameters, [*before, *calls, *after], results), namespace)
 
 
 def _is_distinct(indices: Expr) -> bool:
@@ -418,17 +412,21 @@ def _is_distinct(indices: Expr) -> bool:
     return len(np.unique(indices.value)) == indices.size and bool(np.all(indices.value >= 0))
 
 
+def _shape_before_repeats(x: Expr) -> tuple[int, ...]:
+    return x.operands[0].shape if x.primitive.shaping == "repeats" else x.shape
+
+
 def _adds_leading_axes(x: Expr) -> bool:
     """Whether a reshape only puts axes of length 1 in front, which broadcasting does by itself."""
     inner = x.operands[0].shape
     return x.shape == (1,) * (x.ndim - len(inner)) + inner
 
 
-def _is_operator(row: Primitive) -> bool:
-    """Whether the plain-float source is arithmetic alone, which NumPy's scalars do faster than
-    its functions.
-    """
-    return isinstance(row.scalar, str) and not any(c.isalpha() for c in row.scalar)
+def _made(x: Expr) -> Expr:
+    """What all elements were computed as, before they were ordered otherwise."""
+    while x.primitive.view and x.primitive.elements == "moved" and x.primitive.shaping != "repeats":
+        (x,) = x.operands
+    return x
 
 
 def _index_source(index: Any) -> str:

@@ -6,13 +6,14 @@ of the row that it runs; what overflows or is outside a domain may raise, and is
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any, Final
 
 import numpy as np
 
 from difflab.ir.expr import Graph
-from difflab.ir.row import CONSTANT, INPUT, TABLE, Unsupported
+from difflab.ir.row import CONSTANT, INPUT, TABLE, Primitive, Unsupported
 
 
 def public(module: Any) -> dict[str, Any]:
@@ -40,3 +41,11 @@ def is_scalar(graph: Graph) -> bool:
         )
         for node in graph.nodes
     )
+
+
+@functools.cache
+def is_arithmetic(row: Primitive) -> bool:
+    """Whether the plain-float source is arithmetic alone, which NumPy's scalars do faster than
+    its functions.
+    """
+    return isinstance(row.scalar, str) and not any(c.isalpha() for c in row.scalar)

@@ -20,6 +20,7 @@ from difflab.ir.protocols import SPELLINGS, is_weak
 from difflab.ir.row import CONSTANT, TABLE, Primitive
 
 FLOAT64, FLOAT32, INT64, BOOL = (np.dtype(kind) for kind in ("float64", "float32", "int64", "bool"))
+_SINGLE = frozenset((Expr, float))
 _DTYPES = frozenset((FLOAT64, FLOAT32, INT64, BOOL))
 
 
@@ -126,13 +127,14 @@ def common_shape(values: Iterable[Any]) -> tuple[int, ...]:
 
 def pointwise(row: Primitive, *values: Any, **params: Any) -> Expr:
     """A pointwise row on whatever NumPy would take: promotes, broadcasts, makes the node."""
-    lifted = [lift(v) if type(v) is not Expr and _holds_traced(v) else v for v in values]
-    dtypes = _loop(row, tuple([_kind(value) for value in lifted]))
+    lifted = [v if type(v) in _SINGLE else lift(v) if _holds_traced(v) else v for v in values]
+    kinds = [v.dtype if type(v) is Expr and not v.weak else _kind(v) for v in lifted]
+    dtypes = _loop(row, tuple(kinds))
     operands = [
         value if type(value) is Expr and value.dtype is dtype else as_dtype(value, dtype)
         for value, dtype in zip(lifted, dtypes, strict=True)
     ]
-    if len({operand.shape for operand in operands}) > 1:
+    if any([operand.shape != operands[0].shape for operand in operands]):  # noqa: C419 (faster)
         shape = common_shape(operands)
         operands = [
             x if x.primitive is CONSTANT and not x.shape else broadcast(x, shape) for x in operands

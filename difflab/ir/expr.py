@@ -45,7 +45,9 @@ READERS: Final[dict[str, Callable[..., Any]]] = {}
 
 _interned: weakref.WeakValueDictionary[tuple[Any, ...], Expr] = weakref.WeakValueDictionary()
 _references: dict[tuple[Any, ...], weakref.ref[Expr]] = vars(_interned)["data"]
+_forget = vars(_interned)["_remove"]
 _age = itertools.count()
+_by_age = operator.attrgetter("age")
 
 
 class _Attribution(threading.local):
@@ -70,10 +72,8 @@ class attributed_to:
         _attribution.line = self.before
 
 
-class Expr(TracedArray):
-    """A node: a primitive applied to operands, with its shape, its dtype and the user's line
-    that made it.
-    """
+class _Open(TracedArray):
+    """A node that is being made; it is an `Expr` as soon as it is whole."""
 
     __slots__ = (
         "__weakref__", "age", "dtype", "line", "operands", "params", "primitive", "shape", "weak",
@@ -83,6 +83,14 @@ class Expr(TracedArray):
     params: Params
     line: Line | None
     age: int
+
+
+class Expr(_Open):
+    """A node: a primitive applied to operands, with its shape, its dtype and the user's line
+    that made it.
+    """
+
+    __slots__ = ()
 
     def __new__(
         cls, primitive: Primitive, operands: tuple[Expr, ...] = (), params: Params = ()
@@ -94,18 +102,19 @@ class Expr(TracedArray):
         if found is not None:
             return found
         shape, dtype = primitive.infer(*operands, **dict(params))
-        self = object.__new__(cls)
-        put = object.__setattr__
-        put(self, "primitive", primitive)
-        put(self, "operands", operands)
-        put(self, "params", params)
-        put(self, "shape", shape)
-        put(self, "dtype", dtype)
-        put(self, "line", _attribution.line or users_line())
-        put(self, "age", next(_age))
-        put(self, "weak", not shape and _is_weak(primitive, operands, params))
-        _interned[key] = self
-        return self
+        self: Any = object.__new__(_Open)
+        self.primitive = primitive
+        self.operands = operands
+        self.params = params
+        self.shape = shape
+        self.dtype = dtype
+        self.line = _attribution.line or users_line()
+        self.age = next(_age)
+        self.weak = not shape and _is_weak(primitive, operands, params)
+        self.__class__ = cls
+        _references[key] = weakref.KeyedRef(self, _forget, key)
+        found = self
+        return found
 
     def __setattr__(self, name: str, value: Any) -> None:
         raise TraceError(f"a traced value is immutable: .{name} cannot be set", "make a new array")
@@ -200,7 +209,7 @@ def reachable(outputs: Iterable[Expr], stop: Mapping[Expr, Any] | None = None) -
             if operand not in seen:
                 seen.add(operand)
                 stack.append(operand)
-    return sorted(seen, key=lambda node: node.age)
+    return sorted(seen, key=_by_age)
 
 
 def walk(

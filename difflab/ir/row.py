@@ -27,6 +27,7 @@ from typing import Any, ClassVar, Final, Literal, NamedTuple
 import numpy as np
 
 from difflab.errors import InvariantError, UnsupportedError
+from difflab.ir.fused import Fold, InRows
 from difflab.ir.protocols import TracedArray
 from difflab.ir.rounding import exact, library
 
@@ -52,21 +53,6 @@ NOT_HOLOMORPHIC: Final = Unsupported(
 )
 ITSELF: Final = "itself"
 """A reading that is the operation itself, on arrays of objects."""
-
-
-@dataclass(frozen=True, slots=True)
-class Fold:
-    """How a reduction is computed element by element: ``combine(v, a, b)`` from an identity."""
-
-    identity: float
-    combine: Rule
-
-
-@dataclass(frozen=True, slots=True)
-class InRows:
-    """How an operation is made of other rows: ``rule(*x, **params)``, plain NumPy text."""
-
-    rule: Rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,13 +151,7 @@ class Primitive:
     scalar: str | Rule | Unsupported
     """The Python source of one call on plain floats, or the function that is called."""
     native: Rule | str | Fold | InRows | None
-    """How fused machine code computes it; None: it does not.
-
-    Elementwise, ``native(v, *x, **params)`` on engines.native's vectors, or the name of one of its
-    functions of floats; None there: by NumPy's own inner loop, if there is one. Of a view, where in
-    the operand an element is: ``native(at, x, **params)``. Of what joins or places, where the
-    operands go: ``native(out, *x, **params)``.
-    """
+    """How fused machine code computes it, as ir/fused.py says."""
     cost: Rule
     """Elementary operations in one run: ``cost(node, *operands)``."""
     kink: Rule | None
@@ -272,13 +252,11 @@ def like_first(x: Any, *_: Any, **params: Any) -> Typed:
 
 
 def size_of_result(node: Any, *operands: Any) -> int:
-    """One operation an element of the result."""
-    return int(node.size)
+    return int(node.size)  # one operation an element
 
 
 def no_cost(node: Any, *operands: Any) -> int:
-    """Movement is free."""
-    return 0
+    return 0  # movement is free
 
 
 OPERATOR: Final = 50

@@ -7,7 +7,6 @@ Jacobian. The invariant is the shape law: ``block.shape == output.shape + input.
 
 from __future__ import annotations
 
-import gc
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from difflab.ir.expr import Array, Expr, Graph
+from difflab.tracing.called import uncollected
 
 
 @dataclass(slots=True)
@@ -36,20 +36,13 @@ class Derivation:
 
     @contextmanager
     def timed(self, phase: str) -> Iterator[None]:
-        """Add the time spent inside to a phase; meanwhile no garbage is collected, as in timeit.
-
-        The nodes that a phase makes stay, and looking through them again and again would make
-        long programs cost more than their length.
-        """
-        collecting = gc.isenabled()
-        gc.disable()
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[phase] = self.seconds.get(phase, 0.0) + time.perf_counter() - start
-            if collecting:
-                gc.enable()
+        """Add the time spent inside to a phase; meanwhile no garbage is collected."""
+        with uncollected():
+            start = time.perf_counter()
+            try:
+                yield
+            finally:
+                self.seconds[phase] = self.seconds.get(phase, 0.0) + time.perf_counter() - start
 
 
 Push = Callable[[Sequence[Expr], Sequence[Expr], Sequence[Expr | None]], list[Expr | None]]

@@ -68,7 +68,7 @@ def sweep(
     nodes = reachable(outputs, cut)
     active = set(inputs)
     for node in nodes:
-        if node.differentiable and any(operand in active for operand in node.operands):
+        if node.differentiable and not active.isdisjoint(node.operands):
             active.add(node)
     gathered: dict[Expr, list[tuple[Expr, Alive | None]]] = {}
     for out, ct in zip(outputs, cotangents, strict=True):
@@ -84,7 +84,7 @@ def sweep(
             if node not in cut:
                 lives = before(node, alive)
                 for operand, part in zip(node.operands, _rule(node, total, active), strict=True):
-                    flows = operand in active and not is_zero(part)
+                    flows = operand in active and (type(part) is Expr or not is_zero(part))
                     parts.append(lift(part) if flows else None)
         for operand, flowing, life in zip(node.operands, parts, lives, strict=False):
             if flowing is not None:

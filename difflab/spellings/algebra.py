@@ -9,6 +9,7 @@ import math
 import operator
 from collections.abc import Sequence
 from functools import reduce
+from itertools import pairwise
 from string import ascii_letters
 from typing import Any
 
@@ -24,6 +25,7 @@ from difflab.spellings.reductions import max_, min_, sum_
 from difflab.spellings.selection import truth
 from difflab.spellings.spelling import NP, spells
 from difflab.table.arithmetic import root
+from difflab.table.contractions import paired, pairs
 
 # -- contractions ----------------------------------------------------------------------------------
 
@@ -125,12 +127,11 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
     right = [axis_of(y, i) % y.ndim for i in integers(axes[1])]
     if [x.shape[i] for i in left] != [y.shape[i] for i in right]:
         raise ShapeError(f"tensordot of shapes {x.shape} and {y.shape} over axes {left}, {right}")
-    rows = [i for i in range(x.ndim) if i not in left]
-    columns = [i for i in range(y.ndim) if i not in right]
-    inside = math.prod(x.shape[i] for i in left)
-    p = reshaped(transpose(x, [*rows, *left]), (math.prod(x.shape[i] for i in rows), inside))
-    q = reshaped(transpose(y, [*right, *columns]), (inside, math.prod(y.shape[i] for i in columns)))
-    return reshaped(matmul(p, q), (*[x.shape[i] for i in rows], *[y.shape[i] for i in columns]))
+    first, second = ascii_letters[: x.ndim], [*ascii_letters[x.ndim : x.ndim + y.ndim]]
+    for i, k in zip(left, right, strict=True):
+        second[k] = first[i]
+    kept = [letter for letter in (*first, *second) if (letter in first) != (letter in second)]
+    return paired(f"{first},{''.join(second)}->{''.join(kept)}", x, y)
 
 
 @spells(np.einsum, refuses="out dtype order casting", ignores="optimize")
@@ -155,7 +156,10 @@ def einsum(*operands: Any) -> Any:
         words[i], parts[i] = _without_repeats(word, parts[i], elsewhere)
     if len(parts) == 1:
         return transpose(parts[0], [words[0].index(x) for x in output])
-    return node("einsum", *parts, subscripts=f"{','.join(words)}->{output}")
+    for (i, j), pair in pairs(f"{','.join(words)}->{output}", [part.shape for part in parts]):
+        product = node("einsum", parts[i], parts[j], subscripts=pair)
+        parts = [*[part for k, part in enumerate(parts) if k not in (i, j)], product]
+    return parts[0]
 
 
 def by_letters(*operands: Any) -> tuple[Any, ...]:
@@ -325,7 +329,17 @@ def matrix_power(a: Any, n: int) -> Any:
 
 @spells(np.linalg.multi_dot, refuses="out")
 def multi_dot(arrays: Any) -> Any:
-    return reduce(operator.matmul, map(lift, arrays))
+    """In the cheapest order."""
+    parts = [lift(array) for array in arrays]
+    if not 2 < len(parts) < len(ascii_letters) or any(part.ndim > 2 for part in parts):
+        return reduce(operator.matmul, parts)
+    words = [ascii_letters[i : i + 2] for i in range(len(parts))]
+    words[0] = words[0][2 - parts[0].ndim :]
+    words[-1] = words[-1][: parts[-1].ndim]
+    for a, b in pairwise(parts):
+        if a.shape[-1] != b.shape[0]:
+            raise ShapeError(f"multi_dot of shapes {a.shape} and {b.shape}")
+    return einsum(f"{','.join(words)}->{words[0][:-1]}{words[-1][1:]}", *parts)
 
 
 @spells(np.linalg.trace)

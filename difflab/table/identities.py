@@ -2,7 +2,8 @@
 
 What flows: nodes in order of age, each rebuilt on its simplified operands and then offered to the
 rules of its primitive. The invariant: no rule loses accuracy; the results differ from the
-original's by the sign of a zero at most (and multiplications are merged only by powers of two).
+original's by the sign of a zero at most (and multiplications are merged only by powers of two);
+the sums of a contraction may run in another order.
 Dead code goes because only what the outputs need is visited; common subexpressions are one node by
 hash-consing.
 
@@ -15,19 +16,23 @@ hash-consing.
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from difflab.ir.build import node, reshaped
 from difflab.ir.expr import Expr, Graph, attributed_to, constant, walk
-from difflab.ir.row import CONSTANT
+from difflab.ir.row import CONSTANT, Primitive
+from difflab.table.contractions import paired, pairs
 from difflab.table.movement import ALL
 
 Rewrite = Callable[..., Expr | None]
 RULES: dict[str, list[Rewrite]] = {}
+SMALL: Final = 1024
+"""Elements up to which an array that is computed of constants is a constant itself."""
 
 
 def rule(*names: str) -> Callable[[Rewrite], Rewrite]:
@@ -56,7 +61,8 @@ def _settled(old: Expr, operands: list[Expr]) -> Expr:
     if not operands:
         return old
     with attributed_to(old.line):
-        return settle(Expr(old.primitive, tuple(operands), old.params))
+        same = all(map(operator.is_, operands, old.operands))
+        return settle(old if same else Expr(old.primitive, tuple(operands), old.params))
 
 
 def settle(x: Expr) -> Expr:
@@ -75,13 +81,12 @@ def make(name: str, *operands: Expr, **params: Any) -> Expr:
 
 
 def _once(x: Expr) -> Expr | None:
-    if not x.operands:
+    kinds = [o.primitive for o in x.operands]
+    if not kinds:
         return None
-    if not x.shape and all(o.primitive is CONSTANT and not o.shape for o in x.operands):
-        with np.errstate(all="ignore"):
-            values = [o.value for o in x.operands]
-            return constant(x.primitive.evaluate(*values, **dict(x.params)), x.dtype)
-    if x.primitive.kind == "pointwise":
+    if all(map(_may_repeat, kinds)) and (found := _folded(x)) is not None:
+        return found
+    if x.shape and x.primitive.kind == "pointwise" and any(map(_may_repeat, kinds)):
         found = _outside_of_expand(x)
         if found is not None:
             return found
@@ -92,6 +97,37 @@ def _once(x: Expr) -> Expr | None:
     return None
 
 
+def _folded(x: Expr) -> Expr | None:
+    """The value of what is computed of constants alone, where it is small."""
+    row, first = x.primitive, x.operands[0]
+    if any([part.shape for part in (x, *x.operands)]):  # noqa: C419 (faster)
+        if row.kind not in ("pointwise", "movement") or row.indexed or not 0 < x.size <= SMALL:
+            return None
+        if _is(x, "reciprocal") or _is(x, "expand"):  # better divided by, or repeated, later
+            return None
+        if row.shaping and not (first.primitive is CONSTANT and first.shape):
+            return None
+    values = [held(o) for o in x.operands]
+    if any([value is None for value in values]):  # noqa: C419 (faster)
+        return None
+    with np.errstate(all="ignore"):
+        value = np.asarray(row.evaluate(*values, **dict(x.params)), x.dtype)
+    if not value.shape or value.tobytes() != value.ravel()[:1].tobytes() * value.size:
+        return constant(value)
+    one = constant(value.ravel()[0], x.dtype)
+    return make("expand", reshaped(one, (1,) * x.ndim), shape=x.shape)
+
+
+def held(x: Expr) -> Any:
+    """What a constant holds, also one that is repeated or reshaped; else None."""
+    if x.primitive is CONSTANT:
+        return x.value if x.is_fixed else None
+    if x.primitive.shaping is None or x.size > SMALL:
+        return None
+    inner = held(x.operands[0])
+    return None if inner is None else x.primitive.evaluate(inner, **dict(x.params))
+
+
 def number(x: Expr) -> float | None:
     """The value of a floating-point constant that is the same everywhere, else None."""
     while x.primitive.name in ("expand", "reshape"):
@@ -99,6 +135,10 @@ def number(x: Expr) -> float | None:
     if x.primitive is CONSTANT and not x.shape and x.dtype.kind == "f":
         return float(x.value)
     return None
+
+
+def _may_repeat(row: Primitive) -> bool:
+    return row is CONSTANT or row.shaping is not None
 
 
 def _outside_of_expand(x: Expr) -> Expr | None:
@@ -282,8 +322,9 @@ def _getitem(x: Expr, a: Expr, index: Any) -> Expr | None:
 def _where(x: Expr, condition: Expr, a: Expr, b: Expr) -> Expr | None:
     if a is b and a.shape == x.shape:
         return a
-    if condition.primitive is CONSTANT and not condition.shape:
-        chosen = a if condition.value else b
+    value = held(condition)
+    if value is not None and (np.all(value) or not np.any(value)):
+        chosen = a if np.all(value) else b
         return chosen if chosen.shape == x.shape else None
     return None
 
@@ -291,3 +332,22 @@ def _where(x: Expr, condition: Expr, a: Expr, b: Expr) -> Expr | None:
 @rule("convert")
 def _convert(x: Expr, a: Expr, dtype: Any) -> Expr | None:
     return a if a.dtype == x.dtype else None
+
+
+@rule("einsum")
+def _einsum(x: Expr, *operands: Expr, subscripts: str) -> Expr | None:
+    if x.dtype.kind != "f":
+        return None
+    if len(operands) == 2:
+        found = paired(subscripts, *operands)
+        return None if found is None else _simple(found, operands)
+    parts = [*operands]
+    for (i, j), word in pairs(subscripts, [part.shape for part in parts]):
+        product = make("einsum", parts[i], parts[j], subscripts=word)
+        parts = [*[part for k, part in enumerate(parts) if k not in (i, j)], product]
+    return parts[0]
+
+
+def _simple(new: Expr, given: tuple[Expr, ...]) -> Expr:
+    """Nodes that were made of simple ones by NumPy's text."""
+    return walk([new], {x: x for x in given}, _settled)[0]

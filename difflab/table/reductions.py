@@ -9,12 +9,11 @@ from typing import Any, Final
 
 import numpy as np
 
+from difflab.ir.fused import Fold, InRows
 from difflab.ir.rounding import Local, added
 from difflab.ir.row import (
     ITSELF,
     OPERATOR,
-    Fold,
-    InRows,
     OwnFunction,
     Primitive,
     Shape,

@@ -15,10 +15,10 @@ from typing import Any, Final
 
 import numpy as np
 
+from difflab.ir.fused import InRows
 from difflab.ir.protocols import TracedArray
 from difflab.ir.rounding import LIBRARY, Local, exact, library, within
 from difflab.ir.row import (
-    InRows,
     OwnFunction,
     Primitive,
     Unsupported,

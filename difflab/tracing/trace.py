@@ -46,7 +46,7 @@ from difflab.ir.protocols import TracedArray, ended, is_complex, spell
 from difflab.ir.row import CONSTANT, INPUT
 from difflab.ir.tree import Signature, Spec, Structure, flatten, read_arguments, unflatten
 from difflab.tracing.arrays import Array, Home, argument, captured, here
-from difflab.tracing.called import Called, need_function, parameter_names
+from difflab.tracing.called import Called, need_function, parameter_names, uncollected
 from difflab.tracing.captures import Watch, Ways, is_library, runs_programs
 from difflab.tracing.held import hold, moved
 from difflab.tracing.names.copies import Copies
@@ -372,7 +372,7 @@ def _run_copy(
     decide: Decide | None = None,
 ) -> Graph:
     rest = iter(inputs)
-    with attributed_to(None), Trace(inputs, point, decide) as current:
+    with uncollected(), attributed_to(None), Trace(inputs, point, decide) as current:
         leaves = [
             argument(next(rest), spec) if isinstance(spec, Spec) else copies.of(spec.value)
             for spec in signature.leaves

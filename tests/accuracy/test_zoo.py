@@ -13,6 +13,7 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 
+import difflab
 from difflab.accuracy.zoo import (
     TAGS,
     ZOO,
@@ -265,3 +266,31 @@ def test_refusals() -> None:
     member("scalar", ordinary(1.0))(twice)
     with pytest.raises(InvariantError, match="twice"):
         member("scalar", ordinary(1.0))(twice)
+
+
+def operations(entry: Function, point: Point) -> tuple[int, int]:
+    """How many operations the function takes, and its value with its gradient."""
+
+    def total(*args: Any) -> Any:
+        y = entry.f(*args)
+        return y if np.shape(y) == () else np.sum(y)
+
+    every = tuple(range(len(point.args))) if len(point.args) > 1 else 0
+    counts = difflab.value_and_gradient(total, argnums=every).prepare(*point.args).counts
+    return counts["function"], counts["derivative"]
+
+
+def test_a_gradient_takes_at_most_four_times_the_operations() -> None:
+    """Baur and Strassen's bound; the partial of one operation, made for its digits, may take more,
+    so that functions of one or two operations are counted in the median alone.
+    """
+    ratios = {}
+    for name, entry in ZOO.items():
+        for point in entry.points:
+            if point.kind == "ordinary":
+                function, both = operations(entry, point)
+                ratios[name, function] = both / max(function, 1)
+    wasteful = {k: ratio for k, ratio in ratios.items() if ratio > 4.0 and k[1] > 2}
+    assert not wasteful
+    assert np.median([*ratios.values()]) <= 3.0
+    assert sum(ratio > 4.0 for ratio in ratios.values()) <= 11

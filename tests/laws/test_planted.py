@@ -180,7 +180,7 @@ PLANTS = (
     Plant("two roundings", "divide", {"native": lambda v, a, b: a * v.reciprocal(b)},
           (cells.vectors,)),
     Plant("the sign of 0", "rint", {"native": lambda v, x: v.rint(x) + 0.0}, (cells.vectors,)),
-    Plant("truth for integers", "add", {"native": lambda v, a, b: a | b}, (cells.vectors,)),
+    Plant("true and true is true", "add", {"native": lambda v, a, b: a - -b}, (cells.vectors,)),
 )  # fmt: skip
 
 

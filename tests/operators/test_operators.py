@@ -586,7 +586,7 @@ def test_an_engine_is_known_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None
             operator(np.sin, engine="noticing")
     given.clear()
     near(gradient(branching, engine="noting")(X), 2 * X)
-    assert len(given) == 2 and not any(graph.guards for graph in given)
+    assert len(given) == 1 and not given[0].guards  # guards are asked as NumPy computes them
 
 
 def test_a_prepared_program_is_public() -> None:

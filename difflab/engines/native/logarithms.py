@@ -95,17 +95,19 @@ def log_slow(v: Code, x: Vector) -> Vector:
     return _with_ends(x, _log(v, *_lifted(x)))
 
 
+def _log_of_sum(v: Code, u: Vector, rest: Vector) -> Vector:
+    """log(u + rest), of a usual u and what it lacks."""
+    k, f, exponent = _split(v, u)
+    scale = (v.like(exponent, format_of(u).one) - exponent).floats()
+    rest = rest * scale * v.fma(f, f - 1.0, 1.0)  # over 1 + f, nearly
+    half, series = _series(v, f)
+    high, low = format_of(u).ln2
+    return v.fma(k, high, f - (half - (v.fma(k, low, rest) + series)))
+
+
 def _log1p(v: Code, x: Vector) -> Vector:
     u = 1.0 + x
-    k, f, exponent = _split(v, u)
-    scale = (v.like(exponent, format_of(x).one) - exponent).floats()
-    whole = exponent.equals(0)
-    lost = (x > 1.0).choose(1.0 - (u - x), x - (u - 1.0)) * scale
-    f = whole.choose(x, f)
-    lost = whole.choose(0.0, lost * v.fma(f, f - 1.0, 1.0))  # over 1 + f, nearly
-    half, series = _series(v, f)
-    high, low = format_of(x).ln2
-    return v.fma(k, high, f - (half - (v.fma(k, low, lost) + series)))
+    return _log_of_sum(v, u, (x > 1.0).choose(1.0 - (u - x), x - (u - 1.0)))
 
 
 @formula
@@ -274,3 +276,36 @@ def xlogy(v: Code, x: Vector, y: Vector) -> Vector:
 def xlog1py(v: Code, x: Vector, y: Vector) -> Vector:
     """x log(1 + y)"""
     return (x.equals(0.0) & y.equals(y)).choose(0.0, x * log1p(v, y))
+
+
+def _log_of_quotient(v: Code, x: Vector, y: Vector) -> tuple[Vector, Vector]:
+    """log(x/y), and where it has its digits."""
+    q = x / y
+    usual = (q > 2.0**-900) & (q < 2.0**900) & (x > 2.0**-800) & (y > 2.0**-800)
+    return _log_of_sum(v, q, v.fma(-q, y, x) / y), usual
+
+
+@wide
+def log_ratio(v: Code, x: Vector, y: Vector) -> Vector:
+    """log(x/y), with its digits where they are close."""
+    found, usual = _log_of_quotient(v, x, y)
+    return v.unless(usual, lambda: found, lambda: v.call("log_ratio_slow", x, y))
+
+
+@wide
+def log_ratio_slow(v: Code, x: Vector, y: Vector) -> Vector:
+    """The same wherever it is: of small numbers that are lifted, or as a difference."""
+    lift = ((x < 2.0**700) & (y < 2.0**700)).choose(v.like(x, 2.0**300), 1.0)
+    found, usual = _log_of_quotient(v, x * lift, y * lift)
+    found = usual.choose(found, v.call("log_slow", x) - v.call("log_slow", y))
+    off = (x - y) / y
+    below = (abs(off) < 0.5).choose(v.call("log1p", off), math.nan)  # as the table has it
+    return (x < 0.0).choose(below, found)
+
+
+@wide
+def rel_entr(v: Code, x: Vector, y: Vector) -> Vector:
+    """x log(x/y)"""
+    inside = ((x > 0.0) & (y > 0.0)) | x.is_nan() | y.is_nan()
+    edge = (x.equals(0.0) & (y >= 0.0)).choose(v.like(x, 0.0), math.inf)
+    return inside.choose(x * log_ratio(v, x, y), edge)

@@ -14,12 +14,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from difflab.engines.native.lowering import Index, Root, index_of, is_number
+from difflab.engines.native.lowering import Root
+from difflab.engines.native.memory import Index, index_of, is_number
 from difflab.engines.native.nests import BYTES, ROWS, Access, Box, Nest, Target
 from difflab.engines.native.vectors import KINDS, TYPES, Code, Page, Vector
 from difflab.errors import InvariantError
 from difflab.ir.expr import Expr
-from difflab.ir.row import Fold
+from difflab.ir.fused import Fold
 from difflab.table.movement import PLACE
 
 MEMORY: Final = {**TYPES, "i1": "i8"}

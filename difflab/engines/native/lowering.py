@@ -20,11 +20,20 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 
+from difflab.engines.native.memory import (
+    Buffer,
+    View,
+    is_leaf,
+    is_number,
+    is_shift,
+    slim,
+    viewed,
+)
 from difflab.errors import UnsupportedError
 from difflab.ir.expr import Array, Expr, Graph, walk
-from difflab.ir.row import CONSTANT, Fold, InRows
+from difflab.ir.fused import Fold, InRows
+from difflab.ir.row import CONSTANT
 from difflab.table.algebra import MATMUL
 from difflab.table.movement import PLACE, Slice
 
@@ -41,62 +50,6 @@ LONG: Final = 64
 
 class NotNativeError(UnsupportedError):
     """A graph that is left to the NumPy engine, and why."""
-
-
-@dataclass(frozen=True, slots=True)
-class At:
-    """An index in terms of a stage's loops: ``step * i[axis] + offset``; axis -1 is no loop."""
-
-    axis: int
-    step: int
-    offset: int
-
-    def __add__(self, n: int) -> At:
-        return At(self.axis, self.step, self.offset + n)
-
-    def __mul__(self, n: int) -> At:
-        return At(self.axis, self.step * n, self.offset * n) if n and self.axis >= 0 else At(
-            -1, 0, self.offset * n
-        )  # fmt: skip
-
-
-Index = tuple[At, ...]
-FIXED: Final = At(-1, 0, 0)
-
-
-@dataclass(slots=True, eq=False)
-class Buffer:
-    """The memory of an array: of an input, an output, a constant, or a value in between."""
-
-    kind: str
-    memory: Array
-    """Stands for it: never read, but for a constant's."""
-    number: int = 0
-    """Its place among the buffers of the program."""
-
-    @property
-    def reach(self) -> tuple[int, int]:
-        """From its first element's address: bytes to its lowest and to its end."""
-        along = [(n - 1) * s for n, s in zip(self.memory.shape, self.memory.strides, strict=True)]
-        highest = sum([max(reach, 0) for reach in along])
-        return sum([min(reach, 0) for reach in along]), highest + self.memory.itemsize
-
-
-@dataclass(slots=True, eq=False)
-class View:
-    """A part of a buffer, as an array of which only shape and strides count."""
-
-    buffer: Buffer
-    array: Array
-
-    @property
-    def offset(self) -> int:
-        """Bytes from the buffer's beginning."""
-        return int(self.array.ctypes.data - self.buffer.memory.ctypes.data)
-
-    def shows(self, array: Array) -> View | None:
-        """Another view of the same buffer; None for an array that is a copy."""
-        return View(self.buffer, array) if np.may_share_memory(array, self.buffer.memory) else None
 
 
 @dataclass(slots=True, eq=False)
@@ -144,17 +97,6 @@ class Zeros:
 
 
 Step = Stage | Product | Zeros
-
-
-def slim(shape: Iterable[int]) -> tuple[int, ...]:
-    """A shape without its axes of length 1."""
-    return tuple([n for n in shape if n != 1])
-
-
-def index_of(shape: Sequence[int]) -> Index:
-    """The index of a node in the loops over its own slim shape."""
-    axes = iter(range(len(shape)))
-    return tuple([FIXED if n == 1 else At(next(axes), 1, 0) for n in shape])
 
 
 def in_other_rows(graph: Graph) -> Graph:
@@ -278,7 +220,7 @@ class Lowering:
         (x,) = node.operands
         regrouped = node.primitive.shaping == "regroups" and slim(x.shape) != slim(node.shape)
         repeated = node.primitive.shaping == "repeats" and node.size > x.size
-        dear = self.weight[x] > 2 * CHEAP or repeated or not _is_shift(node)
+        dear = self.weight[x] > 2 * CHEAP or repeated or not is_shift(node)
         if regrouped or (self.weight[x] and dear):
             self._keep_base(x)
         if regrouped and self._shadow(node) is None:
@@ -296,7 +238,7 @@ class Lowering:
         if not x.primitive.view or x in self.kept:
             return x.value if x.primitive is CONSTANT else np.empty(x.shape, x.dtype)
         inner = self._shadow(x.operands[0])
-        found = None if inner is None else _viewed(x, inner)
+        found = None if inner is None else viewed(x, inner)
         return found if found is not None and np.may_share_memory(found, inner) else None
 
     def _keep_base(self, x: Expr) -> None:
@@ -382,7 +324,7 @@ class Lowering:
         if not node.primitive.view:
             return None
         inner = self.view(node.operands[0], level)
-        return None if inner is None else inner.shows(_viewed(node, inner.array))
+        return None if inner is None else inner.shows(viewed(node, inner.array))
 
     def keep_parts(self, parts: Expr, memory: Array) -> View:
         """Memory for the parts of a fold."""
@@ -428,48 +370,6 @@ class Lowering:
         while x not in self.homes and x.primitive.shaping == "regroups":
             x = x.operands[0]
         return x
-
-
-def is_leaf(node: Expr) -> bool:
-    """Whether it is given: an input or a constant."""
-    return not node.operands
-
-
-def is_number(node: Expr) -> bool:
-    """Whether it is one number for good."""
-    return node.primitive is CONSTANT and node.size == 1 and node.is_fixed
-
-
-def _operand_index(node: Expr) -> Any:
-    """Where in its operand a view's element is, in terms of its own axes; None: no strides say."""
-    own = tuple([At(axis, 1, 0) for axis in range(node.ndim)])
-    assert callable(node.primitive.native)
-    return node.primitive.native(own, node.operands[0], **dict(node.params))
-
-
-def _is_shift(node: Expr) -> bool:
-    """Whether a view moves along every axis as its operand does."""
-    at = _operand_index(node)
-    return at is None or all(i.step == 1 for i in at if isinstance(i, At) and i.axis >= 0)
-
-
-def _viewed(node: Expr, array: Array) -> Array:
-    """A view's array of its operand's; a copy where no strides say it."""
-    at = _operand_index(node)
-    if at is None:
-        found: Array = node.primitive.evaluate(array, **dict(node.params))
-        return found
-    strides = [0] * node.ndim
-    for i, stride in zip(at, array.strides, strict=True):
-        if isinstance(i, At) and i.axis >= 0:
-            strides[i.axis] += i.step * stride
-    corner = array[tuple([slice(offset_of(i), offset_of(i) + 1) for i in at])]
-    return as_strided(corner, node.shape, strides)
-
-
-def offset_of(i: At | int) -> int:
-    """The part of an index that no loop changes."""
-    return i.offset if isinstance(i, At) else i
 
 
 def _grouped(roots: Iterable[tuple[int, Root]]) -> list[Stage]:

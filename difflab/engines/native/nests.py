@@ -17,19 +17,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from difflab.engines.native.lowering import (
-    At,
-    Buffer,
-    Index,
-    Lowering,
-    NotNativeError,
-    Root,
-    Stage,
-    View,
-    index_of,
-    is_number,
-    slim,
-)
+from difflab.engines.native.lowering import Lowering, NotNativeError, Root, Stage
+from difflab.engines.native.memory import At, Buffer, Index, View, index_of, is_number, slim
 from difflab.engines.native.vectors import KINDS
 from difflab.ir.expr import Expr, placeholder
 from difflab.table.movement import PLACE, Slice

@@ -19,7 +19,8 @@ from difflab.engines.native.lowering import NotNativeError
 from difflab.engines.native.machine import why_not
 from difflab.engines.native.program import kernel_of
 from difflab.ir.expr import Expr, Graph, placeholder, substitute
-from difflab.ir.row import CONSTANT, INPUT, Fold, InRows
+from difflab.ir.fused import Fold, InRows
+from difflab.ir.row import CONSTANT, INPUT
 from difflab.table.algebra import MATMUL
 
 LARGEST: Final = 20_000

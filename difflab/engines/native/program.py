@@ -17,16 +17,15 @@ import numpy as np
 from difflab.engines.native import entry, mathematics, pool
 from difflab.engines.native.loops import written
 from difflab.engines.native.lowering import (
-    Buffer,
     Lowering,
     NotNativeError,
     Product,
     Stage,
-    View,
     Zeros,
     in_other_rows,
 )
 from difflab.engines.native.machine import Library
+from difflab.engines.native.memory import Buffer, View
 from difflab.engines.native.nests import NANOSECONDS, Nest
 from difflab.ir.expr import Expr, Graph
 

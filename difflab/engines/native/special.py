@@ -53,23 +53,40 @@ ROOT_HALF: Final = (0.7071067811865476, -4.833646656726457e-17)
 NDTR_SLOPE: Final = (0.39894228040143265, 2.5165975465939515e-17)
 """ERF_SLOPE over sqrt(8)."""
 # erf(x)/x less its first number, of x^2, |x| < 1/2
-ERF_SLOPE: Final = 1.1283791670955126
-ERF: Final = (
-    1.1016420456938027e-17, -0.3761263890318347, 0.11283791670925271, -0.026866170632859,
-    0.0052239773725259965, -0.0008548297707906897, 0.00012053332795966865,
-    -1.4845787890421724e-05, 1.4725211252266738e-06,
-)  # fmt: skip
+ERF_SLOPE: Final = {"f64": 1.1283791670955126, "f32": 1.128379225730896}
+ERF: Final[dict[str, Coefficients]] = {
+    "f64": (
+        1.1016420456938027e-17, -0.3761263890318347, 0.11283791670925271,
+        -0.026866170632859, 0.0052239773725259965, -0.0008548297707906897,
+        0.00012053332795966865, -1.4845787890421724e-05, 1.4725211252266738e-06,
+    ),
+    "f32": (
+        -6.013204225993376e-08, -0.3761260896064194, 0.11282830307463262,
+        -0.026757649190498018, 0.0047188918862749235,
+    ),
+}  # fmt: skip
 # (1 + 2 x) e^(x^2) erfc(x) of t = (x - 3)/(x + 3) in two numbers at t = 0, and (that - these) / t
-TAIL_MIDDLE: Final = (1.2530080582697296, 4.5276203702746546e-17)
-TAIL: Final = (
-    -0.1356211061245812, -0.047562294353451114, 0.1296451587027624, -0.11927366341528454,
-    0.06830802734393822, -0.023770514919223638, 0.0025293918163438968, 0.0018886903652902511,
-    -0.0007798322708277291, -0.0001051598271532235, 0.00012509932044581495,
-    4.949486674310833e-06, -2.0100341664964008e-05, -7.310057515602581e-07,
-    3.4715253840697874e-06, 3.545320466589652e-07, -6.144984314384006e-07,
-    -1.3652593001587083e-07, 9.866802715776793e-08, 3.5718472366973697e-08,
-    -1.0626297177385477e-08, -4.755480964992916e-09,
-)  # fmt: skip
+TAIL_MIDDLE: Final = {
+    "f64": (1.2530080582697296, 4.5276203702746546e-17),
+    "f32": (1.2530080080032349, 5.026649478965381e-08),
+}
+TAIL: Final[dict[str, Coefficients]] = {
+    "f64": (
+        -0.1356211061245812, -0.047562294353451114, 0.1296451587027624,
+        -0.11927366341528454, 0.06830802734393822, -0.023770514919223638,
+        0.0025293918163438968, 0.0018886903652902511, -0.0007798322708277291,
+        -0.0001051598271532235, 0.00012509932044581495, 4.949486674310833e-06,
+        -2.0100341664964008e-05, -7.310057515602581e-07, 3.4715253840697874e-06,
+        3.545320466589652e-07, -6.144984314384006e-07, -1.3652593001587083e-07,
+        9.866802715776793e-08, 3.5718472366973697e-08, -1.0626297177385477e-08,
+        -4.755480964992916e-09,
+    ),
+    "f32": (
+        -0.1356211269511766, -0.04756241847617433, 0.12964773423879558,
+        -0.11926547152048543, 0.06826452484953774, -0.023920425092075672,
+        0.0026351525338767067, 0.002656621065277421,
+    ),
+}  # fmt: skip
 
 
 # -- sine and cosine -------------------------------------------------------------------------------
@@ -130,19 +147,20 @@ def cos_slow(v: Code, x: Vector) -> Vector:
 
 
 def _erf_near_zero(v: Code, x: Vector) -> Vector:
-    return v.fma(x, ERF_SLOPE, x * polynomial(v, x * x, ERF))
+    return v.fma(x, ERF_SLOPE[x.kind], x * polynomial(v, x * x, ERF[x.kind]))
 
 
 def _tail(v: Code, x: Vector, rest: Vector | float) -> tuple[Vector, Vector]:
     """e^(z^2) erfc(z) of z = x + rest >= 1/2, as a sum of two numbers."""
     t = (x - 3.0) / (x + 3.0)
-    more = t * polynomial(v, t, TAIL)
-    top, top_low = two_sum(v.like(x, TAIL_MIDDLE[0]), more)
+    more = t * polynomial(v, t, TAIL[x.kind])
+    middle, rest_of_middle = TAIL_MIDDLE[x.kind]
+    top, top_low = two_sum(v.like(x, middle), more)
     below = v.fma(x, 2.0, 1.0)
     lost = v.fma(x, 2.0, 1.0 - below) + v.like(x, rest) * 2.0
     over = 1.0 / below
     q = top * over
-    return q, (v.fma(-q, below, top) + v.fma(-q, lost, top_low + TAIL_MIDDLE[1])) * over
+    return q, (v.fma(-q, below, top) + v.fma(-q, lost, top_low + rest_of_middle)) * over
 
 
 def _erfc_parts(
@@ -154,12 +172,12 @@ def _erfc_parts(
     return v.fma(p, high, p * low), t
 
 
-@wide
+@formula
 def erf(v: Code, x: Vector) -> Vector:
     """The error function: a polynomial near 0, 1 - erfc elsewhere."""
     size = at_least(at_most(abs(x), 6.2), 0.5)
     far = 1.0 - scaled(*_erfc_parts(v, size, two_product(v, size, size)))
-    return (abs(x) < 0.5).choose(_erf_near_zero(v, x), v.copysign(far, x))
+    return v.copysign((abs(x) < 0.5).choose(_erf_near_zero(v, x), far), x)
 
 
 @wide
@@ -181,7 +199,7 @@ def ndtr(v: Code, x: Vector) -> Vector:
     rest = v.fma(size, ROOT_HALF[1], rest)
     p, t = _erfc_parts(v, z, (0.5 * high, 0.5 * low), rest)
     far = v.unless(size < 37.0, lambda: 0.5 * scaled(p, t), lambda: scaled_twice(v, p, t, -1.0))
-    series = v.fma(polynomial(v, 0.5 * (x * x), ERF), 0.5 * ROOT_HALF[0], NDTR_SLOPE[1])
+    series = v.fma(polynomial(v, 0.5 * (x * x), ERF[x.kind]), 0.5 * ROOT_HALF[0], NDTR_SLOPE[1])
     near = v.fma(x, NDTR_SLOPE[0], x * series) + 0.5
     return (abs(x) < ROOT_HALF[0]).choose(near, (x > 0.0).choose(1.0 - far, far))
 

@@ -444,11 +444,3 @@ class Code:
         self.label(labels[2])
         (a, from_a), (b, from_b) = found
         return self.emit(f"phi {a.type} [{a.name}, %{from_a}], [{b.name}, %{from_b}]", a.kind)
-
-
-def split_constant(value: Any, kept: int) -> tuple[float, float]:
-    """A constant of high precision as two floats, the first with its last `kept` bits zero."""
-    high = float(value)
-    mantissa, exponent = math.frexp(high)
-    high = math.ldexp(math.floor(math.ldexp(mantissa, 53 - kept)), exponent - 53 + kept)
-    return high, float(value - high)
