@@ -81,7 +81,7 @@ def bodies(x: Any, masses: Any) -> Any:
 
 
 def pendulums(angles: Any, stiffness: Any, steps: int) -> Any:
-    """The squared state of damped pendulums after steps of Runge and Kutta's fourth-order method."""
+    """The squared state of damped pendulums, by Runge and Kutta's method of fourth order."""
     h = 0.02
 
     def slope(q: Any, v: Any) -> Any:

@@ -18,6 +18,7 @@ from _peers_workloads import MAKERS, TRAINING
 from matplotlib.figure import Figure as Canvas
 
 from difflab.lab import Figure, Interval, Table, looks
+from difflab.lab.record import load_rows
 
 KIN = {NUMPY: NATIVE, UNROLLED: JAX, COMPILED: TORCH}
 """They have the colour of another, and hollow markers."""
@@ -40,7 +41,7 @@ def timed(rows: pd.DataFrame) -> pd.DataFrame:
     own = own[own["seconds"].notna() & (own["beside"] == NATIVE)]
     places = {name: place for place, name in enumerate((*MAKERS, TRAINING, *CONTESTANTS))}
     order = {column: own[column].map(places) for column in ("workload", "contestant")}
-    size = own["size"] if "size" in own else np.nan
+    size = own.get("size", np.nan)
     keys = pd.DataFrame({"first": order["workload"], "numbers": own["numbers"], "size": size,
                          "last": order["contestant"]})  # fmt: skip
     return own.assign(size=size).loc[keys.sort_values([*keys]).index]
@@ -152,7 +153,7 @@ def memory(rows: pd.DataFrame) -> Table:
         "start_bytes": "memory of the start, MB", "peak_bytes": "of the calls, at most, MB",
         "argument_bytes": "the arguments, MB",
     }  # fmt: skip
-    frame = pd.DataFrame({column: own[column] if column in own else [] for column in names})
+    frame = pd.DataFrame({column: own.get(column, []) for column in names})
     for column in names:
         if column.endswith("_bytes"):
             frame[column] = frame[column] / 1e6
@@ -280,8 +281,9 @@ def draw_growth(canvas: Canvas, own: pd.DataFrame) -> None:
             if len(part):
                 low, middle, high = (1e6 * part[f"{quartile}seconds"]
                                      for quartile in ("low_", "", "high_"))  # fmt: skip
-                found[who] = panel.errorbar(part["size"], middle, yerr=[middle - low, high - middle],
-                                            label=who, markersize=4, **STYLES[who])  # fmt: skip
+                spread = [middle - low, high - middle]
+                found[who] = panel.errorbar(part["size"], middle, yerr=spread, label=who,
+                                            markersize=4, **STYLES[who])  # fmt: skip
     for panel in grid[:, 0]:
         panel.set_ylabel("time of one call (µs)")
     if found:
@@ -308,9 +310,7 @@ def markdown(table: Table) -> str:
 
 def main(folder: Path) -> None:
     """Print the table of speed of a report."""
-    rows = pd.read_csv(folder / "rows.csv", low_memory=False)
-    timings = pd.read_csv(folder / "timings.csv", low_memory=False)
-    print(markdown(speed(pd.concat([rows, timings[[c for c in timings if c not in rows]]], axis=1))))
+    print(markdown(speed(load_rows(folder))))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 What flows: the sizes of a network and of its minibatch -> for each contestant that is installed a
 step, which gives back the loss, and what says which parameters the step has left. Parameters stay
-in each library's own arrays; all start from the same, on the same minibatch, in float32.
+in each library's own arrays; all start from the same, on the same minibatch.
 """
 
 from __future__ import annotations
@@ -19,11 +19,22 @@ import difflab
 from difflab.lab import generator
 
 RATE = 1e-3
+
+
+class Net(NamedTuple):
+    """A network that is trained."""
+
+    sizes: tuple[int, ...]
+    batch: int
+    dtype: str = "float32"
+
+
 NETWORKS = {
-    "4-16-3, batch 16": ((4, 16, 3), 16),
-    "64-64-10, batch 32": ((64, 64, 10), 32),
-    "784-128-10, batch 128": ((784, 128, 10), 128),
-    "784-512-512-10, batch 128": ((784, 512, 512, 10), 128),
+    "4-16-3, batch 16": Net((4, 16, 3), 16),
+    "64-64-10, batch 32": Net((64, 64, 10), 32),
+    "64-64-10, batch 32, float64": Net((64, 64, 10), 32, "float64"),
+    "784-128-10, batch 128": Net((784, 128, 10), 128),
+    "784-512-512-10, batch 128": Net((784, 512, 512, 10), 128),
 }
 
 
@@ -44,13 +55,13 @@ class Start(NamedTuple):
 
 def start(name: str) -> Start:
     """What all begin with."""
-    sizes, batch = NETWORKS[name]
+    sizes, batch, dtype = NETWORKS[name]
     draw = generator("peers", "training", name)
     layers = [
-        (draw.normal(size=(m, n)).astype("f4") / np.float32(m**0.5), np.zeros(n, "f4"))
+        ((draw.normal(size=(m, n)) / m**0.5).astype(dtype), np.zeros(n, dtype))
         for m, n in itertools.pairwise(sizes)
     ]
-    x = draw.normal(size=(batch, sizes[0])).astype("f4")
+    x = draw.normal(size=(batch, sizes[0])).astype(dtype)
     return Start(layers, x, draw.integers(0, sizes[-1], batch))
 
 
@@ -72,7 +83,7 @@ def by_hand(layers: Any, x: Any, y: Any) -> Any:
     """Loss and gradient: backpropagation as textbooks have it."""
     seen = [x]
     for w, b in layers[:-1]:
-        x = np.maximum(x @ w + b, np.float32(0))
+        x = np.maximum(x @ w + b, 0)
         seen.append(x)
     w, b = layers[-1]
     scores = x @ w + b
@@ -83,7 +94,7 @@ def by_hand(layers: Any, x: Any, y: Any) -> Any:
     value = np.mean(np.log(total[:, 0]) - scores[rows, y])
     back = share / total
     back[rows, y] -= 1
-    back /= np.float32(len(y))
+    back /= len(y)
     slopes = []
     for number in reversed(range(len(layers))):
         slopes.append((seen[number].T @ back, np.sum(back, 0)))

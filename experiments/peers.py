@@ -17,7 +17,6 @@ import numpy as np
 import pandas as pd
 from _peers_contestants import (
     AUTOGRAD,
-    C,
     CASADI,
     COMPILED,
     CONTESTANTS,
@@ -25,6 +24,7 @@ from _peers_contestants import (
     NUMPY,
     TORCH,
     UNROLLED,
+    C,
     chosen,
 )
 from _peers_page import beside, figures, intervals, tables
@@ -156,7 +156,7 @@ def training(case: Case) -> Iterator[Row]:
         "workload": TRAINING,
         "numbers": begin.x.size + sum(w.size + b.size for w, b in begin.layers),
     }
-    yield from raced(case, prepared, facts, "float32")
+    yield from raced(case, prepared, facts, begin.x.dtype.name)
 
 
 def raced(
@@ -263,8 +263,8 @@ EXPERIMENT = Experiment(
     Each function is one text, run in the words of each library (for CasADi, for C and by hand it is
     written anew), as a competent user would: compiled once, in 64 bits, data handed over
     beforehand. NumPy's arrays go in and come out. A training step keeps its parameters in the
-    library's own arrays, in float32. Before any is timed, value and gradient must be what most
-    others give, within 1e-9 of the largest component (float32: 1e-4).
+    library's own arrays, in float32 where it does not say otherwise. Before any is timed, value and
+    gradient must be what most others give, within 1e-9 of the largest component (float32: 1e-4).
 
     Times: one core, one thread, each round visits every contestant once in a rotating order; ratios
     are medians of per-round ratios to the first contestant, difflab's native engine, which runs
@@ -273,8 +273,9 @@ EXPERIMENT = Experiment(
     """,
     limitations="""
     One core of one machine: threads, which JAX, PyTorch and difflab use for large arrays, are left
-    out, and so are GPUs, for which JAX and PyTorch are made. The texts are this project's, not their
-    authors'. C is compiled with -ffast-math. torch.compile does not run where loops are long.
+    out, and so are GPUs, for which JAX and PyTorch are made. The texts are this project's, and not
+    those of the libraries' authors. C is compiled with -ffast-math. torch.compile does not run where
+    loops are long.
     """,
     volatile=(*TIME_COLUMNS, "first_call_seconds", "start_seconds", "alone_seconds", "start_bytes",
               "peak_bytes"),

@@ -1,4 +1,4 @@
-"""The contestants of `peers` compute what enclosures say; who is wrong has no time; verdicts fall."""
+"""The contestants of `peers` compute what is true, and who does not has no time."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ALONE: Any = sys.modules["_peers_alone"]
 CLAIMS = claims(EXPERIMENT.file.parent)
 HOME = (OTHERS.NATIVE, OTHERS.NUMPY, OTHERS.HAND, OTHERS.C)
 """Who needs no other project."""
-SMALL = {name: 6 for name in WORKLOADS.MAKERS} | {"Runge-Kutta": 2}
+SMALL = dict.fromkeys(WORKLOADS.MAKERS, 6) | {"Runge-Kutta": 2}
 
 
 def verdict(evidence: Evidence) -> str:
