@@ -98,6 +98,13 @@ def speed(rows: pd.DataFrame) -> Table:
     own = own.assign(alone=[short(1e6 * first[label]) for label in own["label"]])
     others = own[own["contestant"] != NATIVE]
     table = wide(others, map(short, others["ratio"]), ["label", "alone"]).reset_index()
+    means = np.exp(np.log(others["ratio"]).groupby(others["contestant"]).mean())
+    mean = {
+        "label": "geometric mean",
+        "alone": "–",
+        **{who: short(means[who]) for who in means.index},
+    }
+    table = pd.concat([table, pd.DataFrame([mean])], ignore_index=True)
     rounds = own["rounds"].max() if len(own) else 0
     noise = own.groupby("label")["noise"].max()
     return Table(
@@ -105,7 +112,8 @@ def speed(rows: pd.DataFrame) -> Table:
         f"One call of the native engine in microseconds, then how many times as long others take:"
         f" medians of {rounds:.0f} per-round ratios; below 1 they are faster. Difflab against"
         f" itself strays by {100 * noise.median():.0f} % in the median of the workloads, and by at"
-        f" most {100 * noise.max():.0f} %. A dash: no form of it, or another result."
+        f" most {100 * noise.max():.0f} %. A dash: no form of it, or another result;"
+        f" the geometric mean is over the workloads that there are."
         f"{absent(rows)}",
         table.rename(columns={"label": "workload", "alone": f"{NATIVE}, µs"})
         .rename_axis(columns=None),
@@ -158,7 +166,7 @@ def memory(rows: pd.DataFrame) -> Table:
         if column.endswith("_bytes"):
             frame[column] = frame[column] / 1e6
         if column.endswith(("_bytes", "_seconds")):
-            frame[column] = [short(value) for value in frame[column]]
+            frame[column] = [short(round(value, 3)) for value in frame[column]]
     return Table(
         "Each in a process of its own",
         "What a program pays that makes one gradient: imports, the first call, and by how much"
@@ -258,8 +266,7 @@ def draw_dots(canvas: Canvas, own: pd.DataFrame, column: str, name: str) -> None
             axes.fill_betweenx([place - 0.45, place + 0.45], 1 / (1 + noise), 1 + noise,
                                color="#bbbbbb", linewidth=0)  # fmt: skip
     axes.set_yticks(list(places.values()), list(places))
-    axes.invert_yaxis()
-    axes.set(xlabel=name)
+    axes.set(xlabel=name, ylim=(max(len(places), 1) - 0.4, -0.6))
     if len(own):
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter("{x:g}")
@@ -276,6 +283,9 @@ def draw_growth(canvas: Canvas, own: pd.DataFrame) -> None:
         panel.set_axis_off()
     for panel, name in zip(grid.flat, growing, strict=False):
         panel.set(title=name, xlabel="size", xscale="log", yscale="log")
+        ticks = sorted(own.loc[own["workload"] == name, "size"].unique())
+        panel.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        panel.tick_params(axis="x", which="minor", labelbottom=False)
         for who in CONTESTANTS:
             part = own[(own["workload"] == name) & (own["contestant"] == who)]
             if len(part):

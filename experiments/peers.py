@@ -27,7 +27,7 @@ from _peers_contestants import (
     C,
     chosen,
 )
-from _peers_page import beside, figures, intervals, tables
+from _peers_page import beside, figures, intervals, short, tables
 from _peers_training import NETWORKS, TRAINERS, start, trained
 from _peers_workloads import SIZES, TRAINING, workload
 
@@ -237,13 +237,13 @@ def ahead(rows: pd.DataFrame, claim: str, *names: str) -> Evidence:
     found = intervals(own)
     least = min(found, key=lambda interval: interval.estimate)
     behind = own[own["ratio"] < 1]
-    slower = ", ".join(f"{row.label} ({row.ratio:.2g})" for row in behind.itertuples())
+    slower = ", ".join(f"{row.label} ({short(row.ratio)})" for row in behind.itertuples())
     return Evidence(
         claim,
         least,
-        f"{names[0]} takes {own['ratio'].min():.2g} to {own['ratio'].max():.3g} times as long over"
-        f" {len(own)} workloads, {np.exp(np.log(own['ratio']).mean()):.3g} times in the geometric"
-        f" mean; it is the faster one on {slower or 'none'}. Each interval is widened by the noise"
+        f"{names[0]} takes {short(own['ratio'].min())} to {short(own['ratio'].max())} times as long"
+        f" over {len(own)} workloads, {short(np.exp(np.log(own['ratio']).mean()))} times in the"
+        f" geometric mean; it is the faster one on {slower or 'none'}. Each interval is widened by the noise"
         " of its workload; the one shown is the least",
         also=found,
     )
@@ -274,8 +274,8 @@ EXPERIMENT = Experiment(
     limitations="""
     One core of one machine: threads, which JAX, PyTorch and difflab use for large arrays, are left
     out, and so are GPUs, for which JAX and PyTorch are made. The texts are this project's, and not
-    those of the libraries' authors. C is compiled with -ffast-math. torch.compile does not run where
-    loops are long.
+    those of the libraries' authors. C is compiled with -ffast-math. Of loops of many steps there is
+    no form of torch.compile.
     """,
     volatile=(*TIME_COLUMNS, "first_call_seconds", "start_seconds", "alone_seconds", "start_bytes",
               "peak_bytes"),
