@@ -22,7 +22,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final, Protocol
 
-from difflab.engines import native, numpy
+from difflab.engines import growing, native, numpy
 from difflab.errors import UnknownNameError
 from difflab.ir.expr import Graph
 
@@ -30,6 +30,8 @@ __all__ = ["ENGINES", "Program", "compile", "need_engine"]
 
 QUICKLY_COMPILED: Final = 300
 """Nodes whose machine code is made in a tenth of a second or so."""
+COMPILED: Final = 3_000
+"""Nodes whose machine code is made in a second or two."""
 
 
 class Program(Protocol):
@@ -60,20 +62,31 @@ def need_engine(name: str) -> None:
         raise UnknownNameError("engine", name, ("auto", *ENGINES))
 
 
-def compile(graph: Graph, engine: str = "auto") -> Program:
-    """The program of a graph's outputs; ``"auto"`` takes the engine that suits it best, or the one
-    that the environment variable DIFFLAB_ENGINE names.
+def compile(graph: Graph, engine: str = "auto", often: bool = False) -> Program:
+    """The program of a graph's outputs.
+
+    Parameters
+    ----------
+    engine
+        A name in `ENGINES`; ``"auto"`` takes the one that the environment variable DIFFLAB_ENGINE
+        names, or else that suits the graph: machine code for arrays, where all of it can be native;
+        while it takes long to compile, NumPy serves.
+    often
+        Whether it will run often, so that compiling may take its time.
     """
     if engine == "auto":
         engine = os.environ.get("DIFFLAB_ENGINE", engine)
     need_engine(engine)
-    compiled = ENGINES[_suited(graph) if engine == "auto" else engine]
-    return compiled(replace(graph, guards=()) if graph.guards else graph)
+    bare = replace(graph, guards=()) if graph.guards else graph
+    compiled = _suited(bare, often) if engine == "auto" else ENGINES[engine]
+    return compiled(bare)
 
 
-def _suited(graph: Graph) -> str:
-    """Machine code for arrays, where all of it can be native and does not take long to compile."""
-    worth = len(graph.nodes) <= QUICKLY_COMPILED and any(
-        node.shape and node.operands for node in graph.nodes
-    )
-    return "native" if worth and native.why_not() is None and native.is_whole(graph) else "numpy"
+def _suited(graph: Graph, often: bool) -> Callable[[Graph], Program]:
+    """What makes the program of a graph without a named engine."""
+    count = len(graph.nodes)
+    if count > COMPILED or not any(node.shape and node.operands for node in graph.nodes):
+        return numpy.compiled
+    if native.why_not() is not None or not native.is_whole(graph):
+        return numpy.compiled
+    return native.compiled if often or count <= QUICKLY_COMPILED else growing.Program

@@ -207,11 +207,11 @@ _F8, _F4, _I8, _B1 = (np.dtype(kind) for kind in ("float64", "float32", "int64",
 _PYTHON_FLOAT = Spec((), _F8, True)
 _CONSTANTS = frozenset((int, bool, str, bytes, complex, type(None), range, type(...)))
 SIGNATURES = 1024
-"""How many signatures of single arrays are kept."""
+"""How many signatures of arrays alone are kept."""
 _traceable = frozenset((_F8, _F4, _I8, _B1))
 _positional: dict[int, Structure] = {}
 # The commonest calls, for speed.
-_single: dict[tuple[tuple[int, ...], np.dtype[Any]], Signature] = {}
+_plain: dict[tuple[Any, ...] | None, Signature] = {}
 
 
 def read_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Signature, list[Any]]:
@@ -220,11 +220,10 @@ def read_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Signa
     Python floats and NumPy scalars are arrays of shape (); integers are widened to int64; Python
     integers, booleans, strings, None and other hashable objects are static.
     """
-    if len(args) == 1 and not kwargs and type(args[0]) is np.ndarray:
-        (array,) = args
-        known = _single.get((array.shape, array.dtype))
-        if known is not None and (array.ndim < 2 or array.flags.c_contiguous):
-            return known, [array]
+    key = None if kwargs else _arrays_alone(args)
+    known = _plain.get(key)
+    if known is not None:
+        return known, [*args]
     leaves: Sequence[Any]
     if not kwargs and all([type(arg) is np.ndarray for arg in args]):  # noqa: C419 (faster)
         leaves, count = args, len(args)
@@ -263,12 +262,24 @@ def read_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Signa
             constant = kind in _CONSTANTS or isinstance(leaf, (Enum, np.dtype))
             specs.append(Static(kind, leaf) if constant else Object(leaf))
     signature = Signature(structure, tuple(specs))
-    if len(args) == 1 and structure is _positional.get(1):
-        if len(_single) >= SIGNATURES:
-            _single.clear()
-        if not _order(args[0]):
-            _single[args[0].shape, args[0].dtype] = signature
+    if key is not None:
+        if len(_plain) >= SIGNATURES:
+            _plain.clear()
+        _plain[key] = signature
     return signature, arrays
+
+
+def _arrays_alone(args: tuple[Any, ...]) -> tuple[Any, ...] | None:
+    """Shapes and dtypes, where all are arrays whose elements lie in the order of their axes."""
+    found: list[Any] = []
+    for x in args:
+        if type(x) is not np.ndarray:
+            return None
+        shape = x.shape
+        if len(shape) > 1 and not x.flags.c_contiguous:
+            return None
+        found += (shape, x.dtype)
+    return tuple(found)
 
 
 def _admitted(leaf: np.ndarray[Any, Any] | np.generic) -> np.ndarray[Any, Any]:

@@ -105,9 +105,9 @@ class Operator:
         (4, array([ 3., 12.]))
         """
         signature, arrays = read_arguments(args, kwargs)
-        return self._prepared(signature, arrays)
+        return self._prepared(signature, arrays, often=True)
 
-    def _prepared(self, signature: Signature, arrays: list[Any]) -> Prepared:
+    def _prepared(self, signature: Signature, arrays: list[Any], often: bool = False) -> Prepared:
         caller, start = self.method.caller, time.perf_counter()
         try:
             graph, watch = self._recorded(signature, arrays)
@@ -123,7 +123,7 @@ class Operator:
         program, run = None, derivation.run
         if derivation.graph is not None:
             with derivation.timed("compile"):
-                run = program = engines.compile(derivation.graph, self.engine)
+                run = program = engines.compile(derivation.graph, self.engine, often)
             if derivation.repair is not None:
                 run = self._with_repair(program, derivation.repair, len(graph.outputs))
         assert run is not None

@@ -9,7 +9,7 @@ depends on.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -17,7 +17,7 @@ from typing import Any, Final
 from difflab.engines.native.lowering import Root
 from difflab.engines.native.memory import Index, index_of, is_number
 from difflab.engines.native.nests import BYTES, ROWS, Access, Box, Nest, Target
-from difflab.engines.native.vectors import KINDS, TYPES, Code, Page, Vector
+from difflab.engines.native.vectors import TYPES, Code, Page, Vector, kind_of
 from difflab.errors import InvariantError
 from difflab.ir.expr import Expr
 from difflab.ir.fused import Fold
@@ -296,29 +296,41 @@ class Writer:
 
     def value(self, node: Expr, at: Index) -> Vector:
         """A node's value at an index, computed in the outermost loop that it depends on."""
-        key = node, at
-        if key not in self.known:
-            with self.at_level(self.level_of(at)):
-                self.known[key] = self._computed(node, at)
-        found: Vector = self.known[key]
+        stack, plans = [(node, at)], {}
+        while stack:
+            key = stack[-1]
+            if key not in self.known:
+                if key not in plans:
+                    plans[key] = self._plan(*key)
+                rule, needs = plans[key]
+                missing = [need for need in needs if need not in self.known]
+                if missing:
+                    stack += reversed(missing)
+                    continue
+                with self.at_level(self.level_of(key[1])):
+                    self.known[key] = rule(*[self.known[need] for need in needs])
+            stack.pop()
+        found: Vector = self.known[node, at]
         return found
 
-    def _computed(self, node: Expr, at: Index) -> Vector:
-        nest, kind = self.nest, KINDS[node.dtype.name]
+    def _plan(
+        self, node: Expr, at: Index
+    ) -> tuple[Callable[..., Vector], list[tuple[Expr, Index]]]:
+        """How a value is computed, and of which others."""
+        nest, kind = self.nest, kind_of(node.dtype)
         if is_number(node):
-            return self.code.constant(node.value.item(), kind)
+            return lambda: self.code.constant(node.value.item(), kind), []
         access = nest.memory(node, at)
         if access is not None:
-            return self._load(access)
+            return lambda: self._load(access), []
         if node.primitive.view:
-            return self.value(node.operands[0], nest.operand_index(node, at))
+            return lambda x: x, [(node.operands[0], nest.operand_index(node, at))]
         if node.primitive is PLACE:
             if self._is_inside(node, at):
-                return self.value(node.operands[0], nest.placed_index(node, at))
-            return self.code.constant(0, kind)
-        operands = [self.value(x, at if x.shape else ()) for x in node.operands]
-        found: Vector = nest.rules(node)(self.code, *operands)
-        return found
+                return lambda x: x, [(node.operands[0], nest.placed_index(node, at))]
+            return lambda: self.code.constant(0, kind), []
+        rule = nest.rules(node)
+        return lambda *x: rule(self.code, *x), [(x, at if x.shape else ()) for x in node.operands]
 
     def _is_inside(self, node: Expr, at: Index) -> bool:
         """Whether a placed value is there in this box, else zero."""

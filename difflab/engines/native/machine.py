@@ -136,8 +136,9 @@ class Library:
             builder.add_object_img(target.emit_object(module))
         for name, address in symbols.items():
             builder.import_symbol(name, address)
-        # An engine of its own: a shared one keeps 10 KB of each library that it has freed.
-        engine = llvm.create_lljit_compiler(target)  # says on stderr what it misses
+        # An engine of its own: a shared one keeps 10 KB of each library that it has freed. And
+        # JITLink, which keeps a library's sections together: the small code model needs them near.
+        engine = llvm.create_lljit_compiler(target, use_jit_link=True)
         try:
             self._code = builder.link(engine, "library")
         except RuntimeError as error:

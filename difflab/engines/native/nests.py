@@ -19,7 +19,7 @@ import numpy as np
 
 from difflab.engines.native.lowering import Lowering, NotNativeError, Root, Stage
 from difflab.engines.native.memory import At, Buffer, Index, View, index_of, is_number, slim
-from difflab.engines.native.vectors import KINDS
+from difflab.engines.native.vectors import kind_of
 from difflab.ir.expr import Expr, placeholder
 from difflab.table.movement import PLACE, Slice
 
@@ -78,7 +78,7 @@ class Nest:
             offset += i.offset * stride
             if i.axis >= 0:
                 strides[i.axis] += i.step * stride
-        return Access(view.buffer, offset, tuple(strides), KINDS[view.array.dtype.name])
+        return Access(view.buffer, offset, tuple(strides), kind_of(view.array.dtype))
 
     def memory(self, node: Expr, at: Index) -> Access | None:
         """Where a node's value can be read at that index."""

@@ -47,6 +47,14 @@ LIKELY: Final = '!0 = !{!"branch_weights", i32 1000, i32 1}'
 Number = float | int | bool
 
 
+_BY_CHARACTER: Final = {np.dtype(name).char: kind for name, kind in KINDS.items()}
+
+
+def kind_of(dtype: np.dtype[Any]) -> str:
+    """The kind of a dtype's elements: one of `KINDS`."""
+    return _BY_CHARACTER[dtype.char]
+
+
 def literal(value: Number, kind: str) -> str:
     """A number as LLVM writes it, to the bit."""
     if kind == "f64":
@@ -396,10 +404,6 @@ class Code:
         self.page.declared.add(f"declare i1 @llvm.vector.reduce.and.v{self.width}i1({mask.type})")
         return self.raw(f"call i1 @llvm.vector.reduce.and.v{self.width}i1({mask})")
 
-    def reciprocal(self, x: Vector) -> Vector:
-        """1/x, correctly rounded."""
-        return 1.0 / x
-
     def isfinite(self, x: Vector) -> Vector:
         """Where it is a number and not infinite."""
         return abs(x) < math.inf
@@ -418,7 +422,7 @@ class Code:
 
     def convert(self, x: Vector, dtype: Any) -> Vector:
         """In another of the four dtypes."""
-        return x.converted(KINDS[np.dtype(dtype).name])
+        return x.converted(kind_of(np.dtype(dtype)))
 
     # -- what is built of lines --------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, seed, settings
 
 import difflab
 from difflab import engines
-from difflab.engines import native, numpy
+from difflab.engines import growing, native, numpy
 from difflab.engines.native import parts, pool
 from difflab.engines.native.machine import assembly
 from difflab.errors import ArgumentError, UnknownNameError
@@ -366,3 +366,34 @@ def test_what_is_refused_is_refused_as_by_numpy() -> None:
     slopes = difflab.gradient(rosenbrock, engine="native")
     with pytest.raises(ArgumentError):
         slopes(np.arange(5))
+
+
+def test_numpy_serves_while_a_long_program_compiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DIFFLAB_ENGINE", "auto")
+    begun, go_on = threading.Event(), threading.Event()
+    compile_natively = native.compiled
+
+    def slowly(graph: Graph) -> native.Program:
+        begun.set()
+        assert go_on.wait(30.0)
+        return compile_natively(graph)
+
+    monkeypatch.setattr(native, "compiled", slowly)
+
+    def long(x: Any) -> Any:
+        for k in range(200):
+            x = np.sin(x) * (1.0 + 0.001 * k)
+        return np.sum(x)
+
+    x = np.linspace(0.0, 1.0, 5)
+    graph = difflab.trace(long, x)
+    program = engines.compile(graph)
+    assert isinstance(program, growing.Program)
+    first = program(x)
+    assert not begun.is_set()
+    second = program(x)
+    assert begun.wait(30.0) and first == second == program(x)
+    go_on.set()
+    assert program.settled().note is None
+    assert_same(program(x)[0], long(x), 1e-13)
+    assert isinstance(engines.compile(graph, often=True), native.Program)
