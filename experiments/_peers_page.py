@@ -78,6 +78,15 @@ def short(value: float) -> str:
     return f"{value:,.0f}" if value >= 99.5 else f"{value:.2g}"
 
 
+def power(size: float) -> str:
+    """A size in few characters.
+
+    >>> power(64.0), power(1000.0), power(1e6)
+    ('64', '1e3', '1e6')
+    """
+    return f"{size:.0f}" if size < 1000 else f"{size:.0e}".replace("e+0", "e")
+
+
 # Tables -------------------------------------------------------------------------------------------
 
 
@@ -99,11 +108,8 @@ def speed(rows: pd.DataFrame) -> Table:
     others = own[own["contestant"] != NATIVE]
     table = wide(others, map(short, others["ratio"]), ["label", "alone"]).reset_index()
     means = np.exp(np.log(others["ratio"]).groupby(others["contestant"]).mean())
-    mean = {
-        "label": "geometric mean",
-        "alone": "–",
-        **{who: short(means[who]) for who in means.index},
-    }
+    mean = {"label": "geometric mean", "alone": "–"}
+    mean |= {who: short(ratio) for who, ratio in means.items()}
     table = pd.concat([table, pd.DataFrame([mean])], ignore_index=True)
     rounds = own["rounds"].max() if len(own) else 0
     noise = own.groupby("label")["noise"].max()
@@ -284,7 +290,7 @@ def draw_growth(canvas: Canvas, own: pd.DataFrame) -> None:
     for panel, name in zip(grid.flat, growing, strict=False):
         panel.set(title=name, xlabel="size", xscale="log", yscale="log")
         ticks = sorted(own.loc[own["workload"] == name, "size"].unique())
-        panel.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        panel.set_xticks(ticks, [power(tick) for tick in ticks])
         panel.tick_params(axis="x", which="minor", labelbottom=False)
         for who in CONTESTANTS:
             part = own[(own["workload"] == name) & (own["contestant"] == who)]

@@ -243,8 +243,8 @@ def ahead(rows: pd.DataFrame, claim: str, *names: str) -> Evidence:
         least,
         f"{names[0]} takes {short(own['ratio'].min())} to {short(own['ratio'].max())} times as long"
         f" over {len(own)} workloads, {short(np.exp(np.log(own['ratio']).mean()))} times in the"
-        f" geometric mean; it is the faster one on {slower or 'none'}. Each interval is widened by the noise"
-        " of its workload; the one shown is the least",
+        f" geometric mean; it is the faster one on {slower or 'none'}. Each interval is widened by"
+        " the noise of its workload; the one shown is the least",
         also=found,
     )
 
