@@ -8,10 +8,12 @@ the library's own arrays. The invariant: importing this module imports no peer.
 
 from __future__ import annotations
 
+import atexit
 import importlib
 import importlib.util
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache, partial
@@ -112,6 +114,10 @@ def by_jax(task: Workload, unrolled: bool = False) -> Call:
 
 @cache
 def torch_words() -> ModuleType:
+    # Of its own: a compiled form that an earlier run has left would make the first call short.
+    folder = tempfile.TemporaryDirectory(prefix="difflab-peers-")
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder.name
+    atexit.register(folder.cleanup)
     import torch
 
     torch.set_num_threads(1)
@@ -130,6 +136,7 @@ def by_torch(task: Workload, compiled: bool = False) -> Call:
     if compiled:
         torch._dynamo.reset()  # or else a second size is compiled for every size, and slower
         torch._inductor.config.compile_threads = 1
+        torch._inductor.config.force_disable_caches = True
         f = torch.compile(f)
 
     def leaves() -> list[Any]:
