@@ -130,7 +130,8 @@ class SphericalBessel(sympy.jn):  # type: ignore[misc]
 
     def _eval_evalf(self, prec: int) -> Any:
         n, z = self.args
-        return (-1) ** n * self.func(n, -z)._eval_evalf(prec) if z < 0 else sympy.jn(n, z).n(prec)
+        z = z.n(prec)  # a number, whose sign is certain
+        return (-1) ** n * sympy.jn(n, -z).n(prec) if z < 0 else sympy.jn(n, z).n(prec)
 
 
 class Largest(sympy.Function):  # type: ignore[misc]

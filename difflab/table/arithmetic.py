@@ -260,7 +260,7 @@ ROWS: Final[tuple[Primitive, ...]] = (
     elementwise(np.reciprocal, partials=lambda y, x: -np.square(y), sympy=lambda S, x: 1 / x,
         ball=lambda x: 1 / x, scalar="1.0 / {0}", domain=POSITIVE, text="1 / {0}",
         latex=r"\frac{{1}}{{{0}}}", precedence=OPERATOR + 1, rounding=_one_operand,
-        native=lambda v, x: 1.0 / x),
+        native="reciprocal"),
     elementwise(np.square, partials=lambda y, x: 2.0 * x, sympy=lambda S, x: x**2,
         ball=lambda x: x * x, scalar="{0} * {0}", text="{0}^2", latex="{0}^{{2}}",
         precedence=OPERATOR + 3, rounding=_one_operand, weak=True, native=lambda v, x: x * x),

@@ -1,6 +1,6 @@
 """From a nest to text: a function of LLVM's language for each box of a stage's space.
 
-What flows: a nest goes in, and the text of its functions, and how often each runs, comes out. The
+What flows: a nest and a box go in, and the text of a function comes out. The
 invariants: a function computes one chunk of the outermost loop, and chunks are the same whoever
 runs them; the last vector of a row overlaps the one before, which changes no stored value, and its
 lanes that have been there are left out of folds; a value is computed in the outermost loop that it
@@ -12,30 +12,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Any
 
+from difflab.engines.native.kinds import BYTES, MEMORY, kind_of
 from difflab.engines.native.lowering import Root
 from difflab.engines.native.memory import Index, index_of, is_number
-from difflab.engines.native.nests import BYTES, ROWS, Access, Box, Nest, Target
-from difflab.engines.native.vectors import TYPES, Code, Page, Vector, kind_of
+from difflab.engines.native.nests import ROWS, Access, Box, Nest, Target
+from difflab.engines.native.vectors import Code, Vector
 from difflab.errors import InvariantError
 from difflab.ir.expr import Expr
 from difflab.ir.fused import Fold
 from difflab.table.movement import PLACE
-
-MEMORY: Final = {**TYPES, "i1": "i8"}
-"""Kinds of elements as they lie in memory."""
-
-
-@dataclass(slots=True)
-class Call:
-    """A function that was written, and how often it runs."""
-
-    name: str
-    chunks: int
-    nanoseconds: float
-    page: Page
-    text: str
 
 
 @dataclass(slots=True)
@@ -50,25 +37,6 @@ class Loop:
     """The index."""
     first: str = ""
     """Whether it is the first turn: an i1."""
-
-
-def written(nest: Nest) -> tuple[list[Call], list[Nest]]:
-    """The functions of a nest, and the nests that join the parts of its folds after them."""
-    boxes = nest.boxes()
-    chunks = []
-    for box in boxes:
-        size = nest.chunk_of(box)
-        low, high = box[nest.order[0]] if nest.order else (0, 1)
-        chunks.append((size, -(-(high - low) // size)))
-    targets, after = nest.targets(boxes, [count for _, count in chunks])
-    calls = []
-    for k, (box, (size, count)) in enumerate(zip(boxes, chunks, strict=True)):
-        name = f"{nest.name}.{k}"
-        own = {root: target[k] for root, target in targets.items() if k in target}
-        writer = Writer(nest, box, own, size, count)
-        text = writer.function(name)
-        calls.append(Call(name, count, nest.nanoseconds(box), writer.code.page, text))
-    return calls, after
 
 
 class Writer:

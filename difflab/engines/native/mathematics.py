@@ -22,7 +22,8 @@ import numpy as np
 
 from difflab.engines.native import logarithms, special  # noqa: F401 - they enter formulas
 from difflab.engines.native.exponentials import FUNCTIONS, WIDE
-from difflab.engines.native.vectors import BITS, KINDS, LIKELY, Code, Vector
+from difflab.engines.native.kinds import BITS, KINDS
+from difflab.engines.native.vectors import LIKELY, Code, Vector
 from difflab.errors import InvariantError
 from difflab.ir.row import Primitive
 

@@ -17,13 +17,12 @@ from typing import Any, Final
 
 import numpy as np
 
+from difflab.engines.native.kinds import BYTES, kind_of
 from difflab.engines.native.lowering import Lowering, NotNativeError, Root, Stage
 from difflab.engines.native.memory import At, Buffer, Index, View, index_of, is_number, slim
-from difflab.engines.native.vectors import kind_of
 from difflab.ir.expr import Expr, placeholder
 from difflab.table.movement import PLACE, Slice
 
-BYTES: Final = {"f64": 8, "f32": 4, "i64": 8, "i1": 1}
 PLAIN: Final = 8
 """Doubles in a vector where operations are cheap, and twice as many where functions are called."""
 ROWS: Final = 4

@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 
 from difflab.engines.native import entry, mathematics, pool
-from difflab.engines.native.loops import written
+from difflab.engines.native.loops import Writer
 from difflab.engines.native.lowering import (
     Lowering,
     NotNativeError,
@@ -27,6 +27,7 @@ from difflab.engines.native.lowering import (
 from difflab.engines.native.machine import Library
 from difflab.engines.native.memory import Buffer, View
 from difflab.engines.native.nests import NANOSECONDS, Nest
+from difflab.engines.native.vectors import Page
 from difflab.ir.expr import Expr, Graph
 
 STACK: Final = 2**16
@@ -67,6 +68,36 @@ class Kernel:
         inputs = [*map(_kind, self.graph.inputs)]
         library = Library(self.text, self.symbols)
         return entry.run_of(entry.bound(library, "entry", self.constants), inputs)
+
+
+@dataclass(slots=True)
+class Call:
+    """A function that was written, and how often it runs."""
+
+    name: str
+    chunks: int
+    nanoseconds: float
+    page: Page
+    text: str
+
+
+def written(nest: Nest) -> tuple[list[Call], list[Nest]]:
+    """The functions of a nest, and the nests that join the parts of its folds after them."""
+    boxes = nest.boxes()
+    chunks = []
+    for box in boxes:
+        size = nest.chunk_of(box)
+        low, high = box[nest.order[0]] if nest.order else (0, 1)
+        chunks.append((size, -(-(high - low) // size)))
+    targets, after = nest.targets(boxes, [count for _, count in chunks])
+    calls = []
+    for k, (box, (size, count)) in enumerate(zip(boxes, chunks, strict=True)):
+        name = f"{nest.name}.{k}"
+        own = {root: target[k] for root, target in targets.items() if k in target}
+        writer = Writer(nest, box, own, size, count)
+        text = writer.function(name)
+        calls.append(Call(name, count, nest.nanoseconds(box), writer.code.page, text))
+    return calls, after
 
 
 def kernel_of(graph: Graph) -> Kernel:

@@ -19,21 +19,15 @@ from __future__ import annotations
 
 import itertools
 import math
-import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
 
+from difflab.engines.native.kinds import BITS, TYPES, Number, kind_of, literal
 from difflab.errors import InvariantError
 
-TYPES: Final = {"f64": "double", "f32": "float", "i64": "i64", "i32": "i32", "i8": "i8", "i1": "i1"}
-"""The kinds of elements, and LLVM's names for them; i1 are truth values, i8 their memory."""
-KINDS: Final = {"float64": "f64", "float32": "f32", "int64": "i64", "bool": "i1"}
-"""The kinds of the four dtypes."""
-BITS: Final = {"f64": "i64", "f32": "i32"}
-"""The integers that hold the bits of a float."""
 _FLOAT_OPERATIONS: Final = {"+": "fadd", "-": "fsub", "*": "fmul", "/": "fdiv"}
 _INTEGER_OPERATIONS: Final = {
     "+": "add", "-": "sub", "*": "mul", "&": "and", "|": "or", "^": "xor", "<<": "shl",
@@ -44,27 +38,6 @@ _TRUTHS: Final = {"<": "ult", "<=": "ule", ">": "ugt", ">=": "uge", "==": "eq", 
 _SIGNED: Final = {"<": "slt", "<=": "sle", ">": "sgt", ">=": "sge", "==": "eq", "!=": "ne"}
 LIKELY: Final = '!0 = !{!"branch_weights", i32 1000, i32 1}'
 """What `Code.unless` says of its branches: a line that each module needs."""
-Number = float | int | bool
-
-
-_BY_CHARACTER: Final = {np.dtype(name).char: kind for name, kind in KINDS.items()}
-
-
-def kind_of(dtype: np.dtype[Any]) -> str:
-    """The kind of a dtype's elements: one of `KINDS`."""
-    return _BY_CHARACTER[dtype.char]
-
-
-def literal(value: Number, kind: str) -> str:
-    """A number as LLVM writes it, to the bit."""
-    if kind == "f64":
-        return f"0x{struct.unpack('<Q', struct.pack('<d', value))[0]:016x}"
-    if kind == "f32":  # written as the double that equals it
-        (near,) = struct.unpack("<f", struct.pack("<f", value))
-        return f"0x{struct.unpack('<Q', struct.pack('<d', near))[0]:016x}"
-    if kind == "i1":
-        return "true" if value else "false"
-    return str(int(value))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -403,6 +376,10 @@ class Code:
             return mask.name
         self.page.declared.add(f"declare i1 @llvm.vector.reduce.and.v{self.width}i1({mask.type})")
         return self.raw(f"call i1 @llvm.vector.reduce.and.v{self.width}i1({mask})")
+
+    def reciprocal(self, x: Vector) -> Vector:
+        """1/x, correctly rounded."""
+        return 1.0 / x
 
     def isfinite(self, x: Vector) -> Vector:
         """Where it is a number and not infinite."""

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from difflab.engines.native.kinds import KINDS, TYPES
 from difflab.engines.native.machine import Library
 from difflab.engines.native.mathematics import definitions
-from difflab.engines.native.vectors import KINDS, TYPES, Code, Vector
+from difflab.engines.native.vectors import Code, Vector
 
 MEMORY = {kind: "i8" if kind == "i1" else name for kind, name in TYPES.items()}
 DTYPES = {kind: np.dtype(name) for name, kind in KINDS.items()}

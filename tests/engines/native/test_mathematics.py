@@ -10,8 +10,8 @@ import pytest
 from difflab.accuracy.digits import Instance, distances, is_gradable, points, truths, worst
 from difflab.engines.native import machine
 from difflab.engines.native.exponentials import FUNCTIONS
+from difflab.engines.native.kinds import KINDS
 from difflab.engines.native.mathematics import definitions, has_loop, ufunc_loop, vector_rule
-from difflab.engines.native.vectors import KINDS
 from difflab.ir.row import TABLE
 
 from .elementwise import called, compiled, loop
