@@ -20,6 +20,7 @@ from _peers_contestants import (
     CASADI,
     COMPILED,
     CONTESTANTS,
+    HAND,
     JAX,
     NUMPY,
     TORCH,
@@ -98,7 +99,8 @@ def cases(preset: Preset) -> list[Case]:
     sizes = preset.choose(smoke=SMOKE, quick=QUICK, full=FULL)
     networks = preset.choose(smoke=1, quick=2, full=len(NETWORKS))
     alone = preset.choose(smoke={}, quick={"Rosenbrock": [100_000]}, full=ALONE)
-    processes = [name for name in names if name not in SLOW]
+    left_out = preset.choose(smoke=SLOW, quick=(*SLOW, HAND, C), full=SLOW)
+    processes = [name for name in names if name not in left_out]
     return [
         {"part": "contestants", "versions": {name: CONTESTANTS[name].version for name in names}},
         *[{"part": "time", "workload": name, "size": n, **protocol,
