@@ -12,13 +12,13 @@ import atexit
 import importlib
 import importlib.util
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib import metadata
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -220,6 +220,9 @@ def by_c(task: Workload) -> Call:
 # All ----------------------------------------------------------------------------------------------
 
 
+ABSENT, GCC, LLVM = "not installed", "gcc", "llvmlite"
+
+
 @dataclass(frozen=True)
 class Contestant:
     """One who makes value and gradient: how it is called, what it needs and how that is started."""
@@ -233,20 +236,19 @@ class Contestant:
     @property
     def there(self) -> bool:
         """Whether it can run here."""
-        if self.package == "gcc":
+        if self.package == GCC:
             return in_c.compiler() is not None
-        if self.package == "llvmlite" and native.why_not() is not None:
+        if self.package == LLVM and native.why_not() is not None:
             return False
         return not self.package or importlib.util.find_spec(self.package) is not None
 
     @property
     def version(self) -> str:
-        """The version of its package, where it has one."""
+        """Its package, or NumPy where it has none, with the version."""
         if not self.there:
-            return "not installed"
-        if self.package == "gcc":
-            return Path(str(in_c.compiler())).name
-        return metadata.version(self.package or "numpy")
+            return ABSENT
+        package = self.package or "numpy"
+        return package if package == GCC else f"{package} {metadata.version(package)}"
 
 
 NATIVE, NUMPY, HAND, C = "difflab native", "difflab numpy", "NumPy by hand", "C by hand"
@@ -257,7 +259,7 @@ UNROLLABLE = 20
 
 CONTESTANTS: dict[str, Contestant] = {
     NATIVE: Contestant(partial(by_difflab, engine="native"),
-                       'value_and_gradient(f, engine="native")', "llvmlite",
+                       'value_and_gradient(f, engine="native")', LLVM,
                        partial(importlib.import_module, "llvmlite.binding")),
     NUMPY: Contestant(partial(by_difflab, engine="numpy"),
                       'value_and_gradient(f, engine="numpy")'),
@@ -270,13 +272,14 @@ CONTESTANTS: dict[str, Contestant] = {
     TORCH: Contestant(by_torch, "torch.autograd.grad(f(x), x), eager", "torch", torch_words),
     COMPILED: Contestant(partial(by_torch, compiled=True), "the same of torch.compile(f)",
                          "torch", torch_compiler,
-                         lambda task: task.steps is None and task.direction is None),
+                         lambda task: task.steps is None and task.direction is None
+                         and shutil.which("g++") is not None),
     AUTOGRAD: Contestant(by_autograd, "autograd.value_and_grad(f)", "autograd", autograd_words),
     CASADI: Contestant(by_casadi, "casadi.Function of f and casadi.gradient(f, x)", "casadi",
                        partial(importlib.import_module, "casadi"),
                        lambda task: task.function in IN_CASADI),
     HAND: Contestant(by_numpy, "the formulas of the gradient, in NumPy"),
-    C: Contestant(by_c, f"the same in C through ctypes, gcc {' '.join(in_c.FLAGS[:3])}", "gcc",
+    C: Contestant(by_c, f"the same in C through ctypes, gcc {' '.join(in_c.FLAGS[:3])}", GCC,
                   in_c.library, lambda task: task.function in in_c.NUMBERS),
 }  # fmt: skip
 """In the order of the page; whoever comes first is what the others are measured by."""

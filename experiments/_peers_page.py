@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from _peers_contestants import COMPILED, CONTESTANTS, JAX, NATIVE, NUMPY, TORCH, UNROLLED
+from _peers_contestants import ABSENT, COMPILED, CONTESTANTS, JAX, NATIVE, NUMPY, TORCH, UNROLLED
 from _peers_workloads import MAKERS, TRAINING
 from matplotlib.figure import Figure as Canvas
 
@@ -65,7 +65,7 @@ def intervals(own: pd.DataFrame) -> list[Interval]:
 
 def absent(rows: pd.DataFrame) -> str:
     """A sentence that names who is not installed."""
-    own = rows[(rows["part"] == "contestants") & (rows["version"] == "not installed")]
+    own = rows[(rows["part"] == "contestants") & (rows["version"] == ABSENT)]
     return f" Not installed: {', '.join(own['contestant'])}." if len(own) else ""
 
 
