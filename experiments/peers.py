@@ -277,7 +277,7 @@ EXPERIMENT = Experiment(
     One core of one machine: threads, which JAX, PyTorch and difflab use for large arrays, are left
     out, and so are GPUs, for which JAX and PyTorch are made. The texts are this project's, and not
     those of the libraries' authors. C is compiled with -ffast-math, and at the
-    least sizes its time is that of ctypes. Of loops of many steps there is no form of torch.compile.
+    least sizes its time is that of ctypes. Loops of many steps have no form by torch.compile.
     """,
     volatile=(*TIME_COLUMNS, "first_call_seconds", "start_seconds", "alone_seconds", "start_bytes",
               "peak_bytes"),
