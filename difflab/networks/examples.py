@@ -26,6 +26,9 @@ from difflab.networks.layers import Array, Layer
 from difflab.networks.losses import Loss
 from difflab.networks.options import SEED
 
+AT_ONCE: Final = 2**18
+"""Bytes of minibatches that are gathered at once: few enough that they stay in a cache."""
+
 # Random numbers -----------------------------------------------------------------------------------
 
 PURPOSES: Final = ("weights", "split", "order", "dropout")
@@ -211,37 +214,54 @@ class Minibatches:
         self.X, self.y, self.seed = X, y, seed
         self.dropout, self.input_dropout = dropout, input_dropout
         self.size = min(size, len(X))
-        self._x = np.empty((self.size, X.shape[1]), X.dtype)
-        self._targets = np.empty((self.size, y.shape[1]), y.dtype)
         widths = hidden if dropout else ()
         self._masks = [np.empty((self.size, width), X.dtype) for width in widths]
-        self._kept = np.empty_like(self._x) if input_dropout else None
+        self._kept = np.empty((self.size, X.shape[1]), X.dtype) if input_dropout else None
+        bytes_ = self.size * (X.itemsize * X.shape[1] + y.itemsize * y.shape[1])
+        count = max(1, min(AT_ONCE // bytes_, math.ceil(len(X) / self.size)))
+        self._x = np.empty((count, self.size, X.shape[1]), X.dtype)
+        self._targets = np.empty((count, self.size, y.shape[1]), y.dtype)
+        self._views = [[*pair] for pair in zip(self._x, self._targets, strict=True)]
+        self._gathered = -1
         self._order = functools.lru_cache(maxsize=2)(self._permutation)
 
     def epochs(self, number: int) -> int:
         """How often every instance has been used after that many updates."""
         return number * self.size // len(self.X)
 
+    def end(self, number: int) -> int:
+        """The first update after that one with which an epoch ends."""
+        return -(-(self.epochs(number) + 1) * len(self.X) // self.size)
+
     def take(self, number: int) -> list[Array]:
         """Instances, targets and masks of an update; updates are numbered from 1."""
-        rows = self._rows(number)
+        block, k = divmod(number - 1, len(self._views))
+        if block != self._gathered:
+            self._gather(block)
+        found = self._views[k]
+        if not self._masks and self._kept is None:
+            return found
+        rng = stream(self.seed, "dropout", number)
+        for mask in self._masks:
+            _draw(rng, mask, self.dropout)
+        if self._kept is None:
+            return [*found, *self._masks]
+        _draw(rng, self._kept, self.input_dropout)
+        self._kept *= found[0]
+        return [self._kept, found[1], *self._masks]
+
+    def _gather(self, block: int) -> None:
+        """The rows of as many updates as are gathered at once."""
+        count = len(self._views) * self.size
+        epoch, start = divmod(block * count, len(self.X))
+        orders = [self._order(epoch)[start:]]
+        while (lacking := count - sum(map(len, orders))) > 0:
+            epoch += 1
+            orders.append(self._order(epoch)[:lacking])
+        rows = np.concatenate(orders)[:count].reshape(len(self._views), self.size)
         np.take(self.X, rows, axis=0, out=self._x, mode="clip")
         np.take(self.y, rows, axis=0, out=self._targets, mode="clip")
-        if self._masks or self._kept is not None:
-            rng = stream(self.seed, "dropout", number)
-            for mask in self._masks:
-                _draw(rng, mask, self.dropout)
-            if self._kept is not None:
-                _draw(rng, self._kept, self.input_dropout)
-                self._x *= self._kept
-        return [self._x, self._targets, *self._masks]
-
-    def _rows(self, number: int) -> Array:
-        epoch, start = divmod((number - 1) * self.size, len(self.X))
-        rows = self._order(epoch)[start : start + self.size]
-        if len(rows) == self.size:
-            return rows
-        return np.concatenate([rows, self._order(epoch + 1)[: self.size - len(rows)]])
+        self._gathered = block
 
     def _permutation(self, epoch: int) -> Array:
         return stream(self.seed, "order", epoch).permutation(len(self.X))

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
 from difflab.networks.layers import Array, Layer, Parameters, pre_activations
 from difflab.operators import derivative
-from difflab.operators.operators import Derivative
+from difflab.operators.operators import Compiled, Derivative
 
 SATURATED: Final = 0.05
 """A slope below this share of the activation's steepest counts as saturated."""
@@ -50,26 +50,49 @@ def _slope(layer: Layer) -> Derivative:
     return derivative(layer.activate)
 
 
+@functools.cache
+def figures(layers: tuple[Layer, ...]) -> Compiled:
+    """Of parameters and instances: the outputs, and of each hidden layer that has slopes, how many
+    of an instance's are saturated, and the steepest of every unit.
+    """
+
+    def figures(parameters: Any, X: Any) -> Any:
+        before = pre_activations(layers, parameters, X)
+        slopes = [
+            (np.abs(_slope(layers[i])(before[i])), SATURATED * most)
+            for i, most in steepest(layers).items()
+        ]
+        counts = [np.sum(np.where(slope <= most, 1.0, 0.0), axis=1) for slope, most in slopes]
+        return layers[-1].activate(before[-1]), counts, [np.max(s, axis=0) for s, _ in slopes]
+
+    return Compiled(figures)
+
+
+def steepest(layers: Sequence[Layer]) -> dict[int, float]:
+    """The steepest slope of every hidden layer that has slopes."""
+    hidden = enumerate(layers[:-1])
+    return {i: x.row.steepest for i, x in hidden if x.row.steepest is not None}
+
+
 def survey(
     layers: Sequence[Layer], parameters: Parameters, X: Array
 ) -> tuple[Array, dict[str, float]]:
     """The outputs; and for each hidden layer the share of saturated slopes, and that of units which
     are dead: whose slope is 0 on every instance, so that they cannot learn.
     """
-    hidden = list(enumerate(layers[:-1]))
-    steepest = {i: x.row.steepest for i, x in hidden if x.row.steepest is not None}
-    saturated = dict.fromkeys(steepest, 0)
-    alive = {i: np.zeros(layers[i].units, bool) for i in steepest}
+    program, names = figures(tuple(layers)), steepest(layers)
+    saturated = dict.fromkeys(names, 0.0)
+    alive = {i: np.zeros(layers[i].units, bool) for i in names}
     outputs = []
     for start in range(0, len(X), BLOCK):
-        before = pre_activations(layers, parameters, X[start : start + BLOCK])
-        outputs.append(layers[-1].activate(before[-1]))
-        for i, most in steepest.items():
-            slopes = np.abs(_slope(layers[i])(before[i]))
-            saturated[i] += int(np.count_nonzero(slopes <= SATURATED * most))
-            alive[i] |= np.any(slopes, axis=0)
+        first = max(0, min(start, len(X) - BLOCK))  # the last block is as long as the others
+        found, counts, slopes = program(parameters, X[first : first + BLOCK])
+        outputs.append(found[start - first :])
+        for i, count, slope in zip(names, counts, slopes, strict=True):
+            saturated[i] += float(np.sum(count[start - first :]))
+            alive[i] |= slope != 0.0
     shares = {}
-    for i in steepest:
+    for i in names:
         shares[f"saturated_{i + 1}"] = saturated[i] / (len(X) * layers[i].units)
         shares[f"dead_{i + 1}"] = float(np.mean(~alive[i]))
     return np.concatenate(outputs), shares

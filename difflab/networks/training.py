@@ -28,7 +28,7 @@ from difflab.networks.metrics import accuracy, r2, survey
 from difflab.networks.model import Model
 from difflab.networks.options import COUNT, check, option
 from difflab.networks.state import State
-from difflab.networks.update import Update
+from difflab.networks.update import update_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -94,8 +94,10 @@ class Training:
             [layer.units for layer in network.layers[:-1]], solver.input_dropout,
         )  # fmt: skip
         begun = time.perf_counter()
-        self.update = Update(network, settings.method, start, self.batches.take(1))
+        self.update = update_of(network, settings.method, start, self.batches.take(1))
         whole = time.perf_counter() - begun
+        self.rate = self.update.number(solver.learning_rate) if solver.constant else None
+        """The learning rate of all updates, where it is the same."""
         self.phases = {**self.update.derivation.seconds, "prepare": whole}
 
     def tree(self, arrays: Sequence[Array]) -> Parameters:
@@ -110,19 +112,23 @@ class Training:
         state, settings = self.state, self.settings
         with np.errstate(all="ignore"), bar(settings.progress, state.update, self.total) as advance:
             while state.update < self.total and not self._stopped():
-                self._step()
-                advance()
-                if self._row_due():
+                due = self._next_row()
+                last = min(due, self.total)
+                begun = time.perf_counter()
+                while state.update < last:
+                    self._step()
+                    advance()
+                state.seconds += time.perf_counter() - begun
+                if state.update == due:
                     self._add_row()
                     self._checkpoint()
         self._check_parameters()
         self._checkpoint()
 
     def _step(self) -> None:
-        state, number = self.state, self.state.update + 1
-        begun = time.perf_counter()
+        state, solver, number = self.state, self.network.solver, self.state.update + 1
         batch = self.batches.take(number)
-        rate = self.network.solver.rate(number, self.total)
+        rate = self.rate or solver.rate(number, self.total)
         loss, norms, arrays, memory = self.update(
             state.parameters, batch, state.memory, number, rate
         )
@@ -130,17 +136,15 @@ class Training:
             raise self._diverged(number, loss, norms, batch)
         state.parameters, state.memory, state.update, state.norms = arrays, memory, number, norms
         state.losses.append(loss)
-        state.seconds += time.perf_counter() - begun
 
     def _stopped(self) -> bool:
         patience = self.settings.early_stopping
         return patience is not None and self.state.waited >= patience
 
-    def _row_due(self) -> bool:
+    def _next_row(self) -> int:
+        """The update after which the history has its next row."""
         number, every = self.state.update, self.settings.every
-        if every is not None:
-            return number % every == 0
-        return self.batches.epochs(number) > self.batches.epochs(number - 1)
+        return self.batches.end(number) if every is None else (number // every + 1) * every
 
     def _checkpoint(self) -> None:
         if self.settings.checkpoint is not None:
@@ -193,7 +197,7 @@ class Training:
             logits = pre_activations(net.layers, parameters, data.held_X)[-1]
             row["validation_loss"] = float(net.loss.mean(logits, data.held_y, net.last))
             row[f"validation_{name}"] = score(net.last.activate(logits), data.held_y)
-        row |= {f"gradient_norm_{i}": norm for i, norm in enumerate(state.norms, 1)}
+        row |= {f"gradient_norm_{i}": float(norm) for i, norm in enumerate(state.norms, 1)}
         row |= shares
         row["seconds"] = state.seconds
         return row

@@ -10,8 +10,10 @@ Only what the program returns is allocated: the next parameters and the solver's
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+import os
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import fields, replace
+from typing import Any, Final
 
 import numpy as np
 
@@ -21,13 +23,42 @@ from difflab.ir.expr import Graph
 from difflab.ir.tree import flatten
 from difflab.methods import Method
 from difflab.networks.layers import Array, Parameters
+from difflab.networks.losses import LOSSES
 from difflab.networks.model import Model
-from difflab.networks.solvers import Memory
+from difflab.networks.solvers import SOLVERS, Memory, Solver
 from difflab.operators import value_and_gradient
 from difflab.table.identities import simplify
 from difflab.tracing.trace import trace
 
 Run = Callable[..., list[Any]]
+
+
+KEPT: Final = 16
+"""How many updates are kept for networks that are trained again."""
+_kept: dict[Hashable, Update] = {}
+
+
+def update_of(
+    model: Model, method: Method, parameters: Parameters, batch: Sequence[Array]
+) -> Update:
+    """The update of a network; the same as before, where all that it is made of is the same.
+
+    Losses and solvers that are not difflab's own may read what changes, and are looked at anew.
+    """
+    known = type(model.loss) in LOSSES.values() and type(model.solver) in SOLVERS.values()
+    if not known:
+        return Update(model, method, parameters, batch)
+    inputs: dict[str, Any] = {own.name: own.default for own in fields(Solver)}
+    rule = replace(model.solver, **inputs)
+    layers = tuple([(layer, layer.row.function) for layer in model.layers])
+    shapes = tuple([array.shape for array in batch])
+    engine = os.environ.get("DIFFLAB_ENGINE"), os.environ.get("DIFFLAB_NATIVE")
+    key = method, model.dtype, layers, model.loss, rule, shapes, engine
+    found = _kept.pop(key, None) or Update(model, method, parameters, batch)
+    _kept[key] = found  # the last one that goes
+    for oldest in [*_kept][:-KEPT]:
+        _kept.pop(oldest, None)
+    return found
 
 
 class Update:
@@ -52,10 +83,13 @@ class Update:
     ) -> None:
         solver, x, targets, masks = model.solver, batch[0], batch[1], tuple(batch[2:])
         arrays = flatten(parameters)[0]
-        self.arrays, self.layers = len(arrays), len(parameters)
         self.remembered = solver.remembered
-        self.full_rate = solver.learning_rate
-        objective = value_and_gradient(model.objective, method=method)
+        self.moved = 1 + len(parameters), 1 + len(parameters) + len(arrays)
+        """From where to where the results of the program are the parameters."""
+        self.number: Callable[[float], Any] = model.dtype.type
+        """Makes a number what the program takes as it is."""
+        self.full_rate = self.number(solver.learning_rate)
+        objective = value_and_gradient(model.objective, method=method, engine="numpy")
         prepared = objective.prepare(parameters, x, targets, masks)
         if prepared.guards:
             raise UnsupportedError(
@@ -72,18 +106,19 @@ class Update:
         memory: Memory,
         number: int,
         rate: float | None = None,
-    ) -> tuple[float, list[float], list[Array], Memory]:
+    ) -> tuple[float, list[Any], list[Array], Memory]:
         """The loss and each layer's gradient norm before the update, parameters and memory after.
 
         Updates are numbered from 1; the rate is the solver's learning rate where none is given.
         """
-        kept = [array for own in memory for array in own]
-        rate = self.full_rate if rate is None else rate
-        found = self.run(*arrays, *batch, *kept, rate, float(number))
-        norms, moved = 1 + self.layers, 1 + self.layers + self.arrays
-        rest = iter(found[moved:])
-        after = [tuple([next(rest) for _ in range(self.remembered)]) for _ in range(self.arrays)]
-        return float(found[0]), [float(x) for x in found[1:norms]], found[norms:moved], after
+        kept = [array for own in memory for array in own] if self.remembered else ()
+        rate = self.full_rate if rate is None else self.number(rate)
+        found = self.run(*arrays, *batch, *kept, rate, self.number(number))
+        begin, end = self.moved
+        if self.remembered:
+            rest = iter(found[end:])
+            memory = [tuple([next(rest) for _ in own]) for own in memory]
+        return float(found[0]), found[1:begin], found[begin:end], memory
 
 
 def _program(
@@ -106,8 +141,8 @@ def _program(
             loss, *gradient = graph(*point)
             return loss, step(point[:count], gradient, memory, rate, number)
 
-        return compiled(simplify(trace(update, [*arrays, *batch], *rest)))
-    program = compiled(simplify(trace(step, arrays, arrays, *rest)))
+        return compiled(simplify(trace(update, [*arrays, *batch], *rest)), often=True)
+    program = compiled(simplify(trace(step, arrays, arrays, *rest)), often=True)
     end = count + len(batch)
 
     def run(*given: Any) -> list[Any]:

@@ -19,7 +19,7 @@ import numpy as np
 
 from difflab.errors import Line, TraceError, UnsupportedError
 from difflab.ir.build import lift, node
-from difflab.ir.expr import Expr, Graph, evaluate
+from difflab.ir.expr import Expr, Graph, computed, reachable, walk
 from difflab.ir.tree import Signature, Spec, Structure
 
 STEP: Final = 2.0**-20
@@ -42,10 +42,15 @@ def moved(signature: Signature, point: Sequence[Any]) -> list[Any] | None:
             continue
         x = np.asarray(array, spec.dtype)
         any_float = any_float or x.size > 0
-        weights = 0.5 + (GOLDEN * (np.arange(x.size) + k + 1)) % 1.0
+        weights = np.arange(k + 1.0, k + 1.0 + x.size).reshape(x.shape)
+        weights *= GOLDEN
+        weights -= np.floor(weights)
+        weights += 0.5
+        weights *= STEP
         with np.errstate(all="ignore"):
-            step = STEP * weights.reshape(x.shape) * np.maximum(np.abs(x), 1.0)
-            further = (x + step).astype(spec.dtype)
+            weights *= np.maximum(np.abs(x), 1.0)
+            weights += x
+        further = weights if x.dtype == weights.dtype else weights.astype(spec.dtype)
         found.append(float(further) if spec.weak else further)
     return found if any_float else None
 
@@ -62,7 +67,7 @@ def hold(
     """
     known: dict[Expr, Any] = dict(zip(graph.inputs, map(np.asarray, point), strict=True))
     wanted = [*graph.outputs, *[guard.expr for guard in graph.guards]]
-    values = evaluate(wanted, known)
+    values = _values(wanted, known)
     for guard, value in zip(graph.guards, values[len(graph.outputs) :], strict=True):
         if not guard.is_text and not np.array_equal(value, guard.value):
             return
@@ -79,6 +84,24 @@ def hold(
         same = (called == value) | ((called != called) & (value != value))
         if not np.all(same):
             _hold_elements(graph, point, out, np.asarray(value), called, same)
+
+
+def _values(outputs: list[Expr], known: dict[Expr, Any]) -> list[Any]:
+    """The values of nodes, each forgotten after its last use: fresh memory costs more than sums."""
+    seen: set[Expr] = {*known, *outputs}
+    over: dict[Expr, list[Expr]] = {}
+    for one in reversed(reachable(outputs, known)):
+        over[one] = [x for x in dict.fromkeys(one.operands) if x not in seen]
+        seen.update(over[one])
+
+    def run(one: Expr, operands: list[Any]) -> Any:
+        value = computed(one, one.primitive.evaluate, operands)
+        for x in over[one]:
+            del known[x]
+        return value
+
+    with np.errstate(all="ignore"):
+        return walk(outputs, known, run)
 
 
 def _hold_elements(

@@ -9,9 +9,9 @@ import numpy as np
 from flint import arb
 
 from difflab.accuracy.digits import is_gradable, points
+from difflab.engines.native.kinds import KINDS
 from difflab.engines.native.machine import why_not
 from difflab.engines.native.mathematics import vector_rule
-from difflab.engines.native.kinds import KINDS
 from difflab.ir.row import Pair, Partials, Primitive, Transpose, Unsupported
 from difflab.readings.balls import EVERY_BIT, enclose_nodes, exact, precision
 from difflab.readings.rounding import ulp

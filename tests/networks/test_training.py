@@ -20,14 +20,13 @@ from difflab.networks import (
     Network,
     SquaredError,
     metrics,
-    training,
 )
 from difflab.networks.activations import ACTIVATIONS
 from difflab.networks.examples import Minibatches
 from difflab.networks.layers import Layer, pre_activations
-from difflab.networks.metrics import BLOCK, survey
+from difflab.networks.metrics import BLOCK, figures, survey
 from difflab.networks.solvers import SCHEDULES, SOLVERS
-from difflab.networks.update import Update
+from difflab.networks.update import Update, update_of
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(14, 3))
@@ -43,8 +42,12 @@ def network(hidden: str = "tanh", dtype: str = "float64", **options) -> Network:
     return net
 
 
+def weights_of(parameters) -> np.ndarray:
+    return np.concatenate([array.ravel() for array in flatten(parameters)[0]])
+
+
 def weights(net: Network) -> np.ndarray:
-    return np.concatenate([array.ravel() for array in flatten(net.parameters)[0]])
+    return weights_of(net.parameters)
 
 
 def trained(net: Network, **options) -> np.ndarray:
@@ -87,6 +90,32 @@ def test_an_update_is_one_program_with_planned_buffers():
     assert program.buffer_bytes > 0
     assert program.source.count("matmul") == 2 + 3  # forward; back: two for W, one for h
     assert len(program.graph.outputs) == 1 + 2 + 4  # the loss, the norms, the parameters
+
+
+def test_what_was_compiled_serves_the_next_training():
+    found = []
+    for rate, epochs in ((0.1, 3), (0.2, 5)):
+        net = network(learning_rate=rate, epochs=epochs)
+        found.append(update_of(net, Reverse(), net.parameters, batch_of(net)))
+    assert found[0] is found[1]
+    net.loss = CrossEntropy(l2=0.5)
+    assert update_of(net, Reverse(), net.parameters, batch_of(net)) is not found[0]
+
+
+def test_a_loss_of_one_s_own_is_looked_at_anew():
+    weight = [1.0]
+
+    class Weighted(SquaredError):
+        def each(self, logits, targets, last):
+            return weight[0] * super().each(logits, targets, last)
+
+    found = []
+    for weight[0] in (1.0, 0.0):
+        net = network()
+        net.loss = Weighted()
+        found.append(trained(net, updates=2))
+    assert np.array_equal(found[1], weights_of(net.initial(0)))
+    assert not np.array_equal(*found)
 
 
 def test_memory_does_not_grow_with_updates():
@@ -288,12 +317,16 @@ def test_figures_of_many_instances_are_those_of_one_pass(activation):
 def test_a_row_looks_at_every_instance_once(monkeypatch):
     seen = []
 
-    def counted(layers, parameters, x, masks=()):
-        seen.append(len(x))
-        return pre_activations(layers, parameters, x, masks)
+    def counted(layers):
+        program = figures(layers)
 
-    monkeypatch.setattr(metrics, "pre_activations", counted)
-    monkeypatch.setattr(training, "pre_activations", counted)
+        def run(parameters, x):
+            seen.append(len(x))
+            return program(parameters, x)
+
+        return run
+
+    monkeypatch.setattr(metrics, "figures", counted)
     network().fit(X, y, every=2, updates=6)
     assert sum(seen) == 3 * len(X)
 

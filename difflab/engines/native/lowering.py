@@ -42,7 +42,9 @@ CHEAP: Final = 8
 CALL: Final = 20
 """What a function counts, in operations."""
 INLINE_PRODUCT: Final = 2**18
-"""Multiplications up to which a matrix product is loops of ours; BLAS does the larger ones."""
+"""Multiplications up to which a matrix product is part of other loops; larger ones are tiles."""
+INLINE_PRODUCT_ACROSS: Final = 2**11
+"""The same where the right matrix is read against the order of its elements."""
 NEAR: Final = 4
 """By how much the lengths of two spaces may differ for one nest of loops to do both."""
 LONG: Final = 64
@@ -80,7 +82,7 @@ class Stage:
 
 @dataclass(slots=True, eq=False)
 class Product:
-    """A matrix product by BLAS."""
+    """A matrix product in tiles."""
 
     a: View
     b: View
@@ -119,7 +121,16 @@ def in_other_rows(graph: Graph) -> Graph:
 
 def _is_inline(a: Expr, b: Expr) -> bool:
     (m, k), n = a.shape[-2:], b.shape[-1]
-    return m * k * n <= INLINE_PRODUCT or min(m, n, k) == 1
+    largest = INLINE_PRODUCT if _is_along_rows(b) else INLINE_PRODUCT_ACROSS
+    return m * k * n <= largest or min(m, n, k) == 1
+
+
+def _is_along_rows(x: Expr) -> bool:
+    """Whether a row's elements lie behind one another in memory."""
+    if not x.primitive.view:
+        return True
+    (inner,) = x.operands
+    return viewed(x, np.empty(inner.shape, x.dtype)).strides[-1] == x.dtype.itemsize
 
 
 def _written_out(a: Any, b: Any) -> Expr:
@@ -195,7 +206,10 @@ class Lowering:
             elif row.view:
                 self._read_elsewhere(node)
             elif node in self.placed:
-                self.weight[node] = self.weight[node.operands[0]] + 1
+                (x,) = node.operands
+                if self.weight[x] > 2 * CHEAP:
+                    self._keep_base(x)
+                self.weight[node] = self.weight[x] + 1
             else:
                 self.weight[node] = 0
                 self.kept.add(node)
@@ -257,9 +271,11 @@ class Lowering:
     def _levels(self, nodes: Sequence[Expr]) -> None:
         self.level.clear()
         for node in nodes:
-            self.level[node] = max([self._after(x) for x in node.operands], default=0)
-            if node.primitive is MATMUL:
-                self.level[node] = max([self._read(self._base(x)) for x in node.operands])
+            elsewhere = node.primitive is MATMUL or node in self.placed
+            after = [
+                self._read(self._base(x)) if elsewhere else self._after(x) for x in node.operands
+            ]
+            self.level[node] = max(after, default=0)
 
     def _after(self, x: Expr) -> int:
         """The level at which a user in loops of x's shape can be computed."""
@@ -325,6 +341,11 @@ class Lowering:
             return None
         inner = self.view(node.operands[0], level)
         return None if inner is None else inner.shows(viewed(node, inner.array))
+
+    def scratch(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> View:
+        """Memory for what a step needs while it runs."""
+        memory = np.empty(shape, dtype)
+        return View(self._buffer("scratch", memory), memory)
 
     def keep_parts(self, parts: Expr, memory: Array) -> View:
         """Memory for the parts of a fold."""

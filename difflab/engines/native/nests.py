@@ -31,6 +31,9 @@ CHUNK: Final = 8192
 """Elements in a chunk at most."""
 CHUNKS: Final = 512
 """Chunks at most."""
+FEW_CHUNKS: Final = 16
+"""The same where each makes a part of a fold that keeps many elements."""
+MANY: Final = 64
 BOXES: Final = 64
 NANOSECONDS: Final = 0.06
 """Of one operation on one element."""
@@ -262,7 +265,9 @@ class Nest:
         inner = math.prod([self.length(group) for group in self.order[1:]])
         turns = CHUNK // max(1, self.operations // 8) // max(inner, 1)
         least, unit = (256, 64) if self.order[0] is self.lane else (1, ROWS)
-        turns = max(turns, least, -(-(high - low) // CHUNKS))
+        parts = [r.target.array.size for r in self.folds if self.order[0][0] in self.reduced(r)]
+        most = FEW_CHUNKS if max(parts, default=0) > MANY else CHUNKS
+        turns = max(turns, least, -(-(high - low) // most))
         return min(-(-turns // unit) * unit, high - low)
 
     def nanoseconds(self, box: Box) -> float:

@@ -14,7 +14,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from difflab.engines.native import entry, mathematics, pool
+from difflab.engines.native import entry, mathematics, pool, products
+from difflab.engines.native.kinds import kind_of
 from difflab.engines.native.loops import Writer
 from difflab.engines.native.lowering import (
     Lowering,
@@ -26,7 +27,7 @@ from difflab.engines.native.lowering import (
 )
 from difflab.engines.native.machine import Library
 from difflab.engines.native.memory import Buffer, View
-from difflab.engines.native.nests import NANOSECONDS, Nest
+from difflab.engines.native.nests import Nest
 from difflab.engines.native.vectors import Page
 from difflab.ir.expr import Expr, Graph
 
@@ -162,24 +163,29 @@ class _Writer:
             self.calls |= call.page.calls
             self.declared |= call.page.declared
             self.work += call.nanoseconds
-            if call.chunks == 1:
-                self._do(f"call void @{call.name}(ptr %frame, i64 0)")
-            elif call.nanoseconds > PARALLEL:
-                self._do(f"call void @parallel(ptr @{call.name}, ptr %frame, i64 {call.chunks})")
-            else:
-                self._repeated(call.name, call.chunks)
+            self._run(call.name, call.chunks, call.nanoseconds)
         for other in after:
             self._stage(other)
 
-    def _repeated(self, name: str, count: int) -> None:
-        self._do(f"br label %{name}.before")
-        self.lines += [f"{name}.before:", f"  br label %{name}.do", f"{name}.do:"]
-        self._do(f"%{name}.k = phi i64 [0, %{name}.before], [%{name}.next, %{name}.do]")
-        self._do(f"call void @{name}(ptr %frame, i64 %{name}.k)")
-        self._do(f"%{name}.next = add i64 %{name}.k, 1")
-        self._do(f"%{name}.more = icmp slt i64 %{name}.next, {count}")
-        self._do(f"br i1 %{name}.more, label %{name}.do, label %{name}.end")
-        self.lines.append(f"{name}.end:")
+    def _run(self, name: str, chunks: int, nanoseconds: float, context: str = "%frame") -> None:
+        """Call a function for all its chunks."""
+        if chunks == 1:
+            self._do(f"call void @{name}(ptr {context}, i64 0)")
+        elif nanoseconds > PARALLEL:
+            self._do(f"call void @parallel(ptr @{name}, ptr {context}, i64 {chunks})")
+        else:
+            self._repeated(name, chunks, context)
+
+    def _repeated(self, name: str, count: int, context: str) -> None:
+        own = f"{name}.{len(self.lines)}"
+        self._do(f"br label %{own}.before")
+        self.lines += [f"{own}.before:", f"  br label %{own}.do", f"{own}.do:"]
+        self._do(f"%{own}.k = phi i64 [0, %{own}.before], [%{own}.next, %{own}.do]")
+        self._do(f"call void @{name}(ptr {context}, i64 %{own}.k)")
+        self._do(f"%{own}.next = add i64 %{own}.k, 1")
+        self._do(f"%{own}.more = icmp slt i64 %{own}.next, {count}")
+        self._do(f"br i1 %{own}.more, label %{own}.do, label %{own}.end")
+        self.lines.append(f"{own}.end:")
 
     def _zeros(self, step: Zeros) -> None:
         size = step.target.array.nbytes
@@ -187,31 +193,29 @@ class _Writer:
         self._do(f"call void @llvm.memset.p0.i64(ptr {pointer}, i8 0, i64 {size}, i1 false)")
 
     def _product(self, step: Product) -> None:
-        """NumPy's own loop of matmul, for each matrix of a stack."""
+        """Each matrix of a stack: the right one brought into order, then rows by rows."""
         a, b, out = step.a, step.b, step.out
-        kind = {"float64": "d", "float32": "f"}[out.array.dtype.name]
-        name = f"matmul.{kind}"
-        self.symbols |= _matmul_loop(kind, name)
-        self.declared |= {f"declare void @{name}(ptr, ptr, ptr, ptr)"}
+        kind = kind_of(out.array.dtype)
+        self.symbols |= products.symbols()
+        self.declared |= {f"declare void @{what}.{kind}(ptr, i64)" for what in ("pack", "multiply")}
         (m, k), n = a.array.shape[-2:], b.array.shape[-1]
-        batch = out.array.shape[:-2]
-        self.work += 2.0 * out.array.size * k * NANOSECONDS / 2
-        for index in np.ndindex(*batch[:-1]):
-            views = [View(v.buffer, v.array[index]) for v in (a, b, out)]
-            stacked = [v.array.strides[0] if batch else 0 for v in views]
-            dims = [batch[-1] if batch else 1, m, k, n]
-            steps = [*stacked, *[s for v in views for s in v.array.strides[-2:]]]
-            place = len(self.lines)
-            self._do(f"%dims{place} = getelementptr [4 x i64], ptr %dims, i64 0")
-            for name_, numbers in (("dims", dims), ("steps", steps)):
-                for i, number in enumerate(numbers):
-                    self._do(f"%{name_}{place}.{i} = getelementptr i64, ptr %{name_}, i64 {i}")
-                    self._do(f"store i64 {number}, ptr %{name_}{place}.{i}")
-            for i, v in enumerate(views):
-                pointer = self._address(v)
-                self._do(f"%args{place}.{i} = getelementptr ptr, ptr %args, i64 {i}")
-                self._do(f"store ptr {pointer}, ptr %args{place}.{i}")
-            self._do(f"call void @{name}(ptr %args, ptr %dims, ptr %steps, ptr null)")
+        wide = products.columns(kind)
+        parts = -(-n // wide)
+        packed = self.lowering.scratch((parts * wide, k), out.array.dtype)
+        nanoseconds = m * n * k * products.NANOSECONDS[kind]
+        for index in np.ndindex(*out.array.shape[:-2]):
+            views = [View(v.buffer, v.array[index]) for v in (out, a, b)]
+            pointers = [self._address(v) for v in (*views, packed)]
+            own, left, right = [v.array.strides for v in views]
+            fields = [*pointers, m, k, n, *left, *right, own[0], products.rows(m)]
+            for i, (at, field_) in enumerate(zip(products.FIELDS, fields, strict=True)):
+                place = f"%product.{at}.{len(self.lines)}"
+                self._do(f"{place} = getelementptr i64, ptr %product, i64 {i}")
+                type_ = "ptr" if isinstance(field_, str) else "i64"
+                self._do(f"store {type_} {field_}, ptr {place}")
+            self._run(f"pack.{kind}", parts, nanoseconds, "%product")
+            self._run(f"multiply.{kind}", -(-m // products.rows(m)), nanoseconds, "%product")
+            self.work += nanoseconds
 
     def _address(self, view: View) -> str:
         name = f"%address{len(self.lines)}"
@@ -229,9 +233,7 @@ class _Writer:
         """Pointers of all buffers in one frame, then the calls."""
         begin = [
             f"%frame = alloca [{max(len(buffers), 1)} x ptr]",
-            "%dims = alloca [4 x i64]",
-            "%steps = alloca [9 x i64]",
-            "%args = alloca [3 x ptr]",
+            f"%product = alloca [{len(products.FIELDS)} x i64]",
         ]
         scratch = [b for b in buffers if b.kind == "scratch"]
         offsets, total = {}, 0
@@ -269,13 +271,3 @@ class _Writer:
         end = ["  ret i32 0"] if on_stack else ["  call void @free(ptr %scratch)", "  ret i32 0"]
         body = "\n".join([*lines, *self.lines, *end])
         return f"define internal i32 @kernel(ptr %inputs, ptr %outputs) noinline {{\n{body}\n}}\n"
-
-
-def _matmul_loop(kind: str, name: str) -> dict[str, int]:
-    import ctypes
-
-    start = id(np.matmul) + object.__basicsize__ + 16
-    functions = ctypes.c_void_p.from_address(start).value or 0
-    index = np.matmul.types.index(f"{kind}{kind}->{kind}")
-    size = ctypes.sizeof(ctypes.c_void_p)
-    return {name: ctypes.c_void_p.from_address(functions + index * size).value or 0}
