@@ -35,7 +35,7 @@ nightly: $(READY)
 
 bench: $(READY)
 	$(BIN)/pip install --quiet --disable-pip-version-check "torch==2.13.0" ".[peers]"
-	$(BIN)/python benchmarks/against_peers.py
+	$(BIN)/python experiments/peers.py --fresh
 	$(BIN)/python benchmarks/numerical_differentiation.py
 
 format: $(READY)
