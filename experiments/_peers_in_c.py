@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-FLAGS = ("-O3", "-march=native", "-ffast-math", "-shared", "-fPIC")
+FLAGS = ("-O3", "-march=native", "-ffast-math")
 TEXT = r"""
 #include <math.h>
 #include <stdlib.h>
@@ -183,7 +183,10 @@ def library() -> ctypes.CDLL:
     folder = tempfile.mkdtemp(prefix="difflab-peers-")
     text, made = Path(folder, "functions.c"), Path(folder, "functions.so")
     text.write_text(TEXT)
-    subprocess.run([str(compiler()), *FLAGS, str(text), "-o", str(made), "-lm"], check=True)
+    gcc, between = str(compiler()), str(text.with_suffix(".o"))
+    subprocess.run([gcc, *FLAGS, "-fPIC", "-c", str(text), "-o", between], check=True)
+    # Linked apart: with -ffast-math the library would round the process's denormals to zero.
+    subprocess.run([gcc, "-shared", between, "-o", str(made), "-lm"], check=True)
     found = ctypes.CDLL(str(made))
     weakref.finalize(found, shutil.rmtree, folder, ignore_errors=True)
     return found

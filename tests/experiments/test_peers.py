@@ -141,3 +141,10 @@ def test_who_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     (case, *others) = EXPERIMENT.cases(preset("smoke"))
     assert "PyTorch" in PAGE.absent(rows_of(case))
     assert all(OTHERS.JAX not in other["among"] for other in others)
+
+
+def test_no_contestant_makes_the_process_round_denormals_to_zero() -> None:
+    task = WORKLOADS.workload("Rosenbrock", 6)
+    for who in home(task):
+        OTHERS.CONTESTANTS[who].make(task)()
+        assert (np.full(8, 1e-310) / 2.0).min() > 0.0, who
