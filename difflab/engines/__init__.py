@@ -32,7 +32,7 @@ QUICKLY_COMPILED: Final = 300
 """Nodes whose machine code is made in a tenth of a second or so."""
 COMPILED: Final = 3_000
 """Nodes whose machine code is made in a second or so, which what runs often may take."""
-COMPILED_ASIDE: Final = 10_000
+COMPILED_ASIDE: Final = 40_000
 """Nodes whose machine code is made in a few seconds, while NumPy serves."""
 
 

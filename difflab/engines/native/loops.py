@@ -16,7 +16,7 @@ from typing import Any
 
 from difflab.engines.native.kinds import BYTES, MEMORY, kind_of
 from difflab.engines.native.lowering import Root
-from difflab.engines.native.memory import Index, index_of, is_number
+from difflab.engines.native.memory import Buffer, Index, index_of, is_number
 from difflab.engines.native.nests import ROWS, Access, Box, Nest, Target
 from difflab.engines.native.vectors import Code, Vector
 from difflab.errors import InvariantError
@@ -61,7 +61,7 @@ class Writer:
         """Axes whose loops run once, and the index there."""
         self.levels: list[tuple[list[str], str]] = []
         self.known: dict[Any, Any] = {}
-        self.slots: list[tuple[int, int]] = []
+        self.places: list[tuple[Buffer, int]] = []
         """What the function's context points to: buffers, and bytes from their beginning."""
         self.folds: list[Folding] = []
         self.jammed = 1
@@ -338,11 +338,11 @@ class Writer:
             offset += target.start * stride
         if key not in self.known:
             with self.at_level(0):
-                slot = code.raw(f"getelementptr ptr, ptr %context, i64 {len(self.slots)}")
+                slot = code.raw(f"getelementptr ptr, ptr %context, i64 {len(self.places)}")
                 pointer = code.raw(f"load ptr, ptr {slot}")
                 if target is not None and target.by_chunk:
                     pointer = self._moved(pointer, "%chunk", stride)
-            self.slots.append((buffer, offset))
+            self.places.append((access.buffer, offset))
             self.known[key] = pointer, offset
         pointer, first = self.known[key]
         offset -= first

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -25,7 +26,7 @@ from difflab.engines.native.lowering import (
     Zeros,
     in_other_rows,
 )
-from difflab.engines.native.machine import Library
+from difflab.engines.native.machine import Library, shared
 from difflab.engines.native.memory import Buffer, View
 from difflab.engines.native.nests import Nest
 from difflab.engines.native.vectors import Page
@@ -37,31 +38,13 @@ QUIET: Final = 20_000.0
 """Nanoseconds of work up to which the lock of the interpreter is kept."""
 PARALLEL: Final = 150_000.0
 """Nanoseconds of work from which on threads share a stage."""
-_ALIGNED: Final = 64
-_FILL: Final = """
-define internal void @fill(ptr %context, ptr %frame, ptr %map, i64 %count) noinline {
-entry:
-  br label %slot
-slot:
-  %k = phi i64 [0, %entry], [%next, %slot]
-  %twice = shl i64 %k, 1
-  %number.at = getelementptr i64, ptr %map, i64 %twice
-  %offset.at = getelementptr i64, ptr %number.at, i64 1
-  %number = load i64, ptr %number.at
-  %offset = load i64, ptr %offset.at
-  %from = getelementptr ptr, ptr %frame, i64 %number
-  %buffer = load ptr, ptr %from
-  %pointer = getelementptr i8, ptr %buffer, i64 %offset
-  %into = getelementptr ptr, ptr %context, i64 %k
-  store ptr %pointer, ptr %into
-  %next = add i64 %k, 1
-  %more = icmp slt i64 %next, %count
-  br i1 %more, label %slot, label %end
-end:
-  ret void
-}
-"""
-"""Pointers to what a function reads and writes: the map's numbers of buffers, and bytes in them."""
+ALIGNED: Final = 64
+_ROW: Final = "{ ptr, ptr, i64, i64, i64 }"
+_DECLARED: Final = """declare void @run_steps(ptr, ptr, ptr, i64, ptr)
+declare void @zeros(ptr, i64)
+declare void @parallel(ptr, ptr, i64)
+declare ptr @malloc(i64)
+declare void @free(ptr)"""
 
 
 def rules_of(node: Expr) -> Callable[..., Any]:
@@ -95,6 +78,10 @@ class Kernel:
         return entry.run_of(entry.bound(library, "entry", self.constants), inputs)
 
 
+Place = tuple[Buffer | None, int]
+"""What a place of a context holds: bytes from a buffer's beginning, or a plain number."""
+
+
 @dataclass(slots=True)
 class Call:
     """A function that was written, and how often it runs."""
@@ -104,7 +91,7 @@ class Call:
     nanoseconds: float
     page: Page
     body: str
-    slots: list[tuple[int, int]]
+    places: list[Place]
 
 
 def written(nest: Nest) -> tuple[list[Call], list[Nest]]:
@@ -122,7 +109,7 @@ def written(nest: Nest) -> tuple[list[Call], list[Nest]]:
         own = {root: target[k] for root, target in targets.items() if k in target}
         writer = Writer(nest, box, own, size, count)
         body, work = writer.body(), nest.nanoseconds(box)
-        calls.append(Call(name, count, work, writer.code.page, body, writer.slots))
+        calls.append(Call(name, count, work, writer.code.page, body, [*writer.places]))
     return calls, after
 
 
@@ -136,51 +123,54 @@ def kernel_of(graph: Graph) -> Kernel:
 
 
 @dataclass(slots=True)
+class _Row:
+    """A row of the table of steps: a function for some chunks, and what its context holds."""
+
+    function: str
+    places: list[Place]
+    chunks: int = 1
+    shared: bool = False
+
+
+@dataclass(slots=True)
 class _Writer:
     """Writes the module of a lowered graph."""
 
     lowering: Lowering
     texts: list[str] = field(default_factory=list)
-    lines: list[str] = field(default_factory=list)
+    rows: list[_Row] = field(default_factory=list)
     calls: set[Any] = field(default_factory=set)
     declared: set[str] = field(default_factory=set)
     symbols: dict[str, int] = field(default_factory=dict)
     work: float = 0.0
     known: dict[str, str] = field(default_factory=dict)
     """The names of functions by their text."""
-    maps: dict[str, str] = field(default_factory=dict)
-    """The names of tables by their text."""
-    widest: int = 1
 
     def kernel(self) -> Kernel:
         for number, step in enumerate(self.lowering.run()):
             if isinstance(step, Stage):
                 self._stage(Nest(self.lowering, step, rules_of, f"stage{number}"))
             elif isinstance(step, Zeros):
-                self._zeros(step)
+                places: list[Place] = [_place(step.target), (None, step.target.array.nbytes)]
+                self.rows.append(_Row("zeros", places))
             else:
                 self._product(step)
         found = mathematics.definitions(self.calls)
         graph, buffers = self.lowering.graph, self.lowering.buffers
         inputs, outputs = ([*map(_kind, nodes)] for nodes in (graph.inputs, graph.outputs))
         constants = [b.memory for b in buffers if b.kind == "constant"]
-        symbols = entry.symbols() | found.addresses | self.symbols
+        symbols = _steps() | entry.symbols() | found.addresses | self.symbols
         symbols |= {f"constant.{k}": array.ctypes.data for k, array in enumerate(constants)}
-        if "@parallel" in "\n".join(self.lines):
+        if any(row.shared for row in self.rows):
             symbols |= pool.symbols()
         text = "\n".join(
             [
-                "declare void @parallel(ptr, ptr, i64)",
-                "declare ptr @malloc(i64)",
-                "declare void @free(ptr)",
-                "declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)",
+                _DECLARED,
                 *[f"@constant.{k} = external global i8" for k in range(len(constants))],
                 *sorted(self.declared | found.declared),
-                *[f"{name} = internal constant {table}" for table, name in self.maps.items()],
                 found.text,
-                _FILL,
                 *self.texts,
-                self._kernel(buffers),
+                self._kernel(),
                 entry.entry_text(inputs, outputs, self.work > QUIET),
             ]
         )
@@ -196,44 +186,13 @@ class _Writer:
                 self.texts.append(f"define internal void @{name}{call.body}")
             self.calls |= call.page.calls
             self.declared |= call.page.declared
-            self.work += call.nanoseconds
-            self._fill(call.slots)
-            self._run(name, call.chunks, call.nanoseconds, "%context")
+            self._add(name, call.places, call.chunks, call.nanoseconds)
         for other in after:
             self._stage(other)
 
-    def _fill(self, slots: Sequence[tuple[int, int]]) -> None:
-        """Write what a function's context points to."""
-        numbers = ", ".join(f"i64 {number}" for slot in slots for number in slot)
-        table = f"[{2 * len(slots)} x i64] [{numbers}]"
-        name = self.maps.setdefault(table, f"@map.{len(self.maps)}")
-        self.widest = max(self.widest, len(slots))
-        self._do(f"call void @fill(ptr %context, ptr %frame, ptr {name}, i64 {len(slots)})")
-
-    def _run(self, name: str, chunks: int, nanoseconds: float, context: str) -> None:
-        """Call a function for all its chunks."""
-        if chunks == 1:
-            self._do(f"call void @{name}(ptr {context}, i64 0)")
-        elif nanoseconds > PARALLEL:
-            self._do(f"call void @parallel(ptr @{name}, ptr {context}, i64 {chunks})")
-        else:
-            self._repeated(name, chunks, context)
-
-    def _repeated(self, name: str, count: int, context: str) -> None:
-        own = f"{name}.{len(self.lines)}"
-        self._do(f"br label %{own}.before")
-        self.lines += [f"{own}.before:", f"  br label %{own}.do", f"{own}.do:"]
-        self._do(f"%{own}.k = phi i64 [0, %{own}.before], [%{own}.next, %{own}.do]")
-        self._do(f"call void @{name}(ptr {context}, i64 %{own}.k)")
-        self._do(f"%{own}.next = add i64 %{own}.k, 1")
-        self._do(f"%{own}.more = icmp slt i64 %{own}.next, {count}")
-        self._do(f"br i1 %{own}.more, label %{own}.do, label %{own}.end")
-        self.lines.append(f"{own}.end:")
-
-    def _zeros(self, step: Zeros) -> None:
-        size = step.target.array.nbytes
-        pointer = self._address(step.target)
-        self._do(f"call void @llvm.memset.p0.i64(ptr {pointer}, i8 0, i64 {size}, i1 false)")
+    def _add(self, name: str, places: Sequence[Place], chunks: int, nanoseconds: float) -> None:
+        self.work += nanoseconds
+        self.rows.append(_Row(name, [*places], chunks, chunks > 1 and nanoseconds > PARALLEL))
 
     def _product(self, step: Product) -> None:
         """Each matrix of a stack: the right one brought into order, then rows by rows."""
@@ -248,70 +207,117 @@ class _Writer:
         nanoseconds = m * n * k * products.NANOSECONDS[kind]
         for index in np.ndindex(*out.array.shape[:-2]):
             views = [View(v.buffer, v.array[index]) for v in (out, a, b)]
-            pointers = [self._address(v) for v in (*views, packed)]
             own, left, right = [v.array.strides for v in views]
-            fields = [*pointers, m, k, n, *left, *right, own[0], products.rows(m)]
-            for i, (at, field_) in enumerate(zip(products.FIELDS, fields, strict=True)):
-                place = f"%product.{at}.{len(self.lines)}"
-                self._do(f"{place} = getelementptr i64, ptr %product, i64 {i}")
-                type_ = "ptr" if isinstance(field_, str) else "i64"
-                self._do(f"store {type_} {field_}, ptr {place}")
-            self._run(f"pack.{kind}", parts, nanoseconds, "%product")
-            self._run(f"multiply.{kind}", -(-m // products.rows(m)), nanoseconds, "%product")
-            self.work += nanoseconds
-
-    def _address(self, view: View) -> str:
-        name = f"%address{len(self.lines)}"
-        self._do(f"{name}.p = getelementptr ptr, ptr %frame, i64 {view.buffer.number}")
-        self._do(f"{name}.b = load ptr, ptr {name}.p")
-        self._do(f"{name} = getelementptr i8, ptr {name}.b, i64 {view.offset}")
-        return name
-
-    def _do(self, line: str) -> None:
-        self.lines.append(f"  {line}")
+            numbers = (m, k, n, *left, *right, own[0], products.rows(m))
+            places = [*map(_place, (*views, packed)), *[(None, number) for number in numbers]]
+            self._add(f"pack.{kind}", places, parts, 0.1 * nanoseconds)
+            chunks = -(-m // products.rows(m))
+            self._add(f"multiply.{kind}", places, chunks, nanoseconds)
 
     # -- the kernel --------------------------------------------------------------------------------
 
-    def _kernel(self, buffers: Sequence[Buffer]) -> str:
-        """Pointers of all buffers in one frame, then the calls."""
-        begin = [
-            f"%frame = alloca [{max(len(buffers), 1)} x ptr]",
-            f"%context = alloca [{self.widest} x ptr]",
-            f"%product = alloca [{len(products.FIELDS)} x i64]",
-        ]
-        scratch = [b for b in buffers if b.kind == "scratch"]
-        offsets, total = {}, 0
-        for buffer in scratch:
-            offsets[buffer.number] = total
-            total += -(-buffer.memory.nbytes // _ALIGNED) * _ALIGNED
+    def _kernel(self) -> str:
+        """The table of steps, and a function that finds memory and runs them."""
+        number: dict[Buffer, int] = {}
+        lines = []
+        counts = dict.fromkeys(("input", "output", "constant"), 0)
+        for buffer in self.lowering.buffers:
+            if buffer.kind == "scratch":
+                continue
+            i, k = counts[buffer.kind], len(number)
+            number[buffer] = k
+            counts[buffer.kind] += 1
+            found = f"@constant.{i}"
+            if buffer.kind != "constant":
+                lines.append(f"%p{k} = getelementptr ptr, ptr %{buffer.kind}s, i64 {i}")
+                lines.append(f"%b{k} = load ptr, ptr %p{k}")
+                found = f"%b{k}"
+            lines.append(f"%f{k} = getelementptr ptr, ptr %frame, i64 {k}")
+            lines.append(f"store ptr {found}, ptr %f{k}")
+        last = len(number)
+        offsets, total = _shared_memory(self.rows)
+        maps: dict[str, str] = {}
+        table = []
+        for row in self.rows:
+            numbers = []
+            for held, offset in row.places:
+                if held is None:
+                    numbers += [-1, offset]
+                elif held in offsets:
+                    numbers += [last, offsets[held] + offset]
+                else:
+                    numbers += [number[held], offset]
+            text = f"[{len(numbers)} x i64] [{', '.join(f'i64 {n}' for n in numbers)}]"
+            name = maps.setdefault(text, f"@map.{len(maps)}")
+            table.append(
+                f"{_ROW} {{ ptr @{row.function}, ptr {name}, i64 {len(row.places)},"
+                f" i64 {row.chunks}, i64 {int(row.shared)} }}"
+            )
+        widest = max([len(row.places) for row in self.rows], default=1)
+        parallel = "@parallel" if any(row.shared for row in self.rows) else "null"
         on_stack = total <= STACK
+        begin = [f"%frame = alloca [{last + 1} x ptr]", f"%context = alloca [{widest} x i64]"]
         if on_stack:
-            begin.append(f"%scratch = alloca i8, i64 {max(total, 1)}, align {_ALIGNED}")
+            begin.append(f"%scratch = alloca i8, i64 {max(total, 1)}, align {ALIGNED}")
         else:
             begin += [
                 f"%scratch = call ptr @malloc(i64 {total})",
                 "%none = icmp eq ptr %scratch, null",
                 "br i1 %none, label %failed, label %found",
+                "\nfailed:\n  ret i32 1\nfound:",
             ]
-        lines = [f"  {line}" for line in begin]
-        if not on_stack:
-            lines += ["failed:", "  ret i32 1", "found:"]
-        counts = {"input": 0, "output": 0, "constant": 0}
-        for buffer in buffers:
-            k = buffer.number
-            if buffer.kind == "scratch":
-                found = f"%b{k}"
-                lines.append(f"  %b{k} = getelementptr i8, ptr %scratch, i64 {offsets[k]}")
+        lines += [
+            f"%scratch.at = getelementptr ptr, ptr %frame, i64 {last}",
+            "store ptr %scratch, ptr %scratch.at",
+            f"call void @run_steps(ptr %frame, ptr %context, ptr @steps, i64 {len(table)},"
+            f" ptr {parallel})",
+            *([] if on_stack else ["call void @free(ptr %scratch)"]),
+            "ret i32 0",
+        ]
+        body = "\n".join(f"  {line}" for line in [*begin, *lines])
+        return "\n".join(
+            [
+                *[f"{name} = internal constant {text}" for text, name in maps.items()],
+                f"@steps = internal constant [{len(table)} x {_ROW}] [{', '.join(table)}]",
+                f"define internal i32 @kernel(ptr %inputs, ptr %outputs) noinline {{\n{body}\n}}\n",
+            ]
+        )
+
+
+def _place(view: View) -> Place:
+    return view.buffer, view.offset
+
+
+def _shared_memory(rows: Sequence[_Row]) -> tuple[dict[Buffer, int], int]:
+    """Where scratch buffers are in one block, and its size: not at once used, they may share."""
+    uses: dict[Buffer, list[int]] = {}
+    for k, row in enumerate(rows):
+        for buffer, _ in row.places:
+            if buffer is not None and buffer.kind == "scratch":
+                uses.setdefault(buffer, [k, k])[1] = k
+    ending: dict[int, list[Buffer]] = {}
+    for buffer, (_, last) in uses.items():
+        ending.setdefault(last, []).append(buffer)
+    free: dict[int, list[int]] = {}
+    offsets: dict[Buffer, int] = {}
+    total = 0
+    beginning = iter(sorted(uses, key=lambda buffer: uses[buffer][0]))
+    buffer = next(beginning, None)
+    for k in range(len(rows)):
+        while buffer is not None and uses[buffer][0] == k:
+            size = -(-buffer.memory.nbytes // ALIGNED) * ALIGNED
+            if free.get(size):
+                offsets[buffer] = free[size].pop()
             else:
-                i = counts[buffer.kind]
-                counts[buffer.kind] += 1
-                found = f"@constant.{i}"
-                if buffer.kind != "constant":
-                    lines.append(f"  %p{k} = getelementptr ptr, ptr %{buffer.kind}s, i64 {i}")
-                    lines.append(f"  %b{k} = load ptr, ptr %p{k}")
-                    found = f"%b{k}"
-            lines.append(f"  %f{k} = getelementptr ptr, ptr %frame, i64 {k}")
-            lines.append(f"  store ptr {found}, ptr %f{k}")
-        end = ["  ret i32 0"] if on_stack else ["  call void @free(ptr %scratch)", "  ret i32 0"]
-        body = "\n".join([*lines, *self.lines, *end])
-        return f"define internal i32 @kernel(ptr %inputs, ptr %outputs) noinline {{\n{body}\n}}\n"
+                offsets[buffer], total = total, total + size
+            buffer = next(beginning, None)
+        for ended in ending.get(k, ()):
+            size = -(-ended.memory.nbytes // ALIGNED) * ALIGNED
+            free.setdefault(size, []).append(offsets[ended])
+    return offsets, total
+
+
+def _steps() -> dict[str, int]:
+    """The addresses of `steps.ll`."""
+    library = shared(Path(__file__).with_name("steps.ll").read_text(encoding="utf-8"), {})
+    return {name: library.address(name) for name in ("run_steps", "zeros")}
