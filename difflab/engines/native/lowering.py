@@ -17,7 +17,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
 
@@ -104,6 +104,11 @@ Step = Stage | Product | Zeros
 def in_other_rows(graph: Graph) -> Graph:
     """The graph with what is made of other rows, and small products, written out."""
 
+    def associated(node: Expr, operands: list[Expr]) -> Expr:
+        if node.primitive is MATMUL:
+            return _scaled_last(*operands)
+        return Expr(node.primitive, tuple(operands), node.params) if operands else node
+
     def rule(node: Expr, operands: list[Expr]) -> Expr:
         row, params = node.primitive, dict(node.params)
         if not operands:
@@ -115,8 +120,26 @@ def in_other_rows(graph: Graph) -> Graph:
             return _written_out(*operands)
         return Expr(row, tuple(operands), node.params)
 
-    outputs = walk(graph.outputs, {x: x for x in graph.inputs}, rule)
-    return Graph(graph.inputs, tuple(outputs))
+    outputs = graph.outputs
+    for each in (associated, rule):
+        outputs = tuple(walk(outputs, {x: x for x in graph.inputs}, each))
+    return Graph(graph.inputs, outputs)
+
+
+def _scaled_last(a: Any, b: Any) -> Expr:
+    """A product; where a factor is a vector times a number, the number comes last, so that the
+    matrix may be read together with another product's.
+    """
+    found: Expr
+    if b.primitive is MATMUL and b.operands[1].size == 1 < min(a.shape[-2:]):
+        v, number = b.operands
+        found = _scaled_last(a, v) @ number
+    elif a.primitive is MATMUL and a.operands[0].size == 1 < min(b.shape[-2:]):
+        number, v = a.operands
+        found = number @ _scaled_last(v, b)
+    else:
+        found = a @ b
+    return found
 
 
 def _is_inline(a: Expr, b: Expr) -> bool:
@@ -134,15 +157,21 @@ def _is_along_rows(x: Expr) -> bool:
 
 
 def _written_out(a: Any, b: Any) -> Expr:
-    """A product as a sum of products, over the axis before the last."""
+    """A product as a sum of products, in the order in which its matrix lies."""
     if a.shape[-1] == 1:
         outer: Expr = a * b
         return outer
-    shape = (*a.shape, b.shape[-1])
-    left = np.broadcast_to(a[..., None], shape)
-    right = np.broadcast_to(b[..., None, :, :], shape)
-    found: Expr = np.sum(left * right, -2)
-    return found
+    (m, k), n = a.shape[-2:], b.shape[-1]
+    found: Any
+    if a.ndim == 2 and n == 1 < m and not _is_along_rows(a):
+        found = np.sum(np.swapaxes(a, 0, 1) * np.broadcast_to(b, (k, m)), 0).reshape(m, 1)
+    elif a.ndim == 2 and m == 1 < n and not _is_along_rows(b):
+        found = np.sum(np.broadcast_to(a, (n, k)) * np.swapaxes(b, 0, 1), 1).reshape(1, n)
+    else:
+        shape = (*a.shape, n)
+        left = np.broadcast_to(a[..., None], shape)
+        found = np.sum(left * np.broadcast_to(b[..., None, :, :], shape), -2)
+    return cast(Expr, found)
 
 
 @dataclass(slots=True)
