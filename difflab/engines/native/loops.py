@@ -17,7 +17,7 @@ from typing import Any
 from difflab.engines.native.kinds import BYTES, MEMORY, kind_of
 from difflab.engines.native.lowering import Root
 from difflab.engines.native.memory import Buffer, Index, index_of, is_number
-from difflab.engines.native.nests import ROWS, Access, Box, Nest, Target
+from difflab.engines.native.nests import Access, Box, Nest, Target
 from difflab.engines.native.vectors import Code, Vector
 from difflab.errors import InvariantError
 from difflab.ir.expr import Expr
@@ -116,7 +116,7 @@ class Writer:
         end: str | int = high - low
         step = self.width if is_lane else 1
         if group is self.nest.jam:
-            step = self.jammed = next(u for u in (ROWS, 3, 2, 1) if (high - low) % u == 0)
+            step = self.jammed = self.nest.at_once(self.box)
         if chunked:
             start, end = self._chunk_range(low, high, is_lane)
         overlaps = is_lane and not isinstance(end, str) and end % step != 0

@@ -30,7 +30,6 @@ from difflab.engines.native.memory import (
     slim,
     viewed,
 )
-from difflab.errors import UnsupportedError
 from difflab.ir.expr import Array, Expr, Graph, walk
 from difflab.ir.fused import Fold, InRows
 from difflab.ir.row import CONSTANT
@@ -50,7 +49,7 @@ NEAR: Final = 4
 LONG: Final = 64
 
 
-class NotNativeError(UnsupportedError):
+class NotNativeError(Exception):
     """A graph that is left to the NumPy engine, and why."""
 
 
@@ -118,12 +117,17 @@ def in_other_rows(graph: Graph) -> Graph:
             return made
         if row is MATMUL and _is_inline(*operands):
             return _written_out(*operands)
+        if row.kind == "movement" and row.elements == "moved" and len(operands) > 1:
+            operands = [x for x in operands if x.size] or operands
         return Expr(row, tuple(operands), node.params)
 
     outputs = graph.outputs
     for each in (associated, rule):
         outputs = tuple(walk(outputs, {x: x for x in graph.inputs}, each))
-    return Graph(graph.inputs, outputs)
+    found = Graph(graph.inputs, outputs)
+    if any(node.size == 0 for node in found.nodes):
+        raise NotNativeError("some arrays are empty")
+    return found
 
 
 def _scaled_last(a: Any, b: Any) -> Expr:

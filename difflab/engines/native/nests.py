@@ -20,6 +20,7 @@ import numpy as np
 from difflab.engines.native.kinds import BYTES, kind_of
 from difflab.engines.native.lowering import Lowering, NotNativeError, Root, Stage
 from difflab.engines.native.memory import At, Buffer, Index, View, index_of, is_number, slim
+from difflab.errors import InvariantError
 from difflab.ir.expr import Expr, placeholder
 from difflab.table.movement import PLACE, Slice
 
@@ -34,7 +35,9 @@ CHUNKS: Final = 512
 FEW_CHUNKS: Final = 16
 """The same where each makes a part of a fold that keeps many elements."""
 MANY: Final = 64
+"""That many."""
 BOXES: Final = 64
+"""Boxes at most: each is a function."""
 NANOSECONDS: Final = 0.06
 """Of one operation on one element."""
 Rules = Callable[[Expr], Any]
@@ -257,15 +260,25 @@ class Nest:
             raise NotNativeError("too many placed parts for one nest of loops")
         return [dict(zip(self.order, box, strict=True)) for box in itertools.product(*ranges)]
 
+    def at_once(self, box: Box) -> int:
+        """How many turns of the jammed loop are done at once."""
+        if self.jam is None:
+            return 1
+        low, high = box[self.jam]
+        return next(rows for rows in range(ROWS, 0, -1) if (high - low) % rows == 0)
+
     def chunk_of(self, box: Box) -> int:
         """How many turns of the outermost loop make a chunk."""
         if not self.order:
             return 1
-        low, high = box[self.order[0]]
+        low, high = box[self.order[0]]  # all else is equal for boxes that make parts of one fold
         inner = math.prod([self.length(group) for group in self.order[1:]])
         turns = CHUNK // max(1, self.operations // 8) // max(inner, 1)
-        least, unit = (256, 64) if self.order[0] is self.lane else (1, ROWS)
-        parts = [r.target.array.size for r in self.folds if self.order[0][0] in self.reduced(r)]
+        first = self.order[0]
+        least, unit = (256, 64) if first is self.lane else (1, 1)
+        if first is self.jam:
+            unit = self.at_once(box)
+        parts = [r.target.array.size for r in self.folds if first[0] in self.reduced(r)]
         most = FEW_CHUNKS if max(parts, default=0) > MANY else CHUNKS
         turns = max(turns, least, -(-(high - low) // most))
         return min(-(-turns // unit) * unit, high - low)
@@ -290,7 +303,11 @@ class Nest:
                 k: tuple([boxes[k][group] for group in self.order if group[0] in reduced])
                 for k in within
             }
-            sizes = {ranges[k]: counts[k] if by_chunk else 1 for k in within}
+            sizes: dict[Any, int] = {}
+            for k in within:
+                size = counts[k] if by_chunk else 1
+                if sizes.setdefault(ranges[k], size) != size:
+                    raise InvariantError(f"{self.name}: boxes of one range have other chunks")
             slots = sum(sizes.values())
             if root.fold is None or slots == 1:
                 targets[root] = {k: Target(self.target(root)) for k in within}
@@ -317,8 +334,8 @@ class Nest:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where a root goes in one box: parts are `stride` bytes apart, and its own is number `start`,
-    or its chunks' are from there on.
+    """Where a root goes in one box: to part `start`, or its chunks from there on, of parts that are
+    `stride` bytes apart.
     """
 
     access: Access

@@ -69,8 +69,6 @@ def _refusal(graph: Graph) -> str | None:
     """Why a graph is not for machine code at all."""
     if len(graph.nodes) > LARGEST:
         return f"{len(graph.nodes)} nodes would take long to compile"
-    if any(node.size == 0 for node in graph.nodes):
-        return "some arrays are empty"
     return None
 
 
