@@ -210,7 +210,8 @@ class _Writer:
             own, left, right = [v.array.strides for v in views]
             numbers = (m, k, n, *left, *right, own[0], products.rows(m))
             places = [*map(_place, (*views, packed)), *[(None, number) for number in numbers]]
-            self._add(f"pack.{kind}", places, parts, 0.1 * nanoseconds)
+            packing = k * n * out.array.itemsize * products.PACKING
+            self._add(f"pack.{kind}", places, parts, packing)
             chunks = -(-m // products.rows(m))
             self._add(f"multiply.{kind}", places, chunks, nanoseconds)
 

@@ -446,7 +446,7 @@ def test_programs_are_not_kept_for_ever():
     assert programs() - before < 400
     for n in range(1, 3001):
         tree.read_arguments((np.zeros(n),), {})
-    assert len(tree._single) <= 2048
+    assert len(tree._plain) <= 2048
 
 
 def test_threads_see_changes_between_calls():
