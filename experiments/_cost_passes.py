@@ -33,10 +33,10 @@ def passes(case: Case) -> Iterator[Row]:
         return program.f(x, *others)
 
     def push(x: Any, tangent: Any) -> Any:
-        return jvp(f, (x,), (tangent,))[1]
+        return jvp(f, (x,), (tangent,), engine="numpy")[1]
 
     def pull(x: Any, cotangent: Any) -> Any:
-        return vjp(f, x)[1](cotangent)
+        return vjp(f, x, engine="numpy")[1](cotangent)
 
     directions = unit_vectors(x)
     own = simplify(trace(f, x)).operation_count()

@@ -130,7 +130,9 @@ def prepared_in_phases(program: Program, method: str, repeats: int = 3) -> tuple
         start = time.perf_counter()
         trace(program.f, *program.args)
         phases = {"trace": time.perf_counter() - start}
-        prepared = value_and_gradient(program.f, method=method).prepare(*program.args)
+        prepared = value_and_gradient(program.f, method=method, engine="numpy").prepare(
+            *program.args
+        )
         for phase, seconds in prepared.derivation.seconds.items():
             phases[PHASES[phase]] = phases.get(PHASES[phase], 0.0) + seconds
         found.append(phases)

@@ -132,14 +132,14 @@ def _update(
 ) -> Update:
     net = network(sizes, activation, dtype, batch, rate)
     like = [np.zeros((batch, width), net.dtype) for width in (sizes[0], sizes[-1])]
-    return Update(net, METHODS[method], net.parameters, like)
+    return Update(net, METHODS[method], net.parameters, like, engine="numpy")
 
 
 @functools.cache
 def gradient_of(update: Update) -> Callable[..., list[Array]]:
     """The gradient alone that an update follows: arrays and a minibatch in, gradients out."""
     derivation = update.derivation
-    run = derivation.run if derivation.graph is None else compiled(derivation.graph)
+    run = derivation.run if derivation.graph is None else compiled(derivation.graph, "numpy")
 
     def gradient(*given: Any) -> list[Array]:
         return list(run(*given)[1:])

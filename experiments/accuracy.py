@@ -112,7 +112,8 @@ def about_point(
 def held(f: Any, args: tuple[Any, ...], method: Method, enclosure: Enclosure) -> Row:
     """What a method gives, against the truth."""
     try:
-        prepared = jacobian(f, argnums=float_arguments(args), method=method).prepare(*args)
+        made = jacobian(f, argnums=float_arguments(args), method=method, engine="numpy")
+        prepared = made.prepare(*args)
         result = result_of(prepared, args)
     except (BudgetError, UnsupportedError):
         return {"outcome": "refused"}

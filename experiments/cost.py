@@ -169,7 +169,7 @@ def times(case: Case) -> Iterator[Row]:
     wrt = range(len(flatten(program.args[0])[0]))
     known = true_gradient(case["function"], case["size"])
     rows: dict[str, Row] = {"function": {"operations": graph.operation_count(), "relative": 1.0}}
-    calls = {"function": calling(Compiled(program.f).prepare(*program.args), arrays)}
+    calls = {"function": calling(Compiled(program.f, "numpy").prepare(*program.args), arrays)}
     for name in methods_for(case, sum(graph.inputs[i].size for i in wrt)):
         prepared, phases = prepared_in_phases(program, name)
         error = relative_error(prepared.run(*arrays)[1 : 1 + len(known)], known)
@@ -193,9 +193,9 @@ def overhead(case: Case) -> Iterator[Row]:
         calls, operations = {}, {}
         for n, program in sorted(programs.items(), reverse=True):
             made = (
-                Compiled(program.f)
+                Compiled(program.f, "numpy")
                 if name == "function"
-                else value_and_gradient(program.f, method=name)
+                else value_and_gradient(program.f, method=name, engine="numpy")
             )
             arrays = read_arguments(program.args, {})[1]
             prepared = made.prepare(*program.args)
@@ -214,7 +214,9 @@ def shape_times(case: Case) -> Iterator[Row]:
         program = between(inputs, outputs)
         arrays = read_arguments(program.args, {})[1]
         calls = {
-            name: calling(jacobian(program.f, method=name).prepare(*program.args), arrays)
+            name: calling(
+                jacobian(program.f, method=name, engine="numpy").prepare(*program.args), arrays
+            )
             for name in ("reverse", "forward")
         }
         table = interleave(calls, rounds=case["rounds"], sample_seconds=case["sample"])

@@ -153,6 +153,7 @@ def learning(case: Case) -> Iterator[Row]:
         rate=case["rate"],
         updates=case["updates"],
         every=case["updates"] if case["part"] == FORMS else max(case["updates"] // 40, 1),
+        engine="numpy" if case["part"] == FORMS else "auto",  # of forms, NumPy's floats are asked
     )
 
 

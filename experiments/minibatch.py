@@ -209,7 +209,7 @@ def gradient_errors(case: Case, rng: np.random.Generator) -> Iterator[Row]:
     parameters = net.initial(seed)
     if updates:
         *_, (_, parameters) = looks_at(net, Minibatches(X, y, 16, seed), seed, updates)
-    slopes = gradient(net.objective)
+    slopes = gradient(net.objective, engine="numpy")
 
     def at(rows: np.ndarray) -> np.ndarray:
         leaves = flatten(slopes(parameters, X[rows], y[rows]))[0]

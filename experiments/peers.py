@@ -93,7 +93,7 @@ def cases(preset: Preset) -> list[Case]:
              if name not in preset.choose(smoke=SLOW, quick=SLOW, full=())]  # fmt: skip
     protocol = preset.choose(
         smoke={"rounds": 2, "sample": 1e-4},
-        quick={"rounds": 7, "sample": 1e-3},
+        quick={"rounds": 5, "sample": 1e-3},
         full={"rounds": 15, "sample": 1e-2},
     )
     sizes = preset.choose(smoke=SMOKE, quick=QUICK, full=FULL)

@@ -138,7 +138,9 @@ def zeros(case: Case) -> Iterator[Row]:
             net, parameters, batch = start(case, activation)
             targets = np.eye(net.last.units)[batch.y]  # floats: labels have no complex reading
             try:
-                slopes = gradient(net.objective, method=name)(parameters, batch.X, targets)
+                slopes = gradient(net.objective, method=name, engine="numpy")(
+                    parameters, batch.X, targets
+                )
             except UnsupportedError:
                 yield {"method": name, "activation": activation, "refused": True}
                 continue
@@ -154,7 +156,9 @@ def stencils(case: Case) -> Iterator[Row]:
     for kind in ("forward", "central"):
         for h in case["steps"]:
             method = Numerical(kind, 2 if kind == "central" else 1, step=h)
-            found = gradient(net.objective, method=method)(parameters, *batch)[0]["W"]
+            found = gradient(net.objective, method=method, engine="numpy")(parameters, *batch)[0][
+                "W"
+            ]
             inside = crossed(parameters[0], batch.X, h, both=kind == "central")
             sizes = np.abs(found[inside])
             yield {

@@ -104,6 +104,7 @@ class Network(Model):
         updates: int | None = None,
         every: int | None = None,
         warm_start: bool = False,
+        engine: str = "auto",
     ) -> pd.DataFrame:
         """Train, with gradients made by any method.
 
@@ -122,6 +123,8 @@ class Network(Model):
         updates : stop after so many updates altogether; None: the solver's epochs.
         every : a row of the history every so many updates; None: every epoch.
         warm_start : start from the parameters as they are, not from drawn ones.
+        engine : what runs the updates; ``"auto"`` is machine code where there is any. Those of
+            another engine differ in the last digits.
 
         Returns
         -------
@@ -149,7 +152,7 @@ class Network(Model):
         self.check()
         chosen = Settings(
             method_of(method), seed, validation, early_stopping, progress, checkpoint, updates,
-            every, warm_start,
+            every, warm_start, engine,
         )  # fmt: skip
         return train(self, X, y, chosen)
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from difflab.engines import need_engine
 from difflab.errors import ArgumentError, DivergedError, missing
 from difflab.ir.tree import flatten, unflatten
 from difflab.methods import Method
@@ -47,9 +48,11 @@ class Settings:
     updates: int | None = option(COUNT, None)
     every: int | None = option(COUNT, None)
     warm_start: bool = False
+    engine: str = "auto"
 
     def __post_init__(self) -> None:
         check(self)
+        need_engine(self.engine)
         if self.early_stopping is not None and self.validation is None:
             raise ArgumentError(
                 "early_stopping watches the validation loss, and there is no validation set",
@@ -94,7 +97,9 @@ class Training:
             [layer.units for layer in network.layers[:-1]], solver.input_dropout,
         )  # fmt: skip
         begun = time.perf_counter()
-        self.update = update_of(network, settings.method, start, self.batches.take(1))
+        self.update = update_of(
+            network, settings.method, start, self.batches.take(1), settings.engine
+        )
         whole = time.perf_counter() - begun
         self.rate = self.update.number(solver.learning_rate) if solver.constant else None
         """The learning rate of all updates, where it is the same."""
@@ -160,6 +165,7 @@ class Training:
             **network.description(),
             "solver": f"{solver}",
             "method": f"{settings.method}",
+            "engine": settings.engine,
             "seed": settings.seed,
             "early_stopping": settings.early_stopping,
             "every": settings.every,

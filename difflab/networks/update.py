@@ -39,7 +39,11 @@ _kept: dict[Hashable, Update] = {}
 
 
 def update_of(
-    model: Model, method: Method, parameters: Parameters, batch: Sequence[Array]
+    model: Model,
+    method: Method,
+    parameters: Parameters,
+    batch: Sequence[Array],
+    engine: str = "auto",
 ) -> Update:
     """The update of a network; the same as before, where all that it is made of is the same.
 
@@ -47,14 +51,14 @@ def update_of(
     """
     known = type(model.loss) in LOSSES.values() and type(model.solver) in SOLVERS.values()
     if not known:
-        return Update(model, method, parameters, batch)
+        return Update(model, method, parameters, batch, engine)
     inputs: dict[str, Any] = {own.name: own.default for own in fields(Solver)}
     rule = replace(model.solver, **inputs)
     layers = tuple([(layer, layer.row.function) for layer in model.layers])
     shapes = tuple([array.shape for array in batch])
-    engine = os.environ.get("DIFFLAB_ENGINE"), os.environ.get("DIFFLAB_NATIVE")
-    key = method, model.dtype, layers, model.loss, rule, shapes, engine
-    found = _kept.pop(key, None) or Update(model, method, parameters, batch)
+    meant = engine, os.environ.get("DIFFLAB_ENGINE"), os.environ.get("DIFFLAB_NATIVE")
+    key = method, model.dtype, layers, model.loss, rule, shapes, meant
+    found = _kept.pop(key, None) or Update(model, method, parameters, batch, engine)
     _kept[key] = found  # the last one that goes
     for oldest in [*_kept][:-KEPT]:
         _kept.pop(oldest, None)
@@ -79,7 +83,12 @@ class Update:
     """
 
     def __init__(
-        self, model: Model, method: Method, parameters: Parameters, batch: Sequence[Array]
+        self,
+        model: Model,
+        method: Method,
+        parameters: Parameters,
+        batch: Sequence[Array],
+        engine: str = "auto",
     ) -> None:
         solver, x, targets, masks = model.solver, batch[0], batch[1], tuple(batch[2:])
         arrays = flatten(parameters)[0]
@@ -97,7 +106,7 @@ class Update:
                 "write the branch with np.where",
             )
         self.derivation = prepared.derivation
-        self.run = _program(self.derivation.graph, prepared.run, model, arrays, batch)
+        self.run = _program(self.derivation.graph, prepared.run, model, arrays, batch, engine)
 
     def __call__(
         self,
@@ -123,7 +132,7 @@ class Update:
 
 def _program(
     graph: Graph | None, gradient_of: Run, model: Model, arrays: Sequence[Array],
-    batch: Sequence[Array],
+    batch: Sequence[Array], engine: str,
 ) -> Run:  # fmt: skip
     """Loss, gradient and step in one; the step alone where there is no graph of the gradient."""
     solver, count = model.solver, len(arrays)
@@ -141,8 +150,8 @@ def _program(
             loss, *gradient = graph(*point)
             return loss, step(point[:count], gradient, memory, rate, number)
 
-        return compiled(simplify(trace(update, [*arrays, *batch], *rest)), often=True)
-    program = compiled(simplify(trace(step, arrays, arrays, *rest)), often=True)
+        return compiled(simplify(trace(update, [*arrays, *batch], *rest)), engine, often=True)
+    program = compiled(simplify(trace(step, arrays, arrays, *rest)), engine, often=True)
     end = count + len(batch)
 
     def run(*given: Any) -> list[Any]:
