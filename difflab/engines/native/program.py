@@ -155,6 +155,8 @@ class _Writer:
                 self.rows.append(_Row("zeros", places))
             else:
                 self._product(step)
+        if not self.rows:
+            raise NotNativeError("nothing is computed")
         found = mathematics.definitions(self.calls)
         graph, buffers = self.lowering.graph, self.lowering.buffers
         inputs, outputs = ([*map(_kind, nodes)] for nodes in (graph.inputs, graph.outputs))

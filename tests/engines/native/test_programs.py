@@ -273,6 +273,12 @@ def test_special_numbers() -> None:
         assert_same(found[np.isfinite(truth)], truth[np.isfinite(truth)])
 
 
+def test_without_outputs_there_is_nothing_to_run() -> None:
+    x = placeholder((3,), np.dtype(float), "x")
+    program = native.compiled(Graph((x,), ()))
+    assert program.note == "nothing is computed" and program(np.ones(3)) == []
+
+
 def test_empty_arrays_are_left_to_numpy() -> None:
     program = native.compiled(difflab.trace(lambda x: np.sum(x * x), np.ones(0)))
     assert program.note == "some arrays are empty" and program(np.ones(0)) == [0.0]
