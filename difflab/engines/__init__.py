@@ -91,5 +91,6 @@ def _suited(graph: Graph, often: bool) -> Callable[[Graph], Program]:
         return numpy.compiled
     if native.why_not() is not None or not native.is_whole(graph):
         return numpy.compiled
-    at_once = COMPILED if often else QUICKLY_COMPILED
-    return native.compiled if count <= at_once else growing.Program
+    if often:  # by one engine from the first call on
+        return native.compiled if count <= COMPILED else numpy.compiled
+    return native.compiled if count <= QUICKLY_COMPILED else growing.Program

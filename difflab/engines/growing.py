@@ -3,7 +3,7 @@
 What flows: the first call is NumPy's; the second begins to compile, in a thread, and once that has
 ended, calls run machine code. The invariant: every call is answered at once and by one engine
 alone. The two differ in the last digits; whoever must have the same bits each time asks for an
-engine by name, or prepares the program, which waits.
+engine by name, or prepares the program, which one engine runs from the first call on.
 """
 
 from __future__ import annotations

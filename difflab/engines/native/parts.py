@@ -87,8 +87,11 @@ def is_native(node: Expr) -> bool:
     if row.kind == "pointwise":
         dtypes = tuple([x.dtype for x in node.operands])
         return mathematics.vector_rule(row, dtypes) is not None
-    if isinstance(row.native, Fold | InRows):
-        return node.operands[0].dtype.kind in "fb" or row.native.identity == 0  # type: ignore[union-attr]
+    kind = node.operands[0].dtype.kind
+    if isinstance(row.native, InRows):
+        return kind == "f"
+    if isinstance(row.native, Fold):  # no integer is infinite
+        return kind in "fb" or row.native.identity == 0.0
     return row.native is not None
 
 

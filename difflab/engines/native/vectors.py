@@ -310,11 +310,6 @@ class Code:
         """A vector; a number becomes one of the model's kind."""
         return value if isinstance(value, Vector) else self.constant(value, model.kind)
 
-    def bit_pattern(self, pattern: int, kind: str) -> Vector:
-        """An integer constant by its bits, of which the highest may be set."""
-        size = int(kind[1:])
-        return self.constant(pattern - (1 << size) if pattern >> (size - 1) else pattern, kind)
-
     # -- what LLVM brings --------------------------------------------------------------------------
 
     def intrinsic(self, name: str, *x: Vector, out: str | None = None) -> Vector:
