@@ -19,8 +19,8 @@ from difflab.lab.timing import interleave
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "experiments"))
 
-from _peers_contestants import by_difflab, by_jax
-from _peers_workloads import workload
+from apparatus.peers.contestants import by_difflab, by_jax
+from apparatus.peers.workloads import workload
 
 SIZES = {
     "Rosenbrock": (10, 1_000, 100_000, 1_000_000),

@@ -24,7 +24,7 @@ from _activations_rows import (
     test_errors,
     updates,
 )
-from _learning import TUNING, chosen_rates, draw_bands, last_rows, paired_ratio, reached
+from apparatus.learning import TUNING, chosen_rates, draw_bands, last_rows, paired_ratio, reached
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 

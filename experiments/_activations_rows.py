@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
-from _learning import (
+from apparatus.learning import (
     LEAST,
     TRAINING,
     chosen_rates,

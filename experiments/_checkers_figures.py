@@ -18,8 +18,8 @@ from _checkers_rows import (
     rejected,
     right,
 )
-from _mutants import FAMILIES, FAMILY
-from _peer_checkers import ACCEPTED, ERROR, OPAQUE, OWN, PEERS, REJECTED, UNDECIDED
+from apparatus.mutants import FAMILIES, FAMILY
+from apparatus.peer_checkers import ACCEPTED, ERROR, OPAQUE, OWN, PEERS, REJECTED, UNDECIDED
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure as Canvas
 

@@ -16,7 +16,7 @@ from _checkers_rows import (
     special,
     wrong_answers,
 )
-from _peer_checkers import OPAQUE, OWN, PEERS, REJECTED, UNDECIDED
+from apparatus.peer_checkers import OPAQUE, OWN, PEERS, REJECTED, UNDECIDED
 
 from difflab.lab import Evidence, share_interval
 

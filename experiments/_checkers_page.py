@@ -24,10 +24,10 @@ from _checkers_rows import (
     special,
     wrong_answers,
 )
-from _independent import UNKNOWN
-from _mutants import FAMILIES, FAMILY
-from _peer_checkers import ACCEPTED, ERROR, NONE, OPAQUE, OWN, PEERS, REJECTED, UNDECIDED
-from _special_points import KINDS
+from apparatus.independent import UNKNOWN
+from apparatus.mutants import FAMILIES, FAMILY
+from apparatus.peer_checkers import ACCEPTED, ERROR, NONE, OPAQUE, OWN, PEERS, REJECTED, UNDECIDED
+from apparatus.special_points import KINDS
 
 from difflab.accuracy.zoo import Kind
 from difflab.lab import Table

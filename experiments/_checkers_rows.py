@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pandas as pd
-from _peer_checkers import ACCEPTED, NONE, OPAQUE, OWN, PEERS, REJECTED
+from apparatus.peer_checkers import ACCEPTED, NONE, OPAQUE, OWN, PEERS, REJECTED
 
 from difflab.lab import proportion_interval
 

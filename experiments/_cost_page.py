@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pandas as pd
-from _growth import fitted_exponent
+from apparatus.growth import fitted_exponent
 from matplotlib.figure import Figure as Canvas
 
 from difflab.lab import Figure, Interval, Table, looks

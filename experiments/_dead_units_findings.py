@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from _dead_units_page import DATA, FEATURES, best_rates, cells, finished, last_looks, layers
-from _learning import share
+from apparatus.learning import share
 
 from difflab.lab import Evidence, Interval, bootstrap_interval, proportion_interval
 

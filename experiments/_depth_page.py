@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from _classifiers import draw_differences as draw_intervals
-from _learning import (
+from apparatus.classifiers import draw_differences as draw_intervals
+from apparatus.learning import (
     TRAINING,
     TUNING,
     chosen_rates,

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pandas as pd
 from _gradient_flow_page import CLOSE, FIRST_LAYERS, IDENTITY_BITS
-from _gradient_flow_theory import ACTIVATIONS, CLOSED, INITIALISERS, closed_form
-from _learning import paired_ratio, share
+from apparatus.gradient_flow_theory import ACTIVATIONS, CLOSED, INITIALISERS, closed_form
+from apparatus.learning import paired_ratio, share
 
 from difflab.lab import Evidence, Interval, bootstrap_interval
 

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 import pandas as pd
-from _gradient_flow_theory import (
+from apparatus.gradient_flow_theory import (
     ACTIVATIONS,
     CLOSED,
     DERIVATION,

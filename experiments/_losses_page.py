@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
-from _classifiers import TITLES, by_seed, draw_differences, finals, mean
-from _learning import (
+from apparatus.classifiers import TITLES, by_seed, draw_differences, finals, mean
+from apparatus.learning import (
     TRAINING,
     draw_bands,
     paired_difference,

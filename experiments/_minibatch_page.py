@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from _learning import TRAINING, TUNING, paired_ratio
+from apparatus.learning import TRAINING, TUNING, paired_ratio
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import LogLocator, NullFormatter

@@ -13,8 +13,17 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from _peers_contestants import ABSENT, COMPILED, CONTESTANTS, JAX, NATIVE, NUMPY, TORCH, UNROLLED
-from _peers_workloads import MAKERS, TRAINING
+from apparatus.peers.contestants import (
+    ABSENT,
+    COMPILED,
+    CONTESTANTS,
+    JAX,
+    NATIVE,
+    NUMPY,
+    TORCH,
+    UNROLLED,
+)
+from apparatus.peers.workloads import MAKERS, TRAINING
 from matplotlib.figure import Figure as Canvas
 
 from difflab.lab import Figure, Interval, Table, looks

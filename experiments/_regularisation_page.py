@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from _classifiers import TITLES, by_seed, finals, mean
-from _learning import TUNING, chosen_rates, paired_difference
+from apparatus.classifiers import TITLES, by_seed, finals, mean
+from apparatus.learning import TUNING, chosen_rates, paired_difference
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 

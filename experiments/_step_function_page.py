@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from _learning import TRAINING, draw_bands, rates_table
-from _training_programs import named
+from apparatus.learning import TRAINING, draw_bands, rates_table
+from apparatus.training_programs import named
 from matplotlib.figure import Figure as Canvas
 
 from difflab.lab import Figure, Table, bootstrap_interval, looks

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from _training_programs import named
+from apparatus.training_programs import named
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import NullLocator
 

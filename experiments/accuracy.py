@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from _accuracy_page import BEST, ULPS, figures, graded, smooth, tables, wide
-from _exact import agrees_with_limit, truncation_ulps, value_ulps
+from apparatus.exact import agrees_with_limit, truncation_ulps, value_ulps
 
 from difflab.accuracy.compare import errors, result_of
 from difflab.accuracy.digits import is_gradable, partial_digits

@@ -35,7 +35,7 @@ from _activations_rows import (
     updates,
     widening,
 )
-from _learning import (
+from apparatus.learning import (
     TUNING,
     examples,
     paired_difference,

@@ -19,9 +19,9 @@ import numpy as np
 from _checkers_figures import figures
 from _checkers_findings import findings
 from _checkers_page import tables
-from _handwritten import ALTERNATIVES, HANDWRITTEN
-from _independent import UNKNOWN, Slopes, slopes
-from _mutants import (
+from apparatus.handwritten import ALTERNATIVES, HANDWRITTEN
+from apparatus.independent import UNKNOWN, Slopes, slopes
+from apparatus.mutants import (
     Candidate,
     certified,
     change,
@@ -30,7 +30,7 @@ from _mutants import (
     of_the_rules,
     reverse,
 )
-from _peer_checkers import (
+from apparatus.peer_checkers import (
     ERROR,
     MISSING,
     OPAQUE,
@@ -40,7 +40,7 @@ from _peer_checkers import (
     judge,
     version,
 )
-from _special_points import SPECIAL
+from apparatus.special_points import SPECIAL
 from numpy.typing import NDArray
 
 from difflab.accuracy.zoo import ZOO

@@ -24,8 +24,8 @@ from _cost_page import (
     tables,
     timed_methods,
 )
-from _cost_passes import PASSES, passes, passes_needed
-from _cost_programs import (
+from apparatus.cost_passes import PASSES, passes, passes_needed
+from apparatus.cost_programs import (
     AGREES,
     FUNCTIONS,
     between,

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from _dead_units_findings import findings
 from _dead_units_page import DATA, LINE, figures, sections, tables
-from _learning import TUNING, examples, run_seed
+from apparatus.learning import TUNING, examples, run_seed
 
 from difflab import gradient
 from difflab.ir.tree import flatten, unflatten

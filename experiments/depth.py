@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from _depth_page import chosen_depths, difference, errors, figures, sections, tables
-from _learning import (
+from apparatus.learning import (
     examples,
     share,
     train,

@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 import sympy
 from _expression_swell_page import LAWS, Law, figures, largest, sections, tables
-from _growth import fitted_exponent
-from _swell_programs import (
+from apparatus.growth import fitted_exponent
+from apparatus.swell_programs import (
     FAMILIES,
     Program,
     counts,

@@ -16,13 +16,13 @@ import numpy as np
 import pandas as pd
 from _gradient_flow_findings import findings
 from _gradient_flow_page import FIRST_LAYERS, IDENTITY_BITS, figures, sections, tables
-from _gradient_flow_theory import (
+from apparatus.gradient_flow_theory import (
     ACTIVATIONS,
     INITIALISERS,
     VARIANCES,
     mean_field,
 )
-from _learning import examples
+from apparatus.learning import examples
 
 from difflab import derivative, gradient, jacobian, sigmoid
 from difflab.accuracy.digits import distances, points, truths

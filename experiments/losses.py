@@ -13,8 +13,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from _classifiers import network, trained
-from _learning import TRAINING, TUNING, examples, share, training_cases, tuning_cases
 from _losses_page import (
     ADAM,
     CROSS_ENTROPY,
@@ -34,6 +32,8 @@ from _losses_page import (
     slower,
     tables,
 )
+from apparatus.classifiers import network, trained
+from apparatus.learning import TRAINING, TUNING, examples, share, training_cases, tuning_cases
 
 from difflab import value_and_gradient
 from difflab.accuracy.truth import truth

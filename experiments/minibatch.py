@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from _learning import TRAINING, TUNING, paired_ratio, run_seed
 from _minibatch_page import (
     DRAWN,
     GRADIENT,
@@ -29,6 +28,7 @@ from _minibatch_page import (
     mean_interval,
     tables,
 )
+from apparatus.learning import TRAINING, TUNING, paired_ratio, run_seed
 
 from difflab import gradient
 from difflab.engines.numpy import compiled

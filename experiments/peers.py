@@ -11,11 +11,12 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import _peers_alone as in_a_process
-import _peers_functions as own_words
 import numpy as np
 import pandas as pd
-from _peers_contestants import (
+from _peers_page import beside, figures, intervals, short, tables
+from apparatus.peers import alone as in_a_process
+from apparatus.peers import functions as own_words
+from apparatus.peers.contestants import (
     AUTOGRAD,
     CASADI,
     COMPILED,
@@ -28,9 +29,8 @@ from _peers_contestants import (
     C,
     chosen,
 )
-from _peers_page import beside, figures, intervals, short, tables
-from _peers_training import NETWORKS, TRAINERS, start, trained
-from _peers_workloads import SIZES, TRAINING, workload
+from apparatus.peers.training import NETWORKS, TRAINERS, start, trained
+from apparatus.peers.workloads import SIZES, TRAINING, workload
 
 from difflab.lab import (
     TIME_COLUMNS,

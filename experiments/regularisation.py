@@ -11,8 +11,6 @@ from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
-from _classifiers import network, trained
-from _learning import TRAINING, examples, tuning_cases
 from _regularisation_page import (
     BOTH,
     DROPOUT,
@@ -25,6 +23,8 @@ from _regularisation_page import (
     in_words,
     tables,
 )
+from apparatus.classifiers import network, trained
+from apparatus.learning import TRAINING, examples, tuning_cases
 
 from difflab.lab import Case, Evidence, Experiment, Preset, Row, main
 from difflab.networks import CrossEntropy, MinibatchSGD

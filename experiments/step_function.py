@@ -12,7 +12,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from _learning import (
+from _step_function_page import (
+    NAMES,
+    OBSERVED,
+    figures,
+    jumps,
+    ran,
+    tables,
+)
+from apparatus.learning import (
     TRAINING,
     TUNING,
     last_rows,
@@ -23,15 +31,7 @@ from _learning import (
     training_cases,
     tuning_cases,
 )
-from _step_function_page import (
-    NAMES,
-    OBSERVED,
-    figures,
-    jumps,
-    ran,
-    tables,
-)
-from _training_programs import digits, network
+from apparatus.training_programs import digits, network
 
 from difflab import gradient
 from difflab.errors import UnsupportedError

@@ -14,17 +14,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from _step_size_curves import (
-    LARGEST,
-    Best,
-    Problem,
-    Quotients,
-    best_of,
-    drawn,
-    problems,
-    refused,
-    slope_between,
-)
 from _step_size_page import (
     MULTIPLES,
     by_function,
@@ -35,6 +24,17 @@ from _step_size_page import (
     measured,
     ratios_of_dtypes,
     tables,
+)
+from apparatus.step_size_curves import (
+    LARGEST,
+    Best,
+    Problem,
+    Quotients,
+    best_of,
+    drawn,
+    problems,
+    refused,
+    slope_between,
 )
 
 from difflab.accuracy.zoo import ZOO

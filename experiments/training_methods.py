@@ -14,8 +14,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from _cost_programs import cost_of
-from _learning import paired_difference, share
 from _training_methods_page import (
     DIFFERENCES,
     EXACT,
@@ -28,7 +26,9 @@ from _training_methods_page import (
     steady,
     tables,
 )
-from _training_programs import (
+from apparatus.cost_programs import cost_of
+from apparatus.learning import paired_difference, share
+from apparatus.training_programs import (
     Problem,
     apart,
     graded,

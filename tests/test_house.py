@@ -157,7 +157,7 @@ def test_what_is_imported_is_declared():
 
 
 def _stems(folder: str) -> set[str]:
-    return {file.stem for file in files(folder)}
+    return {name for file in files(folder) for name in (file.stem, file.parent.name)}
 
 
 def test_importing_a_module_needs_core_dependencies_alone():

@@ -1,15 +1,30 @@
 """The lab: experiments as cases -> rows -> tables, figures, findings -> reports.
 
 An experiment's file imports everything it needs from here and ends in `main(EXPERIMENT)`. What it
-speaks in stands in `blocks`, `claims` and `results`; behind these, each room knows only earlier
-ones: `cases`, `store`, `record`, `machine`, `workers`, `runner`, `page`, `command`.
+speaks in stands in `blocks`, `results` and `panels`; behind these, each room knows only earlier
+ones: `intervals`, `claims`, `cases`, `findings`, `store`, `record`, `machine`, `workers`, `runner`,
+`page`, `command`.
 """
 
 from difflab.lab.blocks import Code, Figure, Formula, Picture, Section, Table
 from difflab.lab.cases import Case, Experiment, Preset, Row, generator, grid
-from difflab.lab.claims import Claim, Evidence, Finding, Interval
+from difflab.lab.claims import Claim, Criterion
 from difflab.lab.command import Options, main, options_parser, run_all
-from difflab.lab.results import bootstrap_interval, proportion_interval, share_interval
+from difflab.lab.intervals import Interval, mean_interval, median_interval, proportion_interval
+from difflab.lab.panels import curves
+from difflab.lab.results import (
+    Part,
+    Result,
+    chosen,
+    every,
+    exponent,
+    given,
+    mean,
+    paired,
+    ratio,
+    share,
+    timed,
+)
 from difflab.lab.style import looks
 from difflab.lab.timing import TIME_COLUMNS, interleave
 
@@ -18,26 +33,37 @@ __all__ = [
     "Case",
     "Claim",
     "Code",
-    "Evidence",
+    "Criterion",
     "Experiment",
     "Figure",
-    "Finding",
     "Formula",
     "Interval",
     "Options",
+    "Part",
     "Picture",
     "Preset",
+    "Result",
     "Row",
     "Section",
     "Table",
-    "bootstrap_interval",
+    "chosen",
+    "curves",
+    "every",
+    "exponent",
     "generator",
+    "given",
     "grid",
     "interleave",
     "looks",
     "main",
+    "mean",
+    "mean_interval",
+    "median_interval",
     "options_parser",
+    "paired",
     "proportion_interval",
+    "ratio",
     "run_all",
-    "share_interval",
+    "share",
+    "timed",
 ]

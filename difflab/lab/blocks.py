@@ -32,7 +32,8 @@ class Table:
 class Figure:
     """A plot: `draw` receives an empty Matplotlib figure of `size` inches, in the lab's style.
 
-    `name` becomes the file name, `alt` says in words what can be seen.
+    `name` becomes the file name, `alt` says in words what can be seen. `finding` is what the plot
+    shows, as a sentence computed from the rows: it becomes the title; `foot` states data set and n.
     """
 
     name: str
@@ -40,6 +41,8 @@ class Figure:
     alt: str
     draw: Callable[[Canvas], object]
     size: tuple[float, float] = (7.0, 4.2)
+    finding: str = ""
+    foot: str = ""
 
 
 @dataclass(frozen=True)

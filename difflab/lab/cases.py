@@ -34,7 +34,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 from difflab.errors import ArgumentError, DomainError, UnknownNameError
 from difflab.lab.blocks import Figure, Picture, Section, Table
-from difflab.lab.claims import Evidence
+from difflab.lab.results import Result
 
 if TYPE_CHECKING:
     import numpy as np
@@ -93,7 +93,8 @@ class Experiment:
     measure : a case and a generator -> one flat row or several; the case's own keys are added
     after : a preset and the finished rows of `cases`, without volatile columns -> further cases,
         such as the runs at the settings that the first ones chose; none by default
-    sections, tables, figures, findings : the finished rows -> what the page shows
+    results : the finished rows -> what they show about the claims (`difflab.lab.results`)
+    figures, tables, sections : the finished rows -> what the page shows; the first figure opens it
     method, limitations : text, as in `Section`
     volatile : columns that differ from run to run (times): kept in timings.csv, not in rows.csv
     timed : whether a case measures time, so that it runs alone, on one core (or a test of the case)
@@ -112,7 +113,7 @@ class Experiment:
     sections: Callable[[pd.DataFrame], list[Section]] = _nothing
     tables: Callable[[pd.DataFrame], list[Table]] = _nothing
     figures: Callable[[pd.DataFrame], list[Figure | Picture]] = _nothing
-    findings: Callable[[pd.DataFrame], list[Evidence]] = _nothing
+    results: Callable[[pd.DataFrame], list[Result]] = _nothing
     method: str = ""
     limitations: str = ""
     volatile: tuple[str, ...] = ()

@@ -1,77 +1,71 @@
 """Claims and verdicts: what `claims.toml` lists, held against what the rows show.
 
-What flows: an experiment's rows -> `Evidence`, an interval for a claim's id -> the claim's rule ->
-a `Finding` with its verdict. Claims and rules stand in `claims.toml` beside the experiments; no
-experiment types a verdict or a bound.
+What flows: the parts of a result, an interval for each data set -> the claim's rule -> a verdict
+for each -> the pooled word, where they agree. Claims, rules and sources stand in `claims.toml` and
+`sources.toml` beside the experiments; no experiment types a verdict or a bound.
 
-Invariant: a verdict is never stronger than its interval allows. The whole interval, widened by the
-noise, must lie where the rule says; the weakest of several intervals decides.
+Invariant: a verdict is never stronger than its interval allows, and a pooled one never hides a data
+set that says otherwise.
 
->>> claim = Claim("faster", "races", "A is faster than B", "B's author", Criterion(above=1.0))
->>> claim.judge(Evidence("faster", Interval(1.7, 1.6, 1.9, 10), "ratio of times")).verdict
-'confirmed'
+>>> rule = Criterion(above=1.0)
+>>> rule.verdict(Interval(1.7, 1.6, 1.9, 10)), rule.verdict(Interval(0.8, 0.7, 0.9, 10))
+('reproduced', 'contradicted')
+>>> pooled(["reproduced", "contradicted"])
+'depends'
 """
 
 from __future__ import annotations
 
 import math
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
-from difflab.errors import DifflabError, DomainError, UnknownNameError
+from difflab.errors import DifflabError, UnknownNameError
+from difflab.lab.intervals import Interval
 
-Verdict: TypeAlias = Literal["confirmed", "weaker", "refuted", "inconclusive"]
+Verdict: TypeAlias = Literal[
+    "reproduced", "partly", "depends", "not reproduced here", "contradicted", "undecided",
+    "holds", "fails",
+]  # fmt: skip
 
-VERDICTS: tuple[Verdict, ...] = ("confirmed", "weaker", "refuted", "inconclusive")
-WEAKEST: tuple[Verdict, ...] = ("refuted", "inconclusive", "weaker", "confirmed")
-FILE = "claims.toml"
+FINDINGS: Final[tuple[Verdict, ...]] = (
+    "reproduced", "partly", "depends", "not reproduced here", "contradicted", "undecided",
+)  # fmt: skip
+"""What becomes of an empirical claim."""
+CHECKS: Final[tuple[Verdict, ...]] = ("holds", "fails")
+"""What becomes of an identity, a definition or a complete enumeration."""
+CLAIMS, SOURCES = "claims.toml", "sources.toml"
 LEAST = 5
-"""An interval of fewer values decides nothing, unless the rule says otherwise."""
+"""An interval of fewer independent values decides nothing, unless the rule says otherwise."""
 
 
 class ClaimError(DifflabError, ValueError):
     """A claim that cannot be read, or that an experiment may not judge."""
 
 
-class Interval(NamedTuple):
-    """An estimate with its confidence interval, from `n` values.
-
-    >>> print(Interval(1.7432, 1.6, 1.91, 10))
-    1.743 [1.6, 1.91]
-    """
-
-    estimate: float
-    low: float
-    high: float
-    n: int
-
-    def __str__(self) -> str:
-        return f"{self.estimate:.4g} [{self.low:.4g}, {self.high:.4g}]"
-
-
 @dataclass(frozen=True, kw_only=True)
 class Criterion:
     """What turns an interval into a verdict: one bound, two, or no exceptions.
 
-    ============== ===============================================================================
-    confirmed      the interval lies beyond the bound, and reaches the claimed figure, if any
-    weaker         it lies beyond the bound, but falls short of the claimed figure
-    refuted        it lies on the other side of the bound
-    inconclusive   it contains the bound, or comes from fewer than `least` values
-    ============== ===============================================================================
+    =================== ==========================================================================
+    reproduced          the interval lies beyond the bound, and reaches the source's figure, if any
+    partly              it lies beyond the bound, but falls short of the source's figure
+    contradicted        it lies on the other side of the bound
+    not reproduced here it contains the bound, but not the source's figure; or misses `within`
+    undecided           none of these, or fewer than `least` independent values
+    =================== ==========================================================================
 
-    Within two bounds, confirmed is an interval between them, and refuted one that misses them. With
-    `every`, the interval is a proportion, and a single counterexample refutes.
+    `every` makes the claim a check, which holds or fails: one counterexample is enough.
 
     >>> Criterion(above=1.0, claimed=6.0).verdict(Interval(1.7, 1.6, 1.9, 10))
-    'weaker'
-    >>> Criterion(within=(0.4, 0.6)).verdict(Interval(0.5, 0.46, 0.53, 90))
-    'confirmed'
+    'partly'
+    >>> Criterion(within=(0.4, 0.6)).verdict(Interval(0.7, 0.66, 0.73, 90))
+    'not reproduced here'
     >>> print(Criterion(above=1.0, claimed=6.0))
-    the whole interval lies above 1 (and reaches 6, or else it is weaker), n ≥ 5
+    the 95 % interval lies above 1, and reaches 6 (or else partly); at least 5 independent values
     """
 
     above: float | None = None
@@ -79,16 +73,16 @@ class Criterion:
     within: tuple[float, float] | None = None
     every: bool = False
     claimed: float | None = None
-    least: int = LEAST
+    least: int = 0
 
     def __post_init__(self) -> None:
-        given = [self.above is not None, self.below is not None, self.within is not None]
-        if sum(given) + self.every != 1:
+        if len(self.bounds) + self.every != (2 if self.within else 1):
             raise ClaimError("a rule needs exactly one bound", "give above, below, within or every")
         if self.within is not None and not self.within[0] < self.within[1]:
             raise ClaimError("within needs two bounds, the lower one first", "write [low, high]")
-        if self.least < 1:
+        if self.least < 0:
             raise ClaimError(f"least = {self.least} is no number of values", "give at least 1")
+        object.__setattr__(self, "least", self.least or (1 if self.every else LEAST))
         above = math.inf if self.above is None else self.above
         below = -math.inf if self.below is None else self.below
         if self.claimed is not None and below < self.claimed < above:
@@ -97,106 +91,113 @@ class Criterion:
                 "claimed goes with above or below, and lies on the side that the claim asserts",
             )
 
+    @property
+    def bounds(self) -> tuple[float, ...]:
+        """The bounds there are, from low to high."""
+        single = (bound for bound in (self.above, self.below) if bound is not None)
+        return (*single, *(self.within or ()))
+
     def verdict(self, interval: Interval | None, noise: float = 0.0) -> Verdict:
-        """The verdict on an interval; whatever lies within the noise of a bound is undecided."""
-        if interval is None or math.isnan(sum(interval[:3])):
-            return "inconclusive"
-        if self.every and interval.estimate < 1:
-            return "refuted"
-        if interval.n < self.least:
-            return "inconclusive"
-        if self.every:
-            return "confirmed"
-        low, high = min(interval.low, interval.high) - noise, max(interval[1:3]) + noise
-        reached = True
+        """The verdict on an interval, widened by the noise."""
+        if interval is None or math.isnan(sum(interval[:3])) or interval.n < self.least:
+            return "undecided"
+        low, high = interval.low - noise, interval.high + noise
         if self.within is not None:
             least, most = self.within
-            holds, fails = least <= low and high <= most, high < least or most < low
-        elif self.above is not None:
-            holds, fails = low > self.above, high <= self.above
-            reached = self.claimed is None or high >= self.claimed
+            inside, misses = least <= low and high <= most, high < least or most < low
+            return "reproduced" if inside else "not reproduced here" if misses else "undecided"
+        if self.above is not None:
+            bound, sign = self.above, 1.0
         else:
             assert self.below is not None
-            holds, fails = high < self.below, low >= self.below
-            reached = self.claimed is None or low <= self.claimed
-        if fails:
-            return "refuted"
-        return ("confirmed" if reached else "weaker") if holds else "inconclusive"
+            bound, sign = self.below, -1.0
+        near, far = sorted((sign * (low - bound), sign * (high - bound)))
+        wanted = None if self.claimed is None else sign * (self.claimed - bound)
+        if near > 0:
+            return "reproduced" if wanted is None or far >= wanted else "partly"
+        if far < 0 or (far == 0 and near < 0):
+            return "contradicted"
+        return "undecided" if wanted is None or far >= wanted else "not reproduced here"
+
+    def beyond(self, value: float) -> bool:
+        """Whether one value lies where the rule says (an infinite one is beyond every bound)."""
+        if self.within is not None:
+            return self.within[0] <= value <= self.within[1]
+        return value > self.above if self.above is not None else value < (self.below or 0.0)
 
     def __str__(self) -> str:
         if self.every:
-            return f"one counterexample refutes, n ≥ {self.least}"
+            return "one counterexample is enough to fail"
         if self.within is not None:
             where = f"between {self.within[0]:g} and {self.within[1]:g}"
         else:
             where = f"below {self.below:g}" if self.above is None else f"above {self.above:g}"
         if self.claimed is not None:
-            where += f" (and reaches {self.claimed:g}, or else it is weaker)"
-        return f"the whole interval lies {where}, n ≥ {self.least}"
+            where += f", and reaches {self.claimed:g} (or else partly)"
+        return f"the 95 % interval lies {where}; at least {self.least} independent values"
 
 
-@dataclass(frozen=True)
-class Evidence:
-    """What an experiment's rows show about a claim.
+def pooled(verdicts: Sequence[Verdict]) -> Verdict:
+    """One word for the verdicts of several data sets: theirs where they agree.
 
-    Parameters
-    ----------
-    claim : the claim's id in `claims.toml`
-    interval : the interval that is shown, in the claim's unit; None where there are too few rows
-    words : what was measured: counts, ranges, how many runs were censored
-    also : further intervals of the same claim; the weakest verdict of all counts
-    noise : by how much a bound may be missed or passed by noise alone, in the claim's unit
+    `depends` where intervals lie on both sides; `partly` where the claim holds in some and stays
+    open, or is missed, in others; `not reproduced here` where some speak against it and none for.
 
-    >>> Evidence("faster", Interval(1.7, 1.6, 1.9, 10), "ratio of times", noise=0.05).n
-    10
+    >>> pooled(["reproduced", "undecided"]), pooled(["contradicted", "undecided"])
+    ('partly', 'not reproduced here')
     """
+    said = set(verdicts)
+    if len(said) <= 1:
+        return verdicts[0] if verdicts else "undecided"
+    if said & {"reproduced", "partly"}:
+        return "depends" if "contradicted" in said else "partly"
+    return "not reproduced here"
 
-    claim: str
-    interval: Interval | None
-    words: str
-    _: KW_ONLY
-    also: Sequence[Interval] = ()
-    noise: float = 0.0
 
-    def __post_init__(self) -> None:
-        if not self.noise >= 0:
-            raise DomainError(f"the noise of {self.claim!r} is {self.noise}", "give 0 or more")
+class Source(NamedTuple):
+    """Who says something: in words, and where to read it (a DOI or an address)."""
 
-    @property
-    def n(self) -> int:
-        """The number of values behind the interval that is shown."""
-        return 0 if self.interval is None else self.interval.n
+    text: str
+    link: str = ""
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A sentence that an experiment judges, with its source and the rule.
+    """A claim that an experiment puts to the test.
 
     Parameters
     ----------
-    id : its name in `claims.toml`
-    experiment : the name of the experiment that judges it
-    sentence, source : what is claimed, and by whom
-    rule : what turns an interval into a verdict
-    figure : the source's own figure, if it gives one; a bare number is followed by the unit
-    unit : of our interval
-    differs : what is different here from the source
+    id, experiment, sentence : its name, whose rows judge it, and what is claimed
+    rule : what turns intervals into verdicts
+    sources : who claims it
+    where : the place in the source: a table, a section
+    figure : the source's own figure in words; a bare number is followed by the unit
+    unit : what our interval counts
+    ours : what in the rule is this project's own, such as a threshold no source states
+    differs : what is different here from the source: data, architecture, tuning
     """
 
     id: str
     experiment: str
     sentence: str
-    source: str
     rule: Criterion
+    sources: tuple[Source, ...] = ()
+    where: str = ""
     figure: str = ""
     unit: str = ""
+    ours: str = ""
     differs: str = ""
+
+    @property
+    def kind(self) -> Literal["check", "finding"]:
+        """Checks are counted; findings have intervals."""
+        return "check" if self.rule.every else "finding"
 
     @property
     def reported(self) -> str:
         """The source's figure with its unit.
 
-        >>> Claim("faster", "races", "A is faster", "A", Criterion(above=1), "6", "times").reported
+        >>> Claim("a", "e", "A wins", Criterion(above=1.0), figure="6", unit="times").reported
         '6 times'
         """
         try:
@@ -205,77 +206,25 @@ class Claim:
             return self.figure
         return f"{self.figure} {self.unit}".strip()
 
-    def judge(self, evidence: Evidence) -> Finding:
-        """The verdict that the rule gives on all of the evidence's intervals."""
-        intervals = (evidence.interval, *evidence.also)
-        verdicts = [self.rule.verdict(interval, evidence.noise) for interval in intervals]
-        return Finding(self, evidence, min(verdicts, key=WEAKEST.index))
 
-
-@dataclass(frozen=True)
-class Finding:
-    """A claim with the evidence and the verdict that follows; made by `Claim.judge` alone."""
-
-    claim: Claim
-    evidence: Evidence
-    verdict: Verdict
-
-
-def judge(name: str, known: Mapping[str, Claim], evidence: Iterable[Evidence]) -> list[Finding]:
-    """The findings of the experiment of that name, in the order of its evidence.
-
-    Raises
-    ------
-    ClaimError : a claim that is not listed, is another experiment's, or is judged twice
-    """
-    findings: dict[str, Finding] = {}
-    for item in evidence:
-        claim = known.get(item.claim)
-        if claim is None:
-            unknown = UnknownNameError("claim", item.claim, known)
-            raise ClaimError(
-                f"the findings of {name} judge the {unknown.what}: it is not in {FILE}",
-                f"add a table [{item.claim}] to it, or: {unknown.remedy}",
-            )
-        if claim.experiment != name:
-            raise ClaimError(
-                f"the findings of {name} judge {claim.id!r}, a claim of {claim.experiment}",
-                f"give it to {name} in {FILE}, or judge another",
-            )
-        if claim.id in findings:
-            raise ClaimError(
-                f"the findings of {name} judge {claim.id!r} twice",
-                "give all its intervals to one Evidence, through `also`",
-            )
-        findings[claim.id] = claim.judge(item)
-    return list(findings.values())
-
-
-TEXTS = ("experiment", "sentence", "source", "figure", "unit", "differs")
+TEXTS = ("experiment", "sentence", "where", "figure", "unit", "ours", "differs")
 
 
 def claims(folder: Path) -> dict[str, Claim]:
-    """The claims of the file `claims.toml` in a folder, by id; none if there is no such file.
+    """The claims of `claims.toml` in a folder, by id; none if there is no such file.
 
     Raises
     ------
-    ClaimError : the file is not TOML, or a claim lacks a key, has another or breaks a rule's form
+    ClaimError : a file is not TOML, or a claim lacks a key, has another, breaks a rule's form or
+        names a source that `sources.toml` does not have
     """
-    path = folder / FILE
-    if not path.is_file():
-        return {}
-    try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as reason:
-        raise ClaimError(
-            f"{path} is not TOML: {reason}",
-            'one table a claim, each id once: [id], then lines such as sentence = "..."',
-        ) from None
+    known = {key: Source(**table) for key, table in _toml(folder / SOURCES).items()}
+    path = folder / CLAIMS
     found: dict[str, Claim] = {}
     said: dict[tuple[str, str], str] = {}
-    for name, table in tables.items():
+    for name, table in _toml(path).items():
         try:
-            claim = found[name] = _claim(name, table)
+            claim = found[name] = _claim(name, table, known)
             first = said.setdefault((claim.experiment, claim.sentence), name)
             if first != name:
                 raise ClaimError(f"it says the same as {first!r}", "keep one of the two")
@@ -284,20 +233,36 @@ def claims(folder: Path) -> dict[str, Claim]:
     return found
 
 
-def _claim(name: str, table: Any) -> Claim:
+def _toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    except tomllib.TOMLDecodeError as reason:
+        raise ClaimError(
+            f"{path} is not TOML: {reason}",
+            'one table an entry, each id once: [id], then lines such as sentence = "..."',
+        ) from None
+
+
+def _claim(name: str, table: Any, known: dict[str, Source]) -> Claim:
     if not isinstance(table, dict):
         raise ClaimError("it is not a table", f"write [{name}] on a line of its own")
     for key in table:
-        if key not in (*TEXTS, "rule"):
-            raise UnknownNameError("key", key, (*TEXTS, "rule"))
+        if key not in (*TEXTS, "source", "rule"):
+            raise UnknownNameError("key", key, (*TEXTS, "source", "rule"))
     for key in ("experiment", "sentence", "source", "rule"):
         if not table.get(key):
             raise ClaimError(f"the key {key!r} is missing", f"add {key} = ...")
     for key in TEXTS:
         if not isinstance(table.get(key, ""), str):
             raise ClaimError(f"{key} is not text", f'write {key} = "{table[key]}"')
+    names = [table["source"]] if isinstance(table["source"], str) else table["source"]
+    for source in names:
+        if source not in known:
+            raise UnknownNameError(f"source in {SOURCES}", source, known)
     texts = {key: table[key] for key in TEXTS if key in table}
-    return Claim(id=name, rule=_rule(table["rule"]), **texts)
+    return Claim(
+        id=name, rule=_rule(table["rule"]), sources=tuple(map(known.__getitem__, names)), **texts
+    )
 
 
 def _rule(table: Any) -> Criterion:

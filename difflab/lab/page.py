@@ -23,9 +23,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from difflab.errors import ArgumentError
 from difflab.lab.blocks import Block, Code, Figure, Formula, Picture, Table
 from difflab.lab.cases import Experiment
-from difflab.lab.claims import VERDICTS, claims
+from difflab.lab.claims import CHECKS, FINDINGS, claims
+from difflab.lab.findings import NOT_JUDGED, Plain, changes, findings_of, here, plain
 from difflab.lab.record import json_object, load_rows, load_run
-from difflab.lab.results import NOT_JUDGED, Plain, changes, here, plain, plain_findings
 from difflab.lab.store import ERROR, RESERVED, write
 from difflab.lab.style import formula, images
 
@@ -41,7 +41,7 @@ INLINE_BYTES = 160_000  # an SVG larger than this is shown as PNG
 PAGE_BYTES = 2_000_000  # images beyond this are linked, so that a page stays under 3 MB
 TABLE_ROWS = 200
 FAILED_ROWS = 20
-MARKS = dict(zip((*VERDICTS, NOT_JUDGED), "✓◐✗?–", strict=True))
+MARKS = dict(zip((*FINDINGS, *CHECKS, NOT_JUDGED), "✓◐⇄○✗?✓✗–", strict=True))
 
 
 class _Page:
@@ -246,7 +246,7 @@ def render(experiment: Experiment, folder: Path) -> list[str]:
 
     sections, tables = made(experiment.sections), made(experiment.tables)
     drawings = made(experiment.figures)
-    findings = page.attempt(functools.partial(plain_findings, experiment, finished)) or []
+    findings = page.attempt(functools.partial(findings_of, experiment, finished)) or []
     figures = page.blocks(drawings)
     before = run["previous"].get("findings", [])
     known = before and all("id" in finding for finding in before)

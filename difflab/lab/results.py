@@ -1,160 +1,412 @@
-"""Results: intervals from values, findings as they are stored, and what changed in them.
+"""Results as values: the grammar in which experiments say what their rows show.
 
-What flows: values of runs -> an `Interval`; an experiment's evidence and claims -> plain dicts in
-summary.json -> the verdict boxes of the pages; and those of the previous run -> what changed.
+What flows: rows and names of columns -> one value for each independent unit (a seed, a function)
+of each data set -> an interval for each data set -> a `Result`, which `findings` judges.
 
-Invariant: equal values give equal intervals, because the bootstrap's seed is fixed; and every claim
-of an experiment has its dict, also one that the run does not judge.
+Invariant: rows of one unit are averaged before anything is counted, so that an interval never
+counts rows. A run that failed or never arrived is counted, neither imputed nor deleted.
+
+>>> import pandas as pd
+>>> rows = pd.DataFrame({"data": "digits", "seed": [0, 1, 2, 3, 4] * 2,
+...     "net": ["a"] * 5 + ["b"] * 5,
+...     "error": [2.0, 2.1, 2.3, 2.2, 2.4, 1.0, 1.2, 1.3, 1.1, 1.5]})
+>>> result = paired("b_is_better", rows, "error", left={"net": "a"}, right={"net": "b"})
+>>> print(result.parts[0].interval)
+0.98 [0.88, 1.08]
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import KW_ONLY, dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from difflab.errors import ArgumentError, DomainError
-from difflab.lab.cases import Experiment
-from difflab.lab.claims import Claim, Evidence, Finding, Interval, claims, judge
+from difflab.errors import DomainError, UnknownNameError
+from difflab.lab.intervals import (
+    Interval,
+    bca_interval,
+    mean_interval,
+    median_interval,
+    proportion_interval,
+)
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
-    from numpy.typing import ArrayLike
 
-Plain: TypeAlias = dict[str, Any]
-"""A finding as JSON: claim, verdict, interval (or None), n, the evidence in words."""
+Selection: TypeAlias = Mapping[str, Any]
+"""Values of columns that rows must have; a list is a choice of values."""
+Statistic: TypeAlias = Literal["t", "bca", "median"]
 
-NOT_JUDGED = "not judged"
+STATISTICS: dict[Statistic, Callable[..., Interval]] = {
+    "t": mean_interval,
+    "bca": bca_interval,
+    "median": median_interval,
+}
 
 
-def bootstrap_interval(
-    values: ArrayLike,
-    *,
-    over: ArrayLike | None = None,
-    minus: ArrayLike | None = None,
-    statistic: Callable[..., np.ndarray] | None = None,
-    confidence: float = 0.95,
-    resamples: int = 4000,
-    seed: int = 0,
-) -> Interval:
-    """Percentile bootstrap interval of a statistic (the median), optionally of paired values.
+@dataclass(frozen=True)
+class Part:
+    """What one data set shows.
 
     Parameters
     ----------
-    values : one value per pair, seed or round
-    over, minus : the paired values to divide by, or to subtract
-    statistic : a NumPy reduction that takes `axis`; `np.median` by default
-    confidence, resamples, seed : of the bootstrap; equal arguments give an equal interval
+    name : of the data set; empty where there is only one
+    interval : from the units that are complete; None where there are none
+    planned : how many units there are, those included that failed
+    values : by unit; infinite where only one side of a pair arrived, NaN where neither did
+    """
+
+    name: str
+    interval: Interval | None
+    planned: int
+    values: tuple[float, ...] = ()
+
+    @property
+    def failed(self) -> int:
+        """How many units are not behind the interval."""
+        return self.planned - (self.interval.n if self.interval else 0)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What an experiment's rows show about a claim, data set by data set.
+
+    Parameters
+    ----------
+    claim : the claim's id in `claims.toml`
+    parts : a data set each
+    words : what was measured, in a sentence
+    unit : what is independent, in the plural: seeds, functions, rounds
+    logarithmic : whether estimates are ratios
+    missing : what became of units that are not behind an interval
+    noise : by how much a bound may be missed or passed by noise alone, in the claim's unit
+    badges : what a reader must know beside the verdict, in a few words each
+    recipe : how the intervals follow from the rows, for who recomputes them
+    """
+
+    claim: str
+    parts: tuple[Part, ...]
+    words: str = ""
+    _: KW_ONLY
+    unit: str = "seeds"
+    logarithmic: bool = False
+    missing: str = "diverged"
+    noise: float = 0.0
+    badges: tuple[str, ...] = ()
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def count(self) -> tuple[int, int]:
+        """Of a check: in how many cases it holds, and of how many."""
+        values = [value for part in self.parts for value in part.values]
+        return sum(value == 1 for value in values), len(values)
+
+
+# The grammar --------------------------------------------------------------------------------------
+
+
+def paired(
+    claim: str,
+    rows: pd.DataFrame,
+    column: str,
+    *,
+    left: Selection,
+    right: Selection,
+    where: Selection | None = None,
+    by: str | None = "data",
+    unit: str = "seed",
+    scale: float = 1.0,
+    statistic: Statistic = "t",
+    missing: str = "diverged",
+    worst: float = math.inf,
+    **told: Any,
+) -> Result:
+    """The mean of left - right, paired by unit, for each value of `by`.
+
+    Rows that a unit has several of (depths, say) are averaged first. A NaN is a run that failed:
+    worse than any other, `worst` says on which side that is.
 
     Raises
     ------
-    DomainError : no values, or a NaN (a censored run is counted, never imputed)
+    UnknownNameError : a column that the rows do not have
+    """
+    recipe = _recipe(
+        "paired", column, where, by, unit, statistic, left=left, right=right, scale=scale
+    )
+    one, other = (
+        _units(rows, column, {**(where or {}), **side}, by, unit) for side in (left, right)
+    )
+    pairs = {name: scale * values for name, values in _pairs(one, other, worst).items()}
+    return _result(claim, pairs, statistic, unit, recipe, missing=missing, **told)
 
-    >>> bootstrap_interval([2.0, 4.0, 6.0], over=[1.0, 2.0, 3.0])
-    Interval(estimate=2.0, low=2.0, high=2.0, n=3)
+
+def ratio(
+    claim: str,
+    rows: pd.DataFrame,
+    column: str,
+    *,
+    left: Selection,
+    right: Selection,
+    where: Selection | None = None,
+    by: str | None = "data",
+    unit: str = "seed",
+    statistic: Statistic = "t",
+    missing: str = "never arrived",
+    worst: float = math.inf,
+    **told: Any,
+) -> Result:
+    """The geometric mean of left / right, paired by unit, for each value of `by`: as `paired`."""
+    recipe = _recipe("ratio", column, where, by, unit, statistic, left=left, right=right)
+    one, other = (
+        _units(rows, column, {**(where or {}), **side}, by, unit, log=True)
+        for side in (left, right)
+    )
+    pairs = _pairs(one, other, worst)
+    return _result(claim, pairs, statistic, unit, recipe, True, missing=missing, **told)
+
+
+def mean(
+    claim: str,
+    rows: pd.DataFrame,
+    column: str,
+    *,
+    over: str | None = None,
+    where: Selection | None = None,
+    by: str | None = "data",
+    unit: str = "seed",
+    scale: float = 1.0,
+    statistic: Statistic = "t",
+    **told: Any,
+) -> Result:
+    """The mean of a column, or the geometric mean of its ratio to the column `over`, by unit."""
+    recipe = _recipe("mean", column, where, by, unit, statistic, over=over, scale=scale)
+    values = _units(rows, column, where or {}, by, unit, log=over is not None)
+    if over is not None:
+        below = _units(rows, over, where or {}, by, unit, log=True)
+        values = {name: own - below[name] for name, own in values.items()}
+    else:
+        values = {name: scale * own for name, own in values.items()}
+    return _result(claim, values, statistic, unit, recipe, over is not None, **told)
+
+
+def share(
+    claim: str,
+    rows: pd.DataFrame,
+    column: str,
+    *,
+    where: Selection | None = None,
+    by: str | None = "data",
+    unit: str = "seed",
+    **told: Any,
+) -> Result:
+    """The share of independent units for which a column is true, with Wilson's interval.
+
+    Where a unit has rows of both kinds, its own share is one value, and the interval is Student's.
+    """
+    recipe = _recipe("share", column, where, by, unit, "wilson")
+    values = _units(rows, column, where or {}, by, unit)
+    parts = []
+    for name, own in values.items():
+        known = own.dropna()
+        if known.isin([0.0, 1.0]).all():
+            interval = proportion_interval(int(known.sum()), len(known)) if len(known) else None
+        else:
+            interval = mean_interval(known)
+        parts.append(Part(name, interval, len(own), tuple(own)))
+    return Result(claim, tuple(parts), unit=_plural(unit), recipe=recipe, **told)
+
+
+def exponent(
+    claim: str,
+    rows: pd.DataFrame,
+    x: str,
+    y: str,
+    *,
+    logarithms: Literal["xy", "x", "y"] = "xy",
+    where: Selection | None = None,
+    by: str | None = "data",
+    unit: str = "seed",
+    statistic: Statistic = "t",
+    **told: Any,
+) -> Result:
+    """The slope of a line through log y against log x, fitted unit by unit (least squares)."""
+    import numpy as np
+    import pandas as pd
+
+    recipe = _recipe("exponent", y, where, by, unit, statistic, x=x, logarithms=logarithms)
+    own = _chosen(rows, where or {}, [x, y, unit, *([by] if by else [])])
+    found: dict[str, pd.Series] = {}
+    for name, data in _groups(own, by):
+        slopes = {}
+        for key, run in data.groupby(unit, sort=True):
+            along, up = (run[axis].to_numpy(float) for axis in (x, y))
+            along = np.log(along) if "x" in logarithms else along
+            up = np.log(up) if "y" in logarithms else up
+            enough = run[x].nunique() > 1 and np.isfinite([along, up]).all()
+            slopes[key] = float(np.polyfit(along, up, 1)[0]) if enough else math.nan
+        found[name] = pd.Series(slopes, dtype=float)
+    return _result(claim, found, statistic, unit, recipe, **told)
+
+
+def every(
+    claim: str,
+    rows: pd.DataFrame,
+    column: str,
+    *,
+    where: Selection | None = None,
+    by: str | None = None,
+    counted: str = "cases",
+    **told: Any,
+) -> Result:
+    """A complete enumeration: in how many rows a column is true. No interval; one row is enough to
+    fail."""
+    recipe = _recipe("every", column, where, by, "", "count")
+    own = _chosen(rows, where or {}, [column, *([by] if by else [])])
+    parts = []
+    for name, data in _groups(own, by):
+        holds = tuple(float(value) for value in data[column].eq(True))
+        parts.append(Part(name, None, len(holds), holds))
+    return Result(claim, tuple(parts), unit=counted, recipe=recipe, **told)
+
+
+def timed(
+    claim: str,
+    rows: pd.DataFrame,
+    column: str = "ratio",
+    *,
+    where: Selection | None = None,
+    by: str | None = None,
+    **told: Any,
+) -> Result:
+    """Ratios of times as `interleave` gives them, a row for each value of `by`: medians of rounds.
+
+    A bound is missed or passed only by more than the noise floor.
+    """
+    recipe = _recipe("timed", column, where, by, "round", "median")
+    names = [column, f"{column}_low", f"{column}_high", "rounds", *([by] if by else [])]
+    own = _chosen(rows, where or {}, names)
+    parts = []
+    for name, data in _groups(own, by):
+        if len(data) > 1:
+            raise DomainError(f"{len(data)} rows are timed as {name!r}", "name them apart by `by`")
+        estimate, low, high, rounds = data.iloc[0][names[:4]]
+        parts.append(Part(name, Interval(estimate, low, high, int(rounds)), int(rounds)))
+    noise = float(own["noise"].max()) if "noise" in own and len(own) else 0.0
+    told = {"noise": noise, "logarithmic": True, **told}
+    return Result(claim, tuple(parts), unit="rounds", recipe=recipe, **told)
+
+
+def given(claim: str, intervals: Mapping[str, Interval], **told: Any) -> Result:
+    """Intervals that were found elsewhere: of times, from the rounds of `interleave`."""
+    parts = (Part(name, found, found.n) for name, found in intervals.items())
+    return Result(claim, tuple(parts), **told)
+
+
+# One value for each unit --------------------------------------------------------------------------
+
+
+def _recipe(
+    kind: str, column: str, where: Selection | None, by: str | None, unit: str, statistic: str,
+    **further: Any,
+) -> dict[str, Any]:  # fmt: skip
+    known = {"kind": kind, "column": column, "where": dict(where or {}), "by": by, "unit": unit}
+    return {**known, "statistic": statistic, **further}
+
+
+def chosen(rows: pd.DataFrame, where: Selection) -> pd.DataFrame:
+    """The rows that have these values; a list is a choice of values.
+
+    >>> import pandas as pd
+    >>> chosen(pd.DataFrame({"depth": [2, 4, 8]}), {"depth": [4, 8]})["depth"].tolist()
+    [4, 8]
+    """
+    return _chosen(rows, where, [])
+
+
+def _chosen(rows: pd.DataFrame, where: Selection, needed: Iterable[str]) -> pd.DataFrame:
+    for name in (*where, *needed):
+        if name not in rows:
+            raise UnknownNameError("column", name, map(str, rows.columns))
+    for name, value in where.items():
+        rows = rows[rows[name].isin(value if isinstance(value, list | tuple | range) else [value])]
+    return rows
+
+
+def _groups(rows: pd.DataFrame, by: str | None) -> list[tuple[str, pd.DataFrame]]:
+    if by is None:
+        return [("", rows)] if len(rows) else []
+    return [(str(name), own) for name, own in rows.groupby(by, sort=False)]
+
+
+def _units(
+    rows: pd.DataFrame,
+    column: str,
+    where: Selection,
+    by: str | None,
+    unit: str,
+    log: bool = False,
+) -> dict[str, pd.Series]:
+    """By data set, a value for each unit: the mean of its rows (of their logarithms).
+
+    NaN where one of a unit's rows is missing, or has no value.
     """
     import numpy as np
 
-    sample = np.asarray(values, dtype=np.float64).ravel()
-    for other, combine in ((over, np.divide), (minus, np.subtract)):
-        if other is not None:
-            paired = np.asarray(other, dtype=np.float64).ravel()
-            if paired.shape != sample.shape:
-                raise ArgumentError(f"{sample.size} values are paired with {paired.size}")
-            sample = combine(sample, paired)
-    if sample.size == 0 or np.isnan(sample).any():
-        what = "a NaN among the values" if sample.size else "no values"
-        raise DomainError(f"no interval: {what}", "select the finished runs, and report k of n")
-    reduce = np.median if statistic is None else statistic
-    picks = np.random.default_rng(seed).integers(sample.size, size=(resamples, sample.size))
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(reduce(sample[picks], axis=1), (tail, 1 - tail))
-    return Interval(float(reduce(sample, axis=0)), float(low), float(high), sample.size)
-
-
-def proportion_interval(count: int, n: int, *, confidence: float = 0.95) -> Interval:
-    """Wilson's interval of a proportion: it stays honest at 0 of n and n of n.
-
-    >>> print(proportion_interval(20, 20))
-    1 [0.8389, 1]
-    """
-    from scipy import stats  # type: ignore[import-untyped,unused-ignore]
-
-    if not 0 <= count <= n or n == 0:
-        raise DomainError(f"no proportion: {count} of {n}", "count the cases that were finished")
-    low, high = stats.binomtest(int(count), int(n)).proportion_ci(confidence, method="wilson")
-    return Interval(count / n, float(low), float(high), n)
-
-
-def share_interval(holds: ArrayLike, *, confidence: float = 0.95) -> Interval | None:
-    """The interval of the share of true values; None where there are no values.
-
-    >>> print(share_interval([True, True, False]))
-    0.6667 [0.2077, 0.9385]
-    """
-    import numpy as np
-
-    values = np.asarray(holds, dtype=bool)
-    count = int(np.sum(values))
-    return proportion_interval(count, values.size, confidence=confidence) if values.size else None
-
-
-def findings_of(experiment: Experiment, rows: pd.DataFrame) -> list[Finding]:
-    """What an experiment finds in rows, judged by `claims.toml` beside the experiment's file."""
-    return judge(experiment.name, claims(experiment.file.parent), experiment.findings(rows))
-
-
-def plain_findings(experiment: Experiment, rows: pd.DataFrame) -> list[Plain]:
-    """The same as JSON, and after it the claims of the experiment that the rows do not judge."""
-    findings = findings_of(experiment, rows) if len(rows) else []
-    judged = {finding.claim.id for finding in findings}
-    own = [c for c in claims(experiment.file.parent).values() if c.experiment == experiment.name]
-    return [plain(f.claim, f) for f in findings] + [plain(c) for c in own if c.id not in judged]
-
-
-def plain(claim: Claim, finding: Finding | None = None) -> Plain:
-    """A claim as strict JSON, which knows no NaN, with what was found if it was judged."""
-    evidence = finding.evidence if finding else Evidence(claim.id, None, "")
-    shown = evidence.interval
-    return {
-        "id": claim.id,
-        "claim": claim.sentence,
-        **{name: getattr(claim, name) for name in ("source", "reported", "unit", "differs")},
-        "rule": str(claim.rule),
-        "verdict": finding.verdict if finding else NOT_JUDGED,
-        "interval": shown._asdict() if shown and all(map(math.isfinite, shown)) else None,
-        "n": evidence.n,
-        "evidence": evidence.words,
-    }
-
-
-def here(finding: Plain) -> str:
-    """Our figure with its confidence interval and unit, or nothing."""
-    found = finding["interval"]
-    return f"{Interval(**found)} {finding['unit']}".strip() if found else ""
-
-
-def changes(before: Sequence[Plain], now: Sequence[Plain]) -> list[dict[str, str]]:
-    """The claims whose verdict changed, or whose estimate left the other run's interval."""
-    absent = {"verdict": NOT_JUDGED, "interval": None}
-    old, new = ({finding["id"]: finding for finding in run} for run in (before, now))
-    found = []
-    for name in new | old:
-        was, is_now = old.get(name, absent), new.get(name, absent)
-        if was["verdict"] != is_now["verdict"] or _moved(was["interval"], is_now["interval"]):
-            claim = (new.get(name) or old[name])["claim"]
-            found.append({"claim": claim, "before": _words(was), "now": _words(is_now)})
+    own = _chosen(rows, where, [column, unit, *([by] if by else [])])
+    found = {}
+    for name, data in _groups(own, by):
+        values = data[column].astype(float)
+        if log and (values <= 0).any():
+            raise DomainError(
+                f"{column!r} has values that are not positive, so that no ratio is defined",
+                "compare differences, or select the rows that have a ratio",
+            )
+        taken = values.map(np.log) if log else values
+        grouped = taken.groupby(data[unit], sort=True)
+        means = grouped.agg(lambda own: own.mean(skipna=False))
+        sizes = grouped.size()
+        found[name] = means.where(sizes == sizes.max())
     return found
 
 
-def _moved(was: Plain | None, is_now: Plain | None) -> bool:
-    """Whether one run's estimate lies outside the other's interval."""
-    if not was or not is_now:
-        return bool(was) != bool(is_now)
-    pairs = ((was, is_now), (is_now, was))
-    return not all(one["low"] <= other["estimate"] <= one["high"] for one, other in pairs)
+def _pairs(
+    left: Mapping[str, pd.Series], right: Mapping[str, pd.Series], worst: float
+) -> dict[str, pd.Series]:
+    """By data set and unit, left - right; infinite where one side failed: worse than any value."""
+    found = {}
+    for name in [key for key in left if key in right]:
+        units = left[name].index.union(right[name].index)
+        one, other = left[name].reindex(units), right[name].reindex(units)
+        pairs = (one - other).where(one.notna() | other.isna(), worst)
+        found[name] = pairs.where(one.isna() | other.notna(), -worst)
+    return found
 
 
-def _words(finding: Plain) -> str:
-    return f"{finding['verdict']}: {here(finding)}".removesuffix(": ")
+def _result(
+    claim: str,
+    values: Mapping[str, pd.Series],
+    statistic: Statistic,
+    unit: str,
+    recipe: Mapping[str, Any],
+    logarithmic: bool = False,
+    **told: Any,
+) -> Result:
+    import numpy as np
+
+    parts = []
+    for name, own in values.items():
+        complete = own[np.isfinite(own)]
+        interval = STATISTICS[statistic](complete) if len(complete) else None
+        if interval and logarithmic:
+            estimate, low, high = (math.exp(value) for value in interval[:3])
+            interval = Interval(estimate, low, high, interval.n)
+        shown = np.exp(own) if logarithmic else own
+        parts.append(Part(name, interval, len(own), tuple(shown)))
+    return Result(
+        claim, tuple(parts), unit=_plural(unit), logarithmic=logarithmic, recipe=recipe, **told
+    )
+
+
+def _plural(unit: str) -> str:
+    return unit if unit.endswith("s") else f"{unit}s"

@@ -11,6 +11,7 @@ Invariant: equal drawings give equal bytes, and lines are told apart without col
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,17 @@ def images(figure: Figure) -> dict[str, bytes]:
     with matplotlib.rc_context(_style()):
         canvas = Canvas(figsize=figure.size, layout="constrained")
         figure.draw(canvas)
+        _titled(canvas, figure)
         return {"svg": _saved(canvas, format="svg"), "png": _saved(canvas, format="png", dpi=130)}
+
+
+def _titled(canvas: Any, figure: Figure) -> None:
+    """The finding as the title, and data set and n in the foot, broken to the figure's width."""
+    letters = figure.size[0] * 72
+    for text, size, write in ((figure.finding, 12, "suptitle"), (figure.foot, 9, "supxlabel")):
+        if text:
+            lines = textwrap.fill(text, int(letters / (0.56 * size)))
+            getattr(canvas, write)(lines, x=0.01, ha="left", fontsize=size)
 
 
 def formula(latex: str) -> bytes | None:

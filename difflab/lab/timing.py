@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from difflab.errors import UnknownNameError
-from difflab.lab.results import bootstrap_interval
+from difflab.lab.intervals import median_interval
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,7 +69,9 @@ def interleave(
             samples[name].append(timers[name].timeit(calls[name]) / calls[name])
         names.append(names.pop(0))
 
-    ratios = {name: bootstrap_interval(samples[name], over=samples[baseline]) for name in runners}
+    ratios = {
+        name: median_interval(np.divide(samples[name], samples[baseline])) for name in runners
+    }
     noise = max(abs(ratios[alias].low - 1), abs(ratios[alias].high - 1))
     rows = []
     for name, ratio in ratios.items():

@@ -16,7 +16,7 @@ import pytest
 
 sys.path.append(str(Path(__file__).parents[2] / "experiments"))
 
-from _independent import UNKNOWN, Slopes, slopes
+from apparatus.independent import UNKNOWN, Slopes, slopes
 
 from difflab.accuracy.truth import Enclosure, truth
 from difflab.accuracy.zoo import ZOO

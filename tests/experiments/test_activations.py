@@ -19,7 +19,7 @@ EXPERIMENT = load(Path(__file__).parents[2] / "experiments" / "activations.py")
 
 import _activations_page as page  # noqa: E402  (their folder is on the path by now)
 import _activations_rows as read  # noqa: E402
-import _learning  # noqa: E402
+from apparatus import learning as _learning  # noqa: E402
 
 FULL = preset("full")
 SPEEDS = {"relu": 20.0, "leaky_relu": 20.0, "tanh": 120.0, "sigmoid": 400.0}

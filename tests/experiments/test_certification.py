@@ -13,10 +13,10 @@ FOLDER = Path(__file__).parents[2] / "experiments"
 sys.path.append(str(FOLDER))
 
 import checkers  # noqa: E402
-from _handwritten import HANDWRITTEN  # noqa: E402
-from _independent import UNKNOWN, formula, slopes  # noqa: E402
-from _peer_checkers import ACCEPTED, NONE, OWN, REJECTED, UNDECIDED, judge  # noqa: E402
-from _special_points import SPECIAL  # noqa: E402
+from apparatus.handwritten import HANDWRITTEN  # noqa: E402
+from apparatus.independent import UNKNOWN, formula, slopes  # noqa: E402
+from apparatus.peer_checkers import ACCEPTED, NONE, OWN, REJECTED, UNDECIDED, judge  # noqa: E402
+from apparatus.special_points import SPECIAL  # noqa: E402
 
 from difflab.accuracy.truth import truth  # noqa: E402
 
@@ -60,11 +60,11 @@ def test_where_there_is_no_derivative_mpmath_says_what_there_is(
 
 
 def test_certification_asks_difflab_for_values_and_nothing_else() -> None:
-    for name in ("_independent", "_mpmath_values", "_special_points"):
+    for name in ("apparatus/independent", "apparatus/mpmath_values", "apparatus/special_points"):
         text = (FOLDER / f"{name}.py").read_text()
         for module in ("accuracy", "readings", "methods", "operators"):
             assert f"difflab.{module}" not in text
-    assert "accuracy.truth" not in (FOLDER / "_mutants.py").read_text()
+    assert "accuracy.truth" not in (FOLDER / "apparatus" / "mutants.py").read_text()
 
 
 def test_a_formula_keeps_the_digits_that_cancel() -> None:

@@ -16,11 +16,11 @@ sys.path.append(str(FOLDER))
 import _checkers_figures as figures  # noqa: E402
 import _checkers_page as page  # noqa: E402
 import _checkers_rows as kept  # noqa: E402
-import _mutants as made  # noqa: E402
 import checkers  # noqa: E402
-from _handwritten import ALTERNATIVES, HANDWRITTEN  # noqa: E402
-from _independent import slopes  # noqa: E402
-from _peer_checkers import (  # noqa: E402
+from apparatus import mutants as made  # noqa: E402
+from apparatus.handwritten import ALTERNATIVES, HANDWRITTEN  # noqa: E402
+from apparatus.independent import slopes  # noqa: E402
+from apparatus.peer_checkers import (  # noqa: E402
     ACCEPTED,
     ERROR,
     MISSING,

@@ -19,8 +19,8 @@ from difflab.lab.claims import Evidence, claims
 EXPERIMENT = load(Path(__file__).parents[2] / "experiments" / "cost.py")
 COST: Any = sys.modules[EXPERIMENT.measure.__module__]
 PAGE: Any = sys.modules["_cost_page"]
-PROGRAMS: Any = sys.modules["_cost_programs"]
-GROWTH: Any = sys.modules["_growth"]
+PROGRAMS: Any = sys.modules["apparatus.cost_programs"]
+GROWTH: Any = sys.modules["apparatus.growth"]
 CLAIMS = claims(EXPERIMENT.file.parent)
 
 

@@ -19,7 +19,7 @@ from difflab.lab.claims import claims
 
 EXPERIMENT = load(Path(__file__).parents[2] / "experiments" / "expression_swell.py")
 LAWS = sys.modules["_expression_swell_page"].LAWS
-PROGRAMS: Any = sys.modules["_swell_programs"]
+PROGRAMS: Any = sys.modules["apparatus.swell_programs"]
 
 
 @cache

@@ -18,7 +18,7 @@ from difflab.networks.layers import INITIALISERS, Layer, pre_activations
 
 EXPERIMENT = load(Path(__file__).parents[2] / "experiments" / "gradient_flow.py")
 module = sys.modules[EXPERIMENT.measure.__module__]
-theory = sys.modules["_gradient_flow_theory"]
+theory = sys.modules["apparatus.gradient_flow_theory"]
 SEEDS = range(5)
 
 

@@ -17,10 +17,10 @@ from difflab.lab.claims import Evidence, claims
 EXPERIMENT = load(Path(__file__).parents[2] / "experiments" / "peers.py")
 PEERS: Any = sys.modules[EXPERIMENT.measure.__module__]
 PAGE: Any = sys.modules["_peers_page"]
-WORKLOADS: Any = sys.modules["_peers_workloads"]
-OTHERS: Any = sys.modules["_peers_contestants"]
-TRAINING: Any = sys.modules["_peers_training"]
-ALONE: Any = sys.modules["_peers_alone"]
+WORKLOADS: Any = sys.modules["apparatus.peers.workloads"]
+OTHERS: Any = sys.modules["apparatus.peers.contestants"]
+TRAINING: Any = sys.modules["apparatus.peers.training"]
+ALONE: Any = sys.modules["apparatus.peers.alone"]
 CLAIMS = claims(EXPERIMENT.file.parent)
 HOME = (OTHERS.NATIVE, OTHERS.NUMPY, OTHERS.HAND, OTHERS.C)
 """Who needs no other project."""
@@ -38,7 +38,7 @@ def home(task: Any) -> list[str]:
 @pytest.mark.parametrize("name", [name for name in SMALL if name != "Hessian product"])
 def test_value_and_gradient_are_in_the_enclosures(name: str) -> None:
     task = WORKLOADS.workload(name, SMALL[name])
-    f = task.f(sys.modules["_peers_functions"])
+    f = task.f(sys.modules["apparatus.peers.functions"])
     known = truth(f, *task.args, argnums=tuple(range(task.wrt))).midpoint
     for who in home(task):
         value, *gradients = OTHERS.CONTESTANTS[who].make(task)()

@@ -13,8 +13,8 @@ import pytest
 
 FOLDER = Path(__file__).parents[2] / "experiments"
 sys.path.append(str(FOLDER))
-from _classifiers import calibration_error, network, probabilities  # noqa: E402
 from _regularisation_page import at_edge, chosen  # noqa: E402
+from apparatus.classifiers import calibration_error, network, probabilities  # noqa: E402
 
 from difflab.lab.cases import load, preset  # noqa: E402
 from difflab.lab.claims import claims, judge  # noqa: E402

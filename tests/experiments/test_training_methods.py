@@ -19,7 +19,7 @@ EXPERIMENT = load(FOLDER / "training_methods.py")
 MODULE = sys.modules[EXPERIMENT.measure.__module__]
 CLAIMS = claims(FOLDER)
 
-from _training_programs import Problem, angle, apart, path, ulps_apart  # noqa: E402
+from apparatus.training_programs import Problem, angle, apart, path, ulps_apart  # noqa: E402
 
 CASE = {"part": "path", "sizes": [4, 2, 2], "rate": 0.5, "batch": 1, "activation": "tanh",
         "dtype": "float64", "seed": 0, "updates": 20}  # fmt: skip

@@ -23,7 +23,9 @@ class Project:
         self.folder.mkdir()
         (root / "pyproject.toml").touch()
         here = Path(__file__)
-        (self.folder / "claims.toml").write_text(here.with_name("toy_claims.toml").read_text())
+        for kind in ("claims", "sources"):
+            text = here.with_name(f"toy_{kind}.toml").read_text()
+            (self.folder / f"{kind}.toml").write_text(text)
         self.file = self.folder / f"{name}.py"
         self.file.write_text(here.with_name(f"{name}.py").read_text())
         self.store = root / ".difflab" / "store" / name

@@ -8,17 +8,16 @@ from pathlib import Path
 
 from difflab.lab import (
     Code,
-    Evidence,
     Experiment,
     Figure,
     Formula,
     Picture,
     Section,
     Table,
-    bootstrap_interval,
     grid,
     looks,
     main,
+    ratio,
 )
 
 HERE = Path(__file__).parent
@@ -76,11 +75,9 @@ def sections(rows):
     return [Section("On paper", blocks)]
 
 
-def findings(rows):
-    wide = rows.pivot_table(index=["seed", "steps"], columns="method", values="left")
-    wide = wide[["divide", "shift"]].dropna()
-    ratio = bootstrap_interval(wide["divide"], over=wide["shift"])
-    return [Evidence("as_much", ratio, f"the ratio is {ratio}")]
+def results(rows):
+    sides = {"left": {"method": "divide"}, "right": {"method": "shift"}}
+    return [ratio("as_much", rows, "left", **sides, by="steps", words="what is left")]
 
 
 EXPERIMENT = Experiment(
@@ -93,7 +90,7 @@ EXPERIMENT = Experiment(
     sections=sections,
     tables=tables,
     figures=figures,
-    findings=findings,
+    results=results,
     method="Halve.",
     limitations="A toy.",
     volatile=("seconds",),

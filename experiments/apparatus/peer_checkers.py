@@ -22,8 +22,9 @@ from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
-from _mutants import float_positions
 from numpy.typing import NDArray
+
+from apparatus.mutants import float_positions
 
 OWN, OPAQUE = "difflab", "difflab (opaque)"
 ACCEPTED, REJECTED, UNDECIDED, ERROR = "accepted", "rejected", "undecided", "error"

@@ -21,7 +21,7 @@ TRAINING = "training"
 
 @dataclass(frozen=True)
 class Workload:
-    """A function, told by its name in _peers_functions.py, at a point."""
+    """A function, told by its name in functions.py, at a point."""
 
     name: str
     size: int

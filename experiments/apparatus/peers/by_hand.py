@@ -1,6 +1,6 @@
 """Values and gradients written by hand in NumPy: what a person would write who has the formulas.
 
-What flows: the arguments of a function of _peers_functions.py -> its value and the gradients, or of
+What flows: the arguments of a function of functions.py -> its value and the gradients, or of
 `product` a Hessian times a vector.
 """
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from _learning import TRAINING, examples, run_seed
 
+from apparatus.learning import TRAINING, examples, run_seed
 from difflab.accuracy.compare import errors
 from difflab.accuracy.truth import Enclosure, truth
 from difflab.engines import compile as compiled

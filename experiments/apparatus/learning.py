@@ -13,22 +13,21 @@ from __future__ import annotations
 
 import functools
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 
-from difflab.lab import Case, Interval, Row, Table, bootstrap_interval, proportion_interval
+from difflab.lab import Case, Row, Table
 from difflab.networks import DivergedError, Network, load
 from difflab.networks.data import Part
 
 TUNING, TRAINING = "tuning", "training"
 LEAST = ("held_error", "held_loss")
 """What the chosen rate minimises, unless an experiment says otherwise."""
-Looks = Mapping[str, Mapping[str, Any]]
+PLATEAU = 0.005
 
 
 # Cases --------------------------------------------------------------------------------------------
@@ -136,6 +135,7 @@ def train(
     rate: float,
     updates: int,
     every: int,
+    threshold: float | None = None,
     columns: Sequence[str] = (),
     whole: bool = False,
     **options: Any,
@@ -145,9 +145,11 @@ def train(
     Yields
     ------
     `update`, `loss` (of the minibatches since the row before), `train_error` and `held_error`
-    (shares of the instances), `held_loss`, `diverged`, and those columns of `Network.fit`'s history
-    whose names start with one of `columns`. A run that diverges has one row, with errors of NaN.
-    Tuning gives the last row only, unless the `whole` run is asked for.
+    (shares of the instances), `held_loss`, and those columns of `Network.fit`'s history whose names
+    start with one of `columns`. The `last` row also says whether the run `diverged`, whether it has
+    `settled` (see there), and after how many updates the training error had `reached` the threshold
+    (NaN if never). A run that diverges has one row, with errors of NaN. Tuning gives the last row
+    only, unless the `whole` run is asked for.
     """
     learn, held = data
     network.solver = replace(network.solver, learning_rate=rate)
@@ -163,68 +165,60 @@ def train(
         )
     except DivergedError:
         missing = dict.fromkeys(("loss", "train_error", "held_error", "held_loss"), np.nan)
-        yield {"update": 0, **missing, "diverged": True}
+        yield {"update": 0, **missing, "last": True, "diverged": True, "settled": False}
         return
     further = [name for name in history if name.startswith(tuple(columns))]
-    for row in history.to_dict("records"):
-        yield {
+    found = [
+        {
             "update": row["update"],
             "loss": row["loss"],
             "train_error": 1.0 - row["accuracy"],
             "held_error": 1.0 - row["validation_accuracy"],
             "held_loss": row["validation_loss"],
-            "diverged": False,
             **{name: row[name] for name in further},
         }
+        for row in history.to_dict("records")
+    ]
+    ends = {"last": True, "diverged": False, "settled": settled(found)}
+    if threshold is not None:
+        there = (row["update"] for row in found if row["train_error"] <= threshold)
+        ends["reached"] = next(there, np.nan)
+    yield from found[:-1]
+    yield {**found[-1], **ends}
+
+
+def settled(run: Sequence[Row]) -> bool:
+    """Whether a run has come to a plateau: in its last third neither the training error nor the
+    held-out error fell by more than half a point, from one half of that third to the other.
+
+    >>> falling = [{"train_error": 1 / k, "held_error": 1 / k} for k in range(1, 13)]
+    >>> settled(falling), settled([*falling, *[falling[-1]] * 12])
+    (False, True)
+    """
+    half = len(run) // 6
+    if half == 0:
+        return False
+    names = ("train_error", "held_error")
+    halves = (run[-2 * half : -half], run[-half:])
+    before, after = ([np.mean([row[name] for row in part]) for name in names] for part in halves)
+    return bool(np.max(np.subtract(before, after)) <= PLATEAU)
 
 
 # What is read off ---------------------------------------------------------------------------------
 
 
-def updates_to(
-    rows: pd.DataFrame, names: Sequence[str], threshold: float, column: str = "train_error"
-) -> pd.DataFrame:
-    """By run: the first `update` at which a column is at or below a threshold; NaN if never.
+def badges(rows: pd.DataFrame, names: Sequence[str]) -> tuple[str, ...]:
+    """What a reader of these runs must know: rates at the grid's edge, runs that had not settled.
 
-    >>> run = pd.DataFrame({"depth": 2, "seed": 0, "update": [5, 10], "train_error": [0.5, 0.2]})
-    >>> updates_to(run, ["depth"], 0.25)["update"].tolist()
-    [10.0]
+    `names` are the columns of a configuration; rows are of tuning and of training.
     """
-    runs = rows[[*names, "seed"]].drop_duplicates()
-    reached = rows[rows[column] <= threshold]
-    first = reached.groupby([*names, "seed"], as_index=False)["update"].min()
-    return runs.merge(first, how="left").astype({"update": float})
-
-
-def reached(runs: pd.DataFrame) -> str:
-    """How many of some runs of `updates_to` got there, in words.
-
-    >>> reached(pd.DataFrame({"update": [5.0, np.nan]}))
-    '1 of 2 reached'
-    """
-    return f"{runs['update'].notna().sum()} of {len(runs)} reached"
-
-
-def paired_difference(left: pd.Series, right: pd.Series) -> Interval:
-    """The mean of left - right over the seeds (their index) that both have, with its interval."""
-    both = left.index.intersection(right.index)
-    return bootstrap_interval(left[both], minus=right[both], statistic=np.mean)
-
-
-def paired_ratio(left: pd.Series, right: pd.Series) -> Interval:
-    """The geometric mean of left / right over the seeds that both have, with its interval.
-
-    >>> print(paired_ratio(pd.Series([2.0, 8.0]), pd.Series([1.0, 1.0])))
-    4 [2, 8]
-    """
-    both = left.index.intersection(right.index)
-    found = bootstrap_interval(np.log(left[both]), minus=np.log(right[both]), statistic=np.mean)
-    return Interval(*np.exp(found[:3]).tolist(), found.n)
-
-
-def share(holds: pd.Series) -> Interval:
-    """The share of cases in which something holds, with Wilson's interval."""
-    return proportion_interval(int(holds.sum()), len(holds))
+    best = chosen_rates(rows, names)
+    last = rows[(rows["part"] == TRAINING) & rows["last"].eq(True)]
+    found = {
+        "rates at the grid's edge": (int(best["edge"].sum()), len(best)),
+        "runs not at a plateau": (int(last["settled"].eq(False).sum()), len(last)),
+    }
+    return tuple(f"{count} of {all_} {what}" for what, (count, all_) in found.items() if count)
 
 
 def rates_table(rows: pd.DataFrame, names: Sequence[str]) -> Table:
@@ -249,27 +243,3 @@ def rates_table(rows: pd.DataFrame, names: Sequence[str]) -> Table:
             }
         ),
     )
-
-
-# Drawings -----------------------------------------------------------------------------------------
-
-
-def draw_bands(
-    axes: Axes,
-    rows: pd.DataFrame,
-    x: str,
-    y: str,
-    by: str,
-    looks: Looks,
-    *,
-    label: Callable[[str], str] = str,
-) -> None:
-    """For each value of `by`, the median over the seeds of y against x, and the quartiles."""
-    for name, style in looks.items():
-        own = rows[rows[by] == name]
-        if own.empty:
-            continue
-        low, middle, high = (own.groupby(x)[y].quantile(q) for q in (0.25, 0.5, 0.75))
-        plain = {key: style[key] for key in style if key != "marker"}
-        axes.plot(middle.index, middle, label=label(name), **plain)
-        axes.fill_between(middle.index, low, high, color=style["color"], alpha=0.15, linewidth=0)

@@ -11,11 +11,20 @@ import itertools
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-import _peers_functions as own_words
 import numpy as np
-from _peers_contestants import CONTESTANTS, HAND, JAX, NATIVE, NUMPY, TORCH, jax_words, torch_words
 
 import difflab
+from apparatus.peers import functions as own_words
+from apparatus.peers.contestants import (
+    CONTESTANTS,
+    HAND,
+    JAX,
+    NATIVE,
+    NUMPY,
+    TORCH,
+    jax_words,
+    torch_words,
+)
 from difflab.lab import generator
 
 RATE = 1e-3

@@ -1,20 +1,18 @@
 """Classifiers on real data: what the experiments `losses` and `regularisation` share.
 
-What flows: a network trained by `_learning.train` -> its probabilities on the held-out instances ->
-the calibration error beside its last row -> paired comparisons -> drawings of intervals.
+What flows: a network trained by `learning.train` -> its probabilities on held-out instances ->
+the calibration error beside its last row.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
-from _learning import TRAINING, last_rows, train
-from matplotlib.axes import Axes
 
-from difflab.lab import Interval, Row, bootstrap_interval
+from apparatus.learning import train
+from difflab.lab import Row
 from difflab.networks import Network, load
 from difflab.networks.data import Part
 
@@ -84,44 +82,3 @@ def calibration_error(probability: np.ndarray, y: np.ndarray, bins: int = BINS) 
     place = np.minimum((confidence * bins).astype(int), bins - 1)
     gaps = np.bincount(place, weights=right - confidence, minlength=bins)
     return float(np.abs(gaps).sum() / len(y))
-
-
-# Reading off --------------------------------------------------------------------------------------
-
-
-def finals(rows: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
-    """The last row of every training run that did not diverge, with shares in percent:
-    `error` (test), `learned` (training error) and `ece`.
-    """
-    last = last_rows(rows[rows["part"] == TRAINING], names)
-    last = last[last["diverged"].ne(True)]
-    columns = {"error": "held_error", "learned": "train_error", "ece": "ece"}
-    return last.assign(**{name: (100 * last[column]).round(9) for name, column in columns.items()})
-
-
-def by_seed(own: pd.DataFrame, column: str) -> pd.Series:
-    """A column's mean over everything but the seed, where no seed lacks a part of it."""
-    groups = own.groupby("seed")[column]
-    return groups.mean()[groups.size() == groups.size().max()]
-
-
-def mean(values: pd.Series) -> str:
-    """The mean over the seeds with its interval, for a table."""
-    return str(bootstrap_interval(values, statistic=np.mean)) if len(values) else "no run"
-
-
-# Drawings -----------------------------------------------------------------------------------------
-
-
-def draw_differences(
-    axes: Axes, intervals: Mapping[str, Interval], looks: Mapping[str, Mapping[str, Any]]
-) -> None:
-    """A dot with its interval for each name, from top to bottom, and a line at 0."""
-    for place, (name, found) in enumerate(intervals.items()):
-        spread = [[found.estimate - found.low], [found.high - found.estimate]]
-        look = {key: looks[name][key] for key in ("color", "marker")}
-        axes.errorbar(found.estimate, place, xerr=spread, capsize=4, linestyle="none", **look)
-    axes.axvline(0, color="black", linewidth=1, linestyle="-")
-    axes.set_yticks(range(len(intervals)), list(intervals))
-    axes.set_ylim(len(intervals) - 0.5, -0.5)
-    axes.grid(axis="y", visible=False)

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from _cost_programs import AGREES, FUNCTIONS, true_gradient
 
+from apparatus.cost_programs import AGREES, FUNCTIONS, true_gradient
 from difflab.ir.tree import flatten, unflatten
 from difflab.lab import Case, Evidence, Row, share_interval
 from difflab.operators import jvp, vjp

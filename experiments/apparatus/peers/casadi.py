@@ -1,4 +1,4 @@
-"""The functions of _peers_functions.py as CasADi's symbols: vectors are columns there.
+"""The functions of functions.py as CasADi's symbols: vectors are columns there.
 
 What flows: a workload -> CasADi's function of the point -> a call of NumPy's arrays. Small ones are
 expanded to scalars (SX), which run faster; large ones stay matrices (MX).
@@ -10,7 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from _peers_workloads import Workload
+
+from apparatus.peers.workloads import Workload
 
 EXPANDED = 2000
 """The most numbers in the arguments for which a function is expanded to scalars."""

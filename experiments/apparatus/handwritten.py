@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from _mutants import total
 
+from apparatus.mutants import total
 from difflab import sigmoid, softmax
 
 Written = Callable[..., tuple[Any, list[Any]]]

@@ -17,11 +17,11 @@ from typing import Any
 
 import mpmath
 import numpy as np
-from _independent import FORMULA_DIGITS, Slopes, Uncertified, formula
-from _mpmath_values import Unread
 from mpmath import mp, mpf
 from numpy.typing import NDArray
 
+from apparatus.independent import FORMULA_DIGITS, Slopes, Uncertified, formula
+from apparatus.mpmath_values import Unread
 from difflab.errors import DifflabError
 from difflab.ir.build import reshaped
 from difflab.ir.expr import Expr, Graph, constant, substitute

@@ -22,15 +22,15 @@ from importlib import metadata
 from types import ModuleType
 from typing import Any
 
-import _peers_by_hand as by_hand
-import _peers_functions as own_words
-import _peers_in_c as in_c
 import numpy as np
-from _peers_casadi import FUNCTIONS as IN_CASADI
-from _peers_casadi import by_casadi
-from _peers_workloads import Workload
 
 import difflab
+from apparatus.peers import by_hand as by_hand
+from apparatus.peers import functions as own_words
+from apparatus.peers import in_c as in_c
+from apparatus.peers.casadi import FUNCTIONS as IN_CASADI
+from apparatus.peers.casadi import by_casadi
+from apparatus.peers.workloads import Workload
 from difflab.engines import native
 
 Call = Callable[[], tuple[Any, ...]]

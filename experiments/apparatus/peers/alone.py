@@ -1,7 +1,7 @@
 """One contestant in a process of its own: what its start, its first call and its memory cost.
 
-What flows: ``python _peers_alone.py CONTESTANT WORKLOAD SIZE`` prints a row as JSON: seconds to
-import and start, seconds until the first result, and by how many bytes memory grew at most, both
+What flows: ``python -m apparatus.peers.alone CONTESTANT WORKLOAD SIZE`` prints a row as JSON:
+seconds to import and start, seconds until the first result, and by how many bytes memory grew at most, both
 by the start and by some calls after it. The arguments are there before, and count as neither.
 """
 
@@ -22,9 +22,9 @@ STATUS = Path("/proc/self/status")
 
 def measured(contestant: str, name: str, size: int) -> dict[str, Any]:
     """The row of a contestant, measured in a new process."""
-    folders = [str(Path(__file__).parent), *filter(None, sys.path)]
+    folders = [str(Path(__file__).parents[2]), *filter(None, sys.path)]
     done = subprocess.run(
-        [sys.executable, __file__, contestant, name, str(size)],
+        [sys.executable, "-m", "apparatus.peers.alone", contestant, name, str(size)],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(folders)},
         capture_output=True, text=True, check=True,
     )  # fmt: skip
@@ -42,8 +42,8 @@ def memory(most: bool) -> int:
 
 def main(contestant: str, name: str, size: str) -> None:
     """Measure here, and print the row."""
-    from _peers_contestants import CONTESTANTS
-    from _peers_workloads import workload
+    from apparatus.peers.contestants import CONTESTANTS
+    from apparatus.peers.workloads import workload
 
     task, who = workload(name, int(size)), CONTESTANTS[contestant]
     bare, begun = memory(most=False), time.perf_counter()

@@ -24,9 +24,9 @@ from typing import Any
 
 import mpmath
 import numpy as np
-from _mpmath_values import Unread, read
 from mpmath import mp, mpf
 
+from apparatus.mpmath_values import Unread, read
 from difflab.errors import DifflabError
 from difflab.ir.expr import Expr, Graph
 from difflab.ir.tree import read_arguments

@@ -1,0 +1,80 @@
+"""Panels: the drawings that most experiments need, of rows and names of columns.
+
+What flows: rows, the column along the axis, the column drawn, and what tells the lines apart -> a
+`Figure`, one panel for each data set.
+
+Invariant: a line is a median over the units and its band their quartiles, and the caption says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from difflab.lab.blocks import Figure
+from difflab.lab.results import Selection, chosen
+from difflab.lab.style import looks
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Canvas
+
+
+def curves(
+    rows: pd.DataFrame,
+    name: str,
+    x: str,
+    y: str,
+    of: str,
+    *,
+    by: str | None = "data",
+    where: Selection | None = None,
+    unit: str = "seed",
+    labels: tuple[str, str] = ("", ""),
+    logarithms: str = "",
+    scale: float = 1.0,
+    order: Sequence[Any] = (),
+    caption: str = "",
+    alt: str = "",
+    **told: Any,
+) -> Figure:
+    """For each value of `of` a line of y against x: the median over the units, and the quartiles.
+
+    One panel for each value of `by`. `labels` are of the axes, with units; `logarithms` names the
+    axes that are logarithmic; `scale` multiplies y. `finding` and `foot` are as in `Figure`.
+    """
+    own = chosen(rows, where or {})
+    names = [value for value in (order or sorted(own[of].unique())) if (own[of] == value).any()]
+    panels = [("", own)] if by is None else [(str(k), v) for k, v in own.groupby(by, sort=False)]
+    style = looks(map(str, names))
+
+    def draw(canvas: Canvas) -> None:
+        grid = canvas.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+        for axes, (title, part) in zip(grid, panels, strict=True):
+            for value in names:
+                _band(axes, part[part[of] == value], x, y, scale, str(value), style[str(value)])
+            axes.set(title=title, xlabel=labels[0] or x)
+            if "x" in logarithms:
+                axes.set_xscale("log")
+            if "y" in logarithms:
+                axes.set_yscale("log")
+        grid[0].set_ylabel(labels[1] or y)
+        grid[-1].legend()
+
+    units = own[unit].nunique()
+    band = f"Lines are medians of {units} {unit}s, bands reach from quartile to quartile."
+    size = (max(4.6, 3.4 * len(panels) + 0.8), 3.8)
+    return Figure(name, f"{caption} {band}".strip(), alt, draw, size, **told)
+
+
+def _band(
+    axes: Axes, own: pd.DataFrame, x: str, y: str, scale: float, label: str, look: Mapping[str, Any]
+) -> None:
+    if own.empty:
+        return
+    grouped = own.groupby(x)[y]
+    low, middle, high = (scale * grouped.quantile(q) for q in (0.25, 0.5, 0.75))
+    line = {key: look[key] for key in look if key != "marker" or len(middle) <= 12}
+    axes.plot(middle.index, middle, label=label, **line)
+    axes.fill_between(middle.index, low, high, color=look["color"], alpha=0.15, linewidth=0)

@@ -1,0 +1,1 @@
+"""The same workloads in other systems: contestants of the experiment `peers`."""
