@@ -1,7 +1,8 @@
 """One contestant in a process of its own: what its start, its first call and its memory cost.
 
 What flows: ``python -m apparatus.peers.alone CONTESTANT WORKLOAD SIZE`` prints a row as JSON:
-seconds to import and start, seconds until the first result, and by how many bytes memory grew at most, both
+seconds to import and start, seconds until the first result, and by how many bytes memory grew at
+most, both
 by the start and by some calls after it. The arguments are there before, and count as neither.
 """
 
