@@ -1,4 +1,4 @@
-"""Pages: a report folder's rows -> figures, index.html, README.md, and the front page of all.
+"""Pages: a report folder's rows -> figures, index.html and README.md.
 
 What flows: rows.csv and timings.csv -> the experiment's tables, figures and findings -> one HTML
 page that holds everything it shows, and its Markdown twin.
@@ -15,17 +15,16 @@ import json
 import re
 import textwrap
 import traceback
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from difflab.errors import ArgumentError
 from difflab.lab.blocks import Block, Code, Figure, Formula, Picture, Table
 from difflab.lab.cases import Experiment
-from difflab.lab.claims import CHECKS, FINDINGS, claims
-from difflab.lab.findings import NOT_JUDGED, Plain, changes, findings_of, here, plain
-from difflab.lab.record import json_object, load_rows, load_run
+from difflab.lab.claims import CHECKS, FINDINGS
+from difflab.lab.findings import NOT_JUDGED, changes, findings_of, here
+from difflab.lab.record import load_rows, load_run
 from difflab.lab.store import ERROR, RESERVED, write
 from difflab.lab.style import formula, images
 
@@ -218,7 +217,8 @@ def _templates() -> jinja2.Environment:
     return environment
 
 
-def _write_pages(template: str, folder: Path, content: dict[str, Any]) -> None:
+def write_pages(template: str, folder: Path, content: dict[str, Any]) -> None:
+    """Fill a template's two forms, and write them as a folder's index.html and README.md."""
     environment = _templates()
     for suffix, name in ((".html", "index.html"), (".md", "README.md")):
         text = environment.get_template(template + suffix).render(**content)
@@ -253,7 +253,7 @@ def render(experiment: Experiment, folder: Path) -> list[str]:
     content = {
         "experiment": experiment,
         "findings": findings,
-        "descriptive": _descriptive(run["preset"], run["seeds"]),
+        "descriptive": descriptive(run["preset"], run["seeds"]),
         "headline": figures[:1],
         "sections": [(section.title, page.blocks(section.blocks)) for section in sections],
         "tables": page.blocks(tables),
@@ -265,7 +265,7 @@ def render(experiment: Experiment, folder: Path) -> list[str]:
         "changes": changes(before, findings) if known else None,
         "rows": len(finished),
     }
-    _write_pages("page", folder, content)
+    write_pages("page", folder, content)
     for stale in (*folder.glob("*.svg"), *folder.glob("*.png")):
         if stale.name not in page.images:
             stale.unlink()
@@ -281,7 +281,7 @@ def render(experiment: Experiment, folder: Path) -> list[str]:
     return page.problems
 
 
-def _descriptive(preset: str, seeds: int) -> str:
+def descriptive(preset: str, seeds: int) -> str:
     """What is said beside the verdicts of a run that is too small to be cited."""
     return "" if preset == "full" else f"descriptive only: the {preset} preset, {seeds} seeds"
 
@@ -290,45 +290,3 @@ def _failed(row: Mapping[Any, Any]) -> dict[str, str]:
     hidden = (*RESERVED, "status")
     shown = (f"{k}={v}" for k, v in row.items() if k not in hidden and v == v)  # v is no NaN
     return {"settings": " ".join(shown), "traceback": str(row[ERROR]).rstrip()}
-
-
-def front_page(out: Path, experiments: Path | None = None) -> None:
-    """Render the front page of a folder of reports: every claim, then every experiment.
-
-    Claims in `claims.toml` of the folder `experiments` whose experiment has no findings are listed
-    as not judged.
-    """
-    page = _Page(out)
-    summaries = [summary for path in out.glob("*/summary.json") if (summary := json_object(path))]
-    summaries.sort(key=lambda summary: (summary["order"], summary["name"]))
-    for summary in summaries:
-        # A report that an older version rendered may hold findings of another form.
-        summary["findings"] = [found for found in summary["findings"] if "id" in found]
-        headline, name = summary["headline"], summary["name"]
-        if headline:
-            files = {key: headline[key] for key in ("file", "vector")}
-            headline["source"] = page.source(out / name, **files)
-            headline.update({key: f"{name}/{file}" for key, file in files.items()})
-    missing: dict[str, list[Plain]] = {}
-    judged = {summary["name"] for summary in summaries if summary["findings"]}
-    for claim in claims(experiments).values() if experiments else ():
-        if claim.experiment not in judged:
-            missing.setdefault(claim.experiment, []).append(plain(claim))
-    listed = [summary["findings"] for summary in summaries] + list(missing.values())
-    counts = Counter(finding["verdict"] for findings in listed for finding in findings)
-    content = {
-        "summaries": summaries,
-        "missing": missing,
-        "counts": [(verdict, counts[verdict]) for verdict in MARKS],
-        "claims": sum(counts.values()),
-        "descriptive": _small_runs(summaries),
-    }
-    _write_pages("front", out, content)
-
-
-def _small_runs(summaries: Sequence[Mapping[str, Any]]) -> str:
-    """Which verdicts of the front page are descriptive only."""
-    small = {s["title"]: _descriptive(s["preset"], s.get("seeds", 0)) for s in summaries}
-    if len({*small.values()}) == 1 and all(small.values()):
-        return f"All verdicts are {small.popitem()[1]}."
-    return "; ".join(f"{title} is {text}" for title, text in small.items() if text)
