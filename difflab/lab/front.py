@@ -27,7 +27,7 @@ from difflab.lab.record import json_object
 LECTURE = "lecture.toml"
 WORDS = (*FINDINGS, *CHECKS, NOT_JUDGED)
 KINDS = {"finding": FINDINGS, "check": CHECKS}
-WIDEST = 100.0
+WIDEST = 10.0
 """A ratio further from 1 is drawn at the axis's end; its number says how far it is."""
 
 
@@ -176,7 +176,7 @@ def _forest(findings: Iterable[Plain]) -> dict[str, Any]:
         for row in rows:
             row.update(at=place(row["ratio"]), left=place(row["low"]), right=place(row["high"]))
             row["ends"] = [end for end in (1, 99) if end in (row["left"], row["right"])]
-    ticks = [tick for tick in (0.01, 0.1, 0.25, 0.5, 1, 2, 4, 10, 100)
+    ticks = [tick for tick in (0.1, 0.2, 0.5, 1, 2, 5, 10)
              if abs(math.log10(tick)) <= reach]  # fmt: skip
     return {"claims": claimed, "ticks": [(f"{tick:g}", place(tick)) for tick in ticks]}
 
