@@ -20,8 +20,9 @@ from typing import NoReturn
 
 from difflab.errors import DifflabError, DomainError, UnknownNameError
 from difflab.lab.cases import INSTALLED, SEEDS, Experiment, Preset, discover, preset
+from difflab.lab.front import front_page
 from difflab.lab.machine import provenance
-from difflab.lab.page import front_page, render
+from difflab.lab.page import render
 from difflab.lab.record import save_run
 from difflab.lab.runner import Plan, settings
 from difflab.lab.store import Store, WriteError, alone_in
