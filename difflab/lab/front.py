@@ -9,7 +9,6 @@ the findings. A claim without a report is listed as not judged.
 
 from __future__ import annotations
 
-import base64
 import math
 import tomllib
 from collections import Counter
@@ -21,7 +20,7 @@ from difflab.errors import UnknownNameError
 from difflab.lab.claims import CHECKS, FINDINGS, claims
 from difflab.lab.findings import NOT_JUDGED, Plain, plain, surviving
 from difflab.lab.intervals import CONFIDENCE
-from difflab.lab.page import descriptive, write_pages
+from difflab.lab.page import data_uri, descriptive, write_pages
 from difflab.lab.record import json_object
 
 LECTURE = "lecture.toml"
@@ -88,11 +87,8 @@ def _lecture(experiments: Path | None, known: Mapping[str, Plain]) -> dict[str, 
     path = experiments / LECTURE if experiments else None
     text = path.read_text(encoding="utf-8") if path and path.is_file() else ""
     told = {"front": {}, "line": [], **tomllib.loads(text)}
-    for entry in (
-        told["front"].get("surprises", ()),
-        *(line.get("claims", ()) for line in told["line"]),
-    ):
-        for name in entry:
+    for line in ({"claims": told["front"].get("surprises", ())}, *told["line"]):
+        for name in line.get("claims", ()):
             if name not in known:
                 raise UnknownNameError(f"claim in {LECTURE}", name, known)
     return told
@@ -119,16 +115,10 @@ def _picture(
     """The headline of the experiment that is named, its image with it."""
     for summary in summaries:
         headline = summary["headline"]
-        if summary["name"] == name and headline:
-            data = (out / name / headline["vector"]).read_bytes()
-            source = f"data:image/svg+xml;base64,{base64.b64encode(data).decode()}"
-            return {
-                "finding": "",
-                **headline,
-                "source": source,
-                "page": name,
-                "title": summary["title"],
-            }
+        if headline and summary["name"] == name:
+            drawn = (out / summary["name"] / headline["file"]).read_bytes()
+            own = {"page": summary["name"], "title": summary["title"]}
+            return {"finding": "", "paper": True, **headline, **own, "source": data_uri(drawn)}
     return None
 
 
