@@ -121,9 +121,7 @@ def interval_marks(axis: Axis, part: Mapping[str, Any], y: float) -> str:
         line += f"M{low + 4} {y - 4}l-4 4 4 4"
     if not axis.holds(part["high"]):
         line += f"M{high - 4} {y - 4}l4 4-4 4"
-    return (
-        f'<path class="span" d="{line}"/><circle cx="{axis.at(part["estimate"])}" cy="{y}" r="4"/>'
-    )
+    return f'<path class="span" d="{line}"/><circle cx="{axis.at(part["estimate"])}" cy="{y}" r="4"/>'
 
 
 def _foot(axis: Axis, finding: Plain, height: float) -> str:
