@@ -9,7 +9,6 @@ the findings. A claim without a report is listed as not judged.
 
 from __future__ import annotations
 
-import base64
 import math
 import tomllib
 from collections import Counter
@@ -21,7 +20,7 @@ from difflab.errors import UnknownNameError
 from difflab.lab.claims import CHECKS, FINDINGS, claims
 from difflab.lab.findings import NOT_JUDGED, Plain, plain, surviving
 from difflab.lab.intervals import CONFIDENCE
-from difflab.lab.page import descriptive, write_pages
+from difflab.lab.page import data_uri, descriptive, write_pages
 from difflab.lab.record import json_object
 
 LECTURE = "lecture.toml"
@@ -120,8 +119,7 @@ def _picture(
     for summary in summaries:
         headline = summary["headline"]
         if summary["name"] == name and headline:
-            data = (out / name / headline["vector"]).read_bytes()
-            source = f"data:image/svg+xml;base64,{base64.b64encode(data).decode()}"
+            source = data_uri((out / name / headline["file"]).read_bytes())
             return {
                 "finding": "",
                 **headline,
