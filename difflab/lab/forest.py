@@ -83,7 +83,7 @@ def forest_of(finding: Plain) -> str:
     height = ROW * len(parts) + 24
     words = "; ".join(f"{part['name']} {shown(part)}".strip() for part in parts)
     marks = [
-        f'<svg class="forest" viewBox="0 0 {WIDTH} {height}" role="img" '
+        f'<svg class="parts" viewBox="0 0 {WIDTH} {height}" role="img" '
         f'aria-label="{html.escape(words)}">'
     ]
     for bound in finding["bounds"]:
