@@ -300,7 +300,8 @@ def other_numbers(project) -> None:
     """From now on the toy is another version, with other rows."""
     text = project.file.read_text()
     number = int(text.partition("version=")[2].partition(",")[0])
-    project.file.write_text(text.replace(f"version={number}", f"version={number + 1}"))
+    text = text.replace(f"version={number}", f"version={number + 1}")
+    project.file.write_text(text.replace('words="', 'words="again '))
 
 
 def test_a_run_is_compared_with_the_last_complete_one(project):
