@@ -26,7 +26,7 @@ from difflab.lab.record import json_object
 LECTURE = "lecture.toml"
 WORDS = (*FINDINGS, *CHECKS, NOT_JUDGED)
 KINDS = {"finding": FINDINGS, "check": CHECKS}
-WIDEST = 100.0
+WIDEST = 10.0
 """A ratio further from 1 is drawn at the axis's end; its number says how far it is."""
 
 
@@ -87,11 +87,8 @@ def _lecture(experiments: Path | None, known: Mapping[str, Plain]) -> dict[str, 
     path = experiments / LECTURE if experiments else None
     text = path.read_text(encoding="utf-8") if path and path.is_file() else ""
     told = {"front": {}, "line": [], **tomllib.loads(text)}
-    for entry in (
-        told["front"].get("surprises", ()),
-        *(line.get("claims", ()) for line in told["line"]),
-    ):
-        for name in entry:
+    for line in ({"claims": told["front"].get("surprises", ())}, *told["line"]):
+        for name in line.get("claims", ()):
             if name not in known:
                 raise UnknownNameError(f"claim in {LECTURE}", name, known)
     return told
@@ -118,15 +115,10 @@ def _picture(
     """The headline of the experiment that is named, its image with it."""
     for summary in summaries:
         headline = summary["headline"]
-        if summary["name"] == name and headline:
-            source = data_uri((out / name / headline["file"]).read_bytes())
-            return {
-                "finding": "",
-                **headline,
-                "source": source,
-                "page": name,
-                "title": summary["title"],
-            }
+        if headline and summary["name"] == name:
+            drawn = (out / summary["name"] / headline["file"]).read_bytes()
+            own = {"page": summary["name"], "title": summary["title"]}
+            return {"finding": "", "paper": True, **headline, **own, "source": data_uri(drawn)}
     return None
 
 
@@ -174,7 +166,7 @@ def _forest(findings: Iterable[Plain]) -> dict[str, Any]:
         for row in rows:
             row.update(at=place(row["ratio"]), left=place(row["low"]), right=place(row["high"]))
             row["ends"] = [end for end in (1, 99) if end in (row["left"], row["right"])]
-    ticks = [tick for tick in (0.01, 0.1, 0.25, 0.5, 1, 2, 4, 10, 100)
+    ticks = [tick for tick in (0.1, 0.2, 0.5, 1, 2, 5, 10)
              if abs(math.log10(tick)) <= reach]  # fmt: skip
     return {"claims": claimed, "ticks": [(f"{tick:g}", place(tick)) for tick in ticks]}
 
