@@ -86,10 +86,6 @@ def forest_of(finding: Plain) -> str:
         f'<svg class="parts" viewBox="0 0 {WIDTH} {height}" role="img" '
         f'aria-label="{html.escape(words)}">'
     ]
-    for bound in finding["bounds"]:
-        if axis.holds(bound):
-            x = axis.at(bound)
-            marks.append(f'<path class="bound" d="M{x} 2V{height - 14}"/>')
     for number, part in enumerate(parts):
         marks += _part(axis, part, finding, ROW * number)
     marks.append(_foot(axis, finding, height))
@@ -104,6 +100,8 @@ def _part(axis: Axis, part: Mapping[str, Any], finding: Plain, top: float) -> li
         f'<text x="0" y="{top + 14}">{html.escape(name)}</text>',
         f'<text class="value" x="{WIDTH}" y="{top + 14}">{html.escape(shown(part))}</text>',
     ]
+    for bound in filter(axis.holds, finding["bounds"]):
+        marks.append(f'<path class="bound" d="M{axis.at(bound)} {y - 7}v14"/>')
     if finding["figure"] is not None and axis.holds(finding["figure"]):
         x = axis.at(finding["figure"])
         marks.append(f'<path class="source" d="M{x} {y - 6}l5 6-5 6-5-6z"/>')
@@ -121,7 +119,9 @@ def interval_marks(axis: Axis, part: Mapping[str, Any], y: float) -> str:
         line += f"M{low + 4} {y - 4}l-4 4 4 4"
     if not axis.holds(part["high"]):
         line += f"M{high - 4} {y - 4}l4 4-4 4"
-    return f'<path class="span" d="{line}"/><circle cx="{axis.at(part["estimate"])}" cy="{y}" r="4"/>'
+    return (
+        f'<path class="span" d="{line}"/><circle cx="{axis.at(part["estimate"])}" cy="{y}" r="4"/>'
+    )
 
 
 def _foot(axis: Axis, finding: Plain, height: float) -> str:

@@ -84,7 +84,11 @@ class _Page:
                 return {"kind": "code", "text": block.text.strip("\n"), "caption": block.caption}
             case Formula():
                 drawn = formula(block.latex)
-                return {"kind": "formula", "latex": block.latex, "source": drawn and data_uri(drawn)}
+                return {
+                    "kind": "formula",
+                    "latex": block.latex,
+                    "source": drawn and data_uri(drawn),
+                }
             case Table():
                 return {"kind": "table", **self._table(block)}
             case Picture():

@@ -100,7 +100,14 @@ def themed(svg: bytes) -> bytes:
     text = svg.decode().replace(f"stroke: {INK}", "stroke: currentColor")
     text = text.replace(f"fill: {INK}", "fill: currentColor")
     text = text.replace("stroke: #000000", "stroke: currentColor")  # lines drawn "black"
+    text = text.replace("'DejaVu Sans'", "'DejaVu Sans', Verdana, sans-serif")
+    text = re.sub(r' d="[^"]*"', _shorter, text)
     return re.sub(r"(<svg\b[^>]*>)", rf"\1{THEME}", text, count=1).encode()
+
+
+def _shorter(path: re.Match[str]) -> str:
+    """A path with coordinates to the hundredth of a point, on one line."""
+    return re.sub(r"(\.\d\d)\d+", r"\1", path[0]).replace(" \n", " ")
 
 
 def _titled(canvas: Any, figure: Figure) -> None:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 ENDS = ["estimate", "low", "high"]
 STATISTICS = {
-    "t": "Student's t interval", "bca": "BCa bootstrap interval", "median": "interval of the median",
-    "wilson": "Wilson's interval", "count": "counted, no interval",
+    "t": "Student's t interval", "bca": "BCa bootstrap interval", "wilson": "Wilson's interval",
+    "median": "interval of the median", "count": "counted, no interval",
 }  # fmt: skip
 KINDS = {
     "paired": "mean difference of", "ratio": "geometric mean ratio of", "mean": "mean of",
