@@ -120,11 +120,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     primitives.set_defaults(run=_primitives)
 
-    from difflab.lab import options_parser
+    from difflab.lab.command import EPILOG, options_parser
 
     run = commands.add_parser(
-        "run", parents=[options_parser()], help="run experiments and render their reports"
-    )
+        "run", parents=[options_parser()], help="run experiments and render their reports",
+        description="Run experiments, and render their reports and the front page.",
+        epilog=EPILOG.replace("COMMAND", "difflab run"),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
     run.add_argument("names", nargs="*", metavar="NAME", help="which experiments (default: all)")
     run.set_defaults(run=_run)
     return parser

@@ -9,6 +9,7 @@ Invariant: whatever goes wrong is said in words, with the command that measures 
 from __future__ import annotations
 
 import argparse
+import json
 import shlex
 import sys
 import time
@@ -18,16 +19,36 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from difflab.errors import DifflabError, DomainError, UnknownNameError
-from difflab.lab.cases import INSTALLED, SEEDS, Experiment, Preset, discover, preset
+from difflab.errors import ArgumentError, DifflabError, DomainError, UnknownNameError
+from difflab.lab.cases import (
+    INSTALLED,
+    SEEDS,
+    Experiment,
+    Preset,
+    discover,
+    experiments_folder,
+    preset,
+)  # fmt: skip
+from difflab.lab.claims import claims
+from difflab.lab.findings import Plain, here, shown
+from difflab.lab.front import front_page
 from difflab.lab.machine import provenance
-from difflab.lab.page import front_page, render
+from difflab.lab.page import render
 from difflab.lab.record import save_run
 from difflab.lab.runner import Plan, settings
 from difflab.lab.store import Store, WriteError, alone_in
 from difflab.lab.workers import ClusterError, cluster_address
 
 INTERRUPTED = 130
+EPILOG = """\
+examples:
+  COMMAND --quick --jobs 2            a look, two cases at once
+  COMMAND --list                      the cases, and how long the rest will take
+  COMMAND --claim ID                  one claim again, and its verdict
+  COMMAND --report --single-file      pages again, from the rows that are there
+
+Finished cases are kept in .difflab/store, so that a run that was stopped resumes.
+The exit code is 1 if a case or a part of a page failed, whatever the verdicts are."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,13 +64,15 @@ class Options:
     report: bool = False
     listing: bool = False
     only: tuple[str, ...] = ()
+    claim: str = ""
+    single_file: bool = False
 
     @classmethod
     def of(cls, arguments: argparse.Namespace) -> Options:
         """The options in what `options_parser` parsed."""
         if arguments.jobs == 0:
             raise DomainError("no case runs with --jobs 0", "give 1 or more, or -1 for each core")
-        same = ("seeds", "output", "jobs", "fresh", "report", "listing")
+        same = ("seeds", "output", "jobs", "fresh", "report", "listing", "claim", "single_file")
         return cls(
             preset=preset(arguments.preset, arguments.seeds),
             cluster=arguments.cluster and cluster_address(arguments.cluster),
@@ -64,7 +87,7 @@ class Options:
         pairs: list[tuple[str, object]] = [("--seeds", self.seeds)]
         if resume:
             pairs += [("--output", self.output), ("--jobs", self.jobs), ("--cluster", self.cluster)]
-            pairs += [("--only", choice) for choice in self.only]
+            pairs += [("--claim", self.claim), *(("--only", choice) for choice in self.only)]
         return [*words, *(str(part) for pair in pairs if pair[1] for part in pair)]
 
 
@@ -75,27 +98,34 @@ def options_parser() -> argparse.ArgumentParser:
     2
     """
     parser = argparse.ArgumentParser(add_help=False)
-    amount = parser.add_mutually_exclusive_group()
     seeds = ", ".join(f"{name} {count}" for name, count in SEEDS.items())
-    add = parser.add_argument
     # fmt: off
+    add = parser.add_argument_group("what to measure").add_argument
+    amount = parser.add_mutually_exclusive_group()
     amount.add_argument("--preset", choices=SEEDS, default="full",
-        help="how much to measure (default: full)")
+        help="how much: full is to be cited, quick for a look, smoke for a trial (default: full)")
     amount.add_argument("--quick", dest="preset", action="store_const", const="quick",
         help="--preset quick")
     add("--seeds", type=int, metavar="N", help=f"number of seeds (default: {seeds})")
+    add("--claim", default="", metavar="ID",
+        help="regenerate one claim of claims.toml: run the experiment that judges it, and print "
+        "its verdict, its intervals beside the source's figure, its rule and its page")
+    add("--only", action="append", default=[], metavar="KEY=VALUE",
+        help="measure only cases with this setting; several keys must all fit, "
+        "several values of a key are alternatives (the page shows all cases that are stored)")
+    add("--fresh", action="store_true", help="measure again what is stored")
+    add("--list", dest="listing", action="store_true",
+        help="list the cases and estimate the time; measure nothing")
+    add = parser.add_argument_group("how to measure").add_argument
     add("--jobs", type=int, metavar="N",
         help="cases at once (default: 1, on a cluster one for each of its workers; "
         "-1: one for each core); timed cases always run here, alone")
     add("--cluster", default="", metavar="ADDRESS",
         help="measure on a cluster: tcp://HOST:PORT (Dask's scheduler), ray or ray://HOST:PORT")
-    add("--fresh", action="store_true", help="measure again what is stored")
+    add = parser.add_argument_group("what to write").add_argument
     add("--report", action="store_true", help="measure nothing, only render the rows again")
-    add("--only", action="append", default=[], metavar="KEY=VALUE",
-        help="measure only cases with this setting; several keys must all fit, "
-        "several values of a key are alternatives (the page shows all cases that are stored)")
-    add("--list", dest="listing", action="store_true",
-        help="list the cases and estimate the time; measure nothing")
+    add("--single-file", action="store_true",
+        help="a page holds its images, to be sent as one file")
     add("--output", type=Path, metavar="DIR",
         help="folder of the reports (default: reports, reports/quick or .difflab/smoke)")
     # fmt: on
@@ -107,11 +137,16 @@ def main(experiment: Experiment, arguments: Sequence[str] | None = None) -> NoRe
     parser = argparse.ArgumentParser(
         prog=f"python {experiment.file.name}",
         description=f"{experiment.title}: {experiment.question}",
-        epilog="Finished cases are kept in .difflab/store, so that a run that was stopped resumes.",
+        epilog=EPILOG.replace("COMMAND", f"python {experiment.file.name}"),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         parents=[options_parser()],
     )
     try:
         options = Options.of(parser.parse_args(arguments))
+        judge = options.claim and _judge(options.claim, experiment.file.parent)
+        if judge and judge != experiment.name:
+            what = f"{options.claim} is a claim of {judge}, not of {experiment.name}"
+            raise ArgumentError(what, f"difflab run --claim {options.claim}")
     except DifflabError as reason:
         parser.error(f"{reason.what}; {reason.remedy}")
     raise SystemExit(_run_each([experiment], options, _program(experiment)))
@@ -125,11 +160,35 @@ def run_all(names: Sequence[str], options: Options, folder: Path | None = None) 
     0
     """
     known = discover(folder)
+    if options.claim:
+        names = [*names, _judge(options.claim, folder or experiments_folder())]
     for name in names:
         if name not in known:
             raise UnknownNameError("experiment", name, known)
-    chosen = [known[name] for name in names or known]
+    chosen = [known[name] for name in dict.fromkeys(names or known)]
     return _run_each(chosen, options, ["difflab", "run", *names])
+
+
+def _judge(claim: str, folder: Path) -> str:
+    """The name of the experiment that judges a claim."""
+    known = claims(folder)
+    if claim not in known:
+        raise UnknownNameError("claim", claim, known)
+    return known[claim].experiment
+
+
+def claim_words(finding: Plain, page: Path) -> str:
+    """A claim's verdict, and all that it follows from, as lines for a terminal."""
+    source = "; ".join(source["text"] for source in finding["sources"])
+    lines = [f"{finding['id']}: {finding['verdict']}", f"  {finding['claim']}"]
+    told = [("here", here(finding) or "not judged in this run")]
+    if not finding["count"]:
+        told += [(p["name"] or "n", f"{shown(p)}, n = {p['n']} of {p['planned']}: {p['verdict']}")
+                 for p in finding["parts"]]  # fmt: skip
+    told += [("source's figure", finding["reported"] or "none"), ("rule", finding["rule"])]
+    told += [("ours", finding["ours"]), ("note", "; ".join(finding["badges"]))]
+    told += [("source", source), ("page", f"{page}#{finding['id']}")]
+    return "\n".join([*lines, *(f"  {name}: {text}" for name, text in told if text)])
 
 
 def _run_each(experiments: list[Experiment], options: Options, program: list[str]) -> int:
@@ -171,11 +230,15 @@ def run(experiment: Experiment, options: Options) -> int:
             command = shlex.join([*_program(experiment), *options.arguments()])
             known = {"cases": len(plan.cases), "incomplete": plan.incomplete, "command": command}
             save_run(folder, experiment, plan.preset, plan.tried, known)
-        problems = render(experiment, folder)
+        problems = render(experiment, folder, options.single_file)
         front_page(out, experiment.file.parent)
     for problem in problems:
         _warn(f"{experiment.name}: a part of the page failed\n{problem}")
-    print(f"{experiment.name}: see {folder / 'index.html'}")
+    page = folder / "index.html"
+    print(f"{experiment.name}: see {page}")
+    for finding in json.loads((folder / "summary.json").read_bytes())["findings"]:
+        if finding["id"] == options.claim:
+            print(claim_words(finding, page))
     failed = plan is not None and bool(plan.failed or plan.trouble)
     # A choice of cases may lack what a table needs: the page says so, but nothing is at fault.
     return 1 if failed or (problems and not options.only) else 0

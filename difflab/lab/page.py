@@ -1,10 +1,11 @@
-"""Pages: a report folder's rows -> figures, index.html, README.md, and the front page of all.
+"""Pages: a report folder's rows -> figures, tables, index.html and README.md.
 
-What flows: rows.csv and timings.csv -> the experiment's tables, figures and findings -> one HTML
-page that holds everything it shows, and its Markdown twin.
+What flows: rows.csv and timings.csv -> the experiment's tables, figures and findings -> an HTML
+page beside the files that it shows, and its Markdown twin.
 
 Invariant: a page is a function of the files in its folder and of the experiment's own functions.
-Rendering measures nothing, asks nothing of a network, and equal rows give equal bytes.
+Rendering measures nothing, asks nothing of a network, and equal rows give equal bytes. A figure is
+one file, which both twins show.
 """
 
 from __future__ import annotations
@@ -15,19 +16,29 @@ import json
 import re
 import textwrap
 import traceback
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from difflab.errors import ArgumentError
 from difflab.lab.blocks import Block, Code, Figure, Formula, Picture, Table
 from difflab.lab.cases import Experiment
-from difflab.lab.claims import CHECKS, FINDINGS, claims
-from difflab.lab.findings import NOT_JUDGED, Plain, changes, findings_of, here, plain
-from difflab.lab.record import json_object, load_rows, load_run
+from difflab.lab.claims import CHECKS, FINDINGS
+from difflab.lab.findings import NOT_JUDGED, changes, findings_of, here
+from difflab.lab.forest import forest_of
+from difflab.lab.record import load_rows, load_run
 from difflab.lab.store import ERROR, RESERVED, write
-from difflab.lab.style import formula, images
+from difflab.lab.style import formula, image, themed
+from difflab.lab.words import (
+    cells,
+    detectable,
+    flat,
+    latex,
+    paragraphs,
+    recipe,
+    results_table,
+    sentence,
+)
 
 if TYPE_CHECKING:
     import jinja2
@@ -37,21 +48,19 @@ T = TypeVar("T")
 Shown: TypeAlias = dict[str, Any]
 """A block as the templates show it."""
 
-INLINE_BYTES = 160_000  # an SVG larger than this is shown as PNG
-PAGE_BYTES = 2_000_000  # images beyond this are linked, so that a page stays under 3 MB
 TABLE_ROWS = 200
 FAILED_ROWS = 20
 MARKS = dict(zip((*FINDINGS, *CHECKS, NOT_JUDGED), "✓◐⇄○✗?✓✗–", strict=True))
 
 
 class _Page:
-    """Turns an experiment's blocks into dicts for the templates, and writes their images."""
+    """Turns an experiment's blocks into dicts for the templates, and writes their files."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, single_file: bool = False) -> None:
         self.folder = folder
+        self.single_file = single_file
         self.problems: list[str] = []
-        self.images: set[str] = set()
-        self.inlined = 0
+        self.files: set[Path] = set()
 
     def attempt(self, part: Callable[[], T]) -> T | None:
         """What a part of the experiment gives; if it raises, nothing, and that is shown instead."""
@@ -74,111 +83,69 @@ class _Page:
             case Code():
                 return {"kind": "code", "text": block.text.strip("\n"), "caption": block.caption}
             case Formula():
-                image = formula(block.latex)
-                return {"kind": "formula", "latex": block.latex, "source": image and _data(image)}
+                drawn = formula(block.latex)
+                return {
+                    "kind": "formula",
+                    "latex": block.latex,
+                    "source": drawn and data_uri(drawn),
+                }
             case Table():
-                return {"kind": "table", **_table(block)}
+                return {"kind": "table", **self._table(block)}
             case Picture():
-                drawn = {"svg": block.svg.encode()}
+                drawn = block.svg.encode()
+                paper = b"currentColor" not in drawn
+                drawn = drawn if paper else themed(drawn)
             case Figure():
-                drawn = images(block)
+                drawn = image(block)
+                paper = _kind(drawn) == "png"
+        file = self._write(block.name, _kind(drawn), drawn)
+        named = ("name", "caption", "alt", "finding", "foot")
         return {
-            "kind": "figure",
-            **self._image(block.name, drawn),
-            **{name: getattr(block, name) for name in ("name", "caption", "alt")},
+            "kind": "figure", "file": file, "paper": paper,
+            "source": data_uri(drawn) if self.single_file else file,
+            **{name: getattr(block, name, "") for name in named},
+        }  # fmt: skip
+
+    def _write(self, name: str, suffix: str, data: bytes | str) -> str:
+        """Write a file of the page, and say where."""
+        path = self.folder / f"{name}.{suffix}"
+        if not re.fullmatch(r"(tables/)?[\w-]+", name) or path in self.files:
+            what = f"{name!r} cannot name a file"
+            raise ArgumentError(what, "use letters, digits, _ and -, and each name once")
+        write(path, data)
+        self.files.add(path)
+        return path.relative_to(self.folder).as_posix()
+
+    def _table(self, table: Table) -> Shown:
+        frame = flat(table.frame)
+        slug = "tables/" + re.sub(r"[^a-z0-9]+", "-", table.title.lower()).strip("-")[:60]
+        shown = frame.head(TABLE_ROWS)
+        return {
+            "title": table.title,
+            "caption": table.caption,
+            "csv": self._write(slug, "csv", frame.to_csv(index=False, lineterminator="\n")),
+            "tex": self._write(slug, "tex", latex(table)),
+            "heads": list(frame),
+            "numeric": [kind.kind in "iufb" for kind in frame.dtypes],
+            "rows": cells(shown),
+            "left": len(frame) - len(shown),
         }
 
-    def _image(self, name: str, drawn: dict[str, bytes]) -> dict[str, str]:
-        files = {kind: f"{name}.{kind}" for kind in drawn}
-        if not re.fullmatch(r"[\w-]+", name) or files["svg"] in self.images:
-            raise ArgumentError(
-                f"{name!r} cannot name a figure", "use letters, digits, _ and -, and each name once"
-            )
-        self.images.update(files.values())
-        for kind, data in drawn.items():
-            write(self.folder / files[kind], data)
-        shown = {"file": files.get("png", files["svg"]), "vector": files["svg"]}
-        return {**shown, "source": self.source(self.folder, **shown)}
-
-    def source(self, folder: Path, file: str, vector: str) -> str:
-        """What an <img> shows: the image itself, or its file once the page is full."""
-        large = (folder / vector).stat().st_size > INLINE_BYTES
-        path = folder / (file if large else vector)
-        data = path.read_bytes()
-        if self.inlined + len(data) > PAGE_BYTES:
-            return path.relative_to(self.folder).as_posix()
-        self.inlined += len(data)
-        return _data(data)
+    def clear(self) -> None:
+        """Remove the figures and tables of an earlier page."""
+        for pattern in ("*.svg", "*.png", "tables/*.csv", "tables/*.tex"):
+            for path in {*self.folder.glob(pattern)} - self.files:
+                path.unlink()
 
 
-def _data(image: bytes) -> str:
-    kind = "png" if image.startswith(b"\x89PNG") else "svg+xml"
-    return f"data:image/{kind};base64,{base64.b64encode(image).decode()}"
+def _kind(drawn: bytes) -> str:
+    return "png" if drawn.startswith(b"\x89PNG") else "svg"
 
 
-def _table(table: Table) -> Shown:
-    frame = table.frame
-    if any(name is not None for name in frame.index.names):
-        frame = frame.reset_index()
-    shown = frame.head(TABLE_ROWS)
-    return {
-        "title": table.title,
-        "caption": table.caption,
-        "heads": [" ".join(map(str, h)) if isinstance(h, tuple) else str(h) for h in frame],
-        "numeric": [kind.kind in "iufb" for kind in frame.dtypes],
-        "rows": [[number(cell) for cell in row] for row in shown.itertuples(index=False)],
-        "left": len(frame) - len(shown),
-    }
-
-
-def number(value: Any) -> str:
-    """A table cell: four significant digits, a dash for what is missing.
-
-    >>> [number(value) for value in (3, 0.25, 12345.6, 2.5e-17, float("nan"), True)]
-    ['3', '0.25', '12346', '2.5e-17', '–', 'yes']
-    """
-    import numpy as np
-
-    if isinstance(value, bool | np.bool):
-        return "yes" if value else "no"
-    if isinstance(value, float | np.floating):
-        size = abs(float(value))
-        return "–" if size != size else f"{value:.0f}" if 1e4 <= size < 1e7 else f"{value:.4g}"
-    return "–" if value is None else str(value)
-
-
-def paragraphs(text: str) -> list[tuple[str, list[str]]]:
-    """Text as paragraphs ("p") and lists ("ul").
-
-    >>> paragraphs("Two ways:\\n- forward\\n- reverse")
-    [('p', ['Two ways:']), ('ul', ['forward', 'reverse'])]
-    """
-    parts: list[tuple[str, list[str]]] = []
-    fresh = True
-    for line in map(str.strip, text.strip().splitlines()):
-        item = line.startswith("- ")
-        if item and (not parts or parts[-1][0] == "p"):
-            parts.append(("ul", []))
-        if item:
-            parts[-1][1].append(line[2:])
-        elif line and (fresh or not parts):
-            parts.append(("p", [line]))
-        elif line:
-            parts[-1][1][-1] += f" {line}"
-        fresh = not line
-    return parts
-
-
-def sentence(text: str) -> str:
-    """Text with a capital and a full stop; a symbol at its start keeps its case.
-
-    >>> sentence("all of them agree"), sentence("n = 5, and `x` is free.")
-    ('All of them agree.', 'n = 5, and `x` is free.')
-    """
-    text = text.strip()
-    if re.match(r"(a|[a-z]{2,})[ ,:-]", text):
-        text = text[0].upper() + text[1:]
-    return text if text.endswith((".", "!", "?")) else f"{text}."
+def data_uri(drawn: bytes) -> str:
+    """An image as the text that an <img> shows without a file."""
+    kind = {"png": "png", "svg": "svg+xml"}[_kind(drawn)]
+    return f"data:image/{kind};base64,{base64.b64encode(drawn).decode()}"
 
 
 def _inline(text: str) -> Any:
@@ -212,13 +179,17 @@ def _templates() -> jinja2.Environment:
         cell=_cell,
         sentence=sentence,
         here=here,
+        recipe=recipe,
+        detectable=detectable,
+        forest=forest_of,
         slug=lambda verdict: verdict.replace(" ", "-"),
         prose=lambda text: textwrap.dedent(text).strip(),
     )
     return environment
 
 
-def _write_pages(template: str, folder: Path, content: dict[str, Any]) -> None:
+def write_pages(template: str, folder: Path, content: dict[str, Any]) -> None:
+    """Fill a template's two forms, and write them as a folder's index.html and README.md."""
     environment = _templates()
     for suffix, name in ((".html", "index.html"), (".md", "README.md")):
         text = environment.get_template(template + suffix).render(**content)
@@ -226,8 +197,10 @@ def _write_pages(template: str, folder: Path, content: dict[str, Any]) -> None:
         write(folder / name, text)
 
 
-def render(experiment: Experiment, folder: Path) -> list[str]:
+def render(experiment: Experiment, folder: Path, single_file: bool = False) -> list[str]:
     """Render an experiment's page from the rows in its folder.
+
+    Its images are files of the folder, unless it is to be a `single_file` that holds them.
 
     Returns
     -------
@@ -238,8 +211,7 @@ def render(experiment: Experiment, folder: Path) -> list[str]:
     failed = rows[rows[ERROR].notna()] if ERROR in rows else rows.head(0)
     finished = rows.drop(index=failed.index).drop(columns=ERROR, errors="ignore")
     finished = finished.reset_index(drop=True)
-
-    page = _Page(folder)
+    page = _Page(folder, single_file)
 
     def made(part: Callable[[pd.DataFrame], list[T]]) -> list[T]:
         return (page.attempt(functools.partial(part, finished)) if len(finished) else None) or []
@@ -248,27 +220,26 @@ def render(experiment: Experiment, folder: Path) -> list[str]:
     drawings = made(experiment.figures)
     findings = page.attempt(functools.partial(findings_of, experiment, finished)) or []
     figures = page.blocks(drawings)
+    results = results_table(findings)
     before = run["previous"].get("findings", [])
-    known = before and all("id" in finding for finding in before)
     content = {
         "experiment": experiment,
-        "findings": findings,
-        "descriptive": _descriptive(run["preset"], run["seeds"]),
+        "findings": [finding for finding in findings if finding["kind"] == "finding"],
+        "checks": [finding for finding in findings if finding["kind"] == "check"],
+        "descriptive": descriptive(run["preset"], run["seeds"]),
         "headline": figures[:1],
         "sections": [(section.title, page.blocks(section.blocks)) for section in sections],
-        "tables": page.blocks(tables),
+        "tables": page.blocks([*([results] if results else []), *tables]),
         "figures": figures[1:],
         "problems": page.problems,
         "failed": [_failed(row) for row in failed.head(FAILED_ROWS).to_dict("records")],
         "failed_left": max(0, len(failed) - FAILED_ROWS),
         "run": run,
-        "changes": changes(before, findings) if known else None,
+        "changes": changes(before, findings) if before else None,
         "rows": len(finished),
     }
-    _write_pages("page", folder, content)
-    for stale in (*folder.glob("*.svg"), *folder.glob("*.png")):
-        if stale.name not in page.images:
-            stale.unlink()
+    write_pages("page", folder, content)
+    page.clear()
     summary = {
         **{name: getattr(experiment, name) for name in ("order", "name", "title", "question")},
         "findings": findings,
@@ -281,7 +252,7 @@ def render(experiment: Experiment, folder: Path) -> list[str]:
     return page.problems
 
 
-def _descriptive(preset: str, seeds: int) -> str:
+def descriptive(preset: str, seeds: int) -> str:
     """What is said beside the verdicts of a run that is too small to be cited."""
     return "" if preset == "full" else f"descriptive only: the {preset} preset, {seeds} seeds"
 
@@ -290,45 +261,3 @@ def _failed(row: Mapping[Any, Any]) -> dict[str, str]:
     hidden = (*RESERVED, "status")
     shown = (f"{k}={v}" for k, v in row.items() if k not in hidden and v == v)  # v is no NaN
     return {"settings": " ".join(shown), "traceback": str(row[ERROR]).rstrip()}
-
-
-def front_page(out: Path, experiments: Path | None = None) -> None:
-    """Render the front page of a folder of reports: every claim, then every experiment.
-
-    Claims in `claims.toml` of the folder `experiments` whose experiment has no findings are listed
-    as not judged.
-    """
-    page = _Page(out)
-    summaries = [summary for path in out.glob("*/summary.json") if (summary := json_object(path))]
-    summaries.sort(key=lambda summary: (summary["order"], summary["name"]))
-    for summary in summaries:
-        # A report that an older version rendered may hold findings of another form.
-        summary["findings"] = [found for found in summary["findings"] if "id" in found]
-        headline, name = summary["headline"], summary["name"]
-        if headline:
-            files = {key: headline[key] for key in ("file", "vector")}
-            headline["source"] = page.source(out / name, **files)
-            headline.update({key: f"{name}/{file}" for key, file in files.items()})
-    missing: dict[str, list[Plain]] = {}
-    judged = {summary["name"] for summary in summaries if summary["findings"]}
-    for claim in claims(experiments).values() if experiments else ():
-        if claim.experiment not in judged:
-            missing.setdefault(claim.experiment, []).append(plain(claim))
-    listed = [summary["findings"] for summary in summaries] + list(missing.values())
-    counts = Counter(finding["verdict"] for findings in listed for finding in findings)
-    content = {
-        "summaries": summaries,
-        "missing": missing,
-        "counts": [(verdict, counts[verdict]) for verdict in MARKS],
-        "claims": sum(counts.values()),
-        "descriptive": _small_runs(summaries),
-    }
-    _write_pages("front", out, content)
-
-
-def _small_runs(summaries: Sequence[Mapping[str, Any]]) -> str:
-    """Which verdicts of the front page are descriptive only."""
-    small = {s["title"]: _descriptive(s["preset"], s.get("seeds", 0)) for s in summaries}
-    if len({*small.values()}) == 1 and all(small.values()):
-        return f"All verdicts are {small.popitem()[1]}."
-    return "; ".join(f"{title} is {text}" for title, text in small.items() if text)

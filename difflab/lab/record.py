@@ -3,9 +3,10 @@
 What flows: outcomes of cases, in the order of the cases -> rows.csv and timings.csv -> a DataFrame,
 which the page is made from; and how they came about -> provenance.json.
 
-Invariant: the record names its experiment, its version and the hash of its rows; a page is made
-only from files that fit together. Rows are written last, so that a run that is killed in between
-is repeated with the same comparison to what was there before.
+Invariant: the record names its experiment, its version and the hash of its rows and timings; a page
+is made only from files that fit together. A run is compared with the last complete one of the same
+preset and number of seeds, or with none. Rows are written last, so that a run that is killed in
+between is repeated with the same comparison.
 """
 
 from __future__ import annotations
@@ -29,9 +30,10 @@ if TYPE_CHECKING:
 
 FIRST = "measure first: leave out --report"
 AGAIN = "measure again: leave out --report"
+ALONE = "There is no complete run of this preset before."
 FACTS: dict[str, type] = {
     "experiment": str, "version": int, "preset": str, "seeds": int, "cases": int, "measured": int,
-    "incomplete": str, "command": str, "rows": str,
+    "incomplete": str, "command": str, "rows": str, "timings": str,
     "change": str, "previous": dict, "machine": dict,
 }  # fmt: skip
 """What provenance.json holds, in this order."""
@@ -52,11 +54,12 @@ def save_run(
     rows, timings = csv_texts(outcomes, experiment.volatile)
     machines = [outcome.machine for outcome in outcomes.values()]
     names = dict.fromkeys(name for machine in machines for name in machine)
-    change, previous = _compared(folder, rows)
+    size = {"preset": preset.name, "seeds": len(preset.seeds)}
+    change, previous = _compared(folder, rows, size)
     values = {
-        "experiment": experiment.name, "version": experiment.version, "preset": preset.name,
-        "seeds": len(preset.seeds), "measured": len(outcomes), **known,
-        "rows": hashlib.sha256(rows.encode()).hexdigest(), "change": change, "previous": previous,
+        "experiment": experiment.name, "version": experiment.version, **size,
+        "measured": len(outcomes), **known, "rows": _hash(rows), "timings": _hash(timings),
+        "change": change, "previous": previous,
         "machine": {name: _span([m[name] for m in machines if name in m]) for name in names},
     }  # fmt: skip
     facts = {name: values[name] for name in FACTS}
@@ -75,7 +78,7 @@ def load_run(folder: Path, experiment: Experiment) -> dict[str, Any]:
     path = folder / "provenance.json"
     try:
         run = _json(path)
-        rows = (folder / "rows.csv").read_bytes()
+        texts = {name: (folder / f"{name}.csv").read_text() for name in ("rows", "timings")}
     except FileNotFoundError:
         raise ArgumentError(f"{folder} holds no rows", FIRST) from None
     except (OSError, ValueError) as reason:
@@ -87,27 +90,38 @@ def load_run(folder: Path, experiment: Experiment) -> dict[str, Any]:
     if (run["experiment"], run["version"]) != own:
         whose = f"{run['experiment']}, version {run['version']}"
         raise ArgumentError(f"{path} belongs to {whose}, not to {own[0]}, version {own[1]}", AGAIN)
-    if run["rows"] != hashlib.sha256(rows).hexdigest():
-        raise ArgumentError(f"{folder / 'rows.csv'} is not as the run wrote it", AGAIN)
+    for name, text in texts.items():
+        if run[name] != _hash(text):
+            raise ArgumentError(f"{folder / name}.csv is not as the run wrote it", AGAIN)
     return run
 
 
-def _compared(folder: Path, rows: str) -> tuple[str, dict[str, Any]]:
-    """What changed against the rows that are there, and what was found in those."""
-    path = folder / "rows.csv"
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _compared(folder: Path, rows: str, size: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """What changed since the last complete run of this size, and what that one had found.
+
+    A run that is not complete has not its place in this line: what it was compared with is passed
+    on, though not its rows.
+    """
     old = json_object(folder / "provenance.json")
-    try:
-        before = path.read_text()
-        if before == rows and {"change", "previous"} <= old.keys():
-            return old["change"], old["previous"]  # what equal rows changed when they came, holds
-        change = describe_change(before, rows)
-    except FileNotFoundError:
-        return "This is the first run.", {}
-    except (OSError, ValueError, KeyError, TypeError):
-        change = "The rows of the previous run cannot be read."
+    alike = all(old.get(name) == value for name, value in size.items())
+    if not alike or not FACTS.keys() <= old.keys():
+        return ALONE, {}
+    if old["rows"] == _hash(rows):
+        return old["change"], old["previous"]  # what equal rows changed when they came, holds
     summary = json_object(folder / "summary.json")
+    try:
+        before = (folder / "rows.csv").read_text()
+    except (OSError, ValueError):
+        before = ""
+    if old["incomplete"] or old["rows"] != _hash(before):
+        return "" if old["previous"] else ALONE, old["previous"]
     previous = {name: summary.get(name, "") for name in ("commit", "measured")}
-    return change, {**previous, "findings": summary.get("findings", [])}
+    found = {**previous, "findings": summary.get("findings", [])}
+    return describe_change(before, rows), found
 
 
 def json_object(path: Path) -> dict[str, Any]:
@@ -138,20 +152,26 @@ def csv_texts(outcomes: Mapping[str, Outcome], volatile: Iterable[str]) -> tuple
     """The texts of rows.csv, which is the same on every run, and of timings.csv, which is not.
 
     Both hold the case's id and the number of the row within its case. Rows are in the order of
-    `outcomes`, which is that of the experiment's cases.
+    `outcomes`, which is that of the experiment's cases. A case's seconds stand in its first row
+    only; a further row of timings.csv is there for a row that has a volatile value.
 
-    >>> csv_texts({"4e1": Outcome({"seed": 0}, [{"ulps": 0.5}], 2.0)}, volatile=())[0]
-    'case_id,case_row,seed,status,ulps\\n4e1,0,0,ok,0.5\\n'
+    >>> csv_texts({"4e1": Outcome({"seed": 0}, [{"ulps": 0.5}] * 2, 2.0)}, volatile=())
+    ('case_id,case_row,seed,status,ulps\\n4e1,0,0,ok,0.5\\n4e1,1,0,ok,0.5\\n', \
+'case_id,case_row,case_seconds\\n4e1,0,2.0\\n')
     """
-    apart = {*volatile, SECONDS}
+    apart = {*volatile}
     rows, timings = [], []
     for key, outcome in outcomes.items():
         failed = [{"status": "failed", ERROR: outcome.traceback}]
         for number, row in enumerate(failed if outcome.traceback else outcome.rows):
             place = dict(zip(KEYS, (key, number), strict=True))
-            full = {**outcome.case, "status": "ok", **row, SECONDS: outcome.seconds}
+            full = {**outcome.case, "status": "ok", **row}
             rows.append(place | {name: full[name] for name in full if name not in apart})
-            timings.append(place | {name: full[name] for name in full if name in apart})
+            timed = {name: full[name] for name in full if name in apart}
+            if number == 0:
+                timed[SECONDS] = outcome.seconds
+            if timed:
+                timings.append(place | timed)
     return _csv(rows), _csv(timings)
 
 
@@ -174,14 +194,15 @@ def load_rows(folder: Path) -> pd.DataFrame:
     """The rows of a report folder with their timings, as a DataFrame.
 
     Text is read as the type that would be written so: a column of numbers is numeric. What is
-    missing, and NaN, is NaN.
+    missing, and NaN, is NaN. Each row has the seconds of its case.
     """
     try:
         rows, timings = (frame((folder / name).read_text()) for name in ("rows.csv", "timings.csv"))
-        keys = list(KEYS)
-        if not rows[keys].equals(timings[keys]):
-            raise ValueError("they do not hold the same rows")
-        return rows.merge(timings, on=keys)
+        if not {*KEYS, SECONDS} <= {*timings} or not {*timings[KEYS[0]]} == {*rows[KEYS[0]]}:
+            raise ValueError("they do not hold the same cases")
+        found = rows.merge(timings, on=list(KEYS), how="left", validate="1:1")
+        found[SECONDS] = found.groupby(KEYS[0])[SECONDS].transform("first")
+        return found
     except FileNotFoundError:
         raise ArgumentError(f"{folder} holds no rows", FIRST) from None
     except (OSError, ValueError, KeyError, csv.Error) as reason:
@@ -226,39 +247,21 @@ def describe_change(before: str, after: str) -> str:
     """What differs between two texts of rows.csv, in a sentence or two.
 
     >>> describe_change("case_id,case_row,ulps\\na,0,1.0\\n", "case_id,case_row,ulps\\na,0,1.5\\n")
-    '1 of 1 cells changed in the 1 rows of both runs; `ulps` (up to 50 %).'
+    '1 of the 1 rows of both runs changed, in `ulps`.'
     """
-    import pandas as pd
-
     old, new = (
-        pd.read_csv(io.StringIO(text), dtype=object, keep_default_na=False).set_index(list(KEYS))
+        {tuple(row[key] for key in KEYS): row for row in csv.DictReader(io.StringIO(text))}
         for text in (before, after)
     )
-    both = new.index.intersection(old.index, sort=False)
+    both = old.keys() & new.keys()
     moved = {"added": len(new) - len(both), "gone": len(old) - len(both)}
     parts = [f"{count} rows {word}." for word, count in moved.items() if count]
-    was, now = old.reindex(index=both, columns=new.columns, fill_value=""), new.loc[both]
-    differs = was.ne(now)
-    count = int(differs.to_numpy().sum())
-    if count:
-        worst = ", ".join(
-            f"`{name}`{_largest(was[name][differs[name]], now[name][differs[name]])}"
-            for name in now
-            if differs[name].any()
-        )
-        parts.append(
-            f"{count} of {now.size} cells changed in the {len(both)} rows of both runs; {worst}."
-        )
-    elif len(both):
+    changed = [key for key in both if old[key] != new[key]]
+    names = dict.fromkeys(name for key in both for name in new[key])
+    where = [n for n in names if any(old[key].get(n) != new[key].get(n) for key in changed)]
+    if changed:
+        columns = ", ".join(f"`{name}`" for name in where)
+        parts.append(f"{len(changed)} of the {len(both)} rows of both runs changed, in {columns}.")
+    elif both:
         parts.append(f"The {len(both)} rows of both runs agree.")
     return " ".join(parts)
-
-
-def _largest(was: Iterable[str], now: Iterable[str]) -> str:
-    """The largest relative change, if the cells are finite numbers."""
-    try:
-        pairs = [(float(old), float(new)) for old, new in zip(was, now, strict=True)]
-        sizes = [abs(new - old) / abs(old) for old, new in pairs]
-    except (ValueError, ZeroDivisionError):
-        return ""
-    return f" (up to {100 * max(sizes):.3g} %)" if all(map(math.isfinite, sizes)) else ""

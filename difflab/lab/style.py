@@ -11,6 +11,8 @@ Invariant: equal drawings give equal bytes, and lines are told apart without col
 from __future__ import annotations
 
 import io
+import itertools
+import re
 import textwrap
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,23 +20,57 @@ from typing import Any
 
 from difflab.lab.blocks import Figure
 
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe-Ito
+INK = "#1c2024"
+"""The colour of text, axes and grid: in an SVG it follows the reader's light or dark page."""
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", INK)  # Okabe and Ito
 LINES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (1, 3)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+KNOWN = (
+    (
+        "reverse", "forward", "symbolic", "complex step", "central difference",
+        "forward difference", "backward difference", "richardson",
+    ),
+    ("relu", "tanh", "sigmoid", "leaky relu", "softplus", "step", "identity", "softmax"),
+    ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam"),
+    ("difflab", "native", "numpy", "jax", "pytorch", "autograd", "casadi", "c"),
+)  # fmt: skip
+"""Names that recur, a family each: on every page a name has the look of its place in its family."""
+PLACES = {name: place for family in KNOWN for place, name in enumerate(family)}
+DENSE = 150_000
+"""An SVG of more bytes is kept as PNG."""
+THEME = (
+    f"<style>:root{{color:{INK}}}"
+    "@media (prefers-color-scheme:dark){:root{color:#e4e7ea}}</style>"
+)
 
 
 def looks(names: Iterable[str]) -> dict[str, dict[str, Any]]:
     """Colour, line style and marker for each name: told apart without colour, the same everywhere.
 
-    >>> looks(["forward", "reverse"])["reverse"]
-    {'color': '#D55E00', 'linestyle': '--', 'marker': 's'}
+    Names of `KNOWN` have their own; the others take in order those that are left.
+
+    >>> looks(["forward", "reverse"]) == looks(["reverse", "forward"])
+    True
+    >>> looks(["tanh", "mine"])["mine"]["marker"]
+    'o'
     """
-    found, kinds = {}, len(PALETTE)
-    for number, name in enumerate(names):
-        form = (number + number // kinds) % kinds
-        colour, line, marker = PALETTE[number % kinds], LINES[form], MARKERS[form]
-        found[name] = {"color": colour, "linestyle": line, "marker": marker}
-    return found
+    wanted = list(dict.fromkeys(names))
+    found: dict[str, int] = {}
+    for name in wanted:
+        place = PLACES.get(str(name).lower().replace("_", " "))
+        if place is not None and place not in found.values():
+            found[name] = place
+    free = (place for place in itertools.count() if place not in found.values())
+    for name in wanted:
+        if name not in found:
+            found[name] = next(free)
+    return {name: _look(found[name]) for name in wanted}
+
+
+def _look(place: int) -> dict[str, Any]:
+    kinds = len(PALETTE)
+    form = (place + place // kinds) % kinds
+    return {"color": PALETTE[place % kinds], "linestyle": LINES[form], "marker": MARKERS[form]}
 
 
 def _style() -> Any:
@@ -46,8 +82,8 @@ def _style() -> Any:
     return {**settings, "axes.prop_cycle": cycler(color=PALETTE) + cycler(linestyle=LINES)}
 
 
-def images(figure: Figure) -> dict[str, bytes]:
-    """The figure as SVG and PNG bytes, equal whenever it is drawn equally."""
+def image(figure: Figure) -> bytes:
+    """The figure as SVG, or as PNG where it is dense; equal whenever it is drawn equally."""
     import matplotlib
     from matplotlib.figure import Figure as Canvas
 
@@ -55,7 +91,23 @@ def images(figure: Figure) -> dict[str, bytes]:
         canvas = Canvas(figsize=figure.size, layout="constrained")
         figure.draw(canvas)
         _titled(canvas, figure)
-        return {"svg": _saved(canvas, format="svg"), "png": _saved(canvas, format="png", dpi=130)}
+        drawn = themed(_saved(canvas, format="svg", transparent=True))
+        return drawn if len(drawn) <= DENSE else _saved(canvas, format="png", dpi=130)
+
+
+def themed(svg: bytes) -> bytes:
+    """An SVG whose ink follows the page's colour scheme, wherever the file is shown."""
+    text = svg.decode().replace(f"stroke: {INK}", "stroke: currentColor")
+    text = text.replace(f"fill: {INK}", "fill: currentColor")
+    text = text.replace("stroke: #000000", "stroke: currentColor")  # lines drawn "black"
+    text = text.replace("'DejaVu Sans'", "'DejaVu Sans', Verdana, sans-serif")
+    text = re.sub(r' d="[^"]*"', _shorter, text)
+    return re.sub(r"(<svg\b[^>]*>)", rf"\1{THEME}", text, count=1).encode()
+
+
+def _shorter(path: re.Match[str]) -> str:
+    """A path with coordinates to the hundredth of a point, on one line."""
+    return re.sub(r"(\.\d\d)\d+", r"\1", path[0]).replace(" \n", " ")
 
 
 def _titled(canvas: Any, figure: Figure) -> None:
@@ -73,11 +125,11 @@ def formula(latex: str) -> bytes | None:
     from matplotlib.figure import Figure as Canvas
 
     try:
-        with matplotlib.rc_context({**_style(), "mathtext.fontset": "cm"}):
+        with matplotlib.rc_context({**_style(), "mathtext.fontset": "cm", "svg.fonttype": "path"}):
             canvas = Canvas(figsize=(0.1, 0.1))
             canvas.text(0, 0, f"${latex}$", fontsize=14)
             tight: dict[str, Any] = {"bbox_inches": "tight", "pad_inches": 0.05}
-            return _saved(canvas, format="svg", transparent=True, **tight)
+            return themed(_saved(canvas, format="svg", transparent=True, **tight))
     except ValueError:
         return None
 

@@ -14,7 +14,8 @@ import pytest
 
 from difflab.lab.blocks import Figure, Table
 from difflab.lab.claims import Evidence
-from difflab.lab.page import front_page, number, paragraphs, render
+from difflab.lab.front import front_page
+from difflab.lab.page import number, paragraphs, render
 
 
 class Links(html.parser.HTMLParser):

@@ -14,7 +14,8 @@ import pytest
 from difflab.errors import ArgumentError, DomainError, UnknownNameError
 from difflab.lab.cases import case_generator, case_list, discover, preset
 from difflab.lab.command import Options, run_all
-from difflab.lab.record import describe_change, load_rows
+from difflab.lab.record import csv_texts, describe_change, load_rows
+from difflab.lab.store import Outcome
 from difflab.lab.workers import attempt
 
 CASES = 9
@@ -28,6 +29,19 @@ def test_rows_hold_the_deterministic_columns_and_timings_the_others(done):
     timings = (done.report / "timings.csv").read_text().splitlines()
     assert timings[0] == "case_id,case_row,seconds,case_seconds"
     assert len(timings) == len(lines)
+
+
+def test_the_seconds_of_a_case_stand_once_and_belong_to_all_of_its_rows(tmp_path):
+    rows = [{"ulps": 0.5}, {"ulps": 1.5, "time": 3.0}, {"ulps": 2.5}]
+    outcomes = {"a": Outcome({}, rows, 2.0), "b": Outcome({}, rows[:1], 4.0)}
+    texts = csv_texts(outcomes, ["time"])
+    assert texts[1] == "case_id,case_row,case_seconds,time\na,0,2.0,\na,1,,3.0\nb,0,4.0,\n"
+    for name, text in zip(("rows.csv", "timings.csv"), texts, strict=True):
+        (tmp_path / name).write_text(text)
+    loaded = load_rows(tmp_path)
+    assert loaded["case_seconds"].tolist() == [2.0, 2.0, 2.0, 4.0]
+    assert loaded["ulps"].tolist() == [0.5, 1.5, 2.5, 0.5]
+    np.testing.assert_array_equal(loaded["time"], [math.nan, 3.0, math.nan, math.nan])
 
 
 def test_floats_survive_store_and_csv(done):
@@ -157,12 +171,11 @@ def test_cases_must_be_plain_json(done):
         case_list(experiment, preset("smoke"))
 
 
-def test_change_names_columns_and_sizes():
+def test_change_counts_rows_and_names_columns():
     before = "case_id,case_row,a,b\nx,0,1.0,u\ny,0,2.0,u\n"
     after = "case_id,case_row,a,b\nx,0,1.1,v\nz,0,2.0,u\n"
     assert describe_change(before, after) == (
-        "1 rows added. 1 rows gone. 2 of 2 cells changed in the 1 rows of both runs; "
-        "`a` (up to 10 %), `b`."
+        "1 rows added. 1 rows gone. 1 of the 1 rows of both runs changed, in `a`, `b`."
     )
     assert describe_change(before, before) == "The 2 rows of both runs agree."
 

@@ -9,12 +9,14 @@ import os
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from difflab.errors import ArgumentError
 from difflab.lab import store
 from difflab.lab.cases import case_list, digest, preset
+from difflab.lab.record import ALONE, load_rows
 from difflab.lab.store import SEAL, Outcome, Store, WriteError, alone_in, sweep, write
 
 CASES = 9
@@ -220,10 +222,9 @@ BROKEN = {
     "rows torn": ("rows.csv", torn, "rows.csv is not as the run wrote it"),
     "rows edited": ("rows.csv", lambda text: text.replace("nan", "0.0", 1), "not as the run wrote"),
     "no rows": ("rows.csv", None, "holds no rows"),
-    "timings torn": ("timings.csv", torn, "timings.csv in"),
-    "timings short": ("timings.csv", shorter, "timings.csv in"),
-    "timings cut": ("timings.csv", lambda text: text[:-3], "ends within a line"),
-    "timings foreign": ("timings.csv", lambda text: "a,b\n1,2\n", "timings.csv in"),
+    "timings torn": ("timings.csv", torn, "timings.csv is not as the run wrote it"),
+    "timings short": ("timings.csv", shorter, "timings.csv is not as"),
+    "timings foreign": ("timings.csv", lambda text: "a,b\n1,2\n", "timings.csv is not as"),
     "no timings": ("timings.csv", None, "holds no rows"),
     "record torn": ("provenance.json", torn, "provenance.json is not usable"),
     "record a list": ("provenance.json", lambda text: "[]", "it is no record of a run"),
@@ -272,28 +273,75 @@ def test_a_report_without_a_run_is_refused(project, capsys):
     assert project.run("--report") == 1
     assert "holds no rows" in capsys.readouterr().err
     with pytest.raises(ArgumentError):
-        from difflab.lab.record import load_rows
-
         load_rows(project.report)
 
 
-def test_the_record_keeps_what_the_previous_run_found(project):
-    project.run("--seeds", "1")
-    before = json.loads((project.report / "summary.json").read_bytes())
-    record = project.report / "provenance.json"
-    assert json.loads(record.read_bytes())["previous"] == {}
-    assert project.run() == 0
-    run = json.loads(record.read_bytes())
-    expected = {name: before[name] for name in ("commit", "measured", "findings")}
-    assert run["previous"] == expected and expected["measured"]
-    assert run["change"].startswith("20 rows added.")
+def test_timings_of_other_cases_are_refused(project):
+    project.run()
+    path = project.report / "timings.csv"
+    whole = path.read_text()
+    head, first = whole.splitlines()[:2]
+    last = whole.splitlines()[-1]
+    for text in ("a,b\n1,2\n", whole[:-3], f"{head}\n{first}\n", f"{whole}{last}\n"):
+        path.write_text(text)
+        with pytest.raises(ArgumentError, match="not usable"):
+            load_rows(project.report)
+
+
+def record(project) -> dict[str, Any]:
+    return json.loads((project.report / "provenance.json").read_bytes())
+
+
+def summary(project) -> dict[str, Any]:
+    return json.loads((project.report / "summary.json").read_bytes())
+
+
+def other_numbers(project) -> None:
+    """From now on the toy is another version, with other rows."""
+    text = project.file.read_text()
+    number = int(text.partition("version=")[2].partition(",")[0])
+    text = text.replace(f"version={number}", f"version={number + 1}")
+    project.file.write_text(text.replace('words="', 'words="again '))
+
+
+def test_a_run_is_compared_with_the_last_complete_one(project):
+    project.run()
+    assert (record(project)["change"], record(project)["previous"]) == (ALONE, {})
+    first = {name: summary(project)[name] for name in ("commit", "measured", "findings")}
+    other_numbers(project)
+    project.run("--only", "method=shift")  # a part is compared, but nothing with it
+    assert record(project)["incomplete"]
+    assert record(project)["previous"] == first and first["measured"]
+    project.run()
+    assert (record(project)["change"], record(project)["previous"]) == ("", first)
+    second = summary(project)["findings"]
+    assert second != first["findings"]
     pages = project.pages()
     assert project.run() == 0
     assert project.run("--report") == 0
     assert project.pages() == pages
+    other_numbers(project)
+    project.run()
+    assert record(project)["previous"]["findings"] == second
+    assert record(project)["change"] == "45 rows added. 45 rows gone."
 
 
-def test_a_torn_previous_run_is_said_and_replaced(project):
+def test_a_part_of_the_first_run_is_no_run_before(project):
+    project.run("--only", "method=divide")
+    assert (record(project)["change"], record(project)["previous"]) == (ALONE, {})
+    project.run()
+    assert (record(project)["change"], record(project)["previous"]) == (ALONE, {})
+    assert ALONE in project.html()
+
+
+@pytest.mark.parametrize("other", [("--seeds", "1"), ("--preset", "quick")], ids="=".join)
+def test_a_run_of_another_size_is_no_run_before(project, other):
+    project.run(*other, "--output", str(project.reports))
+    project.run()
+    assert (record(project)["change"], record(project)["previous"]) == (ALONE, {})
+
+
+def test_a_torn_previous_run_is_replaced(project):
     project.run()
     rows = project.rows()
     (project.report / "rows.csv").write_bytes(b"\xff\x00")
@@ -301,6 +349,4 @@ def test_a_torn_previous_run_is_said_and_replaced(project):
     (project.report / "provenance.json").write_text("")
     assert project.run() == 0
     assert project.rows() == rows
-    run = json.loads((project.report / "provenance.json").read_bytes())
-    assert run["change"] == "The rows of the previous run cannot be read."
-    assert run["previous"] == {"commit": "", "measured": "", "findings": []}
+    assert (record(project)["change"], record(project)["previous"]) == (ALONE, {})

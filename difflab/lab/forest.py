@@ -1,0 +1,135 @@
+"""Forest plots: a finding's intervals, data set by data set, as a small inline SVG.
+
+What flows: a finding as plain JSON -> the axis that shows all of it -> text and marks, coloured by
+the page's classes and by `currentColor`.
+
+Invariant: every part is drawn on one axis with the rule's bounds and the source's figure; what does
+not fit on it ends in an arrow, and the number beside it says how far it goes.
+"""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from difflab.lab.findings import Plain, shown
+
+WIDTH, ROW, EDGE = 360, 34, 8.0
+REACH = 1.0
+"""An interval is drawn up to this many times the span of all estimates and bounds beyond it."""
+
+
+class Axis(NamedTuple):
+    """The values from `low` to `high` (of their logarithms) along a line of pixels."""
+
+    low: float
+    high: float
+    logarithmic: bool
+
+    def at(self, value: float) -> float:
+        """The place of a value, within the drawing.
+
+        >>> Axis(0.0, 2.0, False).at(1.0), Axis(0.0, 2.0, False).at(math.inf)
+        (180.0, 352.0)
+        """
+        along = _scaled(value, self.logarithmic)
+        part = min(1.0, max(0.0, (along - self.low) / (self.high - self.low)))
+        return round(EDGE + part * (WIDTH - 2 * EDGE), 1)
+
+    def holds(self, value: float) -> bool:
+        """Whether the value lies on the axis."""
+        return self.low <= _scaled(value, self.logarithmic) <= self.high
+
+
+def _scaled(value: float, logarithmic: bool) -> float:
+    return (math.log(value) if value > 0 else -math.inf) if logarithmic else value
+
+
+def axis_of(finding: Plain) -> Axis | None:
+    """The axis on which estimates, bounds and the source's figure lie, and most of each interval.
+
+    Logarithmic for ratios, as far as everything on it is positive; None if there is no estimate.
+    """
+    parts = [part for part in finding["parts"] if part["estimate"] is not None]
+    estimates = [part["estimate"] for part in parts]
+    figure = [] if finding["figure"] is None else [finding["figure"]]
+    inner = [*estimates, *finding["bounds"], *figure]
+    if not estimates:
+        return None
+    logarithmic = finding["logarithmic"] and min(inner) > 0
+    places = [_scaled(value, logarithmic) for value in inner]
+    ends = [_scaled(part[end], logarithmic) for part in parts for end in ("low", "high")]
+    span = max(places) - min(places)
+    if not span:
+        known = [abs(end - places[0]) for end in ends if math.isfinite(end)]
+        span = max(known, default=0.0) or abs(places[0]) or 1.0
+    low = max(min(*places, *ends), min(places) - REACH * span)
+    high = min(max(*places, *ends), max(places) + REACH * span)
+    margin = 0.05 * ((high - low) or span)
+    return Axis(low - margin, high + margin, logarithmic)
+
+
+def forest_of(finding: Plain) -> str:
+    """The SVG of a finding's parts; nothing if there is no estimate to draw.
+
+    A dashed line is a bound of the rule, a diamond the source's figure.
+    """
+    axis = axis_of(finding)
+    if axis is None or finding["kind"] == "check":
+        return ""
+    parts = finding["parts"]
+    height = ROW * len(parts) + 24
+    words = "; ".join(f"{part['name']} {shown(part)}".strip() for part in parts)
+    marks = [
+        f'<svg class="parts" viewBox="0 0 {WIDTH} {height}" role="img" '
+        f'aria-label="{html.escape(words)}">'
+    ]
+    for number, part in enumerate(parts):
+        marks += _part(axis, part, finding, ROW * number)
+    marks.append(_foot(axis, finding, height))
+    return "".join([*marks, "</svg>"])
+
+
+def _part(axis: Axis, part: Mapping[str, Any], finding: Plain, top: float) -> list[str]:
+    counted = part["n"] or part["planned"]
+    name = ", ".join(filter(None, (part["name"], f"{counted} {finding['counted']}")))
+    y = top + 26
+    marks = [
+        f'<text x="0" y="{top + 14}">{html.escape(name)}</text>',
+        f'<text class="value" x="{WIDTH}" y="{top + 14}">{html.escape(shown(part))}</text>',
+    ]
+    for bound in filter(axis.holds, finding["bounds"]):
+        marks.append(f'<path class="bound" d="M{axis.at(bound)} {y - 7}v14"/>')
+    if finding["figure"] is not None and axis.holds(finding["figure"]):
+        x = axis.at(finding["figure"])
+        marks.append(f'<path class="source" d="M{x} {y - 6}l5 6-5 6-5-6z"/>')
+    if part["estimate"] is not None:
+        tone = part["verdict"].replace(" ", "-")
+        marks.append(f'<g class="{tone}">{interval_marks(axis, part, y)}</g>')
+    return marks
+
+
+def interval_marks(axis: Axis, part: Mapping[str, Any], y: float) -> str:
+    """An interval as a line and a dot; where it leaves the axis, it ends in an arrow."""
+    low, high = axis.at(part["low"]), axis.at(part["high"])
+    line = f"M{low} {y}H{high}"
+    if not axis.holds(part["low"]):
+        line += f"M{low + 4} {y - 4}l-4 4 4 4"
+    if not axis.holds(part["high"]):
+        line += f"M{high - 4} {y - 4}l4 4-4 4"
+    return (
+        f'<path class="span" d="{line}"/><circle cx="{axis.at(part["estimate"])}" cy="{y}" r="4"/>'
+    )
+
+
+def _foot(axis: Axis, finding: Plain, height: float) -> str:
+    """What the dashed line and the diamond stand at."""
+    bounds: Sequence[float] = finding["bounds"]
+    told = [f"dashed: {' and '.join(f'{bound:g}' for bound in bounds)}"] if bounds else []
+    if finding["figure"] is not None:
+        beyond = "" if axis.holds(finding["figure"]) else " (off the axis)"
+        told.append(f"diamond: the source's {finding['figure']:g}{beyond}")
+    told += ["logarithmic"] if axis.logarithmic else []
+    return f'<text class="foot" x="0" y="{height - 2}">{"; ".join(told)}</text>'
