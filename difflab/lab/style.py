@@ -102,6 +102,7 @@ def themed(svg: bytes) -> bytes:
     text = text.replace("stroke: #000000", "stroke: currentColor")  # lines drawn "black"
     text = text.replace("'DejaVu Sans'", "'DejaVu Sans', Verdana, sans-serif")
     text = re.sub(r' d="[^"]*"', _shorter, text)
+    text = re.sub(r'<g id="[^"]*">', "<g>", re.sub(r"\n\s+", "\n", text))
     return re.sub(r"(<svg\b[^>]*>)", rf"\1{THEME}", text, count=1).encode()
 
 
