@@ -17,6 +17,7 @@ from difflab.lab.blocks import Slider
 from difflab.lab.style import looks
 
 WIDTH, HEIGHT, EDGE = 480.0, 220.0, 12.0
+DASHES = {"-": "none", "--": "8 4", "-.": "8 3 2 3", ":": "2 4"}
 
 
 def slider_of(slider: Slider) -> dict[str, Any]:
@@ -34,10 +35,12 @@ def slider_of(slider: Slider) -> dict[str, Any]:
         up = _places(values, [*slider.series.values()], HEIGHT, "y" in slider.logarithms)
         y = [None if place is None else round(HEIGHT - place, 1) for place in up]
         points = " ".join(f"{a},{b}" for a, b in zip(x, y, strict=True) if None not in (a, b))
+        line = style[name]["linestyle"]
+        dashes = DASHES[line] if isinstance(line, str) else " ".join(map(str, line[1]))
         tone = f'style="color:{style[name]["color"]}"'
         marks.append(
             f'<g {tone}><polyline points="{points}" fill="none" stroke="currentColor" '
-            f'stroke-width="2"/><circle r="6" cx="{x[middle]}" cy="{y[middle] or 0}" '
+            f'stroke-width="2" stroke-dasharray="{dashes}"/><circle r="6" cx="{x[middle]}" cy="{y[middle] or 0}" '
             f'fill="currentColor"/></g>'
         )
         texts = [f"{value:.3g}" for value in values]
