@@ -40,8 +40,8 @@ def slider_of(slider: Slider) -> dict[str, Any]:
         tone = f'style="color:{style[name]["color"]}"'
         marks.append(
             f'<g {tone}><polyline points="{points}" fill="none" stroke="currentColor" '
-            f'stroke-width="2" stroke-dasharray="{dashes}"/><circle r="6" cx="{x[middle]}" cy="{y[middle] or 0}" '
-            f'fill="currentColor"/></g>'
+            f'stroke-width="2" stroke-dasharray="{dashes}"/>'
+            f'<circle r="6" cx="{x[middle]}" cy="{y[middle] or 0}" fill="currentColor"/></g>'
         )
         texts = [f"{value:.3g}" for value in values]
         series.append({"name": name, "color": style[name]["color"], "y": y, "texts": texts})
