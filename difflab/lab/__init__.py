@@ -6,7 +6,7 @@ ones: `intervals`, `claims`, `cases`, `findings`, `store`, `record`, `machine`, 
 `page`, `command`.
 """
 
-from difflab.lab.blocks import Code, Figure, Formula, Picture, Section, Table
+from difflab.lab.blocks import Code, Figure, Formula, Picture, Section, Slider, Table
 from difflab.lab.cases import Case, Experiment, Preset, Row, generator, grid
 from difflab.lab.claims import Claim, Criterion
 from difflab.lab.command import Options, main, options_parser, run_all
@@ -45,6 +45,7 @@ __all__ = [
     "Result",
     "Row",
     "Section",
+    "Slider",
     "Table",
     "chosen",
     "curves",

@@ -10,7 +10,7 @@ Invariant: a block is plain data, and holds everything that its part of a page s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -70,7 +70,24 @@ class Formula:
     latex: str
 
 
-Block: TypeAlias = str | Code | Formula | Table | Figure | Picture
+@dataclass(frozen=True)
+class Slider:
+    """Curves over precomputed `values` of one parameter, with a marker that the reader moves.
+
+    `series` holds for each curve its value at each of `values`; `logarithms` names the axes that
+    are logarithmic.
+    """
+
+    name: str
+    caption: str
+    alt: str
+    parameter: str
+    values: Sequence[float]
+    series: Mapping[str, Sequence[float]]
+    logarithms: str = ""
+
+
+Block: TypeAlias = str | Code | Formula | Table | Figure | Picture | Slider
 
 
 @dataclass(frozen=True)

@@ -21,12 +21,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from difflab.errors import ArgumentError
-from difflab.lab.blocks import Block, Code, Figure, Formula, Picture, Table
+from difflab.lab.blocks import Block, Code, Figure, Formula, Picture, Slider, Table
 from difflab.lab.cases import Experiment
 from difflab.lab.claims import CHECKS, FINDINGS
 from difflab.lab.findings import NOT_JUDGED, changes, findings_of, here
 from difflab.lab.forest import forest_of
 from difflab.lab.record import load_rows, load_run
+from difflab.lab.slider import slider_of
 from difflab.lab.store import ERROR, RESERVED, write
 from difflab.lab.style import formula, image, themed
 from difflab.lab.words import (
@@ -91,6 +92,8 @@ class _Page:
                 }
             case Table():
                 return {"kind": "table", **self._table(block)}
+            case Slider():
+                return {"kind": "slider", **slider_of(block)}
             case Picture():
                 drawn = block.svg.encode()
                 paper = b"currentColor" not in drawn
