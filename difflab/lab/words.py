@@ -75,7 +75,8 @@ def latex(table: Table) -> str:
     """
     frame = flat(table.frame)
     columns = "".join("r" if kind.kind in "iufb" else "l" for kind in frame.dtypes)
-    lines = [" & ".join(map(_escaped, row)) + r" \\" for row in (list(frame), *cells(frame))]
+    rows = [list(map(str, frame)), *cells(frame)]
+    lines = [" & ".join(map(_escaped, row)) + r" \\" for row in rows]
     caption = _escaped(f"{table.title}. {table.caption}".replace("`", ""))
     body = [r"\toprule", lines[0], r"\midrule", *lines[1:], r"\bottomrule"]
     tabular = [rf"\begin{{tabular}}{{{columns}}}", *body, r"\end{tabular}"]
