@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,7 +16,16 @@ from apparatus.peers import alone as in_a_process
 from apparatus.peers import contestants as peers
 from apparatus.peers import functions as own_words
 from apparatus.peers.contestants import COMPILED, CONTESTANTS, HAND, JAX, NATIVE, chosen
-from apparatus.peers.workloads import KINDS, LOOP, NETWORKS, PRODUCT, TRAINING, arrays, workload
+from apparatus.peers.workloads import (
+    KINDS,
+    LOOP,
+    NETWORKS,
+    PRODUCT,
+    TRAINING,
+    apart,
+    arrays,
+    workload,
+)
 from matplotlib.figure import Figure as Canvas
 
 from difflab.lab import (
@@ -40,62 +48,55 @@ from difflab.operators import value_and_gradient
 
 AGREES = {"float64": 1e-9, "float32": 1e-4}
 """How far results may be apart, relative to the largest component of each."""
-QUICK = {
-    "Rosenbrock": [10, 1000, 100_000], "Helmholtz": [8, 50], "logistic regression": [100],
-    "Gaussian mixture": [100], "softplus chain": [1000], "LSTM cell": [16], "attention": [16],
-    "bodies": [30], LOOP: [10], PRODUCT: [1000], TRAINING: [*NETWORKS][:2],
-}  # fmt: skip
-FULL = {
+SIZES = {
     "Rosenbrock": [10, 1000, 100_000, 1_000_000], "Helmholtz": [8, 50, 1000],
     "logistic regression": [1000, 10_000], "Gaussian mixture": [1000],
     "softplus chain": [1000, 100_000], "LSTM cell": [16, 64], "attention": [64, 256],
     "bodies": [30, 200], LOOP: [20, 300], PRODUCT: [1000, 100_000], TRAINING: [*NETWORKS],
 }  # fmt: skip
 ALONE = {
-    "Rosenbrock": [1_000_000], "Helmholtz": [1000], "Gaussian mixture": [1000],
-    "softplus chain": [100_000], "attention": [256],
+    "Rosenbrock": 1_000_000, "Helmholtz": 1000, "Gaussian mixture": 1000,
+    "softplus chain": 100_000, "attention": 256,
 }  # fmt: skip
 AHEAD = {
     "ahead_of_jax": JAX, "ahead_of_pytorch": peers.TORCH, "ahead_of_autograd": peers.AUTOGRAD,
     "ahead_of_casadi": peers.CASADI, "ahead_of_numpy_engine": peers.NUMPY,
-    "ahead_of_numpy_by_hand": HAND, "as_fast_as_c": peers.C,
+    "ahead_of_backpropagation_by_hand": HAND, "as_fast_as_c": peers.C,
 }  # fmt: skip
 """The claims that hold the native engine against a project, workload by workload."""
-
-
-# Measuring ----------------------------------------------------------------------------------------
+NEW = {
+    "first_call_before_jax": ("time", "first_call_seconds"),
+    "less_memory_than_jax": ("alone", "process_bytes"),
+}
+"""The claims about what is new: a call, a process. Workloads are what is counted."""
 
 
 def cases(preset: Preset) -> list[Case]:
     """Each names the contestants that are installed, so that a further one is a further case."""
     left_out = preset.choose(smoke=(COMPILED,), quick=(COMPILED,), full=())  # seconds to compile
     names = [name for name in CONTESTANTS if name not in left_out]
-    protocol = preset.choose(
-        smoke={"rounds": 2, "sample": 1e-4},
-        quick={"rounds": 5, "sample": 1e-3},
-        full={"rounds": 15, "sample": 1e-2},
-    )
-    sizes = preset.choose(smoke={"Rosenbrock": [10], LOOP: [2]}, quick=QUICK, full=FULL)
-    alone = preset.choose(smoke={}, quick={"Rosenbrock": [100_000]}, full=ALONE)
+    rounds, sample = preset.choose(smoke=(6, 1e-4), quick=(6, 1e-3), full=(15, 1e-2))
+    quick = {name: sizes[:1] for name, sizes in SIZES.items()}
+    sizes = preset.choose(smoke={"Rosenbrock": [10], LOOP: [2]}, quick=quick, full=SIZES)
+    alone = preset.choose(smoke={}, quick={"Rosenbrock": 100_000}, full=ALONE)
     repeats = preset.choose(smoke=1, quick=1, full=3)
-    processes = [name for name in names if name not in (COMPILED, HAND)]
+    plain = [name for name in names if name != COMPILED]
     return [
         {"part": "contestants", "versions": {name: CONTESTANTS[name].version for name in names}},
-        *[{"part": "time", "workload": name, "size": n, **protocol,
+        *[{"part": "time", "workload": name, "size": n, "rounds": rounds, "sample": sample,
            "among": chosen(workload(name, n), names)} for name in sizes for n in sizes[name]],
         *[{"part": "alone", "workload": name, "size": n, "repeats": repeats,
-           "among": chosen(workload(name, n), processes)} for name in alone for n in alone[name]],
+           "among": chosen(workload(name, n), plain)} for name, n in alone.items()],
     ]  # fmt: skip
 
 
 def measure(case: Case, rng: np.random.Generator) -> Iterator[Row]:
-    yield from {"contestants": versions, "time": times, "alone": alone}[case["part"]](case)
-
-
-def versions(case: Case) -> Iterator[Row]:
-    """Who takes part, and who is not installed."""
-    for name, version in case["versions"].items():
-        yield {"contestant": name, "version": version, "call": CONTESTANTS[name].how}
+    """Who takes part, installed or not; times; or what new processes cost."""
+    if case["part"] == "contestants":
+        for name, version in case["versions"].items():
+            yield {"contestant": name, "version": version, "call": CONTESTANTS[name].how}
+    else:
+        yield from {"time": times, "alone": alone}[case["part"]](case)
 
 
 def times(case: Case) -> Iterator[Row]:
@@ -137,25 +138,13 @@ def times(case: Case) -> Iterator[Row]:
                "beside": next(iter(racing), ""), **facts, **row}  # fmt: skip
 
 
-def apart(own: list[Any], other: list[Any]) -> float:
-    """The largest difference, relative to the largest component of the array that it is in."""
-    return max(
-        float(np.max(np.abs(np.subtract(a, b))) / (np.max(np.abs(b)) or 1.0))
-        for a, b in zip(own, other, strict=True)
-        if a is not None and b is not None
-    )
-
-
 def alone(case: Case) -> Iterator[Row]:
     """Start, first call and memory of each in new processes: medians."""
     name, size = case["workload"], case["size"]
     for who in case["among"]:
         runs = [in_a_process.measured(who, name, size) for _ in range(case["repeats"])]
-        label = workload(name, size).label
-        yield {"contestant": who, "label": label, **pd.DataFrame(runs).median().to_dict()}
-
-
-# What they show -----------------------------------------------------------------------------------
+        yield {"contestant": who, "label": workload(name, size).label,
+               **pd.DataFrame(runs).median().to_dict()}  # fmt: skip
 
 
 def raced(rows: pd.DataFrame) -> pd.DataFrame:
@@ -168,24 +157,19 @@ def results(rows: pd.DataFrame) -> list[Result]:
     own = raced(rows)
     if own.empty:
         return []
-    found = [every("peers_agree", rows, "agrees", where={"part": "time"},
-                   counted="pairs of a contestant and a workload")]  # fmt: skip
+    pairs = "pairs of a contestant and a workload"
+    found = [every("peers_agree", rows, "agrees", where={"part": "time"}, counted=pairs)]
     for claim, project in AHEAD.items():
         if (own["project"] == project).any():
             where = {"part": "time", "beside": NATIVE, "project": project, "best": True}
             words = f"{project}'s time over the native engine's: {beside(own, project)}"
             found.append(timed(claim, rows, where=where, by="label", words=words))
-    sides: dict[str, Any] = {"left": {"contestant": JAX}, "right": {"contestant": NATIVE},
-                             "by": None, "unit": "label"}  # fmt: skip
-    if (own["contestant"] == JAX).any():
-        words = "first calls with tracing and compiling, once a workload"
-        where = {"part": "time", "agrees": True}
-        found.append(ratio("first_call_before_jax", rows, "first_call_seconds", where=where,
-                           words=words, **sides))  # fmt: skip
-    if "process_bytes" in rows and (rows["contestant"] == JAX).any():
-        words = "growth of a new process by imports and five calls"
-        found.append(ratio("less_memory_than_jax", rows, "process_bytes", where={"part": "alone"},
-                           words=words, **sides))  # fmt: skip
+    for claim, (part, column) in NEW.items():
+        if ((rows["part"] == part) & (rows["contestant"] == JAX)).any():
+            found.append(
+                ratio(claim, rows, column, left={"contestant": JAX}, right={"contestant": NATIVE},
+                      where={"part": part}, by=None, unit="label")
+            )  # fmt: skip
     return found
 
 
@@ -198,11 +182,7 @@ def beside(own: pd.DataFrame, project: str) -> str:
 
 
 def short(value: float) -> str:
-    """Two digits below 100, and no exponent.
-
-    >>> short(0.0123), short(2.349), short(1234.5)
-    ('0.012', '2.3', '1,234')
-    """
+    """Two digits below 100, and no exponent: 0.012, 2.3, 1,234."""
     return f"{value:,.0f}" if value >= 99.5 else f"{value:.2g}"
 
 
@@ -241,41 +221,38 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
         return []
     others = own[own["best"].eq(True) & (own["contestant"] != NATIVE)]
     others = others.assign(contestant=others["project"])
-    who = next(name for name in (*AHEAD.values(),) if (others["project"] == name).any())
+    who = next(name for name in AHEAD.values() if (others["project"] == name).any())
     first = own.assign(ms=1e3 * own["first_call_seconds"])
     found = [
         dots("ratios", others, "ratio", "time / native engine's", who,
+             f"Beside {who}, the native engine is {beside(own, who)}",
              "Time of value and gradient relative to difflab's native engine (the line at 1), with"
              " 95 % intervals: right of the line difflab is faster. The grey band is the noise:"
-             f" difflab against itself. Of a project's ways, the fastest.{absent(rows)}",
-             f"Beside {who}, the native engine is {beside(own, who)}"),
+             f" difflab against itself. Of a project's ways, the fastest.{absent(rows)}"),
         dots("first_calls", first, "ms", "first call (ms)", who,
+             f"The first call by {who} takes {over(first, 'ms', who)} times the native engine's",
              "The first call, with tracing and compiling: what compilers ask in advance. Imports"
-             " and the start of a library are not counted.",
-             f"The first call by {who} takes {over(first, 'ms', who)} times the native engine's"),
+             " and the start of a library are not counted."),
     ]  # fmt: skip
     if "process_bytes" in rows:
-        memory = rows[rows["part"] == "alone"]
-        memory = memory.assign(mb=(memory["process_bytes"] / 1e6).clip(lower=0.1))
-        found.append(dots(
-            "memory", memory, "mb", "memory (MB)", who,
-            "By how much a new process grows, at most, by its imports and five calls. Importing"
-            " difflab and NumPy, which all of these do, is not counted.",
-            f"A process with {who} grows by {over(memory, 'mb', who)} times the native engine's",
-        ))  # fmt: skip
+        own = rows[rows["part"] == "alone"].assign(mb=(rows["process_bytes"] / 1e6).clip(0.1))
+        found.append(
+            dots("memory", own, "mb", "memory (MB)", who,
+                 f"A process with {who} grows {over(own, 'mb', who)} times as much as a native one",
+                 "By how much a new process grows, at most, by imports and five calls. Difflab and"
+                 " NumPy, which all of these import, are not counted.")
+        )  # fmt: skip
     return found
 
 
 def over(own: pd.DataFrame, column: str, who: str) -> str:
     """The geometric mean of a contestant's column over the native engine's, in words."""
     sides = own.pivot(index="label", columns="contestant", values=column)
-    if not {who, NATIVE} <= {*sides}:
-        return "unknown"
     return short(np.exp(np.log(sides[who] / sides[NATIVE]).mean()))
 
 
 def dots(
-    name: str, own: pd.DataFrame, column: str, axis: str, first: str, caption: str, finding: str
+    name: str, own: pd.DataFrame, column: str, axis: str, first: str, finding: str, caption: str
 ) -> Figure:
     """A line of dots for each workload, sorted by the first; a look for each contestant."""
     by = own[own["contestant"] == first].set_index("label")[column].sort_values()

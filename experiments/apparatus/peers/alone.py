@@ -28,8 +28,7 @@ def measured(contestant: str, name: str, size: int) -> dict[str, Any]:
         env={**os.environ, "PYTHONPATH": os.pathsep.join(folders)},
         capture_output=True, text=True, check=True,
     )  # fmt: skip
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
 def memory(field: str) -> int:

@@ -26,8 +26,8 @@ from typing import Any, TypeAlias
 import numpy as np
 
 import difflab
-from apparatus.peers import by_hand, in_c
 from apparatus.peers import functions as own_words
+from apparatus.peers import in_c
 from apparatus.peers.workloads import PRODUCT, TRAINING, Workload
 from difflab.engines import native
 
@@ -71,9 +71,6 @@ def by_difflab(task: Workload, engine: str) -> Call:
         return lambda: (None, difflab.hvp(f, args, along, engine=engine))
     both = difflab.value_and_gradient(f, argnums=task.first, engine=engine)
     return descending(both, task) if task.name == TRAINING else lambda: both(*args)
-
-
-# Other projects -----------------------------------------------------------------------------------
 
 
 @cache
@@ -242,19 +239,13 @@ def casadi_words() -> ModuleType:
         after = step(inside)
         held = ca.symvar(ca.vertcat(*inside, *after))[len(inside) :]
         one = ca.Function("step", [*inside, *held], after).expand()
-        ends = one.mapaccum("steps", times, len(inside))(
-            *state, *(ca.repmat(symbol, 1, times) for symbol in held)
-        )
-        return [end[:, -1] for end in ends]
+        along = [ca.repmat(symbol, 1, times) for symbol in held]
+        return [end[:, -1] for end in one.mapaccum("steps", times, len(inside))(*state, *along)]
 
-    words = SimpleNamespace(
-        sum=ca.sum1, dot=ca.dot, log=ca.log, sin=ca.sin,
-        mean=lambda x: ca.sum1(x) / x.shape[0],
-    )  # fmt: skip
-    return in_words(
-        "casadi", np=words, repeat=repeat,
-        softplus=lambda x: ca.fmax(x, 0.0) + ca.log1p(ca.exp(-ca.fabs(x))),
-    )  # fmt: skip
+    words = SimpleNamespace(sum=ca.sum1, dot=ca.dot, log=ca.log, sin=ca.sin)
+    words.mean = lambda x: ca.sum1(x) / x.shape[0]
+    softplus = lambda x: ca.fmax(x, 0.0) + ca.log1p(ca.exp(-ca.fabs(x)))
+    return in_words("casadi", np=words, repeat=repeat, softplus=softplus)
 
 
 def by_casadi(task: Workload) -> Call:
@@ -276,32 +267,44 @@ def by_casadi(task: Workload) -> Call:
     return lambda: [*before, *(np.asarray(array).ravel() for array in function.call([*point]))]
 
 
-# By hand ------------------------------------------------------------------------------------------
-
-
-def by_numpy(task: Workload) -> Call:
-    both, args = by_hand.FORMS[task.function], task.args
-    return descending(both, task) if task.name == TRAINING else lambda: both(*args)
+def backpropagation(layers: Any, x: Any, y: Any) -> Any:
+    """The loss of the network and its gradient by hand, as textbooks have it."""
+    seen = [x]
+    for w, b in layers[:-1]:
+        x = np.maximum(x @ w + b, 0)
+        seen.append(x)
+    w, b = layers[-1]
+    scores = x @ w + b
+    scores -= np.max(scores, 1, keepdims=True)
+    share = np.exp(scores)
+    total = np.sum(share, 1, keepdims=True)
+    rows = np.arange(len(y))
+    value = np.mean(np.log(total[:, 0]) - scores[rows, y])
+    back = share / total
+    back[rows, y] -= 1
+    back /= len(y)
+    slopes = []
+    for number in reversed(range(len(layers))):
+        slopes.append((seen[number].T @ back, np.sum(back, 0)))
+        if number:
+            back = (back @ layers[number][0].T) * (seen[number] > 0)
+    return value, slopes[::-1]
 
 
 def by_c(task: Workload) -> Call:
     if task.direction is not None:
         product = in_c.calling("product", 1)
         return lambda: (None, product(*task.args, task.direction)[1])
-    both, args = in_c.calling(task.function, task.wrt), task.args
-    further = () if task.steps is None else (task.steps,)
-    return lambda: both(*args, *further)
-
-
-# All ----------------------------------------------------------------------------------------------
+    both = in_c.calling(task.function, task.wrt)
+    args = task.args if task.steps is None else (*task.args, task.steps)
+    return lambda: both(*args)
 
 
 ABSENT, GCC, LLVM = "not installed", "gcc", "llvmlite"
 NATIVE, NUMPY, HAND, C = "difflab native", "difflab numpy", "NumPy by hand", "C by hand"
 JAX, TORCH, AUTOGRAD, CASADI = "JAX jit", "PyTorch", "autograd", "CasADi"
 COMPILED = "PyTorch compiled"
-PROJECTS = {COMPILED: TORCH}
-"""Whose further way they are; every other contestant stands for itself."""
+PROJECTS = {COMPILED: TORCH}  # every other contestant stands for itself
 
 
 @dataclass(frozen=True)
@@ -318,7 +321,7 @@ class Contestant:
     def there(self) -> bool:
         """Whether it can run here."""
         if self.package == GCC:
-            return in_c.compiler() is not None
+            return shutil.which(GCC) is not None
         if self.package == LLVM and native.why_not() is not None:
             return False
         return not self.package or importlib.util.find_spec(self.package) is not None
@@ -349,9 +352,9 @@ CONTESTANTS: dict[str, Contestant] = {
     CASADI: Contestant(by_casadi, "casadi.Function of f and casadi.gradient(f, x)", "casadi",
                        partial(import_module, "casadi"), lambda task: task.function in
                        ("rosenbrock", "helmholtz", "logistic", "chain", "pendulums")),
-    HAND: Contestant(by_numpy, "the formulas of the gradient, where they are products of matrices",
-                     takes=lambda task: task.function in by_hand.FORMS),
-    C: Contestant(by_c, f"the formulas of others, through ctypes, gcc {' '.join(in_c.FLAGS)}", GCC,
+    HAND: Contestant(partial(descending, backpropagation), "backpropagation written out in NumPy",
+                     takes=lambda task: task.name == TRAINING),
+    C: Contestant(by_c, f"the same in C through ctypes, gcc {' '.join(in_c.FLAGS)}", GCC,
                   in_c.library, lambda task: task.function in in_c.NUMBERS),
 }  # fmt: skip
 """In the order of the page; whoever comes first is what the others are measured by."""

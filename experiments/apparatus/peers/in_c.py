@@ -1,18 +1,16 @@
 """Values and gradients written by hand in C, where there is a compiler.
 
-What flows: the text below -> gcc -> a shared library in a temporary folder, made once a process and
-removed at its end -> a function of NumPy arrays for each workload that has one in C. All take the
-number, the addresses of the arguments, and those of the arrays that the gradients are written to.
+What flows: the text below -> gcc -> a shared library, made once a process -> a function of NumPy
+arrays for each workload that has one in C. All take the number, the addresses of the arguments, and
+those of the arrays that the gradients are written to.
 """
 
 from __future__ import annotations
 
 import ctypes
 import functools
-import shutil
 import subprocess
 import tempfile
-import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -69,8 +67,7 @@ double helmholtz(long n, in x, in a, in b, out g) {
     double drawn = 2.0 * ratio / (root * filled);
     EACH(i, n) {
         double part = log(x[i] / free);
-        ideal += x[i] * part;
-        g[i] = part + 1.0 + slope * b[i] - drawn * g[i];
+        ideal += x[i] * part, g[i] = part + 1.0 + slope * b[i] - drawn * g[i];
     }
     return ideal - pairs * ratio;
 }
@@ -166,24 +163,17 @@ NUMBERS: dict[str, Callable[..., tuple[int, ...]]] = {
 """The functions that there are in C: from the arguments to their first, whole numbers."""
 
 
-def compiler() -> str | None:
-    """The path of a C compiler that takes gcc's flags, if there is one."""
-    return shutil.which("gcc")
-
-
 @functools.cache
 def library() -> ctypes.CDLL:
     """The functions, compiled."""
-    folder = tempfile.mkdtemp(prefix="difflab-peers-")
-    text, made = Path(folder, "functions.c"), Path(folder, "functions.so")
-    text.write_text(TEXT)
-    gcc, between = str(compiler()), str(text.with_suffix(".o"))
-    subprocess.run([gcc, *FLAGS, "-fPIC", "-c", str(text), "-o", between], check=True)
-    # Linked apart: with -ffast-math the library would round the process's denormals to zero.
-    subprocess.run([gcc, "-shared", between, "-o", str(made), "-lm"], check=True)
-    found = ctypes.CDLL(str(made))
-    weakref.finalize(found, shutil.rmtree, folder, ignore_errors=True)
-    return found
+    with tempfile.TemporaryDirectory(prefix="difflab-peers-") as folder:
+        text, made = Path(folder, "functions.c"), Path(folder, "functions.so")
+        text.write_text(TEXT)
+        subprocess.run(["gcc", *FLAGS, "-fPIC", "-c", "functions.c"], check=True, cwd=folder)
+        # Linked apart: with -ffast-math the library would round the process's denormals to zero.
+        link = ["gcc", "-shared", "functions.o", "-o", str(made), "-lm"]
+        subprocess.run(link, check=True, cwd=folder)
+        return ctypes.CDLL(str(made))
 
 
 def calling(name: str, wrt: int) -> Callable[..., Any]:

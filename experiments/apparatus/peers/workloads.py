@@ -135,3 +135,12 @@ def arrays(found: Any) -> list[Any]:
     if isinstance(found, list | tuple):
         return [array for part in found for array in arrays(part)]
     return [None if found is None else np.array(found)]
+
+
+def apart(own: list[Any], other: list[Any]) -> float:
+    """The largest difference, relative to the largest component of the array that it is in."""
+    return max(
+        float(np.max(np.abs(np.subtract(a, b))) / (np.max(np.abs(b)) or 1.0))
+        for a, b in zip(own, other, strict=True)
+        if a is not None and b is not None
+    )
