@@ -134,7 +134,7 @@ def arrays(found: Any) -> list[Any]:
     """Copies of all arrays in lists and tuples, one in the other, as NumPy's; None stays."""
     if isinstance(found, list | tuple):
         return [array for part in found for array in arrays(part)]
-    return [None if found is None else np.array(found)]
+    return [None if found is None else np.asarray(found).copy()]
 
 
 def apart(own: list[Any], other: list[Any]) -> float:
