@@ -65,8 +65,8 @@ AHEAD = {
 }  # fmt: skip
 """The claims that hold the native engine against a project, workload by workload."""
 NEW = {
-    "first_call_before_jax": ("time", "first_call_seconds"),
-    "less_memory_than_jax": ("alone", "process_bytes"),
+    "first_call_before_jax": ("time", "first_call_seconds", "first calls, once a workload"),
+    "less_memory_than_jax": ("alone", "process_bytes", "growth by imports and five calls"),
 }
 """The claims about what is new: a call, a process. Workloads are what is counted."""
 
@@ -157,18 +157,19 @@ def results(rows: pd.DataFrame) -> list[Result]:
     own = raced(rows)
     if own.empty:
         return []
-    pairs = "pairs of a contestant and a workload"
-    found = [every("peers_agree", rows, "agrees", where={"part": "time"}, counted=pairs)]
+    found = [every("peers_agree", rows, "agrees", where={"part": "time"},
+                   counted="pairs of a contestant and a workload",
+                   words="who disagrees with most others is not timed")]  # fmt: skip
     for claim, project in AHEAD.items():
         if (own["project"] == project).any():
             where = {"part": "time", "beside": NATIVE, "project": project, "best": True}
             words = f"{project}'s time over the native engine's: {beside(own, project)}"
             found.append(timed(claim, rows, where=where, by="label", words=words))
-    for claim, (part, column) in NEW.items():
+    for claim, (part, column, words) in NEW.items():
         if ((rows["part"] == part) & (rows["contestant"] == JAX)).any():
             found.append(
                 ratio(claim, rows, column, left={"contestant": JAX}, right={"contestant": NATIVE},
-                      where={"part": part}, by=None, unit="label")
+                      where={"part": part}, by=None, unit="label", words=words)
             )  # fmt: skip
     return found
 
@@ -178,7 +179,7 @@ def beside(own: pd.DataFrame, project: str) -> str:
     best = own[(own["project"] == project) & own["best"].eq(True)]
     ahead = (best["ratio_low"] - best["noise"] > 1).sum()
     mean = short(np.exp(np.log(best["ratio"]).mean()))
-    return f"ahead on {ahead} of {len(best)} workloads, {mean} times in the geometric mean"
+    return f"ahead on {ahead} of {len(best)} workloads, {mean} times as fast in the geometric mean"
 
 
 def short(value: float) -> str:
@@ -257,18 +258,18 @@ def dots(
     """A line of dots for each workload, sorted by the first; a look for each contestant."""
     by = own[own["contestant"] == first].set_index("label")[column].sort_values()
     labels = [*by.index, *(label for label in own["label"].unique() if label not in by)]
+    styles = looks(sorted(CONTESTANTS, key=lambda name: name in (COMPILED, NATIVE)))
     names = [who for who in CONTESTANTS if (own["contestant"] == who).any()]
-    styles, shifts = looks(names), np.linspace(0.3, -0.3, len(names))
 
     def draw(canvas: Canvas) -> None:
         axes = canvas.subplots()
-        for who, shift in zip(names, shifts, strict=True):
-            part = own[own["contestant"] == who]
+        for who, shift in zip(names, np.linspace(0.3, -0.3, len(names)), strict=True):
+            part, look = own[own["contestant"] == who], {**styles[who], "linestyle": "none"}
             place = part["label"].map(labels.index) + shift
-            axes.plot(part[column], place, markersize=4, label=who,
-                      **{**styles[who], "linestyle": "none"})  # fmt: skip
+            axes.plot(part[column], place, markersize=4, label=who, **look)
             if column == "ratio":
-                axes.hlines(place, part["ratio_low"], part["ratio_high"], styles[who]["color"])
+                ends = part[["ratio_low", "ratio_high"]].assign(gap=np.nan).to_numpy().ravel()
+                axes.plot(ends, np.repeat(place, 3), color=look["color"], linestyle="-")
         if column == "ratio":
             axes.axvline(1.0, color="black", linewidth=1)
             noise = own.groupby("label")["noise"].max().reindex(labels).clip(upper=0.9)
@@ -276,10 +277,11 @@ def dots(
         axes.set_yticks(range(len(labels)), labels)
         axes.set(xlabel=axis, xscale="log", ylim=(-0.6, len(labels) - 0.4))
         axes.xaxis.set_major_formatter("{x:g}")
-        canvas.legend(loc="outside right upper")
+        axes.minorticks_off()
+        canvas.legend(loc="outside right center")
 
     alt = f"Dots by workload and contestant on a logarithmic axis: {axis}"
-    size, foot = (9.5, 1.6 + 0.27 * len(labels)), f"one core, {len(labels)} workloads"
+    size, foot = (9.5, 1.6 + 0.27 * len(labels)), f"one core; workloads: {len(labels)}"
     return Figure(name, caption, alt, draw, size, finding, foot)
 
 
