@@ -46,29 +46,20 @@ from difflab.lab import (
 )
 from difflab.operators import value_and_gradient
 
-AGREES = {"float64": 1e-9, "float32": 1e-4}
-"""How far results may be apart, relative to the largest component of each."""
+AGREES = {"float64": 1e-9, "float32": 1e-4}  # relative to the largest component
 SIZES = {
     "Rosenbrock": [10, 1000, 100_000, 1_000_000], "Helmholtz": [8, 50, 1000],
     "logistic regression": [1000, 10_000], "Gaussian mixture": [1000],
     "softplus chain": [1000, 100_000], "LSTM cell": [16, 64], "attention": [64, 256],
     "bodies": [30, 200], LOOP: [20, 300], PRODUCT: [1000, 100_000], TRAINING: [*NETWORKS],
 }  # fmt: skip
-ALONE = {
-    "Rosenbrock": 1_000_000, "Helmholtz": 1000, "Gaussian mixture": 1000,
-    "softplus chain": 100_000, "attention": 256,
-}  # fmt: skip
+ALONE = ("Rosenbrock", "Helmholtz", "Gaussian mixture", "softplus chain", "attention")
 AHEAD = {
     "ahead_of_jax": JAX, "ahead_of_pytorch": peers.TORCH, "ahead_of_autograd": peers.AUTOGRAD,
     "ahead_of_casadi": peers.CASADI, "ahead_of_numpy_engine": peers.NUMPY,
     "ahead_of_backpropagation_by_hand": HAND, "as_fast_as_c": peers.C,
 }  # fmt: skip
 """The claims that hold the native engine against a project, workload by workload."""
-NEW = {
-    "first_call_before_jax": ("time", "first_call_seconds", "first calls, once a workload"),
-    "less_memory_than_jax": ("alone", "process_bytes", "growth by imports and five calls"),
-}
-"""The claims about what is new: a call, a process. Workloads are what is counted."""
 
 
 def cases(preset: Preset) -> list[Case]:
@@ -78,15 +69,14 @@ def cases(preset: Preset) -> list[Case]:
     rounds, sample = preset.choose(smoke=(6, 1e-4), quick=(6, 1e-3), full=(15, 1e-2))
     quick = {name: sizes[:1] for name, sizes in SIZES.items()}
     sizes = preset.choose(smoke={"Rosenbrock": [10], LOOP: [2]}, quick=quick, full=SIZES)
-    alone = preset.choose(smoke={}, quick={"Rosenbrock": 100_000}, full=ALONE)
-    repeats = preset.choose(smoke=1, quick=1, full=3)
+    alone, repeats = preset.choose(smoke=((), 1), quick=(ALONE[:1], 1), full=(ALONE, 3))
     plain = [name for name in names if name != COMPILED]
     return [
         {"part": "contestants", "versions": {name: CONTESTANTS[name].version for name in names}},
         *[{"part": "time", "workload": name, "size": n, "rounds": rounds, "sample": sample,
            "among": chosen(workload(name, n), names)} for name in sizes for n in sizes[name]],
         *[{"part": "alone", "workload": name, "size": n, "repeats": repeats,
-           "among": chosen(workload(name, n), plain)} for name, n in alone.items()],
+           "among": chosen(workload(name, n), plain)} for name in alone for n in SIZES[name][-1:]],
     ]  # fmt: skip
 
 
@@ -104,8 +94,7 @@ def times(case: Case) -> Iterator[Row]:
     if so, all side by side."""
     task = workload(case["workload"], case["size"])
     given = arrays(task.args)
-    facts = {"label": task.label, "counts": KINDS[task.name].counts,
-             "numbers": sum(array.size for array in given)}  # fmt: skip
+    facts: Row = {"label": task.label, "counts": KINDS[task.name].counts}
     if task.direction is None:
         made = value_and_gradient(task.f(own_words), argnums=task.first, engine="numpy")
         graph = made.prepare(*task.args).derivation.graph
@@ -163,9 +152,11 @@ def results(rows: pd.DataFrame) -> list[Result]:
     for claim, project in AHEAD.items():
         if (own["project"] == project).any():
             where = {"part": "time", "beside": NATIVE, "project": project, "best": True}
-            words = f"{project}'s time over the native engine's: {beside(own, project)}"
-            found.append(timed(claim, rows, where=where, by="label", words=words))
-    for claim, (part, column, words) in NEW.items():
+            found.append(timed(claim, rows, where=where, by="label", words=ahead(own, project)))
+    for claim, part, column, words in (
+        ("first_call_before_jax", "time", "first_call_seconds", "first calls, once a workload"),
+        ("less_memory_than_jax", "alone", "process_bytes", "growth by imports and five calls"),
+    ):
         if ((rows["part"] == part) & (rows["contestant"] == JAX)).any():
             found.append(
                 ratio(claim, rows, column, left={"contestant": JAX}, right={"contestant": NATIVE},
@@ -174,12 +165,12 @@ def results(rows: pd.DataFrame) -> list[Result]:
     return found
 
 
-def beside(own: pd.DataFrame, project: str) -> str:
+def ahead(own: pd.DataFrame, project: str) -> str:
     """In words: on how many workloads by more than the noise, and by how much in the mean."""
     best = own[(own["project"] == project) & own["best"].eq(True)]
-    ahead = (best["ratio_low"] - best["noise"] > 1).sum()
+    many = f"{(best['ratio_low'] - best['noise'] > 1).sum()} of {len(best)} workloads"
     mean = short(np.exp(np.log(best["ratio"]).mean()))
-    return f"ahead on {ahead} of {len(best)} workloads, {mean} times as fast in the geometric mean"
+    return f"Ahead of {project} on {many}, {mean} times as fast in the geometric mean"
 
 
 def short(value: float) -> str:
@@ -202,7 +193,7 @@ def tables(rows: pd.DataFrame) -> list[Table]:
     speed.insert(0, f"{NATIVE}, µs", [short(1e6 * seconds) for seconds in first])
     taking = rows.loc[rows["part"] == "contestants", ["contestant", "version", "call"]]
     wrong = rows[rows["agrees"].eq(False)] if "agrees" in rows else own
-    words = ", ".join(wrong["contestant"] + " on " + wrong["label"]) if len(wrong) else "none"
+    words = ", ".join(f"{row.contestant} on {row.label}" for row in wrong.itertuples()) or "none"
     return [
         Table("Time of value and gradient, relative to difflab's native engine",
               "One call of the native engine in microseconds, then how many times as long others"
@@ -226,7 +217,7 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
     first = own.assign(ms=1e3 * own["first_call_seconds"])
     found = [
         dots("ratios", others, "ratio", "time / native engine's", who,
-             f"Beside {who}, the native engine is {beside(own, who)}",
+             ahead(own, who),
              "Time of value and gradient relative to difflab's native engine (the line at 1), with"
              " 95 % intervals: right of the line difflab is faster. The grey band is the noise:"
              f" difflab against itself. Of a project's ways, the fastest.{absent(rows)}"),
@@ -237,12 +228,12 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
     ]  # fmt: skip
     if "process_bytes" in rows:
         own = rows[rows["part"] == "alone"].assign(mb=(rows["process_bytes"] / 1e6).clip(0.1))
-        found.append(
+        found += [
             dots("memory", own, "mb", "memory (MB)", who,
                  f"A process with {who} grows {over(own, 'mb', who)} times as much as a native one",
                  "By how much a new process grows, at most, by imports and five calls. Difflab and"
-                 " NumPy, which all of these import, are not counted.")
-        )  # fmt: skip
+                 " NumPy, which all of these import, are not counted."),
+        ]  # fmt: skip
     return found
 
 
@@ -286,37 +277,29 @@ def dots(
 
 
 EXPERIMENT = Experiment(
-    name="peers",
-    title="Peers",
-    question="How fast is difflab beside its peers?",
-    version=2,
-    cases=cases,
-    measure=measure,
-    results=results,
-    tables=tables,
-    figures=figures,
+    name="peers", title="Peers", question="How fast is difflab beside its peers?", version=2,
+    cases=cases, measure=measure, results=results, tables=tables, figures=figures,
     method="""
     Each function is one text, run in the words of each library (in C and by hand the gradient is
-    written out), as a competent user would: compiled once, in 64 bits, data handed over beforehand.
-    NumPy's arrays go in and come out. A training step keeps its parameters in the library's own
-    arrays, in float32 where it does not say otherwise. Before any is timed, value and gradient must
-    be what most others give, within 1e-9 of the largest component (float32: 1e-4).
+    written out), as a competent user would: compiled once, in 64 bits, data handed over beforehand,
+    NumPy's arrays in and out. A training step keeps its parameters in the library's own arrays, in
+    float32 where it does not say otherwise. Only who gives what most others give, within 1e-9 of
+    the largest component (float32: 1e-4), is timed.
 
-    Times: one core, one thread, each round visits every contestant once in a rotating order; ratios
-    are medians of per-round ratios to the native engine, which runs twice to show the noise. First
-    calls include tracing and compiling, but neither imports nor a library's start; they are timed
+    One core, one thread; each round visits every contestant once in a rotating order; ratios are
+    medians of per-round ratios to the native engine, which runs twice to show the noise. First
+    calls include tracing and compiling, but neither imports nor a library's start, and are timed
     once a workload. Memory: a new process for each contestant and workload, the median of three.
     """,
     limitations="""
     One core of one machine: threads, which JAX, PyTorch and difflab use for large arrays, are left
-    out, and so are GPUs, for which JAX and PyTorch are made. Texts and workloads are this project's
-    choice, and not that of the libraries' authors. C is compiled with -ffast-math, and at the least
-    sizes its time is that of ctypes. Loops of many steps have no form by torch.compile.
+    out, and GPUs, for which JAX and PyTorch are made. Texts and workloads are this project's own. C
+    is compiled with -ffast-math, and at the least sizes its time is that of ctypes. Loops of many
+    steps have no form by torch.compile.
     """,
     volatile=(*TIME_COLUMNS, "best", "first_call_seconds", "start_seconds", "alone_seconds",
               "process_bytes"),
-    timed=lambda case: case["part"] != "contestants",
-    order=28,
+    timed=lambda case: case["part"] != "contestants", order=28,
 )  # fmt: skip
 
 if __name__ == "__main__":
