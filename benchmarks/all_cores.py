@@ -20,7 +20,7 @@ from difflab.lab.timing import interleave
 sys.path.insert(0, str(Path(__file__).parents[1] / "experiments"))
 
 from apparatus.peers.contestants import by_difflab, by_jax
-from apparatus.peers.workloads import workload
+from apparatus.peers.workloads import apart, arrays, workload
 
 SIZES = {
     "Rosenbrock": (10, 1_000, 100_000, 1_000_000),
@@ -41,10 +41,8 @@ def main() -> None:
         for n in sizes:
             task = workload(name, n)
             calls = {"difflab": by_difflab(task, "native"), "JAX jit": by_jax(task)}
-            found = {who: call() for who, call in calls.items()}
-            for own, other in zip(found["difflab"], found["JAX jit"], strict=True):
-                size = np.max(np.abs(other))
-                np.testing.assert_allclose(own, other, rtol=1e-9, atol=1e-9 * size)
+            found = [arrays(call()) for call in calls.values()]
+            assert apart(*found) < 1e-9, f"{task.label}: they disagree"
             calls["again"] = calls["difflab"]
             table = interleave(calls, baseline="difflab", rounds=rounds).set_index("contestant")
             row, again = table.loc["JAX jit"], table.loc["again", "ratio"]

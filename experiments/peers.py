@@ -1,288 +1,305 @@
 """How fast is difflab beside its peers?
 
-Value and gradient of the same functions by difflab's two engines, by other projects and by code
-written by hand, NumPy in and out, interleaved in one run: ratios to the native engine, first calls,
-memory and growth. Who computes something else has no time, and who is not installed is named.
+What flows: workloads -> each contestant's call, held against those of the others -> times, taken in
+one interleaved run, as ratios to the native engine; and what a new process costs. The invariant:
+who computes something else has no time, and who is not installed is named.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
-from _peers_page import beside, figures, intervals, short, tables
 from apparatus.peers import alone as in_a_process
+from apparatus.peers import contestants as peers
 from apparatus.peers import functions as own_words
-from apparatus.peers.contestants import (
-    AUTOGRAD,
-    CASADI,
-    COMPILED,
-    CONTESTANTS,
-    HAND,
-    JAX,
-    NUMPY,
-    TORCH,
-    UNROLLED,
-    C,
-    chosen,
+from apparatus.peers.contestants import COMPILED, CONTESTANTS, HAND, JAX, NATIVE, chosen
+from apparatus.peers.workloads import (
+    KINDS,
+    LOOP,
+    NETWORKS,
+    PRODUCT,
+    TRAINING,
+    apart,
+    arrays,
+    workload,
 )
-from apparatus.peers.training import NETWORKS, TRAINERS, start, trained
-from apparatus.peers.workloads import SIZES, TRAINING, workload
+from matplotlib.figure import Figure as Canvas
 
 from difflab.lab import (
     TIME_COLUMNS,
     Case,
-    Evidence,
     Experiment,
+    Figure,
     Preset,
+    Result,
     Row,
+    Table,
+    every,
     interleave,
+    looks,
     main,
-    share_interval,
+    ratio,
+    timed,
 )
 from difflab.operators import value_and_gradient
 
-AGREES = {"float64": 1e-9, "float32": 1e-4}
-"""How far results may be apart, relative to the largest component of each."""
-
-SLOW = (COMPILED, UNROLLED)
-"""They take seconds to compile, and run in the full preset alone."""
-SMOKE = {"Rosenbrock": [10], "Runge-Kutta": [2]}
-QUICK = {
-    "Rosenbrock": [10, 1000, 100_000],
-    "Helmholtz": [8, 50],
-    "logistic regression": [100],
-    "Gaussian mixture": [100],
-    "softplus chain": [1000],
-    "LSTM cell": [16],
-    "attention": [16],
-    "bodies": [30],
-    "Runge-Kutta": [10],
-    "Hessian product": [1000],
-}
-FULL = {
-    "Rosenbrock": [10, 1000, 100_000, 1_000_000],
-    "Helmholtz": [8, 50, 1000],
-    "logistic regression": [1000, 10_000],
-    "Gaussian mixture": [1000],
-    "softplus chain": [1000, 100_000],
-    "LSTM cell": [16, 64],
-    "attention": [64, 256],
-    "bodies": [30, 200],
-    "Runge-Kutta": [20, 300],
-    "Hessian product": [1000, 100_000],
-}
-ALONE = {
-    "Rosenbrock": [1_000_000],
-    "Helmholtz": [1000],
-    "Gaussian mixture": [1000],
-    "softplus chain": [100_000],
-    "attention": [256],
-}
-
-
-# Measuring ----------------------------------------------------------------------------------------
+AGREES = {"float64": 1e-9, "float32": 1e-4}  # relative to the largest component
+SIZES = {
+    "Rosenbrock": [10, 1000, 100_000, 1_000_000], "Helmholtz": [8, 50, 1000],
+    "logistic regression": [1000, 10_000], "Gaussian mixture": [1000],
+    "softplus chain": [1000, 100_000], "LSTM cell": [16, 64], "attention": [64, 256],
+    "bodies": [30, 200], LOOP: [20, 300], PRODUCT: [1000, 100_000], TRAINING: [*NETWORKS],
+}  # fmt: skip
+ALONE = ("Rosenbrock", "Helmholtz", "Gaussian mixture", "softplus chain", "attention")
+AHEAD = {
+    "ahead_of_jax": JAX, "ahead_of_pytorch": peers.TORCH, "ahead_of_autograd": peers.AUTOGRAD,
+    "ahead_of_casadi": peers.CASADI, "ahead_of_numpy_engine": peers.NUMPY,
+    "ahead_of_backpropagation_by_hand": HAND, "as_fast_as_c": peers.C,
+}  # fmt: skip
+"""The claims that hold the native engine against a project, workload by workload."""
 
 
 def cases(preset: Preset) -> list[Case]:
     """Each names the contestants that are installed, so that a further one is a further case."""
-    names = [name for name in CONTESTANTS
-             if name not in preset.choose(smoke=SLOW, quick=SLOW, full=())]  # fmt: skip
-    protocol = preset.choose(
-        smoke={"rounds": 2, "sample": 1e-4},
-        quick={"rounds": 5, "sample": 1e-3},
-        full={"rounds": 15, "sample": 1e-2},
-    )
-    sizes = preset.choose(smoke=SMOKE, quick=QUICK, full=FULL)
-    networks = preset.choose(smoke=1, quick=2, full=len(NETWORKS))
-    alone = preset.choose(smoke={}, quick={"Rosenbrock": [100_000]}, full=ALONE)
-    left_out = preset.choose(smoke=SLOW, quick=(*SLOW, HAND, C), full=SLOW)
-    processes = [name for name in names if name not in left_out]
+    left_out = preset.choose(smoke=(COMPILED,), quick=(COMPILED,), full=())  # seconds to compile
+    names = [name for name in CONTESTANTS if name not in left_out]
+    rounds, sample = preset.choose(smoke=(6, 1e-4), quick=(6, 1e-3), full=(15, 1e-2))
+    quick = {name: sizes[:1] for name, sizes in SIZES.items()}
+    sizes = preset.choose(smoke={"Rosenbrock": [10], LOOP: [2]}, quick=quick, full=SIZES)
+    alone, repeats = preset.choose(smoke=((), 1), quick=(ALONE[:1], 1), full=(ALONE, 3))
+    plain = [name for name in names if name != COMPILED]
     return [
         {"part": "contestants", "versions": {name: CONTESTANTS[name].version for name in names}},
-        *[{"part": "time", "workload": name, "size": n, **protocol,
+        *[{"part": "time", "workload": name, "size": n, "rounds": rounds, "sample": sample,
            "among": chosen(workload(name, n), names)} for name in sizes for n in sizes[name]],
-        *[{"part": "training", "network": name, **protocol, "among": trained(names)}
-          for name in [*NETWORKS][:networks]],
-        *[{"part": "alone", "workload": name, "size": n,
-           "among": chosen(workload(name, n), processes),
-           "repeats": preset.choose(smoke=1, quick=1, full=3)} for name in alone
-          for n in alone[name]],
+        *[{"part": "alone", "workload": name, "size": n, "repeats": repeats,
+           "among": chosen(workload(name, n), plain)} for name in alone for n in SIZES[name][-1:]],
     ]  # fmt: skip
 
 
 def measure(case: Case, rng: np.random.Generator) -> Iterator[Row]:
-    parts = {"contestants": versions, "time": times, "training": training, "alone": alone}
-    yield from parts[case["part"]](case)
-
-
-def versions(case: Case) -> Iterator[Row]:
-    """Who takes part, and who is not installed."""
-    for name, version in case["versions"].items():
-        yield {"contestant": name, "version": version, "call": CONTESTANTS[name].how}
+    """Who takes part, installed or not; times; or what new processes cost."""
+    if case["part"] == "contestants":
+        for name, version in case["versions"].items():
+            yield {"contestant": name, "version": version, "call": CONTESTANTS[name].how}
+    else:
+        yield from {"time": times, "alone": alone}[case["part"]](case)
 
 
 def times(case: Case) -> Iterator[Row]:
-    """First calls one by one, and steady calls of all that agree side by side."""
+    """A row for each contestant: its first call, whether its result is that of most, and its times
+    if so, all side by side."""
     task = workload(case["workload"], case["size"])
-    facts = {
-        "label": f"{task.name}, {task.size:,}",
-        "counts": SIZES[task.name],
-        "numbers": sum(array.size for array in task.args),
-    }
+    given = arrays(task.args)
+    facts: Row = {"label": task.label, "counts": KINDS[task.name].counts}
     if task.direction is None:
-        made = value_and_gradient(task.f(own_words), argnums=tuple(range(task.wrt)), engine="numpy")
+        made = value_and_gradient(task.f(own_words), argnums=task.first, engine="numpy")
         graph = made.prepare(*task.args).derivation.graph
-        assert graph is not None
-        facts["operations"] = graph.operation_count()
-
-    def prepared(name: str) -> tuple[Callable[[], Any], Callable[[Any], list[Any]]]:
-        return CONTESTANTS[name].make(task), list
-
-    yield from raced(case, prepared, facts, "float64")
-
-
-def training(case: Case) -> Iterator[Row]:
-    """The same for one step of training; what must agree is the loss and the new parameters."""
-
-    def prepared(name: str) -> tuple[Callable[[], Any], Callable[[Any], list[Any]]]:
-        step, parameters = TRAINERS[name](begin)
-        return step, lambda loss: [loss, *(own.copy() for own in parameters())]
-
-    begin = start(case["network"])
-    facts = {
-        "label": f"{TRAINING}, {case['network']}",
-        "workload": TRAINING,
-        "numbers": begin.x.size + sum(w.size + b.size for w, b in begin.layers),
-    }
-    yield from raced(case, prepared, facts, begin.x.dtype.name)
-
-
-def raced(
-    case: Case,
-    prepared: Callable[[str], tuple[Callable[[], Any], Callable[[Any], list[Any]]]],
-    facts: Row,
-    dtype: str,
-) -> Iterator[Row]:
-    """A row for each contestant: whether its first result is that of most, and its times if so."""
-    calls, results, rows = {}, {}, {}
+        facts["operations"] = graph.operation_count() if graph else None
+    rows: dict[str, Row] = {}
+    calls, found = {}, {}
     for name in case["among"]:
         CONTESTANTS[name].start()
         begun = time.perf_counter()
-        call, result = prepared(name)
-        found = call()
+        calls[name] = CONTESTANTS[name].make(task)
+        first = calls[name]()
         rows[name] = {"first_call_seconds": time.perf_counter() - begun}
-        calls[name], results[name] = call, result(found)
-    for name, own in results.items():
-        errors = sorted(apart(own, other) for who, other in results.items() if who != name)
+        found[name] = arrays(first)  # now: a step of training overwrites its parameters
+    for name, own in found.items():
+        errors = sorted(apart(own, other) for who, other in found.items() if who != name)
         middle = errors[(len(errors) - 1) // 2] if errors else 0.0
-        rows[name] |= {"apart": middle, "agrees": middle <= AGREES[dtype]}
+        rows[name] |= {"apart": middle, "agrees": middle <= AGREES[given[0].dtype.name]}
     racing = {name: call for name, call in calls.items() if rows[name]["agrees"]}
-    timings: dict[Any, Any] = {}
     if racing:
         table = interleave(racing, rounds=case["rounds"], sample_seconds=case["sample"])
-        timings = table.set_index("contestant")[list(TIME_COLUMNS)].to_dict("index")
-    first = next(iter(racing), "")
+        timings = table.set_index("contestant")[[*TIME_COLUMNS]]
+        for name in racing:
+            rows[name] |= timings.loc[name].to_dict()
+    best: dict[str, str] = {}
+    for name in sorted(racing, key=lambda who: rows[who]["ratio"]):
+        best.setdefault(peers.PROJECTS.get(name, name), name)
     for name, row in rows.items():
-        yield {"contestant": name, "beside": first, **facts, **row, **timings.get(name, {})}
-
-
-def apart(own: list[Any], other: list[Any]) -> float:
-    """The largest difference, relative to the largest component of the array that it is in."""
-    return max(
-        float(np.max(np.abs(np.subtract(a, b))) / (np.max(np.abs(b)) or 1.0))
-        for a, b in zip(own, other, strict=True)
-        if a is not None and b is not None
-    )
+        project = peers.PROJECTS.get(name, name)
+        yield {"contestant": name, "project": project, "best": best.get(project) == name,
+               "beside": next(iter(racing), ""), **facts, **row}  # fmt: skip
 
 
 def alone(case: Case) -> Iterator[Row]:
     """Start, first call and memory of each in new processes: medians."""
-    for name in case["among"]:
-        found = pd.DataFrame(
-            in_a_process.measured(name, case["workload"], case["size"])
-            for _ in range(case["repeats"])
-        )
-        yield {"contestant": name, **found.median().to_dict()}
+    name, size = case["workload"], case["size"]
+    for who in case["among"]:
+        runs = [in_a_process.measured(who, name, size) for _ in range(case["repeats"])]
+        yield {"contestant": who, "label": workload(name, size).label,
+               **pd.DataFrame(runs).median().to_dict()}  # fmt: skip
 
 
-# Findings -----------------------------------------------------------------------------------------
+def raced(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows with a time beside the native engine's."""
+    return rows[(rows["beside"] == NATIVE) & rows["ratio"].notna()] if "ratio" in rows else rows[:0]
 
 
-def findings(rows: pd.DataFrame) -> list[Evidence]:
-    own = rows[rows["part"].isin(["time", "training"])]
-    agrees = own["agrees"].eq(True)
-    return [
-        Evidence(
-            "peers_agree",
-            share_interval(agrees),
-            f"{agrees.sum()} of {len(own)} pairs of a contestant and a workload give the value and"
-            " the gradient that most others give; the rest are not timed",
-        ),
-        ahead(rows, "ahead_of_jax", JAX, UNROLLED),
-        ahead(rows, "ahead_of_pytorch", TORCH, COMPILED),
-        ahead(rows, "ahead_of_autograd", AUTOGRAD),
-        ahead(rows, "ahead_of_casadi", CASADI),
-        ahead(rows, "ahead_of_numpy_engine", NUMPY),
-        ahead(rows, "as_fast_as_c", C),
-    ]
-
-
-def ahead(rows: pd.DataFrame, claim: str, *names: str) -> Evidence:
-    """The faster of the contestants of those names by workload; shown is the least ratio."""
-    own = beside(rows, names)
+def results(rows: pd.DataFrame) -> list[Result]:
+    """Projects that did not run here are not judged."""
+    own = raced(rows)
     if own.empty:
-        return Evidence(claim, None, f"not measured here: {' and '.join(names)} did not run")
-    found = intervals(own)
-    least = min(found, key=lambda interval: interval.estimate)
-    behind = own[own["ratio"] < 1]
-    slower = ", ".join(f"{row.label} ({short(row.ratio)})" for row in behind.itertuples())
-    return Evidence(
-        claim,
-        least,
-        f"{names[0]} takes {short(own['ratio'].min())} to {short(own['ratio'].max())} times as long"
-        f" over {len(own)} workloads, {short(np.exp(np.log(own['ratio']).mean()))} times in the"
-        f" geometric mean; it is the faster one on {slower or 'none'}. Each interval is widened by"
-        " the noise of its workload; the one shown is the least",
-        also=found,
-    )
+        return []
+    found = [every("peers_agree", rows, "agrees", where={"part": "time"},
+                   counted="pairs of a contestant and a workload",
+                   words="who disagrees with most others is not timed")]  # fmt: skip
+    for claim, project in AHEAD.items():
+        if (own["project"] == project).any():
+            where = {"part": "time", "beside": NATIVE, "project": project, "best": True}
+            found.append(timed(claim, rows, where=where, by="label", words=ahead(own, project)))
+    for claim, part, column, words in (
+        ("first_call_before_jax", "time", "first_call_seconds", "first calls, once a workload"),
+        ("less_memory_than_jax", "alone", "process_bytes", "growth by imports and five calls"),
+    ):
+        if ((rows["part"] == part) & (rows["contestant"] == JAX)).any():
+            found.append(
+                ratio(claim, rows, column, left={"contestant": JAX}, right={"contestant": NATIVE},
+                      where={"part": part}, by=None, unit="label", words=words)
+            )  # fmt: skip
+    return found
+
+
+def ahead(own: pd.DataFrame, project: str) -> str:
+    """In words: on how many workloads by more than the noise, and by how much in the mean."""
+    best = own[(own["project"] == project) & own["best"].eq(True)]
+    many = f"{(best['ratio_low'] - best['noise'] > 1).sum()} of {len(best)} workloads"
+    mean = short(np.exp(np.log(best["ratio"]).mean()))
+    return f"Ahead of {project} on {many}, {mean} times as fast in the geometric mean"
+
+
+def short(value: float) -> str:
+    """Two digits below 100, and no exponent: 0.012, 2.3, 1,234."""
+    return f"{value:,.0f}" if value >= 99.5 else f"{value:.2g}"
+
+
+def absent(rows: pd.DataFrame) -> str:
+    """A sentence that names who is not installed."""
+    names = rows.loc[rows["version"] == peers.ABSENT, "contestant"] if "version" in rows else []
+    return f" Not installed: {', '.join(names)}." if len(names) else ""
+
+
+def tables(rows: pd.DataFrame) -> list[Table]:
+    own = raced(rows)
+    first = own[own["contestant"] == NATIVE].set_index("label")["seconds"]
+    cells = own.assign(cell=own["ratio"].map(short))
+    cells = cells.pivot(index="label", columns="contestant", values="cell").reindex(first.index)
+    speed = cells[[who for who in CONTESTANTS if who in cells and who != NATIVE]].fillna("–")
+    speed.insert(0, f"{NATIVE}, µs", [short(1e6 * seconds) for seconds in first])
+    taking = rows.loc[rows["part"] == "contestants", ["contestant", "version", "call"]]
+    wrong = rows[rows["agrees"].eq(False)] if "agrees" in rows else own
+    words = ", ".join(f"{row.contestant} on {row.label}" for row in wrong.itertuples()) or "none"
+    return [
+        Table("Time of value and gradient, relative to difflab's native engine",
+              "One call of the native engine in microseconds, then how many times as long others"
+              " take: medians of per-round ratios; below 1 they are faster. A dash: no form of it,"
+              f" or another result.{absent(rows)}",
+              speed.rename_axis(columns=None).reset_index(names="workload")),
+        Table("Who takes part",
+              "Others than difflab come with `pip install difflab[peers]`. Left out because of"
+              f" another result: {words}.{absent(rows)}", taking.reset_index(drop=True)),
+    ]  # fmt: skip
+
+
+def figures(rows: pd.DataFrame) -> list[Figure]:
+    """The ratios, first calls and memory, sorted by the first project of these that is there."""
+    own = raced(rows)
+    if own.empty:
+        return []
+    others = own[own["best"].eq(True) & (own["contestant"] != NATIVE)]
+    others = others.assign(contestant=others["project"])
+    who = next(name for name in AHEAD.values() if (others["project"] == name).any())
+    first = own.assign(ms=1e3 * own["first_call_seconds"])
+    found = [
+        dots("ratios", others, "ratio", "time / native engine's", who,
+             ahead(own, who),
+             "Time of value and gradient relative to difflab's native engine (the line at 1), with"
+             " 95 % intervals: right of the line difflab is faster. The grey band is the noise:"
+             f" difflab against itself. Of a project's ways, the fastest.{absent(rows)}"),
+        dots("first_calls", first, "ms", "first call (ms)", who,
+             f"The first call by {who} takes {over(first, 'ms', who)} times the native engine's",
+             "The first call, with tracing and compiling: what compilers ask in advance. Imports"
+             " and the start of a library are not counted."),
+    ]  # fmt: skip
+    if "process_bytes" in rows:
+        own = rows[rows["part"] == "alone"].assign(mb=(rows["process_bytes"] / 1e6).clip(0.1))
+        found += [
+            dots("memory", own, "mb", "memory (MB)", who,
+                 f"A process with {who} grows {over(own, 'mb', who)} times as much as a native one",
+                 "By how much a new process grows, at most, by imports and five calls. Difflab and"
+                 " NumPy, which all of these import, are not counted."),
+        ]  # fmt: skip
+    return found
+
+
+def over(own: pd.DataFrame, column: str, who: str) -> str:
+    """The geometric mean of a contestant's column over the native engine's, in words."""
+    sides = own.pivot(index="label", columns="contestant", values=column)
+    return short(np.exp(np.log(sides[who] / sides[NATIVE]).mean()))
+
+
+def dots(
+    name: str, own: pd.DataFrame, column: str, axis: str, first: str, finding: str, caption: str
+) -> Figure:
+    """A line of dots for each workload, sorted by the first; a look for each contestant."""
+    by = own[own["contestant"] == first].set_index("label")[column].sort_values()
+    labels = [*by.index, *(label for label in own["label"].unique() if label not in by)]
+    styles = looks(sorted(CONTESTANTS, key=lambda name: name in (COMPILED, NATIVE)))
+    names = [who for who in CONTESTANTS if (own["contestant"] == who).any()]
+
+    def draw(canvas: Canvas) -> None:
+        axes = canvas.subplots()
+        for who, shift in zip(names, np.linspace(0.3, -0.3, len(names)), strict=True):
+            part, look = own[own["contestant"] == who], {**styles[who], "linestyle": "none"}
+            place = part["label"].map(labels.index) + shift
+            axes.plot(part[column], place, markersize=4, label=who, **look)
+            if column == "ratio":
+                ends = part[["ratio_low", "ratio_high"]].assign(gap=np.nan).to_numpy().ravel()
+                axes.plot(ends, np.repeat(place, 3), color=look["color"], linestyle="-")
+        if column == "ratio":
+            axes.axvline(1.0, color="black", linewidth=1)
+            noise = own.groupby("label")["noise"].max().reindex(labels).clip(upper=0.9)
+            axes.barh(range(len(labels)), 2 * noise, 0.9, 1 - noise, color="#cccccc", zorder=0)
+        axes.set_yticks(range(len(labels)), labels)
+        axes.set(xlabel=axis, xscale="log", ylim=(-0.6, len(labels) - 0.4))
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.minorticks_off()
+        canvas.legend(loc="outside right center")
+
+    alt = f"Dots by workload and contestant on a logarithmic axis: {axis}"
+    size, foot = (9.5, 1.6 + 0.27 * len(labels)), f"one core; workloads: {len(labels)}"
+    return Figure(name, caption, alt, draw, size, finding, foot)
 
 
 EXPERIMENT = Experiment(
-    name="peers",
-    title="Peers",
-    question="How fast is difflab beside its peers?",
-    version=1,
-    cases=cases,
-    measure=measure,
-    tables=tables,
-    figures=figures,
-    findings=findings,
+    name="peers", title="Peers", question="How fast is difflab beside its peers?", version=2,
+    cases=cases, measure=measure, results=results, tables=tables, figures=figures,
     method="""
-    Each function is one text, run in the words of each library (for CasADi, for C and by hand it is
-    written anew), as a competent user would: compiled once, in 64 bits, data handed over
-    beforehand. NumPy's arrays go in and come out. A training step keeps its parameters in the
-    library's own arrays, in float32 where it does not say otherwise. Before any is timed, value and
-    gradient must be what most others give, within 1e-9 of the largest component (float32: 1e-4).
+    Each function is one text, run in the words of each library (in C and by hand the gradient is
+    written out), as a competent user would: compiled once, in 64 bits, data handed over beforehand,
+    NumPy's arrays in and out. A training step keeps its parameters in the library's own arrays, in
+    float32 where it does not say otherwise. Only who gives what most others give, within 1e-9 of
+    the largest component (float32: 1e-4), is timed.
 
-    Times: one core, one thread, each round visits every contestant once in a rotating order; ratios
-    are medians of per-round ratios to the first contestant, difflab's native engine, which runs
-    twice to show the noise. A first call includes tracing and compiling, but neither imports nor a
-    library's start. Alone: a new process for each contestant and workload.
+    One core, one thread; each round visits every contestant once in a rotating order; ratios are
+    medians of per-round ratios to the native engine, which runs twice to show the noise. First
+    calls include tracing and compiling, but neither imports nor a library's start, and are timed
+    once a workload. Memory: a new process for each contestant and workload, the median of three.
     """,
     limitations="""
     One core of one machine: threads, which JAX, PyTorch and difflab use for large arrays, are left
-    out, and so are GPUs, for which JAX and PyTorch are made. The texts are this project's, and not
-    those of the libraries' authors. C is compiled with -ffast-math, and at the
-    least sizes its time is that of ctypes. Loops of many steps have no form by torch.compile.
+    out, and GPUs, for which JAX and PyTorch are made. Texts and workloads are this project's own. C
+    is compiled with -ffast-math, and at the least sizes its time is that of ctypes. Loops of many
+    steps have no form by torch.compile.
     """,
-    volatile=(*TIME_COLUMNS, "first_call_seconds", "start_seconds", "alone_seconds", "start_bytes",
-              "peak_bytes"),
-    timed=lambda case: case["part"] != "contestants",
-    order=28,
+    volatile=(*TIME_COLUMNS, "best", "first_call_seconds", "start_seconds", "alone_seconds",
+              "process_bytes"),
+    timed=lambda case: case["part"] != "contestants", order=28,
 )  # fmt: skip
 
 if __name__ == "__main__":

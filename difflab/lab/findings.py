@@ -70,7 +70,7 @@ def part_verdict(claim: Claim, part: Part, noise: float = 0.0) -> Verdict:
     rule = claim.rule
     if rule.every:
         return "holds" if part.values and min(part.values) == 1.0 else "fails"
-    verdict = rule.verdict(part.interval, noise)
+    verdict = rule.verdict(part.interval, max(noise, part.noise))
     known = [value for value in part.values if not math.isnan(value)]
     if not part.failed or not known:
         return verdict

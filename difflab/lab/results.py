@@ -55,12 +55,14 @@ class Part:
     interval : from the units that are complete; None where there are none
     planned : how many units there are, those included that failed
     values : by unit; infinite where only one side of a pair arrived, NaN where neither did
+    noise : by how much a bound may be missed or passed here by noise alone, in the claim's unit
     """
 
     name: str
     interval: Interval | None
     planned: int
     values: tuple[float, ...] = ()
+    noise: float = 0.0
 
     @property
     def failed(self) -> int:
@@ -281,7 +283,7 @@ def timed(
 ) -> Result:
     """Ratios of times as `interleave` gives them, a row for each value of `by`: medians of rounds.
 
-    A bound is missed or passed only by more than the noise floor.
+    A bound is missed or passed only by more than the noise floor of its row, the column `noise`.
     """
     recipe = _recipe("timed", column, where, by, "round", "median")
     names = [column, f"{column}_low", f"{column}_high", "rounds", *([by] if by else [])]
@@ -291,9 +293,10 @@ def timed(
         if len(data) > 1:
             raise DomainError(f"{len(data)} rows are timed as {name!r}", "name them apart by `by`")
         estimate, low, high, rounds = data.iloc[0][names[:4]]
-        parts.append(Part(name, Interval(estimate, low, high, int(rounds)), int(rounds)))
-    noise = float(own["noise"].max()) if "noise" in own and len(own) else 0.0
-    told = {"noise": noise, "logarithmic": True, **told}
+        interval = Interval(estimate, low, high, int(rounds))
+        noise = float(data["noise"].iloc[0]) if "noise" in data else 0.0
+        parts.append(Part(name, interval, int(rounds), noise=noise))
+    told = {"logarithmic": True, **told}
     return Result(claim, tuple(parts), unit="rounds", recipe=recipe, **told)
 
 

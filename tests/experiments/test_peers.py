@@ -12,39 +12,38 @@ import pytest
 
 from difflab.accuracy.truth import truth
 from difflab.lab.cases import load, preset
-from difflab.lab.claims import Evidence, claims
+from difflab.lab.findings import findings_of
 
 EXPERIMENT = load(Path(__file__).parents[2] / "experiments" / "peers.py")
 PEERS: Any = sys.modules[EXPERIMENT.measure.__module__]
-PAGE: Any = sys.modules["_peers_page"]
 WORKLOADS: Any = sys.modules["apparatus.peers.workloads"]
 OTHERS: Any = sys.modules["apparatus.peers.contestants"]
-TRAINING: Any = sys.modules["apparatus.peers.training"]
 ALONE: Any = sys.modules["apparatus.peers.alone"]
-CLAIMS = claims(EXPERIMENT.file.parent)
 HOME = (OTHERS.NATIVE, OTHERS.NUMPY, OTHERS.HAND, OTHERS.C)
 """Who needs no other project."""
-SMALL = dict.fromkeys(WORKLOADS.MAKERS, 6) | {"Runge-Kutta": 2}
+SMALL = dict.fromkeys(WORKLOADS.KINDS, 6) | {"Runge-Kutta": 2, "training": "4-16-3, batch 16"}
 
 
-def verdict(evidence: Evidence) -> str:
-    return CLAIMS[evidence.claim].judge(evidence).verdict
+def verdicts(rows: pd.DataFrame) -> dict[str, Any]:
+    return {found["id"]: found for found in findings_of(EXPERIMENT, rows)}
 
 
 def home(task: Any) -> list[str]:
     return [name for name in OTHERS.chosen(task, HOME) if OTHERS.CONTESTANTS[name].there]
 
 
-@pytest.mark.parametrize("name", [name for name in SMALL if name != "Hessian product"])
+@pytest.mark.parametrize(
+    "name", [name for name in SMALL if name not in ("Hessian product", "training")]
+)
 def test_value_and_gradient_are_in_the_enclosures(name: str) -> None:
     task = WORKLOADS.workload(name, SMALL[name])
     f = task.f(sys.modules["apparatus.peers.functions"])
     known = truth(f, *task.args, argnums=tuple(range(task.wrt))).midpoint
     for who in home(task):
-        value, *gradients = OTHERS.CONTESTANTS[who].make(task)()
+        value, *gradients = WORKLOADS.arrays(OTHERS.CONTESTANTS[who].make(task)())
         assert value == pytest.approx(f(*task.args), rel=1e-12), who
         for own, exact in zip(gradients, known, strict=True):
-            assert PEERS.apart([own], [exact]) < 1e-11, who
+            assert WORKLOADS.apart([own], [exact]) < 1e-11, who
 
 
 def test_the_product_is_that_of_the_hessian() -> None:
@@ -62,15 +61,27 @@ def test_the_product_is_that_of_the_hessian() -> None:
 
 
 def test_steps_of_training_agree() -> None:
-    begin = TRAINING.start("4-16-3, batch 16")
+    task = WORKLOADS.workload("training", SMALL["training"])
     ends = []
-    for name in TRAINING.trained(HOME):
-        trainer = TRAINING.TRAINERS[name](begin)
-        losses = [trainer.step() for _ in range(3)]
-        assert losses[2] < losses[0]
-        ends.append([losses[2], *trainer.parameters()])
+    for who in home(task):
+        step = OTHERS.CONTESTANTS[who].make(task)
+        steps = [WORKLOADS.arrays(step()) for _ in range(3)]
+        assert steps[2][0] < steps[0][0], who
+        ends.append(steps[2])
     for other in ends[1:]:
-        assert PEERS.apart(other, ends[0]) < 1e-5
+        assert WORKLOADS.apart(other, ends[0]) < 1e-5
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_every_text_runs_in_the_words_of_every_library(name: str) -> None:
+    task = WORKLOADS.workload(name, SMALL[name])
+    known = WORKLOADS.arrays(OTHERS.CONTESTANTS[OTHERS.NUMPY].make(task)())
+    tolerance = PEERS.AGREES[WORKLOADS.arrays(task.args)[0].dtype.name]
+    for who in OTHERS.chosen(task, [other for other in OTHERS.CONTESTANTS if other not in HOME]):
+        if who != OTHERS.COMPILED:  # it takes seconds to compile
+            OTHERS.CONTESTANTS[who].start()
+            found = WORKLOADS.arrays(OTHERS.CONTESTANTS[who].make(task)())
+            assert WORKLOADS.apart(found, known) < tolerance, who
 
 
 def rows_of(case: dict[str, Any]) -> pd.DataFrame:
@@ -80,66 +91,81 @@ def rows_of(case: dict[str, Any]) -> pd.DataFrame:
 def test_who_computes_something_else_has_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
     wrong = OTHERS.Contestant(lambda task: lambda: (0.0, np.zeros(5)), "returns zeros")
     monkeypatch.setitem(OTHERS.CONTESTANTS, "wrong", wrong)
-    among = [OTHERS.NUMPY, OTHERS.HAND, "wrong"]
+    among = [OTHERS.NUMPY, OTHERS.NATIVE, "wrong"]
     case = {"part": "time", "workload": "Rosenbrock", "size": 5, "rounds": 1, "sample": 1e-5}
     rows = rows_of(case | {"among": among}).set_index("contestant")
     assert rows["agrees"].to_list() == [True, True, False]
     assert rows["seconds"].notna().to_list() == [True, True, False]
+    assert rows["best"].to_list() == [True, True, False]
     assert rows["beside"].eq(OTHERS.NUMPY).all()
-    assert verdict(EXPERIMENT.findings(rows.reset_index())[0]) == "refuted"
+
+
+def test_one_who_disagrees_fails_the_check() -> None:
+    rows = timed({"a": 9.0, "b": 8.0})
+    assert verdicts(rows)["peers_agree"]["verdict"] == "holds"
+    rows.loc[0, "agrees"] = False
+    assert verdicts(rows)["peers_agree"]["verdict"] == "fails"
 
 
 def test_a_process_of_its_own_says_what_it_took() -> None:
-    row = ALONE.measured(OTHERS.HAND, "Rosenbrock", 100_000)
-    assert row["argument_bytes"] == 800_000
+    row = ALONE.measured(OTHERS.NUMPY, "Rosenbrock", 100_000)
     assert row["alone_seconds"] > 0
-    assert row["peak_bytes"] > 500_000 or not ALONE.STATUS.exists()
+    assert row["process_bytes"] > 500_000 or not ALONE.STATUS.exists()
 
 
 def timed(ratios: dict[str, float], noise: float = 0.02) -> pd.DataFrame:
-    """Rows of two workloads, the other contestant slower or faster by a factor."""
+    """Rows of workloads, on which JAX is slower or faster by a factor."""
     rows = []
-    for n, (label, ratio) in enumerate(ratios.items()):
+    for label, ratio in ratios.items():
         for who, times in ((OTHERS.NATIVE, 1.0), (OTHERS.JAX, ratio)):
             rows.append(
-                {"part": "time", "workload": "Rosenbrock", "label": label, "size": 10.0 * (n + 1),
-                 "numbers": n, "contestant": who, "beside": OTHERS.NATIVE, "agrees": True,
-                 "seconds": times, "ratio": times, "ratio_low": 0.98 * times,
-                 "ratio_high": 1.02 * times, "noise": noise, "rounds": 15,
-                 "first_call_seconds": 1.0}
+                {"part": "time", "label": label, "contestant": who, "project": who, "best": True,
+                 "beside": OTHERS.NATIVE, "agrees": True, "seconds": times, "ratio": times,
+                 "ratio_low": 0.98 * times, "ratio_high": 1.02 * times, "rounds": 15,
+                 "noise": noise if label == "b" else 0.01, "first_call_seconds": times}
             )  # fmt: skip
     return pd.DataFrame(rows)
 
 
 @pytest.mark.parametrize(
-    ("second", "noise", "expected"),
-    [(1.5, 0.02, "confirmed"), (0.8, 0.02, "refuted"), (1.1, 0.2, "inconclusive")],
+    ("second", "noise", "expected", "word"),
+    [
+        (1.5, 0.02, "reproduced", "reproduced"),
+        (0.8, 0.02, "contradicted", "depends"),
+        (1.1, 0.2, "undecided", "partly"),
+    ],
 )
-def test_one_workload_that_is_behind_refutes(second: float, noise: float, expected: str) -> None:
-    rows = timed({"a": 9.0, "b": second}, noise)
-    evidence = PEERS.ahead(rows, "ahead_of_jax", OTHERS.JAX, OTHERS.UNROLLED)
-    assert verdict(evidence) == expected
-    assert ("b (0.8)" in evidence.words) == (second < 1)
+def test_one_workload_that_is_behind_shows(
+    second: float, noise: float, expected: str, word: str
+) -> None:
+    found = verdicts(timed({"a": 1.1, "b": second}, noise))["ahead_of_jax"]
+    assert [part["verdict"] for part in found["parts"]] == ["reproduced", expected]
+    assert found["verdict"] == word
+    assert f"ahead on {1 + (word == 'reproduced')} of 2 workloads" in found["evidence"]
+
+
+def test_first_calls_are_compared_workload_by_workload() -> None:
+    ratios = {name: 2.0 + 0.01 * number for number, name in enumerate("abcdef")}
+    (part,) = verdicts(timed(ratios))["first_call_before_jax"]["parts"]
+    assert (part["n"], part["verdict"]) == (6, "reproduced")
+    assert 2.0 < part["estimate"] < 2.05
 
 
 def test_nothing_is_claimed_of_who_did_not_run() -> None:
-    evidence = PEERS.ahead(timed({"a": 9.0}), "ahead_of_casadi", OTHERS.CASADI)
-    assert verdict(evidence) == "inconclusive"
-    assert "did not run" in evidence.words
+    assert verdicts(timed({"a": 9.0}))["ahead_of_casadi"]["verdict"] == "not judged"
 
 
-def test_the_table_of_speed_is_markdown() -> None:
-    rows = timed({"a": 9.04, "b": 1234.0}).assign(version=None)
-    text = PAGE.markdown(PAGE.speed(rows)).splitlines()
-    assert text[0] == "| workload | difflab native, µs | JAX jit |"
-    assert text[1:3] == ["|---|---:|---:|", "| a | 1,000,000 | 9 |"]
-    assert text[3].endswith("| 1,234 |")
+def test_the_table_of_speed_has_a_row_a_workload() -> None:
+    rows = timed({"a": 9.04, "b": 1234.0}).assign(version=None, call="")
+    frame = EXPERIMENT.tables(rows)[0].frame
+    assert list(frame) == ["workload", "difflab native, µs", "JAX jit"]
+    assert frame.to_numpy().tolist() == [["a", "1,000,000", "9"], ["b", "1,000,000", "1,234"]]
 
 
 def test_who_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(OTHERS.importlib.util, "find_spec", lambda name: None)
     (case, *others) = EXPERIMENT.cases(preset("smoke"))
-    assert "PyTorch" in PAGE.absent(rows_of(case))
+    assert "PyTorch" in PEERS.absent(rows_of(case))
     assert all(OTHERS.JAX not in other["among"] for other in others)
 
 

@@ -216,16 +216,16 @@ def test_a_claim_follows_from_its_rows(claim):
         assert finding["verdict"] == ("holds" if holds.all() else "fails")
         return
     found: dict[str, tuple[Any, int, list[float]]] = {}
-    noise = 0.0
+    noise: dict[str, float] = {}
     if not isinstance(made, pd.DataFrame):
         counted = {part["name"]: part["n"] for part in finding["parts"]}
         found = {part: (ends, counted[part], [0.0] * counted[part]) for part, ends in made.items()}
     elif recipe["kind"] == "timed":
-        noise = float(own["noise"].max()) if "noise" in own else 0.0
         for row in own.to_dict("records"):
             part = str(row[recipe["by"]]) if recipe["by"] else ""
             ends = tuple(row[recipe["column"] + end] for end in ("", "_low", "_high"))
             found[part] = (ends, int(row["rounds"]), [0.0] * int(row["rounds"]))
+            noise[part] = row.get("noise", 0.0)
     elif recipe["by"] is None:
         found = {"": of_part(own, recipe)} if len(own) else {}
     else:
@@ -243,6 +243,6 @@ def test_a_claim_follows_from_its_rows(claim):
         else:
             assert printed == pytest.approx(list(ends), rel=1e-6, abs=1e-9)
         assert (part["n"], part["planned"]) == (n, len(values))
-        words.append(verdict(rule, ends, n, values, noise))
+        words.append(verdict(rule, ends, n, values, noise.get(part["name"], 0.0)))
         assert part["verdict"] == words[-1], part["name"]
     assert finding["verdict"] == in_one_word(words)

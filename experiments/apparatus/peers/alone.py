@@ -1,9 +1,8 @@
 """One contestant in a process of its own: what its start, its first call and its memory cost.
 
 What flows: ``python -m apparatus.peers.alone CONTESTANT WORKLOAD SIZE`` prints a row as JSON:
-seconds to import and start, seconds until the first result, and by how many bytes memory grew at
-most, both
-by the start and by some calls after it. The arguments are there before, and count as neither.
+seconds to import and start, seconds from there to the first result, and by how many bytes memory
+has grown at most, imports and some calls together. The arguments are there before.
 """
 
 from __future__ import annotations
@@ -29,16 +28,15 @@ def measured(contestant: str, name: str, size: int) -> dict[str, Any]:
         env={**os.environ, "PYTHONPATH": os.pathsep.join(folders)},
         capture_output=True, text=True, check=True,
     )  # fmt: skip
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
-def memory(most: bool) -> int:
-    """Bytes held by this process now, or at most since it was asked last (where Linux says)."""
+def memory(field: str) -> int:
+    """Bytes held by this process now (VmRSS) or at most so far (VmHWM), where Linux says."""
     if not STATUS.exists():
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     fields = dict(line.split(":", 1) for line in STATUS.read_text().splitlines())
-    return 1024 * int(fields["VmHWM" if most else "VmRSS"].split()[0])
+    return 1024 * int(fields[field].split()[0])
 
 
 def main(contestant: str, name: str, size: str) -> None:
@@ -47,24 +45,17 @@ def main(contestant: str, name: str, size: str) -> None:
     from apparatus.peers.workloads import workload
 
     task, who = workload(name, int(size)), CONTESTANTS[contestant]
-    bare, begun = memory(most=False), time.perf_counter()
-    who.start()
-    started, ready = time.perf_counter(), memory(most=False)
     if STATUS.exists():
-        Path("/proc/self/clear_refs").write_text("5")
+        Path("/proc/self/clear_refs").write_text("5")  # forget what was the most until now
+    bare, begun = memory("VmRSS"), time.perf_counter()
+    who.start()
+    started = time.perf_counter()
     call = who.make(task)
     call()
-    first = time.perf_counter() - started
+    row = {"start_seconds": started - begun, "alone_seconds": time.perf_counter() - started}
     for _ in range(CALLS - 1):
         call()
-    row = {
-        "start_seconds": started - begun,
-        "alone_seconds": first,
-        "start_bytes": ready - bare,
-        "peak_bytes": memory(most=True) - ready,
-        "argument_bytes": sum(array.nbytes for array in task.args),
-    }
-    print(json.dumps(row))
+    print(json.dumps({**row, "process_bytes": memory("VmHWM") - bare}))
 
 
 if __name__ == "__main__":

@@ -1,15 +1,15 @@
 """Who makes value and gradient: difflab's engines, other projects, and code written by hand.
 
 What flows: a workload -> for each contestant that is installed a call without arguments, which
-takes NumPy's arrays and gives back the value and the gradients as NumPy's. Each is written as its
-manual says: compiled once, in 64 bits, data that are not differentiated handed over beforehand in
-the library's own arrays. The invariant: importing this module imports no peer.
+takes NumPy's arrays and gives back the value and the gradients as NumPy's (of a network: makes a
+step of training with the library's own parameters). Each is written as its manual says: compiled
+once, in 64 bits, data that are not differentiated handed over beforehand. The invariant: importing
+this module imports no peer.
 """
 
 from __future__ import annotations
 
 import atexit
-import importlib
 import importlib.util
 import os
 import shutil
@@ -18,27 +18,24 @@ import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache, partial
-from importlib import metadata
-from types import ModuleType
-from typing import Any
+from importlib import import_module, metadata
+from itertools import chain
+from types import ModuleType, SimpleNamespace
+from typing import Any, TypeAlias
 
 import numpy as np
 
 import difflab
-from apparatus.peers import by_hand as by_hand
 from apparatus.peers import functions as own_words
-from apparatus.peers import in_c as in_c
-from apparatus.peers.casadi import FUNCTIONS as IN_CASADI
-from apparatus.peers.casadi import by_casadi
-from apparatus.peers.workloads import Workload
+from apparatus.peers import in_c
+from apparatus.peers.workloads import PRODUCT, TRAINING, Workload
 from difflab.engines import native
 
-Call = Callable[[], tuple[Any, ...]]
-"""Value and gradients; a Hessian product gives None for the value."""
-
-
-def nothing() -> None:
-    """What is ready without being started."""
+Call: TypeAlias = Callable[[], Any]
+"""Value and gradients, or loss and parameters; a Hessian product gives None for the value."""
+RATE = 1e-3
+UNROLLABLE = 20
+"""Steps of a loop whose unrolled form JAX compiles in seconds; 50 take it more than 5 minutes."""
 
 
 def in_words(name: str, **words: Any) -> ModuleType:
@@ -51,31 +48,33 @@ def in_words(name: str, **words: Any) -> ModuleType:
     return module
 
 
-# difflab ------------------------------------------------------------------------------------------
+def descending(gradient: Callable[..., Any], task: Workload) -> Call:
+    """The step that updates NumPy's arrays in place."""
+    first, x, y = task.args
+    layers = [(w.copy(), b.copy()) for w, b in first]
+    owns = list(chain(*layers))
+
+    def step() -> Any:
+        value, slopes = gradient(layers, x, y)
+        for own, slope in zip(owns, chain(*slopes), strict=True):
+            slope *= RATE
+            np.subtract(own, slope, out=own)
+        return value, owns
+
+    return step
 
 
 def by_difflab(task: Workload, engine: str) -> Call:
-    f, args, first = task.f(own_words), task.args, task.wrt
+    f, args = task.f(own_words), task.args
     if task.direction is not None:
         along = (task.direction,)
         return lambda: (None, difflab.hvp(f, args, along, engine=engine))
-    ours = difflab.value_and_gradient(f, argnums=0 if first == 1 else tuple(range(first)),
-                                      engine=engine)  # fmt: skip
-    return flat(lambda: ours(*args), first)
-
-
-def flat(call: Callable[[], Any], first: int) -> Call:
-    """A value and one gradient, or a tuple of them, as one tuple."""
-    if first == 1:
-        return call
-    return lambda: (lambda value, gradients: (value, *gradients))(*call())
-
-
-# Other projects -----------------------------------------------------------------------------------
+    both = difflab.value_and_gradient(f, argnums=task.first, engine=engine)
+    return descending(both, task) if task.name == TRAINING else lambda: both(*args)
 
 
 @cache
-def jax_words(unrolled: bool) -> ModuleType:
+def jax_words(unrolled: bool = False) -> ModuleType:
     if "jax" not in sys.modules:  # it is one core that is timed
         flags = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {flags}".strip()
@@ -94,22 +93,42 @@ def jax_words(unrolled: bool) -> ModuleType:
     return in_words("jax", **words, **({} if unrolled else {"repeat": repeat}))
 
 
-def by_jax(task: Workload, unrolled: bool = False) -> Call:
-    f = task.f(jax_words(unrolled))
+def by_jax(task: Workload) -> Call:
+    f = task.f(jax_words(0 < (task.steps or 0) <= UNROLLABLE))
     import jax
 
-    point = task.args[: task.wrt]
-    data = [jax.device_put(array) for array in task.args[task.wrt :]]
+    point, data = task.args[: task.wrt], [*map(jax.device_put, task.args[task.wrt :])]
     if task.direction is not None:
         product = jax.jit(lambda x, v: jax.jvp(jax.grad(f), (x,), (v,))[1])
         return lambda: (None, np.asarray(product(*point, task.direction)))
+    if task.name == TRAINING:
+        return jax_step(f, *point, *data)
     compiled = jax.jit(jax.value_and_grad(f, argnums=tuple(range(task.wrt))))
 
-    def call() -> tuple[Any, ...]:
+    def call() -> Any:
         value, gradients = compiled(*point, *data)
         return np.asarray(value), *map(np.asarray, gradients)
 
     return call
+
+
+def jax_step(f: Callable[..., Any], begin: Any, x: Any, y: Any) -> Call:
+    """One compiled step that gives its old parameters away."""
+    import jax
+
+    def update(layers: Any, x: Any, y: Any) -> Any:
+        value, slopes = jax.value_and_grad(f)(layers, x, y)
+        return value, jax.tree.map(lambda own, slope: own - RATE * slope, layers, slopes)
+
+    compiled = jax.jit(update, donate_argnums=0)
+    layers = jax.tree.map(jax.numpy.array, begin)
+
+    def step() -> Any:
+        nonlocal layers
+        value, layers = compiled(layers, x, y)
+        return float(value), layers
+
+    return step
 
 
 @cache
@@ -123,8 +142,8 @@ def torch_words() -> ModuleType:
     torch.set_num_threads(1)
     return in_words(
         "torch", np=torch, relu=torch.relu, sigmoid=torch.sigmoid, logsumexp=torch.logsumexp,
-        softplus=torch.nn.functional.softplus, softmax=lambda x: torch.softmax(x, -1),
-        log_softmax=lambda x: torch.log_softmax(x, -1),
+        softplus=torch.nn.functional.softplus, softmax=partial(torch.softmax, dim=-1),
+        log_softmax=partial(torch.log_softmax, dim=-1),
     )  # fmt: skip
 
 
@@ -143,30 +162,46 @@ def by_torch(task: Workload, compiled: bool = False) -> Call:
     f = task.f(torch_words())
     import torch
 
-    data = [torch.from_numpy(array) for array in task.args[task.wrt :]]
+    begin, data = task.args[: task.wrt], [*map(torch.from_numpy, task.args[task.wrt :])]
     if compiled:
         torch._dynamo.reset()  # or else a second size is compiled for every size, and slower
         f = torch.compile(f)
 
-    def leaves() -> list[Any]:
-        return [torch.from_numpy(array).requires_grad_() for array in task.args[: task.wrt]]
-
-    if task.direction is not None:
-        along = torch.from_numpy(task.direction)
-
-        def product() -> tuple[Any, ...]:
-            (x,) = leaves()
-            (slope,) = torch.autograd.grad(f(x), x, create_graph=True)
-            return None, torch.autograd.grad(slope, x, along)[0].numpy()
-
-        return product
-
-    def call() -> tuple[Any, ...]:
-        point = leaves()
+    def call() -> Any:
+        point = [torch.from_numpy(array).requires_grad_() for array in begin]
         value = f(*point, *data)
         return value.item(), *(g.numpy() for g in torch.autograd.grad(value, point))
 
-    return call
+    def product() -> Any:
+        x = torch.from_numpy(begin[0]).requires_grad_()
+        (slope,) = torch.autograd.grad(f(x), x, create_graph=True)
+        return None, torch.autograd.grad(slope, x, along)[0].numpy()
+
+    if task.name == TRAINING:
+        return torch_step(f, *begin, *data)
+    if task.direction is None:
+        return call
+    along = torch.from_numpy(task.direction)
+    return product
+
+
+def torch_step(f: Callable[..., Any], begin: Any, x: Any, y: Any) -> Call:
+    """The eager step, with the update written out."""
+    import torch
+
+    layers = [tuple(torch.tensor(own, requires_grad=True) for own in layer) for layer in begin]
+    owns = list(chain(*layers))
+    left = [own.detach() for own in owns]  # the same memory
+
+    def step() -> Any:
+        value = f(layers, x, y)
+        slopes = torch.autograd.grad(value, owns)
+        with torch.no_grad():
+            for own, slope in zip(owns, slopes, strict=True):
+                own.sub_(slope, alpha=RATE)
+        return value.item(), left
+
+    return step
 
 
 @cache
@@ -179,48 +214,97 @@ def autograd_words() -> ModuleType:
 
     return in_words(
         "autograd", np=anp, sigmoid=special.expit, softmax=softmax,
-        softplus=lambda x: anp.logaddexp(0.0, x), logsumexp=special.logsumexp,
+        softplus=partial(anp.logaddexp, 0.0), logsumexp=special.logsumexp,
     )  # fmt: skip
 
 
 def by_autograd(task: Workload) -> Call:
-    f, first = task.f(autograd_words()), task.wrt
+    f = task.f(autograd_words())
     import autograd
 
     if task.direction is not None:
         product = autograd.hessian_vector_product(f)
         return lambda: (None, product(*task.args, task.direction))
-    both = autograd.value_and_grad(f, argnum=0 if first == 1 else tuple(range(first)))
-    return flat(lambda: both(*task.args), first)
+    both = autograd.value_and_grad(f, argnum=task.first)
+    return lambda: both(*task.args)
 
 
-# By hand ------------------------------------------------------------------------------------------
+@cache
+def casadi_words() -> ModuleType:
+    """Vectors are columns there; a loop is one step, mapped over all."""
+    import casadi as ca
+
+    def repeat(times: int, step: Callable[[Any], Any], state: Any) -> Any:
+        inside = [ca.MX.sym(f"s{number}", part.shape[0]) for number, part in enumerate(state)]
+        after = step(inside)
+        held = ca.symvar(ca.vertcat(*inside, *after))[len(inside) :]
+        one = ca.Function("step", [*inside, *held], after).expand()
+        along = [ca.repmat(symbol, 1, times) for symbol in held]
+        return [end[:, -1] for end in one.mapaccum("steps", times, len(inside))(*state, *along)]
+
+    words = SimpleNamespace(sum=ca.sum1, dot=ca.dot, log=ca.log, sin=ca.sin)
+    words.mean = lambda x: ca.sum1(x) / x.shape[0]
+    softplus = lambda x: ca.fmax(x, 0.0) + ca.log1p(ca.exp(-ca.fabs(x)))
+    return in_words("casadi", np=words, repeat=repeat, softplus=softplus)
 
 
-def with_steps(task: Workload) -> tuple[Any, ...]:
-    """The arguments of the forms by hand."""
-    return task.args if task.steps is None else (*task.args, task.steps)
+def by_casadi(task: Workload) -> Call:
+    """Small functions are expanded to scalars (SX), which run faster; large ones stay matrices."""
+    f, point = task.f(casadi_words()), task.args[: task.wrt]
+    import casadi as ca
 
-
-def by_numpy(task: Workload) -> Call:
+    symbols = [ca.MX.sym(f"x{number}", len(array)) for number, array in enumerate(point)]
+    value = f(*symbols, *map(ca.DM, task.args[task.wrt :]))
+    given, outputs = symbols, [value, *(ca.gradient(value, symbol) for symbol in symbols)]
     if task.direction is not None:
-        return lambda: (None, by_hand.product(*task.args, task.direction))
-    f, args = getattr(by_hand, task.function), with_steps(task)
-    return lambda: f(*args)
+        along = ca.MX.sym("v", len(task.direction))
+        given, outputs = [*symbols, along], [ca.jtimes(outputs[1], symbols[0], along)]
+        point = (*point, task.direction)
+    function = ca.Function("gradient", given, outputs)
+    if task.steps is None and sum(array.size for array in (*task.args, *point)) <= 2000:
+        function = function.expand()
+    before = [] if task.direction is None else [None]
+    return lambda: [*before, *(np.asarray(array).ravel() for array in function.call([*point]))]
+
+
+def backpropagation(layers: Any, x: Any, y: Any) -> Any:
+    """The loss of the network and its gradient by hand, as textbooks have it."""
+    seen = [x]
+    for w, b in layers[:-1]:
+        x = np.maximum(x @ w + b, 0)
+        seen.append(x)
+    w, b = layers[-1]
+    scores = x @ w + b
+    scores -= np.max(scores, 1, keepdims=True)
+    share = np.exp(scores)
+    total = np.sum(share, 1, keepdims=True)
+    rows = np.arange(len(y))
+    value = np.mean(np.log(total[:, 0]) - scores[rows, y])
+    back = share / total
+    back[rows, y] -= 1
+    back /= len(y)
+    slopes = []
+    for number in reversed(range(len(layers))):
+        slopes.append((seen[number].T @ back, np.sum(back, 0)))
+        if number:
+            back = (back @ layers[number][0].T) * (seen[number] > 0)
+    return value, slopes[::-1]
 
 
 def by_c(task: Workload) -> Call:
     if task.direction is not None:
         product = in_c.calling("product", 1)
         return lambda: (None, product(*task.args, task.direction)[1])
-    f, args = in_c.calling(task.function, task.wrt), with_steps(task)
-    return lambda: f(*args)
-
-
-# All ----------------------------------------------------------------------------------------------
+    both = in_c.calling(task.function, task.wrt)
+    args = task.args if task.steps is None else (*task.args, task.steps)
+    return lambda: both(*args)
 
 
 ABSENT, GCC, LLVM = "not installed", "gcc", "llvmlite"
+NATIVE, NUMPY, HAND, C = "difflab native", "difflab numpy", "NumPy by hand", "C by hand"
+JAX, TORCH, AUTOGRAD, CASADI = "JAX jit", "PyTorch", "autograd", "CasADi"
+COMPILED = "PyTorch compiled"
+PROJECTS = {COMPILED: TORCH}  # every other contestant stands for itself
 
 
 @dataclass(frozen=True)
@@ -230,14 +314,14 @@ class Contestant:
     make: Callable[[Workload], Call]
     how: str
     package: str = ""
-    start: Callable[[], object] = nothing
+    start: Callable[[], object] = lambda: None
     takes: Callable[[Workload], bool] = lambda task: True
 
     @property
     def there(self) -> bool:
         """Whether it can run here."""
         if self.package == GCC:
-            return in_c.compiler() is not None
+            return shutil.which(GCC) is not None
         if self.package == LLVM and native.why_not() is not None:
             return False
         return not self.package or importlib.util.find_spec(self.package) is not None
@@ -251,35 +335,26 @@ class Contestant:
         return package if package == GCC else f"{package} {metadata.version(package)}"
 
 
-NATIVE, NUMPY, HAND, C = "difflab native", "difflab numpy", "NumPy by hand", "C by hand"
-JAX, TORCH, AUTOGRAD, CASADI = "JAX jit", "PyTorch", "autograd", "CasADi"
-UNROLLED, COMPILED = "JAX jit, unrolled", "PyTorch compiled"
-UNROLLABLE = 20
-"""Steps of a loop whose unrolled form JAX compiles in seconds; 50 take it more than 5 minutes."""
-
 CONTESTANTS: dict[str, Contestant] = {
     NATIVE: Contestant(partial(by_difflab, engine="native"),
                        'value_and_gradient(f, engine="native")', LLVM,
-                       partial(importlib.import_module, "llvmlite.binding")),
-    NUMPY: Contestant(partial(by_difflab, engine="numpy"),
-                      'value_and_gradient(f, engine="numpy")'),
-    JAX: Contestant(by_jax, "jax.jit(jax.value_and_grad(f)), loops by lax.fori_loop", "jax",
-                    partial(jax_words, False)),
-    UNROLLED: Contestant(partial(by_jax, unrolled=True),
-                         f"the same, loops unrolled (up to {UNROLLABLE} steps)", "jax",
-                         partial(jax_words, True),
-                         lambda task: task.steps is not None and task.steps <= UNROLLABLE),
+                       partial(import_module, "llvmlite.binding")),
+    NUMPY: Contestant(partial(by_difflab, engine="numpy"), 'value_and_gradient(f, engine="numpy")'),
+    JAX: Contestant(by_jax, "jax.jit(jax.value_and_grad(f)), loops by lax.fori_loop, up to"
+                    f" {UNROLLABLE} steps unrolled, which is faster", "jax", jax_words),
     TORCH: Contestant(by_torch, "torch.autograd.grad(f(x), x), eager", "torch", torch_words),
     COMPILED: Contestant(partial(by_torch, compiled=True), "the same of torch.compile(f)",
                          "torch", torch_compiler,
-                         lambda task: task.steps is None and task.direction is None
-                         and shutil.which("g++") is not None),
-    AUTOGRAD: Contestant(by_autograd, "autograd.value_and_grad(f)", "autograd", autograd_words),
+                         lambda task: task.steps is None and shutil.which("g++") is not None
+                         and task.name not in (PRODUCT, TRAINING)),
+    AUTOGRAD: Contestant(by_autograd, "autograd.value_and_grad(f)", "autograd", autograd_words,
+                         lambda task: task.name != TRAINING),
     CASADI: Contestant(by_casadi, "casadi.Function of f and casadi.gradient(f, x)", "casadi",
-                       partial(importlib.import_module, "casadi"),
-                       lambda task: task.function in IN_CASADI),
-    HAND: Contestant(by_numpy, "the formulas of the gradient, in NumPy"),
-    C: Contestant(by_c, f"the same in C through ctypes, gcc {' '.join(in_c.FLAGS[:3])}", GCC,
+                       partial(import_module, "casadi"), lambda task: task.function in
+                       ("rosenbrock", "helmholtz", "logistic", "chain", "pendulums")),
+    HAND: Contestant(partial(descending, backpropagation), "backpropagation written out in NumPy",
+                     takes=lambda task: task.name == TRAINING),
+    C: Contestant(by_c, f"the same in C through ctypes, gcc {' '.join(in_c.FLAGS)}", GCC,
                   in_c.library, lambda task: task.function in in_c.NUMBERS),
 }  # fmt: skip
 """In the order of the page; whoever comes first is what the others are measured by."""

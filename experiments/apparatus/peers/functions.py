@@ -1,7 +1,7 @@
 """The functions that are timed beside peers, in NumPy's words.
 
 What flows: arrays go in, one number comes out. Each peer runs this very text with its own words in
-the place of those that are imported here, and of `repeat` (_peers_contestants.py): for JAX, `np` is
+the place of those that are imported here, and of `repeat` (contestants.py): for JAX, `np` is
 `jax.numpy` and `repeat` one of its loops. So nothing here is said that only NumPy has.
 """
 
@@ -30,9 +30,9 @@ def rosenbrock(x: Any) -> Any:
 
 def helmholtz(x: Any, attraction: Any, volume: Any) -> Any:
     """The Helmholtz free energy of a mixture, in reduced units."""
-    filled = volume @ x
+    filled = np.dot(volume, x)
     ideal = np.sum(x * np.log(x / (1.0 - filled)))
-    pairs = (x @ (attraction @ x)) / (8.0**0.5 * filled)
+    pairs = np.dot(x, attraction @ x) / (8.0**0.5 * filled)
     low, high = 1.0 - 2.0**0.5, 1.0 + 2.0**0.5
     return ideal - pairs * np.log((1.0 + high * filled) / (1.0 + low * filled))
 

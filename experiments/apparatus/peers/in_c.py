@@ -1,18 +1,16 @@
 """Values and gradients written by hand in C, where there is a compiler.
 
-What flows: the text below -> gcc -> a shared library in a temporary folder, made once a process and
-removed at its end -> a function of NumPy arrays for each workload that has one in C. All take the
-number, the addresses of the arguments, and those of the arrays that the gradients are written to.
+What flows: the text below -> gcc -> a shared library, made once a process -> a function of NumPy
+arrays for each workload that has one in C. All take the number, the addresses of the arguments, and
+those of the arrays that the gradients are written to.
 """
 
 from __future__ import annotations
 
 import ctypes
 import functools
-import shutil
 import subprocess
 import tempfile
-import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,8 +22,12 @@ TEXT = r"""
 #include <math.h>
 #include <stdlib.h>
 
-double rosenbrock(long n, const double *restrict x, double *restrict g) {
-    double total = 0.0, before = 0.0;
+typedef const double *restrict in;
+typedef double *restrict out;
+#define EACH(i, n) for (long i = 0; i < (n); i++)
+
+double rosenbrock(long n, in x, out g) {
+    double total = 0.0;
     for (long i = 0; i < n - 1; i++) {
         double r = x[i + 1] - x[i] * x[i], s = 1.0 - x[i];
         total += 100.0 * r * r + s * s;
@@ -38,76 +40,71 @@ double rosenbrock(long n, const double *restrict x, double *restrict g) {
     return total;
 }
 
-double product(long n, const double *restrict x, const double *restrict v, double *restrict out) {
-    for (long i = 0; i < n; i++) {
+double product(long n, in x, in v, out g) {
+    EACH(i, n) {
         double sum = 0.0;
         if (i > 0) sum += 200.0 * v[i] - 400.0 * x[i - 1] * v[i - 1];
         if (i < n - 1)
             sum += (1200.0 * x[i] * x[i] - 400.0 * x[i + 1] + 2.0) * v[i] - 400.0 * x[i] * v[i + 1];
-        out[i] = sum;
+        g[i] = sum;
     }
     return 0.0;
 }
 
-double helmholtz(long n, const double *restrict x, const double *restrict a,
-                 const double *restrict b, double *restrict g) {
+double helmholtz(long n, in x, in a, in b, out g) {
     double low = 1.0 - sqrt(2.0), high = 1.0 + sqrt(2.0), root = sqrt(8.0);
     double filled = 0.0, whole = 0.0, ideal = 0.0, square = 0.0;
-    for (long i = 0; i < n; i++) filled += b[i] * x[i], whole += x[i];
-    for (long i = 0; i < n; i++) {
+    EACH(i, n) filled += b[i] * x[i], whole += x[i];
+    EACH(i, n) {
         double sum = 0.0;
-        for (long j = 0; j < n; j++) sum += a[i * n + j] * x[j];
-        g[i] = sum;
-        square += x[i] * sum;
+        EACH(j, n) sum += a[i * n + j] * x[j];
+        g[i] = sum, square += x[i] * sum;
     }
     double free = 1.0 - filled, pairs = square / (root * filled);
     double ratio = log((1.0 + high * filled) / (1.0 + low * filled));
     double slope = whole / free + pairs * ratio / filled
                  - pairs * (high / (1.0 + high * filled) - low / (1.0 + low * filled));
     double drawn = 2.0 * ratio / (root * filled);
-    for (long i = 0; i < n; i++) {
+    EACH(i, n) {
         double part = log(x[i] / free);
-        ideal += x[i] * part;
-        g[i] = part + 1.0 + slope * b[i] - drawn * g[i];
+        ideal += x[i] * part, g[i] = part + 1.0 + slope * b[i] - drawn * g[i];
     }
     return ideal - pairs * ratio;
 }
 
-double logistic(long n, long d, const double *restrict w, const double *restrict features,
-                const double *restrict labels, double *restrict g) {
+double logistic(long n, long d, in w, in features, in labels, out g) {
     double total = 0.0;
-    for (long j = 0; j < d; j++) g[j] = 0.0;
-    for (long i = 0; i < n; i++) {
+    EACH(j, d) g[j] = 0.0;
+    EACH(i, n) {
         const double *row = features + i * d;
         double sum = 0.0;
-        for (long j = 0; j < d; j++) sum += row[j] * w[j];
+        EACH(j, d) sum += row[j] * w[j];
         double margin = -labels[i] * sum, e = exp(-fabs(margin));
         total += fmax(margin, 0.0) + log1p(e);
         double share = -labels[i] / n * (margin > 0.0 ? 1.0 : e) / (1.0 + e);
-        for (long j = 0; j < d; j++) g[j] += share * row[j];
+        EACH(j, d) g[j] += share * row[j];
     }
     return total / n;
 }
 
-double chain(long n, const double *restrict x, double *restrict g) {
+double chain(long n, in x, out g) {
     double total = 0.0;
-    for (long i = 0; i < n; i++) {
+    EACH(i, n) {
         double y = x[i], slope = 1.0;
-        for (int k = 0; k < 20; k++) {
+        EACH(k, 20) {
             double e = exp(-fabs(y));
             slope *= (y > 0.0 ? 1.0 : e) / (1.0 + e);
             y = fmax(y, 0.0) + log1p(e) - 0.5;
         }
-        total += y;
-        g[i] = slope;
+        total += y, g[i] = slope;
     }
     return total;
 }
 
-double bodies(long n, const double *restrict x, const double *restrict m, double *restrict g) {
+double bodies(long n, in x, in m, out g) {
     double total = 0.0;
-    for (long i = 0; i < 3 * n; i++) g[i] = 0.0;
-    for (long i = 0; i < n; i++) {
+    EACH(i, 3 * n) g[i] = 0.0;
+    EACH(i, n) {
         total -= 0.5 * m[i] * m[i] / 0.1;
         double gx = 0.0, gy = 0.0, gz = 0.0;
         for (long j = i + 1; j < n; j++) {
@@ -123,19 +120,17 @@ double bodies(long n, const double *restrict x, const double *restrict m, double
     return total;
 }
 
-double pendulums(long n, long steps, const double *restrict angles, const double *restrict k,
-                 double *restrict by_angle, double *restrict by_k) {
+double pendulums(long n, long steps, in angles, in k, out by_angle, out by_k) {
     const double h = 0.02, parts[5] = {0.0, h / 2, h / 2, h, 0.0};
     const double shares[4] = {h / 6, h / 3, h / 3, h / 6};
     double total = 0.0, *met = malloc(sizeof(double) * 4 * steps);
-    for (long i = 0; i < n; i++) {
+    EACH(i, n) {
         double q = angles[i], v = 0.0;
-        for (long t = 0; t < steps; t++) {
+        EACH(t, steps) {
             double kq = 0.0, kv = 0.0, dq = 0.0, dv = 0.0;
-            for (int s = 0; s < 4; s++) {
-                double at = q + parts[s] * kq, speed = v + parts[s] * kv;
+            EACH(s, 4) {
+                double at = met[4 * t + s] = q + parts[s] * kq, speed = v + parts[s] * kv;
                 kq = speed, kv = -k[i] * sin(at) - 0.1 * speed;
-                met[4 * t + s] = at;
                 dq += shares[s] * kq, dv += shares[s] * kv;
             }
             q += dq, v += dv;
@@ -145,8 +140,7 @@ double pendulums(long n, long steps, const double *restrict angles, const double
         for (long t = steps - 1; t >= 0; t--) {
             double back_q = by_q, back_v = by_v, later_q = 0.0, later_v = 0.0;
             for (int s = 3; s >= 0; s--) {
-                double at = met[4 * t + s];
-                double by_kq = shares[s] * by_q + parts[s + 1] * later_q;
+                double at = met[4 * t + s], by_kq = shares[s] * by_q + parts[s + 1] * later_q;
                 double by_kv = shares[s] * by_v + parts[s + 1] * later_v;
                 later_q = -k[i] * cos(at) * by_kv, later_v = by_kq - 0.1 * by_kv;
                 sum -= sin(at) * by_kv;
@@ -161,35 +155,25 @@ double pendulums(long n, long steps, const double *restrict angles, const double
 }
 """
 NUMBERS: dict[str, Callable[..., tuple[int, ...]]] = {
-    "rosenbrock": lambda x: x.shape,
-    "product": lambda x, v: x.shape,
-    "helmholtz": lambda x, a, b: x.shape,
+    **dict.fromkeys(("rosenbrock", "product", "helmholtz", "chain"), lambda x, *_: x.shape),
     "logistic": lambda w, features, labels: features.shape,
-    "chain": lambda x: x.shape,
     "bodies": lambda x, masses: x.shape[:1],
     "pendulums": lambda angles, k, steps: (len(angles), steps),
 }
 """The functions that there are in C: from the arguments to their first, whole numbers."""
 
 
-def compiler() -> str | None:
-    """The path of a C compiler that takes gcc's flags, if there is one."""
-    return shutil.which("gcc")
-
-
 @functools.cache
 def library() -> ctypes.CDLL:
     """The functions, compiled."""
-    folder = tempfile.mkdtemp(prefix="difflab-peers-")
-    text, made = Path(folder, "functions.c"), Path(folder, "functions.so")
-    text.write_text(TEXT)
-    gcc, between = str(compiler()), str(text.with_suffix(".o"))
-    subprocess.run([gcc, *FLAGS, "-fPIC", "-c", str(text), "-o", between], check=True)
-    # Linked apart: with -ffast-math the library would round the process's denormals to zero.
-    subprocess.run([gcc, "-shared", between, "-o", str(made), "-lm"], check=True)
-    found = ctypes.CDLL(str(made))
-    weakref.finalize(found, shutil.rmtree, folder, ignore_errors=True)
-    return found
+    with tempfile.TemporaryDirectory(prefix="difflab-peers-") as folder:
+        text, made = Path(folder, "functions.c"), Path(folder, "functions.so")
+        text.write_text(TEXT)
+        subprocess.run(["gcc", *FLAGS, "-fPIC", "-c", "functions.c"], check=True, cwd=folder)
+        # Linked apart: with -ffast-math the library would round the process's denormals to zero.
+        link = ["gcc", "-shared", "functions.o", "-o", str(made), "-lm"]
+        subprocess.run(link, check=True, cwd=folder)
+        return ctypes.CDLL(str(made))
 
 
 def calling(name: str, wrt: int) -> Callable[..., Any]:

@@ -2,21 +2,31 @@
 
 What flows: a name and a size -> a `Workload`, whose arrays are drawn from a seed made of both, so
 that every run and every process times the same numbers. Each contestant makes value and gradient
-by the first `wrt` arguments; of a workload with directions, the product of the Hessian with them.
+by the first `wrt` arguments; of a workload with a direction, the product of the Hessian with it;
+of a network, one step of training: the loss and the new parameters.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from difflab.lab import generator
 
-TRAINING = "training"
+Draw: TypeAlias = np.random.Generator
+PRODUCT, LOOP, TRAINING = "Hessian product", "Runge-Kutta", "training"
+NETWORKS: dict[Any, tuple[tuple[int, ...], int, str]] = {
+    "4-16-3, batch 16": ((4, 16, 3), 16, "float32"),
+    "64-64-10, batch 32": ((64, 64, 10), 32, "float32"),
+    "64-64-10, batch 32, float64": ((64, 64, 10), 32, "float64"),
+    "784-128-10, batch 128": ((784, 128, 10), 128, "float32"),
+    "784-512-512-10, batch 128": ((784, 512, 512, 10), 128, "float32"),
+}
 
 
 @dataclass(frozen=True)
@@ -24,109 +34,113 @@ class Workload:
     """A function, told by its name in functions.py, at a point."""
 
     name: str
-    size: int
+    size: int | str
     function: str
     args: tuple[Any, ...]
     wrt: int = 1
     steps: int | None = None
     direction: Any = None
 
+    @property
+    def label(self) -> str:
+        """The name with the size."""
+        return f"{self.name}, {self.size if isinstance(self.size, str) else f'{self.size:,}'}"
+
+    @property
+    def first(self) -> int | tuple[int, ...]:
+        """The number of the argument, or the numbers, that gradients are taken by."""
+        return 0 if self.wrt == 1 else tuple(range(self.wrt))
+
     def f(self, words: ModuleType) -> Callable[..., Any]:
-        """The function in the words of one library."""
+        """The function of its arguments in the words of one library."""
         made: Callable[..., Any] = getattr(words, self.function)
-        if self.steps is None:
-            return made
         steps = self.steps
-        return lambda *args: made(*args, steps)
+        return made if steps is None else lambda *args: made(*args, steps)
 
 
-def rosenbrock(n: int, draw: np.random.Generator) -> Workload:
-    return Workload("Rosenbrock", n, "rosenbrock", (draw.uniform(-1.0, 1.0, n),))
+class Kind(NamedTuple):
+    """Workloads of a name: their function, what their size counts, and how arguments are drawn."""
+
+    function: str
+    counts: str
+    draw: Callable[[Any, Draw], tuple[Any, ...]]
+    wrt: int = 1
 
 
-def product(n: int, draw: np.random.Generator) -> Workload:
-    x, direction = draw.uniform(-1.0, 1.0, (2, n))
-    return Workload("Hessian product", n, "rosenbrock", (x,), direction=direction)
-
-
-def helmholtz(n: int, draw: np.random.Generator) -> Workload:
+def helmholtz(n: int, draw: Draw) -> tuple[Any, ...]:
     a = draw.uniform(0.5, 1.5, (n, n))
-    args = draw.uniform(0.1, 0.6, n), (a + a.T) / 2, draw.uniform(0.5, 1.5, n) / n
-    return Workload("Helmholtz", n, "helmholtz", args)
+    return draw.uniform(0.1, 0.6, n), (a + a.T) / 2, draw.uniform(0.5, 1.5, n) / n
 
 
-def logistic(n: int, draw: np.random.Generator, features: int = 50) -> Workload:
+def logistic(n: int, draw: Draw) -> tuple[Any, ...]:
     labels = np.where(draw.random(n) < 0.5, -1.0, 1.0)
-    args = draw.normal(size=features) / 7, draw.normal(size=(n, features)), labels
-    return Workload("logistic regression", n, "logistic", args)
+    return draw.normal(size=50) / 7, draw.normal(size=(n, 50)), labels
 
 
-def mixture(n: int, draw: np.random.Generator, many: int = 25, dimensions: int = 10) -> Workload:
-    args = (
-        draw.normal(size=many),
-        draw.normal(size=(many, dimensions)),
-        0.1 * draw.normal(size=(many, dimensions)),
-        draw.normal(size=(n, dimensions)),
-    )
-    return Workload("Gaussian mixture", n, "mixture", args, wrt=3)
+def mixture(n: int, draw: Draw) -> tuple[Any, ...]:
+    weights, means = draw.normal(size=25), draw.normal(size=(25, 10))
+    return weights, means, 0.1 * draw.normal(size=(25, 10)), draw.normal(size=(n, 10))
 
 
-def chain(n: int, draw: np.random.Generator) -> Workload:
-    return Workload("softplus chain", n, "chain", (draw.normal(size=n),))
+def lstm(n: int, draw: Draw) -> tuple[Any, ...]:
+    w, u = (draw.normal(size=(n, 4 * n)) / n**0.5 for _ in range(2))
+    return w, u, draw.normal(size=4 * n), *draw.normal(size=(3, 16, n))
 
 
-def lstm(n: int, draw: np.random.Generator, batch: int = 16) -> Workload:
-    args = (
-        draw.normal(size=(n, 4 * n)) / n**0.5,
-        draw.normal(size=(n, 4 * n)) / n**0.5,
-        draw.normal(size=4 * n),
-        *draw.normal(size=(3, batch, n)),
-    )
-    return Workload("LSTM cell", n, "lstm", args, wrt=3)
+def attention(n: int, draw: Draw) -> tuple[Any, ...]:
+    return *(draw.normal(size=(3, 32, 32)) / 32**0.5), draw.normal(size=(n, 32))
 
 
-def attention(n: int, draw: np.random.Generator, width: int = 32) -> Workload:
-    args = *(draw.normal(size=(3, width, width)) / width**0.5), draw.normal(size=(n, width))
-    return Workload("attention", n, "attention", args, wrt=3)
+def training(name: str, draw: Draw) -> tuple[Any, ...]:
+    """The parameters, layer by layer, and one minibatch."""
+    sizes, batch, dtype = NETWORKS[name]
+    layers = [
+        ((draw.normal(size=(m, n)) / m**0.5).astype(dtype), np.zeros(n, dtype))
+        for m, n in itertools.pairwise(sizes)
+    ]
+    x = draw.normal(size=(batch, sizes[0])).astype(dtype)
+    return layers, x, draw.integers(0, sizes[-1], batch)
 
 
-def bodies(n: int, draw: np.random.Generator) -> Workload:
-    args = draw.normal(size=(n, 3)), draw.uniform(0.5, 1.5, n)
-    return Workload("bodies", n, "bodies", args)
+KINDS = {
+    "Rosenbrock": Kind("rosenbrock", "variables", lambda n, draw: (draw.uniform(-1.0, 1.0, n),)),
+    "Helmholtz": Kind("helmholtz", "substances", helmholtz),
+    "logistic regression": Kind("logistic", "instances of 50 features", logistic),
+    "Gaussian mixture": Kind("mixture", "points in 10 dimensions, 25 components", mixture, 3),
+    "softplus chain": Kind("chain", "variables, 20 functions deep",
+                           lambda n, draw: (draw.normal(size=n),)),
+    "LSTM cell": Kind("lstm", "units, batch of 16", lstm, 3),
+    "attention": Kind("attention", "tokens of 32 numbers", attention, 3),
+    "bodies": Kind("bodies", "bodies",
+                   lambda n, draw: (draw.normal(size=(n, 3)), draw.uniform(0.5, 1.5, n))),
+    LOOP: Kind("pendulums", "steps of 8 pendulums",
+               lambda n, draw: (draw.normal(size=8), draw.uniform(0.5, 2.0, 8)), 2),
+    PRODUCT: Kind("rosenbrock", "variables of Rosenbrock's function",
+                  lambda n, draw: tuple(draw.uniform(-1.0, 1.0, (2, n)))),
+    TRAINING: Kind("network", "layers and minibatch of a ReLU network", training),
+}  # fmt: skip
 
 
-def pendulums(steps: int, draw: np.random.Generator, many: int = 8) -> Workload:
-    args = draw.normal(size=many), draw.uniform(0.5, 2.0, many)
-    return Workload("Runge-Kutta", steps, "pendulums", args, wrt=2, steps=steps)
-
-
-MAKERS = {
-    "Rosenbrock": rosenbrock,
-    "Helmholtz": helmholtz,
-    "logistic regression": logistic,
-    "Gaussian mixture": mixture,
-    "softplus chain": chain,
-    "LSTM cell": lstm,
-    "attention": attention,
-    "bodies": bodies,
-    "Runge-Kutta": pendulums,
-    "Hessian product": product,
-}
-SIZES = {
-    "Rosenbrock": "variables",
-    "Helmholtz": "substances",
-    "logistic regression": "instances of 50 features",
-    "Gaussian mixture": "points in 10 dimensions, 25 components",
-    "softplus chain": "variables, 20 functions deep",
-    "LSTM cell": "units, batch of 16",
-    "attention": "tokens of 32 numbers",
-    "bodies": "bodies",
-    "Runge-Kutta": "steps of 8 pendulums",
-    "Hessian product": "variables of Rosenbrock's function",
-}
-"""What a size counts."""
-
-
-def workload(name: str, size: int) -> Workload:
+def workload(name: str, size: Any) -> Workload:
     """The workload of that name and size."""
-    return MAKERS[name](size, generator("peers", name, size))
+    kind = KINDS[name]
+    args = kind.draw(size, generator("peers", name, size))
+    if name == PRODUCT:
+        return Workload(name, size, kind.function, args[:1], direction=args[1])
+    return Workload(name, size, kind.function, args, kind.wrt, size if name == LOOP else None)
+
+
+def arrays(found: Any) -> list[Any]:
+    """Copies of all arrays in lists and tuples, one in the other, as NumPy's; None stays."""
+    if isinstance(found, list | tuple):
+        return [array for part in found for array in arrays(part)]
+    return [None if found is None else np.asarray(found).copy()]
+
+
+def apart(own: list[Any], other: list[Any]) -> float:
+    """The largest difference, relative to the largest component of the array that it is in."""
+    return max(
+        float(np.max(np.abs(np.subtract(a, b))) / (np.max(np.abs(b)) or 1.0))
+        for a, b in zip(own, other, strict=True)
+        if a is not None and b is not None
+    )
