@@ -53,21 +53,37 @@ def value_ulps(graph: Graph, arrays: Sequence[Any], values: Sequence[Any], bits:
     return max(ulps_of(float(value), ball, dtype) for value, ball, dtype in pairs)
 
 
-def agrees_with_limit(graph: Graph, arrays: Sequence[Any], enclosure: Enclosure) -> bool:
-    """Whether (f(x + h) - f(x)) / h, computed exactly for tiny h of either sign, is the truth."""
+def written_out(graph: Graph) -> int:
+    """The operations of a function when nothing is shared."""
+    counts: dict[Any, int] = {}
+    for node in graph.nodes:
+        counts[node] = bool(node.operands) + sum(counts[x] for x in node.operands)
+    return sum(counts[out] for out in graph.outputs)
+
+
+def limit_of_differences(graph: Graph, arrays: Sequence[Any], enclosure: Enclosure) -> str:
+    """How the truth stands to the limit of (f(x + h) - f(x)) / h, computed exactly for tiny h.
+
+    "agrees" with it from both sides, "differs" from it, or there is "none": the sides disagree.
+    """
+    if not all(ball.is_finite() for block in enclosure.balls for ball in block.flat):
+        return "none"
     truths = iter(enclosure.balls)
     floats = [i for i, x in enumerate(graph.inputs) if x.dtype.kind == "f"]
-    here = _moved(graph, arrays, None, 0)
+    here, found = _moved(graph, arrays, None, 0), "agrees"
     for out, middle in enumerate(here):
         for i in floats:
             block = next(truths).reshape(middle.shape + graph.inputs[i].shape)
             for index in np.ndindex(graph.inputs[i].shape):
-                for sign in (-1, 1):
-                    moved = _moved(graph, arrays, (i, index), sign)[out]
-                    triples = zip(moved.flat, middle.flat, block[(..., *index)].flat, strict=True)
-                    if not all(_is_slope(y, x, sign, truth) for y, x, truth in triples):
-                        return False
-    return True
+                left, right = (
+                    _slopes(_moved(graph, arrays, (i, index), sign)[out], middle, sign)
+                    for sign in (-1, 1)
+                )
+                if not all(map(_same, left, right)):
+                    return "none"
+                if not all(map(_same, right, block[(..., *index)].flat)):
+                    found = "differs"
+    return found
 
 
 def _moved(graph: Graph, arrays: Sequence[Any], at: Any, sign: int) -> list[Any]:
@@ -81,10 +97,16 @@ def _moved(graph: Graph, arrays: Sequence[Any], at: Any, sign: int) -> list[Any]
     return [known[out] for out in graph.outputs]
 
 
-def _is_slope(moved: arb, middle: arb, sign: int, truth: arb) -> bool:
+def _slopes(moved: Any, middle: Any, sign: int) -> list[arb]:
     with precision(LIMIT_BITS):
-        off = abs((moved - middle) * sign * arb(2) ** STEP_BITS - truth)
-        return bool(off <= abs(truth) * arb(2) ** -AGREED_BITS + arb(2) ** -1200)
+        pairs = zip(moved.flat, middle.flat, strict=True)
+        return [(there - here) * sign * arb(2) ** STEP_BITS for there, here in pairs]
+
+
+def _same(slope: arb, other: arb) -> bool:
+    with precision(LIMIT_BITS):
+        allowed = abs(other) * arb(2) ** -AGREED_BITS + arb(2) ** -1200
+        return bool(abs(slope - other) <= allowed)
 
 
 def _blocks(enclosure: Enclosure) -> list[tuple[Any, np.dtype[Any]]]:
