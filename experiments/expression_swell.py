@@ -45,8 +45,8 @@ LADDER = (*range(1, 17), 32, 64, 256)
 """The sizes that are tried in turn until a budget stops the derivation. (SymPy recurses to a depth
 that allows a chain of 64 and not one of 256; in between, it depends on who calls.)"""
 LOGISTIC = {"part": "counts", "family": "logistic map"}
-SHOWN = {"function": "the program", "written_out": "function and derivatives, written out",
-         "sympy_cse": "common subexpressions shared", "reverse": "reverse mode"}  # fmt: skip
+SHOWN = {"function": "the program", "written_out": "written out",
+         "sympy_cse": "shared", "reverse": "reverse mode"}  # fmt: skip
 
 
 # Measuring ----------------------------------------------------------------------------------------
@@ -269,7 +269,7 @@ def draw_families(canvas: Canvas, own: pd.DataFrame) -> None:
         panel.tick_params(axis="x", which="minor", bottom=False, labelbottom=False)
     for panel in panels[:, 0]:
         panel.set_ylabel("operations")
-    canvas.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside right upper")
+    canvas.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside right center")
 
 
 def draw_time(canvas: Canvas, time: pd.DataFrame) -> None:
