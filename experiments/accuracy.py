@@ -1,8 +1,7 @@
 """How wrong is each method, in ulps, and what does it cost?
 
 Every function of the zoo at each of its points, by every method, held against an enclosure of the
-truth. Reverse mode's formula is also evaluated exactly, which leaves its truncation error alone;
-and the truth itself is held against a limit of differences that uses no derivative rule.
+truth; and the truth itself is held against a limit of differences that uses no derivative rule.
 
 Invariant: a row is a function, its points of one kind averaged, because functions are what is
 independent; points where reverse mode is graded stand beside them, one by one.
@@ -17,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from apparatus.exact import limit_of_differences, truncation_ulps, value_ulps, written_out
+from apparatus.exact import limit_of_differences, value_ulps, written_out
 from apparatus.step_size_curves import converted
 from matplotlib.figure import Figure as Canvas
 
@@ -41,7 +40,9 @@ ULPS = 4.0
 """What counts as rounding alone, in units in the last place."""
 WRITTEN_OUT = 10**9
 """SymPy is not tried on a function of more operations than this, written out as an expression."""
-KINDS = ["ordinary", "hard", "edge"]
+SLOW = ("pendulum", "helmholtz", "least_squares", "gaussian_mixture", "exp_series")
+"""Left out of smaller presets: many operations, each enclosed in thousands of bits."""
+KINDS = ["ordinary", "hard", "removable", "edge"]
 GRADED = {"part": "function", "dtype": "float64", "exists": True}
 GRADIENTS = GRADED | {"kind": "ordinary", "gradient": True}
 
@@ -50,13 +51,14 @@ GRADIENTS = GRADED | {"kind": "ordinary", "gradient": True}
 
 
 def cases(preset: Preset) -> list[Case]:
-    step = preset.choose(smoke=12, quick=2, full=1)
+    step = preset.choose(smoke=12, quick=4, full=1)
     dtypes = preset.choose(smoke=["float64"], quick=["float64"], full=["float64", "float32"])
     samples = preset.choose(smoke=300, quick=300, full=20_000)
-    rules = [row.name for row in TABLE.values() if is_gradable(row)][::step]
+    rules = [row.name for row in TABLE.values() if is_gradable(row)]
+    names = [name for name in ZOO if step == 1 or name not in SLOW][::step]
     return [
-        *grid(function=list(ZOO)[::step], dtype=dtypes),
-        *grid(rule=rules, samples=[samples]),
+        *grid(function=names, dtype=dtypes),
+        *grid(rule=rules[1::step] if step > 1 else rules, samples=[samples]),
     ]
 
 
@@ -107,9 +109,8 @@ def at(case: Case, point: Point) -> Iterator[Row]:
         row = {"outcome": "refused"} if refused else held(f, args, method, enclosure, graph)
         yield {"part": "method", "method": name} | about | row
         if name == "reverse" and smooth:
-            exact = limit == "agrees" and not row.get("truncation_ulps", 0.0) > 0.01
             yield {"part": "point", "kind": point.kind, "note": point.note, "limit": limit,
-                   "exact": exact, "ulps": row.get("ulps_max"),
+                   "exact": limit == "agrees", "ulps": row.get("ulps_max"),
                    "value_ulps": value_ulps(graph, arrays, values, enclosure.bits)}  # fmt: skip
 
 
@@ -130,8 +131,6 @@ def held(f: Any, args: tuple[Any, ...], method: Method, enclosure: Enclosure, gr
     counted = program is not None and method.name in ("reverse", "forward", "symbolic")
     own = max(graph.operation_count(), 1)
     row["cost"] = program.operation_count() / own if counted else float(evaluations)
-    if method.name == "reverse":
-        row["truncation_ulps"] = truncation_ulps(program, read_arguments(args, {})[1], enclosure)
     return row
 
 
@@ -166,8 +165,8 @@ def results(rows: pd.DataFrame) -> list[Result]:
     exact = {"part": "point", "dtype": "float64", "limit": ["agrees", "differs"]}
     return [
         every("no_truncation_error", rows, "exact", where=exact, counted="points",
-              words="reverse mode's formula, evaluated exactly, is the limit of exact differences,"
-              " wherever there is such a limit"),
+              words="the rules, carried out exactly, give the limit of exact differences wherever"
+              " there is one"),
         share("working_precision", rows, "close", where=GRADED | {"method": "reverse"},
               by="kind", unit="function",
               words=f"share of a function's points at which reverse mode errs by at most {ULPS:g}"
@@ -227,7 +226,7 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
                f" {cost['central_difference']:.2g} times and lose {lost:.0f} % of the digits"),
         Figure("digits", "Correct decimal digits of the worst component, by kind of point: the"
                " median and the quartiles over functions.",
-               "Dots with bars of the correct digits of every method, for three kinds of points",
+               "Dots with bars of the correct digits of every method, for four kinds of points",
                lambda canvas: draw_digits(canvas, graded), (8.4, 5.0),
                foot=f"{graded['function'].nunique()} functions, float64",
                finding=f"Of {DIGITS[8]:.2f} digits reverse mode keeps, in the mean, "
@@ -263,7 +262,7 @@ def draw_costs(canvas: Canvas, rows: pd.DataFrame) -> None:
 
 def draw_digits(canvas: Canvas, rows: pd.DataFrame) -> None:
     axes = canvas.subplots()
-    for shift, (kind, look) in zip((-0.22, 0.0, 0.22), looks(KINDS).items(), strict=True):
+    for shift, (kind, look) in zip((-0.27, -0.09, 0.09, 0.27), looks(KINDS).items(), strict=True):
         part = rows[rows["kind"] == kind]
         if part.empty:
             continue
@@ -297,8 +296,9 @@ EXPERIMENT = Experiment(
     """,
     limitations="""
     The zoo is chosen, not drawn at random, and has more hard points than practice does: intervals
-    say how much a share would move for as many other functions of the same kind. Rules that a
-    function's `if` chose are graded on the branch that was taken. A cost counts an operation on
+    say how much a share would move for as many other functions of the same kind. Where an `if`
+    returns a constant at one point, reverse mode differentiates that branch; the truth does not. A
+    cost counts an operation on
     complex numbers as one, and that of differences leaves the steps' own arithmetic out.
     """,
     order=20,

@@ -1,8 +1,7 @@
-"""Errors without rounding: formulas and limits in ball arithmetic.
+"""Limits without rounding: differences and values in ball arithmetic.
 
-What flows: a program and a point go into balls of many bits, where rounding is negligible, so that
-what is left is the error of the formula. The limit of differences uses values of the function only,
-so it can hold a derivative rule to account.
+What flows: a program and a point go into balls of many bits, where rounding is negligible. The
+limit of differences uses values of the function only, so it can hold a derivative rule to account.
 """
 
 from __future__ import annotations
@@ -17,29 +16,10 @@ from difflab.accuracy.truth import Enclosure
 from difflab.ir.expr import Graph
 from difflab.readings.balls import EVERY_BIT, enclose, enclose_nodes, exact, precision, ulps_of
 
-FORMULA_BITS = 512
 STEP_BITS = 1500
 """Differences are taken 2^-1500 away: their truncation error is below any float's last digit."""
 LIMIT_BITS = 4500
 AGREED_BITS = 60
-
-
-def truncation_ulps(program: Graph, arrays: Sequence[Any], enclosure: Enclosure) -> float:
-    """The largest error of a derivative program without its rounding, in ulps; NaN if unknown."""
-    truths = [(ball, dtype) for block, dtype in _blocks(enclosure) for ball in block.flat]
-    blocks = enclose(program, arrays, FORMULA_BITS)[: len(enclosure.balls)]
-    found = [ball for block in blocks for ball in block.flat]
-    worst = 0.0
-    for ball, (truth, dtype) in zip(found, truths, strict=True):
-        if not ball.is_finite() or not truth.is_finite():
-            return float("nan")
-        with precision(EVERY_BIT):
-            spacing = np.spacing(dtype.type(abs(float(truth))))
-            off = abs(ball.mid() - truth.mid()) / arb(float(spacing))
-            if ball.rad() > arb(float(spacing)) / 1000:
-                return float("nan")
-        worst = max(worst, float(off))
-    return worst
 
 
 def value_ulps(graph: Graph, arrays: Sequence[Any], values: Sequence[Any], bits: int) -> float:
@@ -107,7 +87,3 @@ def _same(slope: arb, other: arb) -> bool:
     with precision(LIMIT_BITS):
         allowed = abs(other) * arb(2) ** -AGREED_BITS + arb(2) ** -1200
         return bool(abs(slope - other) <= allowed)
-
-
-def _blocks(enclosure: Enclosure) -> list[tuple[Any, np.dtype[Any]]]:
-    return list(zip(enclosure.balls, enclosure.dtypes, strict=True))
