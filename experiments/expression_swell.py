@@ -30,10 +30,7 @@ from sympy.core.cache import clear_cache
 
 from difflab import derivative, jvp
 from difflab.accuracy.truth import truth
-from difflab.errors import BudgetError
-from difflab.lab import Case, Code, Experiment, Figure, Preset, Result, Row, Section, Table
-
-from difflab.lab import grid, main  # isort: skip
+from difflab.lab import Case, Code, Experiment, Figure, Preset, Result, Row, Section, grid, main
 from difflab.lab.results import chosen, every, exponent, mean
 from difflab.lab.style import looks
 from difflab.methods import Forward, Method, Reverse
@@ -41,9 +38,6 @@ from difflab.methods.symbolic import Symbolic
 
 PUBLISHED = "9.0660864"
 """The survey's l_4'(0.2)."""
-LADDER = (*range(1, 17), 32, 64, 256)
-"""The sizes that are tried in turn until a budget stops the derivation. (SymPy recurses to a depth
-that allows a chain of 64 and not one of 256; in between, it depends on who calls.)"""
 LOGISTIC = {"part": "counts", "family": "logistic map"}
 SHOWN = {"function": "the program", "written_out": "written out",
          "sympy_cse": "shared", "reverse": "reverse mode"}  # fmt: skip
@@ -62,7 +56,6 @@ def cases(preset: Preset) -> list[Case]:
         "sin x, nested": preset.choose(smoke=16, quick=16, full=64),
         "1/(1 + exp(-x)), nested": preset.choose(smoke=4, quick=8, full=16),
     }
-    budgets = preset.choose(smoke=[500], quick=[2_000], full=[2_000, 20_000])
     timed = preset.choose(smoke=[2, 4], quick=[2, 4, 6], full=range(1, 11))
     rounds = preset.choose(smoke=1, quick=1, full=5)
     return [
@@ -70,13 +63,12 @@ def cases(preset: Preset) -> list[Case]:
           for name, family in FAMILIES.items()
           for n in (doubling if family.log else range(1, 11)) if n <= last[name]],
         {"part": "values"},
-        *grid(part=["budget"], family=list(FAMILIES)[:3], operations=budgets),
         *grid(part=["time"], family=["logistic map"], size=timed, rounds=[rounds]),
     ]  # fmt: skip
 
 
 def measure(case: Case, rng: np.random.Generator) -> Iterator[Row]:
-    parts = {"values": values, "budget": until_stopped, "time": times, "counts": counted}
+    parts = {"values": values, "time": times, "counts": counted}
     yield from parts[case["part"]](case)
 
 
@@ -112,27 +104,6 @@ def values(case: Case) -> Iterator[Row]:
         printed = f"{value:.{len(PUBLISHED.partition('.')[2])}f}" == PUBLISHED
         yield {"method": name, "value": float(value), "exact": str(exact), "as_printed": printed,
                "ulps": float(np.max(enclosure.ulps(value)))}  # fmt: skip
-
-
-def until_stopped(case: Case) -> Iterator[Row]:
-    """Ever larger programs, up to the one that the budget stops."""
-    family = FAMILIES[case["family"]]
-    method = Symbolic(operations=case["operations"], seconds=3600.0)
-    for size in LADDER:
-        if family.log and size & (size - 1):
-            continue
-        program = family.program(size)
-        graph, wrt = program.graph, program.wrt
-        reverse = Reverse().derive(graph, wrt).graph
-        assert reverse is not None
-        row: Row = {"size": size, "reverse": reverse.operation_count()}
-        clear_cache()  # what SymPy remembers of other sizes decides how deeply it recurses
-        try:
-            derivation = method.derive(graph, wrt)
-        except BudgetError as reason:
-            yield row | {"status": "stopped", "reached": reason.what}
-            return
-        yield row | {"tree_derivative": derivation.counts["derivative tree"]}
 
 
 def times(case: Case) -> Iterator[Row]:
@@ -193,17 +164,6 @@ def sections(rows: pd.DataFrame) -> list[Section]:
         " whole product for each of its n factors."
     )
     return [Section("What swells", [about, Code(text, "SymPy's unexpanded expressions.")])]
-
-
-def tables(rows: pd.DataFrame) -> list[Table]:
-    own = rows[rows["status"] == "stopped"]
-    frame = pd.DataFrame({
-        "program": own["family"], "budget, operations": own["operations"].astype(int),
-        "stopped at": own["size"].astype(int),
-        "reverse mode, operations": own["reverse"].astype(int), "the error": own["reached"],
-    })  # fmt: skip
-    caption = "The budget is for one expression as a tree; ten times as much buys two steps more."
-    return [Table("The size at which a budget stops it", caption, frame.reset_index(drop=True))]
 
 
 # Figures ------------------------------------------------------------------------------------------
@@ -292,7 +252,6 @@ EXPERIMENT = Experiment(
     measure=measure,
     results=results,
     sections=sections,
-    tables=tables,
     figures=figures,
     method="""
     The logistic map's loop `x = 4*x*(1 - x)` runs on a SymPy symbol, and `sympy.diff`

@@ -26,7 +26,6 @@ from apparatus.step_size_curves import (
     refused,
     slope_between,
 )
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
 from difflab.accuracy.zoo import ZOO
@@ -228,7 +227,6 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
     lines = lines[lines["error"] > 0]
     best = lines.loc[lines.groupby("stencil")["error"].idxmin()].set_index("stencil")
     near = np.abs(np.log(own["step_predicted"] / own["step"])) <= math.log(STEP_FACTOR)
-    least = own.groupby("stencil")[["loss", "loss_thumb"]].quantile(0.95).loc["central 2"]
     forward, central = (f"{best['step'][name]:.0e}" for name in CLAIMED.values())
     return [
         Figure("vee", "The derivative of the logistic map's fourth iterate at x = 0.2, 9.0660864:"
@@ -236,9 +234,9 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
                " (dotted), known before any quotient is computed. Below 1e-17 the step is lost in"
                " x. Central 8 has no truncation, because the function is a polynomial of degree 8.",
                "Error against step on logarithmic axes, V-shaped except for the complex step",
-               lambda canvas: draw_vee(canvas, lines), (8.0, 4.8), foot="logistic map as a loop, float64",
-               finding=f"The best step is {forward} for forward and {central} for central differences;"
-               " the complex step needs none"),
+               lambda canvas: draw_vee(canvas, lines), (8.0, 4.8), foot="logistic map, float64",
+               finding=f"The best step is {forward} for forward differences and {central} for"
+               " central ones; the complex step needs none"),
         Figure("predicted", "Predicted against measured best step (left) and least error (right);"
                " between the dashed lines a prediction is within a factor"
                f" {STEP_FACTOR:g} ({ERROR_FACTOR:g} for errors).",
@@ -246,14 +244,6 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
                (9.5, 4.6), foot=f"{own['function'].nunique()} functions, ordinary points",
                finding=f"{near.sum()} of {len(own)} best steps are predicted within a factor"
                f" {STEP_FACTOR:g}"),
-        Figure("loss", "The share of functions that lose at most so much: the error at the"
-               " predicted step, and at the rule of thumb's, over the least.",
-               "Cumulative shares of the loss for the predicted step and the rule of thumb",
-               lambda canvas: draw_loss(canvas, own), (9.5, 3.8),
-               foot=f"{own['function'].nunique()} functions, ordinary points",
-               finding=f"Central differences: one function in twenty loses a factor of"
-               f" {least['loss']:.2g} or more at the predicted step, {least['loss_thumb']:.0f} by"
-               " the rule of thumb"),
     ]  # fmt: skip
 
 
@@ -280,32 +270,13 @@ def draw_predicted(canvas: Canvas, own: pd.DataFrame) -> None:
         for name, look in looks(own["stencil"].unique()).items():
             part = own[own["stencil"] == name]
             panel.plot(part[column], part[f"{column}_predicted"], look["marker"], label=name,
-                       color=look["color"], markersize=4, fillstyle="none", rasterized=True)  # fmt: skip
+                       color=look["color"], fillstyle="none", rasterized=True)  # fmt: skip
         ends = np.array([own[column].min() / 3, own[column].max() * 3])
-        diagonal(panel, ends, factor)
+        for side, line in ((1.0, "-"), (factor, "--"), (1.0 / factor, "--")):
+            panel.plot(ends, side * ends, line, color="black", linewidth=0.9)
         panel.set(xscale="log", yscale="log", xlabel=f"measured {what}", xlim=ends, ylim=ends)
         panel.set_ylabel(f"predicted {what}")
     canvas.legend(*panels[0].get_legend_handles_labels(), loc="outside right center")
-
-
-def diagonal(panel: Axes, ends: Any, factor: float) -> None:
-    panel.plot(ends, ends, "-", color="black", linewidth=1)
-    for side in (factor, 1 / factor):
-        panel.plot(ends, side * ends, "--", color="black", linewidth=0.9)
-
-
-def draw_loss(canvas: Canvas, own: pd.DataFrame) -> None:
-    panels = canvas.subplots(1, 2, sharey=True)
-    styles = looks(["predicted step", "rule of thumb"])
-    for panel, stencil in zip(panels, CLAIMED.values(), strict=True):
-        part = own[own["stencil"] == stencil]
-        for column, name in (("loss", "predicted step"), ("loss_thumb", "rule of thumb")):
-            shares = 100 * np.arange(1, len(part) + 1) / len(part)
-            look = {key: styles[name][key] for key in ("color", "linestyle")}
-            panel.step(np.sort(part[column]), shares, where="post", label=name, **look)
-        panel.set(xscale="log", xlabel="error over the least error", xlim=(0.9, 1e3), title=stencil)
-    panels[0].set_ylabel("share of functions (%)")
-    panels[0].legend(loc="lower right")
 
 
 EXPERIMENT = Experiment(

@@ -257,7 +257,6 @@ def sections(rows: pd.DataFrame) -> list[Section]:
             "Backpropagation, a step at a time, from the output:",
             "\n".join(steps),
             Code(slopes, "SymPy's derivative: the symbolic way, on paper."),
-            methods_table(parts["method"]),
         ]
         shown.append(Section(example.title, blocks))
     return shown
@@ -275,17 +274,6 @@ def trace_frame(part: pd.DataFrame) -> Table:
         " the node along one input. Read cotangents upwards: the derivative of the output along"
         " the node. The last tangents and the first cotangents are the same gradient.",
         frame,
-    )
-
-
-def methods_table(part: pd.DataFrame) -> Table:
-    columns = {"method": "method", "ulps_max": "largest error (ulps)", "digits": "correct digits",
-               "evaluations": "function evaluations"}  # fmt: skip
-    return Table(
-        "Every method against the truth",
-        "Error of the gradient's worst component against a rigorous enclosure; one ulp is the"
-        " spacing of floats at the truth, and 15.95 digits are all that there are.",
-        part[list(columns)].rename(columns=columns),
     )
 
 
