@@ -15,11 +15,9 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 import sympy
-from _expression_swell_page import LAWS, Law, figures, largest, sections, tables
-from apparatus.growth import fitted_exponent
 from apparatus.swell_programs import (
     FAMILIES,
-    Program,
+    LAWS,
     counts,
     expressions,
     logistic_counts,
@@ -27,279 +25,241 @@ from apparatus.swell_programs import (
     sympy_counts,
     with_tangent,
 )
+from matplotlib.figure import Figure as Canvas
 from sympy.core.cache import clear_cache
 
 from difflab import derivative, jvp
 from difflab.accuracy.truth import truth
-from difflab.errors import BudgetError
-from difflab.ir.expr import Graph
-from difflab.lab import (
-    Case,
-    Evidence,
-    Experiment,
-    Preset,
-    Row,
-    bootstrap_interval,
-    grid,
-    main,
-    share_interval,
-)
+from difflab.lab import Case, Code, Experiment, Figure, Preset, Result, Row, Section, grid, main
+from difflab.lab.results import chosen, every, exponent, mean
+from difflab.lab.style import looks
 from difflab.methods import Forward, Method, Reverse
 from difflab.methods.symbolic import Symbolic
 
 PUBLISHED = "9.0660864"
 """The survey's l_4'(0.2)."""
-LADDER = (*range(1, 17), 32, 64, 256)
-"""The sizes that are tried in turn until a budget stops the derivation. (SymPy recurses to a depth
-that allows a chain of 64 and not one of 256; in between, it depends on who calls.)"""
+LOGISTIC = {"part": "counts", "family": "logistic map"}
+SHOWN = {"function": "the program", "written_out": "written out",
+         "sympy_cse": "shared", "reverse": "reverse mode"}  # fmt: skip
 
 
 # Measuring ----------------------------------------------------------------------------------------
 
 
 def cases(preset: Preset) -> list[Case]:
-    sizes = {
-        "logistic map": range(1, preset.choose(smoke=8, quick=10, full=10) + 1),
-        "x tanh x, nested": range(1, preset.choose(smoke=6, quick=8, full=10) + 1),
-        "tanh network, deeper": range(1, preset.choose(smoke=2, quick=3, full=5) + 1),
-        "tanh network, wider": preset.choose(
-            smoke=[1, 2], quick=[1, 2, 4, 8], full=[1, 2, 4, 8, 16]
-        ),
-        "sin x, nested": preset.choose(
-            smoke=[1, 4, 16], quick=[1, 2, 4, 8, 16, 32], full=[1, 2, 4, 8, 16, 32, 64]
-        ),
-        "1/(1 + exp(-x)), nested": preset.choose(
-            smoke=[1, 4], quick=[1, 2, 4, 8, 16], full=[1, 2, 4, 8, 16]
-        ),
+    doubling = [2**k for k in range(7)]
+    last = {  # how far each family goes
+        "logistic map": preset.choose(smoke=7, quick=8, full=10),
+        "x tanh x, nested": preset.choose(smoke=6, quick=7, full=10),
+        "tanh network, deeper": preset.choose(smoke=2, quick=3, full=5),
+        "tanh network, wider": preset.choose(smoke=2, quick=4, full=16),
+        "sin x, nested": preset.choose(smoke=16, quick=16, full=64),
+        "1/(1 + exp(-x)), nested": preset.choose(smoke=4, quick=8, full=16),
     }
-    budgets = preset.choose(smoke=[500], quick=[2_000], full=[2_000, 20_000])
-    larger = preset.choose(smoke=[], quick=[], full=[200_000])
-    cheap = ["logistic map", "x tanh x, nested"]
-    chains = ["sin x, nested", "1/(1 + exp(-x)), nested"]
-    timed = {
-        "logistic map": preset.choose(smoke=[2, 4, 6], quick=[2, 4, 6, 8], full=range(1, 11)),
-        "tanh network, deeper": preset.choose(smoke=[1], quick=[1, 2], full=[1, 2, 3]),
-    }
+    timed = preset.choose(smoke=[2, 4], quick=[2, 4, 6], full=range(1, 11))
     rounds = preset.choose(smoke=1, quick=1, full=5)
     return [
-        *[{"part": "counts", "family": name, "size": n} for name in sizes for n in sizes[name]],
+        *[{"part": "counts", "family": name, "size": n, "largest": n == last[name]}
+          for name, family in FAMILIES.items()
+          for n in (doubling if family.log else range(1, 11)) if n <= last[name]],
         {"part": "values"},
-        *grid(part=["budget"], family=cheap, operations=budgets + larger),
-        *grid(part=["budget"], family=["tanh network, deeper", *chains], operations=budgets),
-        *[{"part": "time", "family": name, "size": n, "rounds": rounds}
-          for name in timed for n in timed[name]],
+        *grid(part=["time"], family=["logistic map"], size=timed, rounds=[rounds]),
     ]  # fmt: skip
 
 
 def measure(case: Case, rng: np.random.Generator) -> Iterator[Row]:
-    parts = {"values": values, "budget": until_stopped, "time": times}
-    if case["part"] in parts:
-        yield from parts[case["part"]](case)
-        return
-    program = FAMILIES[case["family"]].program(case["size"])
-    if case["family"] == "logistic map":
-        yield counts(program) | logistic_counts(case["size"])
-    else:
-        yield counts(program) | sympy_counts(*expressions(program))
+    parts = {"values": values, "time": times, "counts": counted}
+    yield from parts[case["part"]](case)
+
+
+def counted(case: Case) -> Iterator[Row]:
+    """The operations of a program's derivative, and of the logistic map whether they obey."""
+    n, logistic = case["size"], case["family"] == "logistic map"
+    program = FAMILIES[case["family"]].program(n)
+    row = counts(program)
+    row |= logistic_counts(n) if logistic else sympy_counts(*expressions(program))
+    row["written_out"] = row["sympy_function"] + row["sympy_derivative"]
+    row["grown"] = row["function"] >= 8  # below, constants hide how counts grow
+    if case["largest"]:
+        gap = row["written_out"] - row["reverse"]
+        row["closed"] = (row["written_out"] - row["sympy_cse"]) / gap
+        row["alike"] = 0.5 <= row["sympy_cse"] / row["reverse"] <= 1.5
+    if logistic:
+        laws = (law for law in LAWS if n >= law.first)
+        row |= {law.claim: row[law.column] == law.value(n) for law in laws}
+    if logistic and n > 3:
+        row["doubled"] = row["sympy_derivative"] > 2 * logistic_counts(n - 1)["sympy_derivative"]
+    yield row
 
 
 def values(case: Case) -> Iterator[Row]:
     """The survey's derivative at its point, by every way, against the truth and the print."""
     f, x = logistic_map(4), sympy.Symbol("x")
     exact = sympy.diff(f(x), x).subs(x, sympy.Rational(1, 5))
-    places = len(PUBLISHED.partition(".")[2])
     enclosure = truth(f, 0.2)
-    found = {
-        name: derivative(f, method=name)(0.2) for name in ("symbolic", "forward", "reverse")
-    } | {
-        "loop with tangent": with_tangent(4)(0.2, 1.0)[1],
-        "jvp": jvp(f, (0.2,), (1.0,))[1],
-    }
+    ways = ("symbolic", "forward", "reverse")
+    found = {name: derivative(f, method=name)(0.2) for name in ways}
+    found |= {"loop with tangent": with_tangent(4)(0.2, 1.0)[1], "jvp": jvp(f, (0.2,), (1.0,))[1]}
     for name, value in found.items():
-        yield {
-            "method": name,
-            "value": float(value),
-            "ulps": float(np.max(enclosure.ulps(value))),
-            "exact": str(exact),
-            "as_printed": f"{value:.{places}f}" == PUBLISHED,
-        }
-
-
-def until_stopped(case: Case) -> Iterator[Row]:
-    """Ever larger programs, up to the one that the budget stops."""
-    family = FAMILIES[case["family"]]
-    method = Symbolic(operations=case["operations"], seconds=3600.0)
-    for size in LADDER:
-        if family.log and size & (size - 1):
-            continue
-        program = family.program(size)
-        graph, wrt = program.graph, program.wrt
-        reverse = Reverse().derive(graph, wrt).graph
-        assert reverse is not None
-        row = {"size": size, "inputs": sum(graph.inputs[i].size for i in wrt),
-               "reverse": reverse.operation_count()}  # fmt: skip
-        clear_cache()  # what SymPy remembers of other sizes decides how deeply it recurses
-        try:
-            derivation = method.derive(graph, wrt)
-        except BudgetError as reason:
-            yield row | {"status": "stopped", "reached": reason.what}
-            return
-        yield row | {"tree_derivative": derivation.counts["derivative tree"]}
+        printed = f"{value:.{len(PUBLISHED.partition('.')[2])}f}" == PUBLISHED
+        yield {"method": name, "value": float(value), "exact": str(exact), "as_printed": printed,
+               "ulps": float(np.max(enclosure.ulps(value)))}  # fmt: skip
 
 
 def times(case: Case) -> Iterator[Row]:
     """Seconds and peak memory of each derivation: the median of runs, each from empty caches."""
     program = FAMILIES[case["family"]].program(case["size"])
-    methods: dict[str, Method] = {
-        "symbolic": Symbolic(seconds=3600.0, operations=10**12),
-        "forward": Forward(),
-        "reverse": Reverse(),
-    }
-    seconds: dict[str, list[float]] = {name: [] for name in methods}
+    unlimited = Symbolic(seconds=3600.0, operations=10**12)
+    methods: list[Method] = [unlimited, Forward(), Reverse()]
+    seconds: dict[str, list[float]] = {method.name: [] for method in methods}
     for _ in range(case["rounds"]):
-        for name, method in methods.items():
-            graph = fresh(program)
+        for method in methods:
+            clear_cache()
+            graph = program.graph
             start = time.perf_counter()
             method.derive(graph, program.wrt)
-            seconds[name].append(time.perf_counter() - start)
-    for name, method in methods.items():
-        graph = fresh(program)
+            seconds[method.name].append(time.perf_counter() - start)
+    for method in methods:
+        clear_cache()
+        graph = program.graph
         tracemalloc.start()
         method.derive(graph, program.wrt)
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
-        yield {"method": name, "seconds": statistics.median(seconds[name]), "peak_bytes": peak}
+        middle = statistics.median(seconds[method.name])
+        yield {"method": method.name, "seconds": middle, "peak_bytes": peak}
 
 
-def fresh(program: Program) -> Graph:
-    """A program's graph, while nothing of an earlier derivation is remembered."""
-    clear_cache()
-    return program.graph
+# What is found ------------------------------------------------------------------------------------
 
 
-# Findings -----------------------------------------------------------------------------------------
-
-
-def findings(rows: pd.DataFrame) -> list[Evidence]:
-    counted = rows[rows["part"] == "counts"]
-    logistic = counted[counted["family"] == "logistic map"]
+def results(rows: pd.DataFrame) -> list[Result]:
+    end = {"part": "counts", "largest": True}
     return [
-        *[law_holds(law, logistic) for law in LAWS],
-        published_value(rows[rows["part"] == "values"]),
-        swells(logistic),
-        cse_closes_the_gap(largest(counted)),
-        cse_is_enough(largest(counted)),
-        no_swell(logistic),
-    ]
+        *[every(law.claim, rows, law.claim, counted="counts", words=f"{law.short} = {law.formula}",
+                where=LOGISTIC | {"size": list(range(law.first, 11))}) for law in LAWS],
+        every("published_derivative", rows, "as_printed", where={"part": "values"}, counted="ways",
+              words="to the last digit printed"),
+        every("swells", rows, "doubled", where=LOGISTIC | {"size": list(range(4, 11))},
+              counted="steps", words="the derivative of l_n, written out, against that of l_(n-1)"),
+        mean("sharing_closes_the_gap", rows, "closed", where=end, by=None, unit="family",
+             words="operations that elimination removes, of those in excess of reverse mode's, at"
+             " each family's largest size"),
+        every("sharing_is_enough", rows, "alike", where=end, counted="families",
+              words="shared operations over reverse mode's lie between 0.5 and 1.5"),
+        exponent("automatic_does_not_swell", rows, "function", "reverse", by=None, unit="family",
+                 where={"part": "counts", "grown": True}, missing="too small",
+                 words="operations of reverse mode's gradient against the program's own"),
+    ]  # fmt: skip
 
 
-def law_holds(law: Law, logistic: pd.DataFrame) -> Evidence:
-    own = logistic[logistic["size"] >= law.first]
-    holds = own[law.column] == own["size"].map(law.value)
-    last = own.iloc[-1]
-    return Evidence(
-        law.claim,
-        share_interval(holds),
-        f"{holds.sum()} of {len(own)} counts, n = {own['size'].min():.0f} to"
-        f" {own['size'].max():.0f}, are equal to the law; the largest is {last[law.column]:,.0f},"
-        f" by the law {law.value(last['size']):,.0f}",
+def sections(rows: pd.DataFrame) -> list[Section]:
+    own = rows[rows["value_text"].notna()].sort_values("size")
+    text = "\n\n".join(f"l_{row.size:.0f}  = {row.value_text}\nl_{row.size:.0f}' = {row.slope_text}"
+                       for row in own[["value_text", "slope_text"]].assign(size=own["size"])
+                       .itertuples())  # fmt: skip
+    about = (
+        "`l_1 = x`, `l_(n+1) = 4 l_n (1 - l_n)`, as SymPy writes it: the value doubles, because a"
+        " step uses what it is given twice; in the derivative the product rule repeats the"
+        " whole product for each of its n factors."
     )
+    return [Section("What swells", [about, Code(text, "SymPy's unexpanded expressions.")])]
 
 
-def published_value(own: pd.DataFrame) -> Evidence:
-    same = own["as_printed"].eq(True)
-    return Evidence(
-        "published_derivative",
-        share_interval(same),
-        f"{same.sum()} of {len(own)} ways ({', '.join(own['method'])}) give it to the last"
-        f" digit printed, within {own['ulps'].max():.2g} ulps of the truth; SymPy's derivative at"
-        f" the fraction 1/5 is {own['exact'].iloc[0]}",
-    )
+# Figures ------------------------------------------------------------------------------------------
 
 
-def swells(logistic: pd.DataFrame) -> Evidence:
-    own = logistic[logistic["size"] >= 3].set_index("size")
-    factors = (own["sympy_derivative"] / own["sympy_derivative"].shift()).dropna()
-    interval = bootstrap_interval(factors)
-    last = own.iloc[-1]
-    return Evidence(
-        "swells",
-        interval,
-        f"the factor from one n to the next is {interval} in the median, and"
-        f" {factors.iloc[-1]:.2f} at the end; l_{own.index[-1]:.0f} has"
-        f" {last['sympy_function']:,.0f} operations and its derivative"
-        f" {last['sympy_derivative']:,.0f}, where a loop with tangents needs {last['loop']:.0f}",
-    )
+def figures(rows: pd.DataFrame) -> list[Figure]:
+    own = chosen(rows, {"part": "counts"}).sort_values("size")
+    logistic = own[own["family"] == "logistic map"]
+    last, end = logistic.iloc[-1], own[own["largest"].eq(True)]
+    time = chosen(rows, {"part": "time"}).sort_values("size")
+    slowest = time[time["size"] == time["size"].max()].set_index("method")["seconds"]
+    most = end.loc[(end["sympy_cse"] / end["reverse"]).idxmax()]
+    return [
+        Figure("laws", "Operations of l_n and its derivative: counts (markers) on laws (dashed)."
+               " Written out, the derivative more than doubles with each n; shared, it grows with"
+               " n²; the loop that carries a tangent grows with n.",
+               "Operation counts of the logistic map on a logarithmic axis, on four dashed curves",
+               lambda canvas: draw_laws(canvas, logistic), (8.5, 4.8), foot="logistic map",
+               finding=f"At n = {last['size']:.0f} the derivative, written out, has"
+               f" {last['sympy_derivative']:,.0f} operations; a loop with tangents has"
+               f" {last['loop']:.0f}"),
+        Figure("families", "The same for every family of programs. Where a step uses its argument"
+               " twice, the written-out derivative grows exponentially (linear size axes); a plain"
+               " chain swells as the square of its depth.",
+               "Six panels of operation counts against size on logarithmic axes",
+               lambda canvas: draw_families(canvas, own), (10.0, 6.0), foot=f"{len(end)} families",
+               finding="With subexpressions shared, the derivative costs at most"
+               f" {most['sympy_cse'] / most['reverse']:.2g} times reverse mode ({most['family']})"),
+        Figure("time", "Seconds and peak memory of the derivation itself, not of running its"
+               f" result: the median of {time['rounds'].max():.0f} from empty caches.",
+               "Derivation time and peak memory against n for three methods, logarithmic axes",
+               lambda canvas: draw_time(canvas, time), (9.0, 3.8), foot="logistic map",
+               finding=f"Deriving l_{time['size'].max():.0f} takes SymPy"
+               f" {slowest['symbolic'] / slowest['reverse']:.0f} times as long as reverse mode"),
+    ]  # fmt: skip
 
 
-def cse_closes_the_gap(own: pd.DataFrame) -> Evidence:
-    written = own["sympy_function"] + own["sympy_derivative"]
-    closed = (written - own["sympy_cse"]) / (written - own["reverse"])
-    interval = bootstrap_interval(closed)
-    return Evidence(
-        "sharing_closes_the_gap",
-        interval,
-        f"at the largest size of each of {len(own)} families it removes {interval} of the"
-        f" operations in excess of reverse mode's (median); the least is {closed.min():.3g}"
-        f" ({own.loc[closed.idxmin(), 'family']})",
-    )
+def draw_laws(canvas: Canvas, own: pd.DataFrame) -> None:
+    axes = canvas.subplots()
+    end = int(own["size"].max())
+    for law, look in zip(LAWS, looks([law.short for law in LAWS]).values(), strict=True):
+        n = np.arange(max(law.first, 2), end + 1)  # a count of zero has no logarithm
+        axes.plot(n, [law.value(k) for k in n], linestyle="--", color=look["color"], linewidth=1.3)
+        points = own[own[law.column] > 0]
+        axes.plot(points["size"], points[law.column], look["marker"], color=look["color"])
+        axes.annotate(f"{law.short}: {law.formula}", (end, points[law.column].iloc[-1]), (9, 0),
+                      textcoords="offset points", va="center", color=look["color"])  # fmt: skip
+    axes.set(yscale="log", xlabel="n", ylabel="operations", xlim=(0.7, end * 1.5))
+    axes.set_xticks(range(1, end + 1))
 
 
-def cse_is_enough(own: pd.DataFrame) -> Evidence:
-    ratios = own["sympy_cse"] / own["reverse"]
-    each = ", ".join(f"{f} {r:.2f}" for f, r in zip(own["family"], ratios, strict=True))
-    close = ratios.between(0.5, 1.5)
-    return Evidence(
-        "sharing_is_enough",
-        share_interval(close),
-        f"so it is in {close.sum()} of {len(own)} families; operations relative to reverse"
-        f" mode: {each}",
-    )
+def draw_families(canvas: Canvas, own: pd.DataFrame) -> None:
+    panels = canvas.subplots(2, 3)
+    for panel, (name, family) in zip(panels.flat, FAMILIES.items(), strict=True):
+        part = own[own["family"] == name]
+        for column, look in looks(SHOWN).items():
+            shown = part[part[column] > 0]
+            panel.plot(shown["size"], shown[column], label=SHOWN[column], **look)
+        panel.set(title=name, xlabel=family.size, yscale="log")
+        panel.set_xscale("log" if family.log else "linear")
+        sizes = sorted(part["size"].unique())
+        panel.set_xticks(sizes, [f"{size:.0f}" for size in sizes])
+        panel.tick_params(axis="x", which="minor", bottom=False, labelbottom=False)
+    for panel in panels[:, 0]:
+        panel.set_ylabel("operations")
+    canvas.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside right center")
 
 
-def no_swell(logistic: pd.DataFrame) -> Evidence:
-    own = logistic[logistic["size"] >= 4]
-    found = {
-        column: fitted_exponent(own["function"], own[column])
-        for column in ("sympy_cse", "loop", "forward", "reverse")
-    }
-    ours = [found[column] for column in ("forward", "reverse", "loop")]
-    return Evidence(
-        "automatic_does_not_swell",
-        max(ours, key=lambda fit: fit.estimate),
-        f"operations of the logistic map's derivative against the program's: exponent"
-        f" {found['loop']} for the loop with tangents, {found['forward']} for forward and"
-        f" {found['reverse']} for reverse mode, {found['sympy_cse']} after elimination of common"
-        " subexpressions",
-        also=ours,
-    )
+def draw_time(canvas: Canvas, time: pd.DataFrame) -> None:
+    left, right = canvas.subplots(1, 2)
+    for method, look in looks(time["method"].unique()).items():
+        own = time[time["method"] == method]
+        left.plot(own["size"], 1e3 * own["seconds"], label=method, **look)
+        right.plot(own["size"], own["peak_bytes"] / 1e3, label=method, **look)
+    left.set(xlabel="n", yscale="log", ylabel="derivation (ms)")
+    right.set(xlabel="n", yscale="log", ylabel="peak memory (kB)")
+    left.legend()
 
 
 EXPERIMENT = Experiment(
     name="expression_swell",
     title="Expression swell",
     question="How fast do symbolic derivatives grow, and what does sharing save?",
-    version=1,
+    version=2,
     cases=cases,
     measure=measure,
+    results=results,
     sections=sections,
-    tables=tables,
     figures=figures,
-    findings=findings,
     method="""
     The logistic map's loop `x = 4*x*(1 - x)` runs on a SymPy symbol, and `sympy.diff`
-    differentiates the result; nothing is expanded or simplified by us, while SymPy by itself merges
-    nested products and numeric factors. Written out: `sympy.count_ops` of that expression as a
-    tree, where a difference is one operation and so is each multiplication, power and function
-    call. Shared: `sympy.cse` of function and derivative together, operations of all parts added.
-    The loop carries value and tangent, `x, dx = 4*x*(1 - x), (4 - 8*x)*dx`, and is counted as
-    traced.
-
-    Beside them stand our own methods: forward and reverse mode by the rules of the table, a
-    primitive at a time, and `Symbolic` with and without elimination; all of them include the
-    function's value. Networks have one instance and are differentiated by all weights; for SymPy
-    they are written out element by element. A budget is a number of operations of one expression as
-    a tree, with every negation counted; the derivation that exceeds it is the last one tried.
+    differentiates the result; nothing is expanded or simplified by us. Written out:
+    `sympy.count_ops` of that expression as a tree. Shared: `sympy.cse` of function and derivative
+    together. The loop carries value and tangent, `x, dx = 4*x*(1 - x), (4 - 8*x)*dx`, and is
+    counted as traced. Reverse mode includes the function's value. Networks have one instance and
+    are differentiated by all weights; for SymPy they are written out element by element.
     """,
     limitations="""
     Another computer algebra system may merge less or share more. `count_ops` weighs a tanh like an

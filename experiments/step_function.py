@@ -12,48 +12,31 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from _step_function_page import (
-    NAMES,
-    OBSERVED,
-    figures,
-    jumps,
-    ran,
-    tables,
-)
 from apparatus.learning import (
     TRAINING,
     TUNING,
-    last_rows,
-    paired_difference,
+    badges,
     run_seed,
-    share,
     train,
     training_cases,
     tuning_cases,
 )
 from apparatus.training_programs import digits, network
+from matplotlib.figure import Figure as Canvas
 
 from difflab import gradient
 from difflab.errors import UnsupportedError
 from difflab.ir.tree import flatten
-from difflab.lab import (
-    Case,
-    Evidence,
-    Experiment,
-    Interval,
-    Preset,
-    Row,
-    bootstrap_interval,
-    generator,
-    grid,
-    main,
-)
+from difflab.lab import Case, Experiment, Figure, Preset, Result, Row, Table, grid, main
+
+from difflab.lab import curves, generator  # isort: skip
+from difflab.lab.results import chosen, every, exponent, paired
 from difflab.methods import METHODS, Method, Numerical
 from difflab.networks import Network
 from difflab.networks.activations import step
 from difflab.networks.data import Part
 
-DIGITS, WIDER, COARSE, TINY = [64, 32, 10], [16, 32, 10], [16, 8, 10], [4, 3, 2]
+DIGITS, WIDER, COARSE, TINY = "64-32-10", "16-32-10", "16-8-10", "4-3-2"
 """Networks of one hidden layer: on images of 8 x 8, 4 x 4 and 2 x 2 pixels."""
 RATES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 WIDE = 0.3
@@ -62,6 +45,11 @@ STEPS = [float(f"{10 ** (power / 4):.3g}") for power in range(-20, 1)]
 BATCH = 32
 SAMPLED = 20
 """Of how many weights that jump, at most, differences are taken for each draw and step."""
+OBSERVED = (0.01, 0.1)
+"""Shares of weights that jump between which laws are fitted: enough are seen, few jump twice."""
+EXACT = ("reverse", "forward", "symbolic")
+WAYS = {"reverse": "reverse mode", "theory": "differences by theory", "wide": "wide differences"}
+NAMES = ["network", "activation", "method"]
 
 
 # Cases --------------------------------------------------------------------------------------------
@@ -71,28 +59,25 @@ def configurations(preset: Preset) -> list[Case]:
     """What is trained: activations by reverse mode, and the step by differences."""
     coarse = [("step", "reverse"), ("relu", "reverse"), ("step", "theory"), ("step", "wide")]
     full = [("step", "reverse"), ("sigmoid", "reverse"), ("relu", "reverse")]
-    long, short = preset.choose(smoke=(20, 5), quick=(300, 60), full=(1000, 300))
+    long, short = preset.choose(smoke=(20, 5), quick=(200, 40), full=(1000, 300))
+    chosen = [(DIGITS, long, pair) for pair in full] + [(COARSE, short, pair) for pair in coarse]
     return [
-        *[{"sizes": DIGITS, "activation": name, "method": way, "updates": long}
-          for name, way in full],
-        *[{"sizes": COARSE, "activation": name, "method": way, "updates": short}
-          for name, way in coarse],
-    ]  # fmt: skip
+        {"network": net, "activation": activation, "method": method, "updates": updates}
+        for net, updates, (activation, method) in chosen
+    ]
 
 
 def cases(preset: Preset) -> list[Case]:
     rates = preset.choose(smoke=RATES[2:4], quick=RATES[1:5], full=RATES)
     tuning = range(preset.choose(smoke=1, quick=1, full=3))
-    steps = preset.choose(smoke=STEPS[4:9], quick=STEPS, full=STEPS)
+    steps = preset.choose(smoke=STEPS[8:14], quick=STEPS[::2], full=STEPS)
     draws = preset.choose(smoke=2, quick=5, full=50)
     few = preset.choose(smoke=preset.seeds[:1], quick=preset.seeds[:1], full=preset.seeds)
-    pair = preset.choose(smoke=1, quick=1, full=2)
-    coarse = preset.choose(smoke=steps[::4], quick=steps[::4], full=steps[::2])
     return [
-        *grid(part=["zeros"], sizes=[COARSE], batch=[BATCH], seed=few),
-        *grid(part=["zeros"], sizes=[TINY], batch=[pair], seed=preset.seeds[:1]),
-        *grid(part=["stencil"], sizes=[WIDER], batch=[128], steps=[coarse], seed=few),
-        *grid(part=["jumps"], sizes=[WIDER], batch=[128], steps=[steps], draws=[draws],
+        *grid(part=["zeros"], network=[COARSE], batch=[BATCH], seed=few),
+        *grid(part=["zeros"], network=[TINY], batch=[preset.choose(smoke=1, quick=1, full=2)],
+              seed=preset.seeds[:1]),
+        *grid(part=["jumps"], network=[WIDER], batch=[128], steps=[steps], draws=[draws],
               seed=preset.seeds),
         *tuning_cases(configurations(preset), rates, tuning),
     ]  # fmt: skip
@@ -100,22 +85,15 @@ def cases(preset: Preset) -> list[Case]:
 
 def after(preset: Preset, rows: pd.DataFrame) -> list[Case]:
     """The training runs, at the rates that the tuning runs chose."""
-    chosen = configurations(preset)
-    rows = rows.assign(sizes=rows["sizes"].map(str).map(as_list))
-    keyed = [case | {"sizes": str(case["sizes"])} for case in chosen]
-    found = training_cases(rows, keyed, preset.seeds)
-    return [case | {"sizes": [int(part) for part in case["sizes"][1:-1].split(",")]}
-            for case in found]  # fmt: skip
-
-
-def as_list(text: str) -> str:
-    """The stored text of a list, as Python writes it."""
-    return str([int(part) for part in text.strip("[]").split(",")])
+    return training_cases(rows, configurations(preset), preset.seeds)
 
 
 def measure(case: Case, rng: np.random.Generator) -> Iterator[Row]:
-    parts = {"zeros": zeros, "stencil": stencils, "jumps": jumps_of}
-    yield from parts.get(case["part"], run)(case)
+    yield from {"zeros": zeros, "jumps": jumps}.get(case["part"], run)(case)
+
+
+def sizes(case: Case) -> list[int]:
+    return [int(units) for units in case["network"].split("-")]
 
 
 # Gradients ----------------------------------------------------------------------------------------
@@ -123,8 +101,8 @@ def measure(case: Case, rng: np.random.Generator) -> Iterator[Row]:
 
 def start(case: Case, activation: str = "step") -> tuple[Network, Any, Part]:
     """A network with drawn parameters, and a batch of instances."""
-    net = network(case["sizes"], activation, "float64", case["batch"], 0.1)
-    learn, _ = digits(case["sizes"], TRAINING, case["seed"])
+    net = network(sizes(case), activation, "float64", case["batch"], 0.1)
+    learn, _ = digits(sizes(case), TRAINING, case["seed"])
     batch = Part(learn.X[: case["batch"]], learn.y[: case["batch"]])
     return net, net.initial(run_seed(TRAINING, case["seed"])), batch
 
@@ -132,60 +110,40 @@ def start(case: Case, activation: str = "step") -> tuple[Network, Any, Part]:
 def zeros(case: Case) -> Iterator[Row]:
     """The share of exact zeros in a gradient, of the hidden layer and of the last."""
     for name in METHODS:
-        if name == "symbolic" and case["sizes"] != TINY:
+        if name == "symbolic" and case["network"] != TINY:
             continue
         for activation in ("step", "relu"):
             net, parameters, batch = start(case, activation)
             targets = np.eye(net.last.units)[batch.y]  # floats: labels have no complex reading
+            slope = gradient(net.objective, method=name, engine="numpy")
             try:
-                slopes = gradient(net.objective, method=name, engine="numpy")(
-                    parameters, batch.X, targets
-                )
+                slopes = slope(parameters, batch.X, targets)
             except UnsupportedError:
-                yield {"method": name, "activation": activation, "refused": True}
                 continue
             hidden, last = (np.concatenate(flatten(part)[0], axis=None) for part in slopes)
-            yield {"method": name, "activation": activation, "refused": False,
-                   "hidden_zero": float(np.mean(hidden == 0.0)),
+            found: Row = {"hidden_zero": float(np.mean(hidden == 0.0))}
+            if name in EXACT:
+                found["untouched"] = bool(np.all(hidden == 0.0))
+            yield {"method": name, "activation": activation, **found,
                    "last_zero": float(np.mean(last == 0.0))}  # fmt: skip
 
 
-def stencils(case: Case) -> Iterator[Row]:
-    """What differences of every step say of the hidden weights, and whether they jumped."""
-    net, parameters, batch = start(case)
-    for kind in ("forward", "central"):
-        for h in case["steps"]:
-            method = Numerical(kind, 2 if kind == "central" else 1, step=h)
-            found = gradient(net.objective, method=method, engine="numpy")(parameters, *batch)[0][
-                "W"
-            ]
-            inside = crossed(parameters[0], batch.X, h, both=kind == "central")
-            sizes = np.abs(found[inside])
-            yield {
-                "stencil": kind, "h": h, "weights": found.size,
-                "crossed": int(inside.sum()),
-                "nonzero": int(np.sum(found != 0.0)),
-                "unexplained": float(np.max(np.abs(found[~inside]), initial=0.0)),
-                "median_size": float(np.median(sizes)) if sizes.size else np.nan,
-                "largest": float(np.max(sizes, initial=0.0)),
-            }  # fmt: skip
-
-
-def jumps_of(case: Case) -> Iterator[Row]:
+def jumps(case: Case) -> Iterator[Row]:
     """How many weights jump, and how large their differences are, over many initial weights."""
     net, _, batch = start(case)
     rng = generator("step_function", "jumps", case["seed"])
     drawn = [net.initial(int(rng.integers(2**31))) for _ in range(case["draws"])]
     for h in case["steps"]:
-        found, sizes = 0, []
+        found, taken = 0, []
         for parameters in drawn:
-            places = np.argwhere(crossed(parameters[0], batch.X, h, both=False))
+            places = np.argwhere(crossed(parameters[0], batch.X, h))
             found += len(places)
             few = rng.permutation(places)[:SAMPLED]
-            sizes += [difference(net, parameters, batch, tuple(place), h) for place in few]
-        weights = case["draws"] * drawn[0][0]["W"].size
-        median = float(np.median(np.abs(sizes))) if sizes else np.nan
-        yield {"h": h, "weights": weights, "crossed": found, "median_size": median}
+            taken += [difference(net, parameters, batch, tuple(place), h) for place in few]
+        part = found / (case["draws"] * drawn[0][0]["W"].size)
+        median = float(np.median(np.abs(taken))) if taken else np.nan
+        inside = OBSERVED[0] <= part <= OBSERVED[1]
+        yield {"h": h, "share": part, "median_size": median, "observed": inside}
 
 
 def difference(net: Network, parameters: Any, batch: Part, place: Any, h: float) -> float:
@@ -196,18 +154,15 @@ def difference(net: Network, parameters: Any, batch: Part, place: Any, h: float)
     return float(net.objective(after, *batch) - net.objective(parameters, *batch)) / h
 
 
-def crossed(layer: dict[str, Any], X: Any, h: float, *, both: bool) -> Any:
-    """Which weights turn a unit on or off for some instance when they move by h (or by -h).
+def crossed(layer: dict[str, Any], X: Any, h: float) -> Any:
+    """Which weights turn a unit on or off for some instance when they move by h.
 
-    >>> crossed({"W": np.array([[1.0]]), "b": np.array([-1.0])}, np.array([[0.9]]), 0.2, both=False)
+    >>> crossed({"W": np.array([[1.0]]), "b": np.array([-1.0])}, np.array([[0.9]]), 0.2)
     array([[ True]])
     """
-    before = X @ layer["W"] + layer["b"]
-    found = np.zeros(layer["W"].shape, bool)
-    for sign in (1.0, -1.0) if both else (1.0,):
-        moved = before[:, None, :] + sign * h * X[:, :, None]
-        found |= np.any((moved > 0) != (before[:, None, :] > 0), axis=0)
-    return found
+    before = (X @ layer["W"] + layer["b"])[:, None, :]
+    moved = before + h * X[:, :, None]
+    return np.any((moved > 0) != (before > 0), axis=0)
 
 
 # Training -----------------------------------------------------------------------------------------
@@ -223,175 +178,141 @@ def run(case: Case) -> Iterator[Row]:
     """A training run, and whether the hidden layer moved; of the step also random features."""
     names = ("part", "seed", "rate", "updates")
     options = {name: case[name] for name in names} | {"every": max(1, case["updates"] // 20)}
-    parts = digits(case["sizes"], case["part"], case["seed"])
-    net = network(case["sizes"], case["activation"], "float64", BATCH, case["rate"])
+    parts = digits(sizes(case), case["part"], case["seed"])
+    net = network(sizes(case), case["activation"], "float64", BATCH, case["rate"])
     first = net.initial(run_seed(case["part"], case["seed"]))
     found = list(train(net, parts, **options, method=method_of(case["method"])))
-    moved = [np.any(net.parameters[0][name] != first[0][name]) for name in ("W", "b")]
-    row = {"hidden_moved": bool(np.any(moved))}
-    other: list[Row] = [{}] * len(found)
+    found[-1]["untouched"] = same_arrays(net.parameters[0], first[0])
     if case["activation"] == "step" and case["method"] == "reverse" and case["part"] != TUNING:
-        features, other = random_features(case, net, first, parts, options)
-        row["same_weights"] = all(
-            np.array_equal(features.parameters[0][name], net.parameters[1][name])
-            for name in ("W", "b")
-        )
-        other = [{"features_error": x["held_error"], "features_loss": x["loss"]} for x in other]
-    for own, beside in zip(found, other, strict=True):
-        yield own | row | beside
+        features, error = random_features(net, first, parts, options)
+        alike = same_arrays(features.parameters[0], net.parameters[1])
+        found[-1]["random_features"] = alike and error == found[-1]["held_error"]
+    way = f"{case['activation']}, {WAYS[case['method']]}"
+    yield from (row | {"configuration": way} for row in found)
+
+
+def same_arrays(layer: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two layers are equal bit by bit."""
+    return all(np.array_equal(layer[name], other[name]) for name in ("W", "b"))
 
 
 def random_features(
-    case: Case, net: Network, first: Any, parts: tuple[Part, Part], options: Row
-) -> tuple[Network, list[Row]]:
+    net: Network, first: Any, parts: tuple[Part, Part], options: Row
+) -> tuple[Network, float]:
     """The last layer alone, trained on what the hidden layer gives before training."""
-    last = Network(inputs=case["sizes"][1])
-    last.fc(case["sizes"][2], activation="softmax")
+    last = Network(inputs=net.layers[0].units)
+    last.fc(net.last.units, activation="softmax")
     last.solver = net.solver
     last.parameters = first[1:]
     hidden = tuple(Part(step(x.X @ first[0]["W"] + first[0]["b"]), x.y) for x in parts)
-    return last, list(train(last, hidden, **options, warm_start=True))
+    return last, list(train(last, hidden, **options, warm_start=True))[-1]["held_error"]
 
 
-# Findings -----------------------------------------------------------------------------------------
+# What is found ------------------------------------------------------------------------------------
 
 
-def findings(rows: pd.DataFrame) -> list[Evidence]:
+def results(rows: pd.DataFrame) -> list[Result]:
+    ends = {"part": TRAINING, "last": True}
+    frozen = {"activation": "step", "method": "reverse"}
+    jumped = {"where": {"part": "jumps", "observed": True}, "by": None,
+              "missing": "with too few jumps"}  # fmt: skip
     return [
-        zero_gradients(rows),
-        only_the_last_layer(rows),
-        gap(rows, "relu", "step_is_worse_than_relu"),
-        jump_law(rows, "share", "jumps_in_proportion_to_h"),
-        jump_law(rows, "median_size", "jumps_are_as_one_over_h"),
-        wide_differences(rows),
-    ]
+        every("step_has_zero_gradients", rows, "untouched", counted="runs and gradients",
+              where={"part": ["zeros", TRAINING], "activation": "step", "method": list(EXACT),
+                     "untouched": [True, False]},
+              words="the hidden layer's gradient is exactly 0, and its weights after training are,"
+              " bit by bit, the initial ones"),
+        every("step_is_random_features", rows, "random_features", where=ends | frozen,
+              counted="runs", words="the last layer ends with the bits of one that is trained alone"
+              " on the hidden layer's initial outputs"),
+        paired("step_is_worse_than_relu", rows, "held_error", left={"activation": "step"},
+               right={"activation": "relu"}, where=ends | {"method": "reverse"}, by="network",
+               scale=100, badges=badges(rows, NAMES),
+               words="test error with the step less that with ReLUs, each at its own tuned rate"),
+        exponent("jumps_in_proportion_to_h", rows, "h", "share", **jumped,
+                 words="the share of hidden weights whose difference is not 0, against h"),
+        exponent("jumps_are_as_one_over_h", rows, "h", "median_size", **jumped,
+                 words="the median size of the differences that are not 0, against h"),
+        paired("wide_differences_train_a_step", rows, "held_error", left={"method": "reverse"},
+               right={"method": "wide"}, where=ends | {"activation": "step", "network": COARSE},
+               by="network", scale=100, badges=badges(rows, NAMES),
+               words=f"test error by reverse mode less that by central differences of {WIDE:g}"),
+    ]  # fmt: skip
 
 
-def zero_gradients(rows: pd.DataFrame) -> Evidence:
-    """Runs of the step by reverse mode whose hidden layer stayed, bit by bit."""
-    own = final(rows)
-    own = own[(own["activation"] == "step") & (own["method"] == "reverse")]
-    moved = own["hidden_moved"].astype(bool)
-    zero = rows[(rows["part"] == "zeros") & (rows["activation"] == "step")]
-    exact = zero[zero["method"].isin(["reverse", "forward", "symbolic"])]["hidden_zero"]
-    return Evidence(
-        "step_has_zero_gradients",
-        share(~moved),
-        f"in {(~moved).sum()} of {len(own)} training runs every hidden weight and bias is, bit by"
-        f" bit, the initial one; gradients by reverse mode, forward mode and SymPy are exactly 0 in"
-        f" {100 * exact.min():.0f} % of the hidden parameters",
-    )
+def tables(rows: pd.DataFrame) -> list[Table]:
+    own = chosen(rows, {"part": "zeros"})
+    shares = own.groupby(["method", "activation"], sort=False)[["hidden_zero", "last_zero"]].mean()
+    names = {"hidden_zero": "hidden layer, % zero", "last_zero": "last layer, % zero"}
+    caption = "Components that are exactly 0 at the initial weights; differences at theory's step."
+    table = (100 * shares).rename(columns=names).reset_index()
+    return [Table("Gradients that are exactly zero", caption, table)]
 
 
-def only_the_last_layer(rows: pd.DataFrame) -> Evidence:
-    """Whether training the step network is training its last layer on random features."""
-    own = final(rows)
-    own = own[own["features_error"].notna()]
-    same = own["same_weights"].astype(bool) & (own["features_error"] == own["held_error"])
-    return Evidence(
-        "step_is_random_features",
-        share(same) if len(own) else None,
-        f"in {same.sum()} of {len(same)} runs the last layer ends with the same bits as one that is"
-        " trained alone on the hidden layer's initial outputs",
-    )
+# Figures ------------------------------------------------------------------------------------------
 
 
-def final(rows: pd.DataFrame) -> pd.DataFrame:
-    """The last row of every training run."""
-    return last_rows(ran(rows), ["sizes", "activation", "method"])
+def figures(rows: pd.DataFrame) -> list[Figure]:
+    runs = chosen(rows, {"part": TRAINING})
+    zero = chosen(rows, {"part": "zeros", "activation": "step", "method": list(EXACT)})
+    ends = chosen(runs, {"last": True, "network": DIGITS, "method": "reverse"})
+    error = 100 * ends.groupby("activation")["held_error"].mean()
+    fitted = chosen(rows, {"part": "jumps", "observed": True})
+    low, high = fitted["h"].min(), fitted["h"].max()
+    ways = ["step, reverse mode", "relu, reverse mode", "sigmoid, reverse mode",
+            "step, differences by theory", "step, wide differences"]  # fmt: skip
+    return [
+        curves(rows, "training", "update", "held_error", "configuration", by="network",
+               where={"part": TRAINING}, labels=("updates", "test error (%)"), logarithms="y",
+               scale=100, order=ways, caption="Test error, each configuration at its own tuned"
+               " learning rate.", alt="Falling test errors; the step's stay above the ReLU's",
+               finding=f"{100 * zero['hidden_zero'].mean():.0f} % of the step's hidden gradient is"
+               f" exactly 0: test error {error['step']:.1f} %, against {error['relu']:.1f} % with"
+               " ReLUs", foot=f"digits, {runs['seed'].nunique()} seeds"),
+        Figure("jumps", "Forward differences of the hidden weights against their step h. Left: the"
+               " share that is not 0; dashed: in proportion to h. Right: the median size of those;"
+               " dashed: in proportion to 1/h.",
+               "A rising line of shares, and a falling line of sizes, on logarithmic axes",
+               lambda canvas: draw_jumps(canvas, chosen(rows, {"part": "jumps"})), (9.5, 4.0),
+               foot=f"digits, {fitted['seed'].nunique()} seeds",
+               finding=f"Between h = {low:g} and {high:g}, differences are not 0 for"
+               f" {fitted['share'].min():.0%} to {fitted['share'].max():.0%} of the weights"),
+    ]  # fmt: skip
 
 
-def errors(rows: pd.DataFrame, sizes: str, activation: str, method: str) -> pd.Series:
-    """Test error by seed, in percent."""
-    own = final(rows)
-    own = own[(own["network"] == sizes) & (own["activation"] == activation)]
-    return 100 * own[own["method"] == method].set_index("seed")["held_error"]
-
-
-def gap(rows: pd.DataFrame, activation: str, claim: str) -> Evidence:
-    large = "64-32-10"
-    better, worse = (errors(rows, large, name, "reverse") for name in (activation, "step"))
-    sigmoid = paired_difference(worse, errors(rows, large, "sigmoid", "reverse"))
-    return Evidence(
-        claim,
-        paired_difference(worse, better),
-        f"test error is {worse.mean():.1f} % with the step, {better.mean():.1f} % with"
-        f" {NAMES[activation]}, each at its own learning rate ({len(worse)} seeds, paired); against"
-        f" the sigmoid the difference is {sigmoid}",
-    )
-
-
-def jump_law(rows: pd.DataFrame, column: str, claim: str) -> Evidence:
-    """How a quantity of forward differences grows with their step."""
-    own = jumps(rows)
-    own = own[own["share"].between(*OBSERVED)]
-    table = rows[(rows["part"] == "jumps") & rows["h"].isin(own["h"])]
-    table = table.assign(share=table["crossed"] / table["weights"])
-    by_seed = table.pivot(index="seed", columns="h", values=column)
-    fit = exponent_over_seeds(by_seed) if len(own) > 2 else None
-    what = {
-        "share": "the share of hidden weights whose difference is not 0",
-        "median_size": "the median size of the differences that are not 0",
-    }
-    span = f"{own['h'].min():g} to {own['h'].max():g}" if len(own) else "no step"
-    return Evidence(
-        claim,
-        fit,
-        f"{what[column]}, the mean of {len(by_seed)} seeds, over {len(own)} steps from {span},"
-        f" where {OBSERVED[0]:.1%} to {OBSERVED[1]:.0%} of the weights jump"
-        f" ({own['weights'].max() if len(own) else 0:.0f} weights a step)",
-    )
-
-
-def exponent_over_seeds(by_seed: pd.DataFrame) -> Interval:
-    """The exponent of the mean over seeds (rows) as a power of the columns, by resampling seeds.
-
-    >>> steps = pd.DataFrame([[3.0, 12.0, 48.0], [5.0, 20.0, 80.0]], columns=[1.0, 2.0, 4.0])
-    >>> print(exponent_over_seeds(steps))
-    2 [2, 2]
-    """
-    x = np.log(by_seed.columns.to_numpy(float))
-    x -= x.mean()
-
-    def slope(picks: Any, axis: int) -> Any:
-        means = np.nanmean(by_seed.to_numpy()[picks.astype(int)], axis=axis)
-        return np.log(means) @ x / (x @ x)
-
-    return bootstrap_interval(np.arange(len(by_seed)), statistic=slope)
-
-
-def wide_differences(rows: pd.DataFrame) -> Evidence:
-    coarse = "16-8-10"
-    frozen, wide = (errors(rows, coarse, "step", way) for way in ("reverse", "wide"))
-    theory, relu = errors(rows, coarse, "step", "theory"), errors(rows, coarse, "relu", "reverse")
-    return Evidence(
-        "wide_differences_train_a_step",
-        paired_difference(frozen, wide),
-        f"test error is {wide.mean():.1f} % by central differences of {WIDE:g},"
-        f" {frozen.mean():.1f} % by reverse mode, {theory.mean():.1f} % by differences"
-        f" of the step that theory gives for smooth functions, and {relu.mean():.1f} % with a"
-        f" ReLU ({len(wide)} seeds, paired)",
-    )
+def draw_jumps(canvas: Canvas, rows: pd.DataFrame) -> None:
+    panels = canvas.subplots(1, 2)
+    means = rows[rows["share"] > 0].groupby("h")[["share", "median_size"]].mean()
+    inside = means[means["share"].between(*OBSERVED)]
+    labels = {"share": "share of weights with a difference", "median_size": "size of a difference"}
+    for panel, (column, label), power in zip(panels, labels.items(), (1, -1), strict=True):
+        panel.plot(means[column], "o-", markersize=4, label="forward differences")
+        if len(inside):
+            h = inside.index[len(inside) // 2]
+            law = means[column][h] * (means.index / h) ** power
+            panel.plot(means.index, law, "--", color="black", linewidth=1,
+                       label="in proportion to " + ("h" if power == 1 else "1/h"))  # fmt: skip
+        panel.set(xscale="log", yscale="log", xlabel="step h", ylabel=label)
+        panel.legend()
 
 
 EXPERIMENT = Experiment(
     name="step_function",
     title="The step function",
     question="Can stochastic gradient descent train a step activation?",
-    version=1,
+    version=2,
     cases=cases,
     measure=measure,
     after=after,
+    results=results,
     tables=tables,
     figures=figures,
-    findings=findings,
     method=f"""
     Digits in 8 x 8 pixels (64-32-10 units) and in 4 x 4 (16-8-10), softmax with cross-entropy,
     plain gradient descent with minibatches of {BATCH}; the learning rate of each configuration is
     tuned with other seeds. The step is 1 above 0 and 0 elsewhere. Random features: the last layer
     alone, from the same start and on the same minibatches, on the hidden layer's initial outputs. A
-    weight jumps where moving it by h turns its unit on or off for an instance of the batch, which
-    is counted from the pre-activations; differences are held against that count.
+    weight jumps where moving it by h turns its unit on or off for an instance of the batch.
     """,
     limitations="""
     One hidden layer and a hard step: surrogate gradients (straight-through estimators, noise,

@@ -7,30 +7,21 @@ made by the lecture's four rules alone; every method is held against the truth.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
-from _worked_examples_page import Example, picture
-from _worked_examples_page import sections as all_sections
 
-from difflab import sigmoid
+from difflab import sigmoid, trace
 from difflab.accuracy.compare import compare
 from difflab.accuracy.truth import truth
 from difflab.ir.expr import Expr, Graph
-from difflab.lab import (
-    Case,
-    Evidence,
-    Experiment,
-    Picture,
-    Preset,
-    Row,
-    Section,
-    grid,
-    main,
-    share_interval,
-)
-from difflab.views.pictures import trace_table
+from difflab.lab import Case, Code, Experiment, Formula, Picture, Preset, Result, Row, Section
+
+from difflab.lab import Table, grid, main  # isort: skip
+from difflab.lab.results import every
+from difflab.views.pictures import computation_graph, latex, trace_table
 
 LECTURE = "lecture: computation graphs and backpropagation"
 SURVEY = "Baydin et al. 2018, Automatic differentiation in machine learning, tables 2 and 3"
@@ -44,6 +35,30 @@ TRUNCATION = {
     "richardson": EPS ** (2 / 3),
 }
 """The relative error of a difference at its best step; other methods should have none."""
+RULES = """
+- *add* distributes: every operand of a sum gets the whole gradient (a minus turns its sign);
+- *multiply* swaps: each operand gets the gradient times the other operand;
+- *function*: the operand gets the gradient times the local derivative;
+- *branch* adds: what is used more than once adds up what comes back.
+""".replace("*", "")
+
+
+@dataclass(frozen=True)
+class Example:
+    """A function at a point, the number of arguments to differentiate, and what was published."""
+
+    title: str
+    about: str
+    f: Callable[..., float]
+    point: tuple[float, ...]
+    inputs: int
+    source: str
+    published: dict[str, list[str]] = field(default_factory=dict)
+
+    @property
+    def graph(self) -> Graph:
+        """The function, traced."""
+        return trace(self.f, *self.point)
 
 
 def lecture_graph(x: float, y: float, z: float) -> float:
@@ -71,7 +86,6 @@ EXAMPLES = {
         point=(-2.0, 5.0, -4.0),
         inputs=3,
         source=LECTURE,
-        published={},
     ),
     "exercise": Example(
         title="The lecture's exercise, -log s(w.x)",
@@ -116,14 +130,16 @@ def measure(case: Case, rng: np.random.Generator) -> Iterator[Row]:
     (value,) = graph.to_sympy()
     for name in names:
         symbol = next(s for s in value.free_symbols if str(s) == name)
-        yield {"part": "symbolic", "name": name, "text": str(value.diff(symbol))}
+        yield {"part": "symbolic", "text": f"d/d{name} = {value.diff(symbol)}"}
     comparison = compare(example.f, *example.point, argnums=argnums)
     for row in comparison.rows:
         kept = {key: cell for key, cell in row.items() if not key.startswith("seconds")}
-        yield {"part": "method"} | kept
+        allowed = 10 * TRUNCATION.get(row["method"], 0.0)
+        close = row["relative_error"] <= allowed or row["ulps_max"] <= ULPS
+        yield {"part": "method", "agrees": bool(close)} | kept
     ruled = {node["name"]: node["cotangent"] for node in traces[names[0]]}
-    distance = comparison.enclosure.ulps(tuple(ruled[name] for name in names))
-    yield {"part": "gradient", "ulps_max": max(distance)}
+    distance = max(comparison.enclosure.ulps(tuple(ruled[name] for name in names)))
+    yield {"part": "rules", "name": "gradient", "ulps_max": distance, "agrees": distance <= ULPS}
 
 
 # Backpropagation by four rules, written for these examples only -----------------------------------
@@ -198,61 +214,79 @@ def against_print(example: Example, traces: list[list[Row]]) -> Iterator[Row]:
 # The page -----------------------------------------------------------------------------------------
 
 
-def sections(rows: pd.DataFrame) -> list[Section]:
-    return all_sections(rows, EXAMPLES)
+def results(rows: pd.DataFrame) -> list[Result]:
+    return [
+        every("three_ways_one_derivative", rows, "agrees", where={"part": "method"},
+              counted="gradients", words=f"within {ULPS:g} ulps of the truth, or ten times a"
+              " difference's truncation at its best step"),
+        every("four_rules_suffice", rows, "agrees", where={"part": "rules"}, counted="nodes",
+              words="add, multiply, function and branch alone give what reverse mode gives, and the"
+              f" gradient within {ULPS:g} ulps of the truth"),
+        every("published_traces", rows, "agrees", where={"part": "published"}, counted="figures",
+              words="equal in all decimals that are printed, up to rounding"),
+    ]  # fmt: skip
 
 
 def figures(rows: pd.DataFrame) -> list[Picture]:
-    return [picture("lecture_graph", EXAMPLES["lecture_graph"])]
+    return [picture("lecture_graph")]
 
 
-def findings(rows: pd.DataFrame) -> list[Evidence]:
-    parts = dict(list(rows.groupby("part")))
-    methods, rules, printed = parts["method"], parts["rules"], parts["published"]
-    allowed = methods["method"].map(TRUNCATION).mul(10)
-    close = (methods["relative_error"] <= allowed) | (methods["ulps_max"] <= ULPS)
-    exact = methods[allowed.isna()]
-    worst = methods.loc[methods["relative_error"].idxmax()]
-    distance = parts["gradient"]["ulps_max"].max()
-    ruled = rules["agrees"].astype(bool) & (distance <= ULPS)
-    agrees = printed["agrees"].astype(bool)
-    steps = parts["step"]["rule"].value_counts()
-    counted = ", ".join(f"{rule} {count}" for rule, count in steps.items())
-    return [
-        Evidence(
-            "three_ways_one_derivative",
-            share_interval(close),
-            f"{close.sum()} of {len(close)} gradients are as close as theory says:"
-            f" automatic, symbolic and complex-step ones within {exact['ulps_max'].max():.2g} ulps,"
-            f" differences with a relative error of at most {worst['relative_error']:.1e}"
-            f" ({worst['method']})",
-        ),
-        Evidence(
-            "four_rules_suffice",
-            share_interval(ruled),
-            f"add, multiply, function and branch alone ({counted}) give the gradient at"
-            f" {ruled.sum()} of {len(ruled)} nodes as reverse mode does, and that is within"
-            f" {distance:.2g} ulps of the truth",
-        ),
-        Evidence(
-            "published_traces",
-            share_interval(agrees),
-            f"{agrees.sum()} of {len(printed)} published values, tangents and gradients agree to"
-            " all decimals that are printed, up to rounding",
-        ),
-    ]
+def picture(name: str) -> Picture:
+    example = EXAMPLES[name]
+    point = ", ".join(f"{x:g}" for x in example.point)
+    caption = (
+        f"{example.title}: values above the arrows, gradients below, at ({point}). Where a value"
+        " is used more than once, Σ is the sum of what comes back."
+    )
+    alt = f"Computation graph of {example.title}, values above and gradients below each arrow"
+    return Picture(name, caption, alt, computation_graph(example.graph, example.point))
+
+
+def sections(rows: pd.DataFrame) -> list[Section]:
+    shown = [Section("The four rules", [RULES])]
+    for name, own in rows.groupby("example", sort=False):
+        example, parts = EXAMPLES[name], dict(list(own.groupby("part")))
+        steps = [f"- {row.rule}: {row.text}." for row in parts["step"].itertuples()]
+        slopes = "\n".join(parts["symbolic"]["text"])
+        blocks = [
+            f"{example.about} Source: {example.source}.",
+            Formula(f"f = {latex(example.graph)}"),
+            Code(str(example.graph), "The program that is traced from the NumPy function."),
+            *([] if name == "lecture_graph" else [picture(name)]),
+            trace_frame(parts["trace"]),
+            "Backpropagation, a step at a time, from the output:",
+            "\n".join(steps),
+            Code(slopes, "SymPy's derivative: the symbolic way, on paper."),
+        ]
+        shown.append(Section(example.title, blocks))
+    return shown
+
+
+def trace_frame(part: pd.DataFrame) -> Table:
+    first = part.drop_duplicates("name").set_index("name")
+    frame = first[["operation", "value"]].copy()
+    for along, own in part.groupby("along", sort=False):
+        frame[f"↓ tangent {along}"] = own.set_index("name")["tangent"]
+    frame["↑ cotangent"] = first["cotangent"]
+    return Table(
+        "Forward and reverse trace",
+        f"{len(frame)} nodes. Read values and tangents downwards: a tangent is the derivative of"
+        " the node along one input. Read cotangents upwards: the derivative of the output along"
+        " the node. The last tangents and the first cotangents are the same gradient.",
+        frame,
+    )
 
 
 EXPERIMENT = Experiment(
     name="worked_examples",
     title="Worked examples",
     question="What do the three ways do on paper?",
-    version=1,
+    version=2,
     cases=cases,
     measure=measure,
+    results=results,
     sections=sections,
     figures=figures,
-    findings=findings,
     method="""
     Each function is plain NumPy and is traced into a graph. The trace tables show what flows along
     its edges: values and tangents forward, cotangents backward. The four rules are applied in this

@@ -1,8 +1,7 @@
-"""Errors without rounding: formulas and limits in ball arithmetic.
+"""Limits without rounding: differences and values in ball arithmetic.
 
-What flows: a program and a point go into balls of many bits, where rounding is negligible, so that
-what is left is the error of the formula. The limit of differences uses values of the function only,
-so it can hold a derivative rule to account.
+What flows: a program and a point go into balls of many bits, where rounding is negligible. The
+limit of differences uses values of the function only, so it can hold a derivative rule to account.
 """
 
 from __future__ import annotations
@@ -17,29 +16,10 @@ from difflab.accuracy.truth import Enclosure
 from difflab.ir.expr import Graph
 from difflab.readings.balls import EVERY_BIT, enclose, enclose_nodes, exact, precision, ulps_of
 
-FORMULA_BITS = 512
 STEP_BITS = 1500
 """Differences are taken 2^-1500 away: their truncation error is below any float's last digit."""
 LIMIT_BITS = 4500
 AGREED_BITS = 60
-
-
-def truncation_ulps(program: Graph, arrays: Sequence[Any], enclosure: Enclosure) -> float:
-    """The largest error of a derivative program without its rounding, in ulps; NaN if unknown."""
-    truths = [(ball, dtype) for block, dtype in _blocks(enclosure) for ball in block.flat]
-    blocks = enclose(program, arrays, FORMULA_BITS)[: len(enclosure.balls)]
-    found = [ball for block in blocks for ball in block.flat]
-    worst = 0.0
-    for ball, (truth, dtype) in zip(found, truths, strict=True):
-        if not ball.is_finite() or not truth.is_finite():
-            return float("nan")
-        with precision(EVERY_BIT):
-            spacing = np.spacing(dtype.type(abs(float(truth))))
-            off = abs(ball.mid() - truth.mid()) / arb(float(spacing))
-            if ball.rad() > arb(float(spacing)) / 1000:
-                return float("nan")
-        worst = max(worst, float(off))
-    return worst
 
 
 def value_ulps(graph: Graph, arrays: Sequence[Any], values: Sequence[Any], bits: int) -> float:
@@ -53,21 +33,37 @@ def value_ulps(graph: Graph, arrays: Sequence[Any], values: Sequence[Any], bits:
     return max(ulps_of(float(value), ball, dtype) for value, ball, dtype in pairs)
 
 
-def agrees_with_limit(graph: Graph, arrays: Sequence[Any], enclosure: Enclosure) -> bool:
-    """Whether (f(x + h) - f(x)) / h, computed exactly for tiny h of either sign, is the truth."""
+def written_out(graph: Graph) -> int:
+    """The operations of a function when nothing is shared."""
+    counts: dict[Any, int] = {}
+    for node in graph.nodes:
+        counts[node] = bool(node.operands) + sum(counts[x] for x in node.operands)
+    return sum(counts[out] for out in graph.outputs)
+
+
+def limit_of_differences(graph: Graph, arrays: Sequence[Any], enclosure: Enclosure) -> str:
+    """How the truth stands to the limit of (f(x + h) - f(x)) / h, computed exactly for tiny h.
+
+    "agrees" with it from both sides, "differs" from it, or there is "none": the sides disagree.
+    """
+    if not all(ball.is_finite() for block in enclosure.balls for ball in block.flat):
+        return "none"
     truths = iter(enclosure.balls)
     floats = [i for i, x in enumerate(graph.inputs) if x.dtype.kind == "f"]
-    here = _moved(graph, arrays, None, 0)
+    here, found = _moved(graph, arrays, None, 0), "agrees"
     for out, middle in enumerate(here):
         for i in floats:
             block = next(truths).reshape(middle.shape + graph.inputs[i].shape)
             for index in np.ndindex(graph.inputs[i].shape):
-                for sign in (-1, 1):
-                    moved = _moved(graph, arrays, (i, index), sign)[out]
-                    triples = zip(moved.flat, middle.flat, block[(..., *index)].flat, strict=True)
-                    if not all(_is_slope(y, x, sign, truth) for y, x, truth in triples):
-                        return False
-    return True
+                left, right = (
+                    _slopes(_moved(graph, arrays, (i, index), sign)[out], middle, sign)
+                    for sign in (-1, 1)
+                )
+                if not all(map(_same, left, right)):
+                    return "none"
+                if not all(map(_same, right, block[(..., *index)].flat)):
+                    found = "differs"
+    return found
 
 
 def _moved(graph: Graph, arrays: Sequence[Any], at: Any, sign: int) -> list[Any]:
@@ -81,11 +77,13 @@ def _moved(graph: Graph, arrays: Sequence[Any], at: Any, sign: int) -> list[Any]
     return [known[out] for out in graph.outputs]
 
 
-def _is_slope(moved: arb, middle: arb, sign: int, truth: arb) -> bool:
+def _slopes(moved: Any, middle: Any, sign: int) -> list[arb]:
     with precision(LIMIT_BITS):
-        off = abs((moved - middle) * sign * arb(2) ** STEP_BITS - truth)
-        return bool(off <= abs(truth) * arb(2) ** -AGREED_BITS + arb(2) ** -1200)
+        pairs = zip(moved.flat, middle.flat, strict=True)
+        return [(there - here) * sign * arb(2) ** STEP_BITS for there, here in pairs]
 
 
-def _blocks(enclosure: Enclosure) -> list[tuple[Any, np.dtype[Any]]]:
-    return list(zip(enclosure.balls, enclosure.dtypes, strict=True))
+def _same(slope: arb, other: arb) -> bool:
+    with precision(LIMIT_BITS):
+        allowed = abs(other) * arb(2) ** -AGREED_BITS + arb(2) ** -1200
+        return bool(abs(slope - other) <= allowed)

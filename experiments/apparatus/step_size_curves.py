@@ -22,7 +22,7 @@ from difflab.errors import UnsupportedError
 from difflab.ir.expr import Expr, Graph, evaluate, reachable
 from difflab.ir.row import CONSTANT
 from difflab.ir.tree import flatten, read_arguments, unflatten
-from difflab.methods.differences.stencils import extrapolated, offsets_of, weights
+from difflab.methods.differences.stencils import offsets_of, weights
 from difflab.readings.balls import rounded
 from difflab.readings.batches import batch
 from difflab.tracing.trace import trace
@@ -155,18 +155,8 @@ def problems(
             for index in list(np.ndindex(np.shape(arrays[position])))[:components]:
                 slope, ulps = rounded(block[index])
                 beyond = ulps * float(np.spacing(abs(slope)))
-                yield Problem(
-                    name,
-                    number,
-                    point.kind,
-                    args,
-                    graph,
-                    list(arrays),
-                    position,
-                    index,
-                    slope,
-                    beyond,
-                )
+                yield Problem(name, number, point.kind, args, graph, list(arrays), position,
+                              index, slope, beyond)  # fmt: skip
 
 
 def converted(point: Point, dtype: str) -> tuple[Any, ...]:
@@ -220,8 +210,6 @@ class Quotients:
         if stencil == "complex":
             steps = self.steps.steps
             found = self.problem.along_imaginary_axis(steps.ravel()).reshape(steps.shape)
-        elif stencil == "richardson":
-            found = self._extrapolated()
         else:
             offsets = offsets_of(stencil, order)
             pairs = [(k, w) for k, w in zip(offsets, weights(offsets), strict=True) if w]
@@ -234,27 +222,15 @@ class Quotients:
             off = (found - self.problem.slope) - self.problem.beyond
             return np.sqrt(np.mean(np.square(off), axis=1))
 
-    def _extrapolated(self) -> Floats:
-        """Richardson's extrapolation over the ladder of steps that starts at each step."""
-        h = self.h.ravel()
 
-        def along(points: NDArray[Any]) -> list[NDArray[Any]]:
-            return [self.problem.values(points[:, 0])]
-
-        with np.errstate(all="ignore"):
-            x, directions = np.array([self.problem.x]), np.ones((h.size, 1))
-            ((found, _),) = extrapolated(along, x, directions, h)
-        return np.asarray(found).reshape(self.h.shape)
-
-
-def refused(problem: Problem) -> str:
-    """Why a function takes no complex numbers, or nothing."""
+def refused(problem: Problem) -> bool:
+    """Whether a function takes no complex numbers."""
     try:
         for node in problem.graph.operations:
             node.primitive.need("complex")
-    except UnsupportedError as error:
-        return error.what.partition(":")[0]
-    return ""
+    except UnsupportedError:
+        return True
+    return False
 
 
 # The best step ------------------------------------------------------------------------------------
