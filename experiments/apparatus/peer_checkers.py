@@ -183,9 +183,12 @@ def _jax_function(value: tuple[int, ...], shapes: tuple[Any, ...], dtype: str) -
     shaped = jax.ShapeDtypeStruct(value, dtype)
     blocks = tuple(jax.ShapeDtypeStruct(shape, dtype) for shape in shapes)
 
+    def called(*xs: Any) -> Any:
+        return slot["f"](*xs)
+
     @jax.custom_vjp
     def wrapped(*xs: Any) -> Any:
-        return jax.pure_callback(lambda *xs: slot["f"](*xs), shaped, *xs)
+        return jax.pure_callback(called, shaped, *xs)
 
     def backward(xs: Any, cotangent: Any) -> Any:
         return jax.pure_callback(pulled, blocks, cotangent, *xs)
