@@ -13,24 +13,12 @@ from __future__ import annotations
 import itertools
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 import pandas as pd
-from apparatus.handwritten import ALTERNATIVES, HANDWRITTEN
-from apparatus.independent import UNKNOWN, Slopes, slopes
-from apparatus.mutants import (
-    FAMILY,
-    Candidate,
-    certified,
-    change,
-    is_finite,
-    of_a_result,
-    of_the_rules,
-    reverse,
-)
+from apparatus.handwritten import HANDWRITTEN
+from apparatus.mutants import FAMILY, Candidate
 from apparatus.peer_checkers import (
     ACCEPTED,
     CHECKERS,
@@ -49,12 +37,10 @@ from apparatus.peer_checkers import (
     version,
 )
 from apparatus.special_points import SPECIAL
+from apparatus.stages import Stage, stages
 from matplotlib.figure import Figure as Canvas
-from numpy.typing import NDArray
 
 from difflab.accuracy.zoo import ZOO
-from difflab.ir.expr import Graph
-from difflab.ir.tree import flatten, unflatten
 from difflab.lab import (
     Case,
     Experiment,
@@ -70,8 +56,6 @@ from difflab.lab import (
     share,
 )
 from difflab.lab.cases import digest
-from difflab.methods import METHODS
-from difflab.tracing.trace import trace
 
 STAIRCASES = ("bisection_sqrt",)
 """Programs whose value is a staircase: they have the slope of a step, their graph another one."""
@@ -108,127 +92,6 @@ def cases(preset: Preset) -> list[Case]:
     ]  # fmt: skip
 
 
-# Functions and the gradients to be judged ---------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Stage:
-    """A function at a point, with what is known there, and the gradients to be judged."""
-
-    f: Callable[..., Any]
-    args: tuple[Any, ...]
-    about: Row
-    candidates: tuple[Candidate, ...]
-    exact: NDArray[np.float64] | None = None
-
-
-def stages(source: str, name: str, dtype: str, rng: np.random.Generator) -> Iterator[Stage]:
-    """A function at each of its points."""
-    if source == "special":
-        yield special_stage(name)
-        return
-    if source == "hand":
-        written = HANDWRITTEN[name]
-        points = [(written.f, point, "ordinary") for point in written.points]
-    else:
-        points = [(*flat(ZOO[name].f, point.args), point.kind) for point in ZOO[name].points]
-    for number, (f, args, kind) in enumerate(points):
-        point = tuple(np.asarray(x, dtype)[()] for x in args)
-        stage = staged(source, name, f, point, {"point": number, "kind": kind}, rng)
-        if stage is not None:
-            yield stage
-
-
-def flat(f: Callable[..., Any], args: Sequence[Any]) -> tuple[Callable[..., Any], list[Any]]:
-    """A function of the arrays in its arguments, and those arrays."""
-    leaves, structure = flatten(tuple(args))
-    return lambda *arrays: f(*unflatten(structure, list(arrays))), leaves
-
-
-def staged(
-    source: str, name: str, f: Callable[..., Any], args: tuple[Any, ...], about: Row,
-    rng: np.random.Generator,
-) -> Stage | None:  # fmt: skip
-    """What is to be judged at a point; nothing where the function cannot be evaluated."""
-    try:
-        with np.errstate(all="ignore"):
-            value = f(*args)
-    except np.linalg.LinAlgError:  # the matrix is singular in float32
-        return None
-    true = slopes(f, args)
-    about = about | {"group": true.verdict}
-    if true.verdict == UNKNOWN:
-        return Stage(f, args, about | {"left_out": true.reason}, ())
-    graph = trace(f, *args)
-    backward = reverse(graph)
-    if true.verdict == "smooth" and not (is_finite(value) and finite(backward, args)):
-        about["group"] = "no number"
-    if about["group"] != "smooth":
-        return Stage(f, args, about, (Candidate("reverse mode", backward),))
-    rights = right_ones(source, name, graph, backward, args, true)
-    if source == "hand":
-        written = HANDWRITTEN[name]
-        made = certified(of_a_result(written.gradient, args, rng, written.terms), args, true, 6)
-    else:
-        made = certified(of_the_rules(graph, rng), args, true, 3)
-    about["dropped"] = made.equivalent + made.uncertified
-    return Stage(f, args, about, (*rights, *made.mutants), true.numbers)
-
-
-def finite(gradient: Callable[..., Any], args: tuple[Any, ...]) -> bool:
-    """Whether a gradient has finite numbers at a point."""
-    with np.errstate(all="ignore"):
-        return is_finite(gradient(*args))
-
-
-def special_stage(name: str) -> Stage:
-    """A special point, with the gradients that analysis says are right, and others."""
-    special = SPECIAL[name]
-    with np.errstate(all="ignore"):
-        exact = special.right[0](*special.args) if special.right else None
-        numbers = None if exact is None else np.ravel(exact).astype(np.float64)
-        candidates = [Candidate(f"right {k}", g) for k, g in enumerate(special.right)]
-        for k, gradient in enumerate(special.wrong):
-            given = np.ravel(gradient(*special.args))
-            off = None if numbers is None else np.abs(given - numbers)
-            candidates.append(Candidate(f"wrong {k}", gradient, "by analysis", off=off))
-    group = "solver" if special.kind == "solver" else "special"
-    about = {"point": 0, "kind": special.kind, "group": group, "known": special.known}
-    return Stage(special.f, special.args, about, tuple(candidates), numbers)
-
-
-def right_ones(
-    source: str, name: str, graph: Graph, backward: Graph, args: tuple[Any, ...], true: Slopes
-) -> list[Candidate]:
-    """Certified right gradients: by the rules in both directions, by hand, by other formulas."""
-    found: dict[str, Any] = {"reverse mode": backward}
-    if source == "hand":
-        found["by hand"] = HANDWRITTEN[name].gradient
-    else:
-        derived = METHODS["forward"].derive(graph, range(len(graph.inputs))).graph
-        assert derived is not None
-        blocks = derived.outputs[len(graph.outputs) :]
-        found["forward mode"] = Graph(graph.inputs, blocks, output_tree=backward.output_tree)
-        found |= ALTERNATIVES.get(name, {})
-    return [
-        Candidate(label, gradient, change=relative_error(gradient, args, true))
-        for label, gradient in found.items()
-        if finite(gradient, args) and change(gradient, args, true) == 0.0
-    ]
-
-
-def relative_error(gradient: Callable[..., Any], args: tuple[Any, ...], true: Slopes) -> float:
-    """How far a right gradient's own values are from the truth: what rounding makes of it.
-
-    A component that should be zero is measured against the largest.
-    """
-    with np.errstate(all="ignore"):
-        given = np.concatenate([np.ravel(x) for x in flatten(gradient(*args))[0]])
-        exact, off = true.numbers, np.abs(given - true.numbers)
-        sizes = np.where(exact == 0.0, np.max(np.abs(exact)), np.abs(exact))
-        return float(np.max(np.where(off == 0.0, 0.0, off / sizes)))
-
-
 # Judging ------------------------------------------------------------------------------------------
 
 
@@ -256,12 +119,12 @@ def judged(candidate: Candidate, said: Mapping[str, Answer], stage: Stage, dtype
     known = stage.about.get("known") != "none"
     faults = {name: at_fault(answers[name], wrong, known) for name in (OWN, OPAQUE)}
     own, family = said[OWN], FAMILY.get(candidate.error, "")
-    told: Row = {}
+    diagnosed: Row = {}
     if candidate.wrong is not None and own.answer == REJECTED:
-        told["components_named"] = bool(np.array_equal(own.wrong, candidate.wrong))
+        diagnosed["components_named"] = bool(np.array_equal(own.wrong, candidate.wrong))
         if family in TOLD:
-            told["mistake"] = family
-            told["mistake_named"] = re.search(TOLD[family], own.words) is not None
+            diagnosed["mistake"] = family
+            diagnosed["mistake_named"] = re.search(TOLD[family], own.words) is not None
     return {
         "what": "mutant" if wrong else "right",
         "gradient": candidate.label,
@@ -273,7 +136,7 @@ def judged(candidate: Candidate, said: Mapping[str, Answer], stage: Stage, dtype
         "no_fault": not faults[OWN],
         "no_fault_opaque": not faults[OPAQUE],
         "opaque_undecided": answers[OPAQUE] == UNDECIDED,
-        **told,
+        **diagnosed,
         "words": own.words if faults[OWN] else said[OPAQUE].words if faults[OPAQUE] else None,
     }  # fmt: skip
 
@@ -316,8 +179,8 @@ def beside(long: pd.DataFrame) -> pd.DataFrame:
     """For each peer its answers, and difflab's beside them."""
     peers = [name for name in PEERS if (long["checker"] == name).any()]
     pairs = [long[long["checker"].isin([peer, OWN, OPAQUE])].assign(peer=peer) for peer in peers]
-    told = pd.concat(pairs) if pairs else long.assign(peer="")
-    return told.assign(side=told["checker"].where(told["checker"].isin([OWN, OPAQUE]), "peer"))
+    both = pd.concat(pairs) if pairs else long.assign(peer="")
+    return both.assign(side=both["checker"].where(both["checker"].isin([OWN, OPAQUE]), "peer"))
 
 
 def results(rows: pd.DataFrame) -> list[Result]:
@@ -359,37 +222,34 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
     long = derived(rows)
     wrong = long[(long["what"] == "mutant") & (long["dtype"] == "float64")]
     foot = f"{wrong['function'].nunique()} functions, float64, each checker by default"
-    tiny = accepted(wrong[wrong["change"] < SIZES[2]])
-    told = ", ".join(f"{name} {100 * tiny[name]:.0f} %" for name in CHECKERS if name in tiny)
     diagnosed = rows[rows["mistake"].notna()] if "mistake" in rows else rows.head(0)
-    shares = named(diagnosed)
-    said = ", ".join(f"{name} {100 * shares[name]:.0f} %" for name in TOLD if name in shares)
+    tiny, rejected = accepted(wrong[wrong["change"] < SIZES[2]]), alarms(long, "float64")
     return [
-        Figure(
-            "sizes", "The share of mutants that a checker accepts, the mean over the functions,"
-            " against the relative change of the component that changes most. Most of it is within"
-            " the tolerance that the checker states: that is what it misses by default.",
-            "Falling lines: share of mistakes accepted, over their relative size, by checker",
-            lambda canvas: draw_sizes(canvas, wrong), (8.0, 4.6),
-            finding=f"Mistakes below 1e-5 that are accepted: {told}", foot=foot,
-        ),
-        Figure(
-            "answers", "What each checker answers, the mean over the functions: left to mutants,"
-            " right to right gradients with all their digits. Tolerated: accepted, and smaller than"
-            " the tolerance that the checker states.",
-            "Stacked bars of the answers of each checker to mutants and to right gradients",
-            lambda canvas: draw_answers(canvas, long), (9.0, 1.4 + 2.6 * long["dtype"].nunique()),
-            finding=f"Right gradients in float64 that are called wrong: {alarms(long)}",
-        ),
-        Figure(
-            "diagnosis", "Of mutants that difflab calls wrong, the share whose diagnosis names the"
-            " kind of mistake, and whose table names just the components that are wrong; means over"
-            " the functions. Dropped terms may be named as components that are zero.",
-            "Dots of the share of diagnoses that are right, by kind of mistake",
-            lambda canvas: draw_diagnosis(canvas, diagnosed), (7.0, 3.6),
-            finding=f"The kind of mistake is named: {said}", foot="traced functions, all dtypes",
-        ),
+        Figure("sizes", "The share of mutants that a checker accepts, the mean over the functions,"
+               " against the relative change of the component that changes most. Most of it is"
+               " within the tolerance that the checker states: that is what it misses by default.",
+               "Falling lines: share of mistakes accepted, over their relative size, by checker",
+               lambda canvas: draw_sizes(canvas, wrong), (9.0, 4.4), foot=foot,
+               finding=f"Mistakes below 1e-5 that are accepted: {told(tiny, CHECKERS)}"),
+        Figure("alarms", "The share of right gradients, with all their digits, that a checker"
+               " calls wrong, the mean over the functions.",
+               "Dots of the share of right gradients rejected, by checker and dtype",
+               lambda canvas: draw_alarms(canvas, long), (8.0, 3.8),
+               finding=f"Right gradients that are called wrong: {told(rejected, CHECKERS)}",
+               foot="float64 in the title"),
+        Figure("diagnosis", "Of mutants that difflab calls wrong, the share whose diagnosis names"
+               " the kind of mistake, and whose table names just the components that are wrong;"
+               " means over the functions. Dropped terms may be named as components of zero.",
+               "Dots of the share of diagnoses that are right, by kind of mistake",
+               lambda canvas: draw_diagnosis(canvas, diagnosed), (8.0, 3.8),
+               finding=f"The kind of mistake is named: {told(named(diagnosed), TOLD)}",
+               foot="functions that can be traced"),
     ]  # fmt: skip
+
+
+def told(shares: pd.Series, order: Iterable[str]) -> str:
+    """Shares in percent, in words."""
+    return ", ".join(f"{name} {100 * shares[name]:.0f} %" for name in order if name in shares)
 
 
 def accepted(wrong: pd.DataFrame) -> pd.Series:
@@ -399,10 +259,11 @@ def accepted(wrong: pd.DataFrame) -> pd.Series:
     return by_function.groupby("checker").mean()
 
 
-def alarms(long: pd.DataFrame) -> str:
-    good = long[(long["what"] == "right") & (long["dtype"] == "float64")]
+def alarms(long: pd.DataFrame, dtype: str) -> pd.Series:
+    """By checker, the share of right gradients that it rejects: the mean over the functions."""
+    good = long[(long["what"] == "right") & (long["dtype"] == dtype)]
     shares = good.groupby(["checker", "function"])["fault"].mean().groupby("checker").mean()
-    return ", ".join(f"{n} {100 * shares[n]:.0f} %" for n in CHECKERS if n in shares)
+    return shares.reindex([name for name in CHECKERS if name in shares])
 
 
 def named(diagnosed: pd.DataFrame, column: str = "mistake_named") -> pd.Series:
@@ -424,38 +285,17 @@ def draw_sizes(canvas: Canvas, wrong: pd.DataFrame) -> None:
     ticks = [*(f"{a} to {b}" for a, b in itertools.pairwise(ends)), "0.1 and more"]
     axes.set_xticks(range(len(ticks)), ticks)
     axes.set(xlabel="relative change of the worst component", ylabel="accepted (% of mutants)")
-    canvas.legend(loc="outside lower center", ncols=4)
+    canvas.legend(loc="outside right center")
 
 
-def draw_answers(canvas: Canvas, long: pd.DataFrame) -> None:
-    names = [name for name in CHECKERS if (long["checker"] == name).any()]
-    dtypes = sorted(long["dtype"].unique(), reverse=True)
-    grid = canvas.subplots(len(dtypes), 2, sharex=True, sharey=True, squeeze=False)
-    looks_of = {REJECTED: "#0072B2", WITHIN: "#F0E442", UNDECIDED: "#dddddd", ERROR: "#ffffff",
-                NONE: "#CC79A7", ACCEPTED: "#D55E00"}  # fmt: skip
-    hatches = {WITHIN: "..", UNDECIDED: "//", ERROR: "xx"}
-    for panels, dtype in zip(grid, dtypes, strict=True):
-        for axes, what in zip(panels, ("mutant", "right"), strict=True):
-            own = long[(long["dtype"] == dtype) & (long["what"] == what)]
-            counts = pd.crosstab(
-                [own["checker"], own["function"]], own["answer"], normalize="index"
-            )
-            shares = 100 * counts.groupby("checker").mean().reindex(names)
-            left = np.zeros(len(names))
-            order = list(looks_of) if what == "mutant" else list(looks_of)[::-1]
-            for answer in order:
-                width = shares.get(answer, pd.Series(0.0, names)).fillna(0.0)
-                axes.barh(names, width, left=left, color=looks_of[answer], label=answer,
-                          hatch=hatches.get(answer), edgecolor="#555555", linewidth=0.4)  # fmt: skip
-                left += width.to_numpy()
-            axes.set_title(f"{'mutants' if what == 'mutant' else 'right gradients'}, {dtype}")
-            axes.grid(visible=False)
-            axes.set_xlim(0, 100)
-    for axes in grid[-1]:
-        axes.set_xlabel("share of answers (%)")
-    grid[0, 0].invert_yaxis()
-    handles, labels = grid[0, 0].get_legend_handles_labels()
-    canvas.legend(handles, labels, loc="outside lower center", ncols=6)
+def draw_alarms(canvas: Canvas, long: pd.DataFrame) -> None:
+    axes = canvas.subplots()
+    for dtype, marker in (("float64", "o"), ("float32", "^")):
+        shares = alarms(long, dtype)
+        axes.plot(100 * shares, shares.index, marker, label=dtype, fillstyle="none")
+    axes.invert_yaxis()
+    axes.set(xlim=(-3, 103), xlabel="called wrong (% of a function's right gradients)")
+    canvas.legend(loc="outside right center")
 
 
 def draw_diagnosis(canvas: Canvas, diagnosed: pd.DataFrame) -> None:
@@ -468,7 +308,7 @@ def draw_diagnosis(canvas: Canvas, diagnosed: pd.DataFrame) -> None:
         axes.plot(100 * shares[order], words, marker, label=label, fillstyle="none")
     axes.invert_yaxis()
     axes.set(xlim=(-3, 103), xlabel="named rightly (% of mutants that are called wrong)")
-    canvas.legend(loc="outside lower center", ncols=2)
+    canvas.legend(loc="outside right center")
 
 
 def tables(rows: pd.DataFrame) -> list[Table]:

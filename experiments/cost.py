@@ -294,8 +294,8 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
                " inputs and m outputs of a network; a line for each product n m.",
                "Lines rising through one where inputs equal outputs, logarithmic axes",
                lambda canvas: draw_shapes(canvas, modes), (7.0, 4.2),
-               finding=f"R^{wide['inputs']:.0f} to R^{wide['outputs']:.0f}: reverse mode costs"
-                       f" {wide['reverse'] / wide['forward']:.1f} times forward mode; back,"
+               finding=f"R^{wide['inputs']:.0f} to R^{wide['outputs']:.0f}: reverse costs"
+                       f" {wide['reverse'] / wide['forward']:.1f} times forward mode; back"
                        f" {narrow['reverse'] / narrow['forward']:.2f} times"),
         Figure("zoo", "Operations of value and gradient relative to the function, by reverse mode."
                " A primitive is one operation, and its derivative, written so that it keeps its"
@@ -322,7 +322,7 @@ def draw_growth(canvas: Canvas, own: pd.DataFrame, column: str) -> None:
         axes.axhline(BOUND, color="black", linestyle=":", linewidth=1)
         axes.plot([50, 1000], [150, 3000], color="#888888", linestyle="--", linewidth=1)
     panels[0].set_ylabel(f"{'time' if column == 'ratio' else 'operations'} / function's")
-    canvas.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    canvas.legend(*panels[0].get_legend_handles_labels(), loc="outside right center")
 
 
 def draw_shapes(canvas: Canvas, modes: pd.DataFrame) -> None:
@@ -333,7 +333,7 @@ def draw_shapes(canvas: Canvas, modes: pd.DataFrame) -> None:
     axes.axhline(1, color="black", linewidth=0.8)
     axes.axvline(1, color="black", linewidth=0.8)
     axes.set(xscale="log", yscale="log", xlabel="inputs / outputs", ylabel="forward / reverse mode")
-    canvas.legend(title="n times m", loc="outside right upper")
+    axes.legend(title="n times m")
 
 
 def draw_zoo(canvas: Canvas, own: pd.DataFrame) -> None:
