@@ -1,302 +1,351 @@
 """Which gradient checker can be trusted?
 
-Right gradients and generated mutants of them, at ordinary points, hard ones and beside the edges of
-domains, are given to difflab and to the checkers of other projects. What is right and what a mutant
-is, is certified by differences in mpmath, which use no rule and no ball of difflab; at special
-points it is known by analysis.
+What flows: functions at points -> right gradients and generated mutants of them -> the answer of
+every checker, and difflab's diagnosis beside what was changed -> a row for each gradient, with a
+column for each checker.
+
+Invariant: what is right and what a mutant is, is certified by differences in mpmath, which use no
+rule and no ball of difflab; at special points it is known by analysis.
 """
 
 from __future__ import annotations
 
-import math
+import itertools
+import re
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
-from _checkers_figures import figures
-from _checkers_findings import findings
-from _checkers_page import tables
-from apparatus.handwritten import ALTERNATIVES, HANDWRITTEN
-from apparatus.independent import UNKNOWN, Slopes, slopes
-from apparatus.mutants import (
-    Candidate,
-    certified,
-    change,
-    is_finite,
-    of_a_result,
-    of_the_rules,
-    reverse,
-)
+import pandas as pd
+from apparatus.handwritten import HANDWRITTEN
+from apparatus.mutants import FAMILY, Candidate
 from apparatus.peer_checkers import (
+    ACCEPTED,
+    CHECKERS,
     ERROR,
     MISSING,
+    NONE,
     OPAQUE,
     OWN,
     PEERS,
+    REJECTED,
+    UNDECIDED,
+    WITHIN,
+    Answer,
     Counted,
     judge,
     version,
 )
 from apparatus.special_points import SPECIAL
-from numpy.typing import NDArray
+from apparatus.stages import Stage, stages
+from matplotlib.figure import Figure as Canvas
 
 from difflab.accuracy.zoo import ZOO
-from difflab.ir.expr import Graph
-from difflab.ir.tree import flatten, unflatten
 from difflab.lab import (
     Case,
     Experiment,
+    Figure,
     Preset,
+    Result,
     Row,
-    grid,
+    Table,
+    every,
+    looks,
     main,
+    paired,
+    share,
 )
-from difflab.methods import METHODS
-from difflab.tracing.trace import trace
+from difflab.lab.cases import digest
 
 STAIRCASES = ("bisection_sqrt",)
 """Programs whose value is a staircase: they have the slope of a step, their graph another one."""
-
-
-# Cases --------------------------------------------------------------------------------------------
+KEPT, VISIBLE = {"float64": 1e-12, "float32": 1e-5}, {"float64": 0.0, "float32": 1e-5}
+"""Values that are further from the truth, relative, have lost digits; a smaller change is within
+the rounding of the values, and shows in the formula alone."""
+FIXED = ("torch", "jax", "autograd", "scipy")
+"""The checkers that compare with a fixed tolerance."""
+SIZES = (1e-9, 1e-7, 1e-5, 1e-3, 1e-1, np.inf)
+TOLD: Mapping[str, str] = {
+    "sign": "wrong sign",
+    "factor": "too (small|large) by a factor of|counted twice",
+    "missing": "missing|zero",
+    "wrong index": "swapped|permuted|shifted|transpose|in reverse order|exchanged|derivative by",
+    **dict.fromkeys(("1e-2", "1e-4", "1e-6", "1e-8"), r"by a factor of (1 [+-]|1\.0|0\.9)"),
+}
+"""The words of a diagnosis that name a family of mistakes, as an expression."""
 
 
 def cases(preset: Preset) -> list[Case]:
-    every = preset.choose(smoke=24, quick=3, full=1)
+    step = preset.choose(smoke=40, quick=16, full=1)
     dtypes = preset.choose(smoke=["float64"], quick=["float64"], full=["float64", "float32"])
-    count = preset.choose(smoke=2, quick=3, full=3)
-    sizes = preset.choose(smoke=[10], quick=[10, 100], full=[10, 100, 1000])
-    found = {checker: version(checker) for checker in (OWN, OPAQUE, *PEERS)}
-    present = [{"checker": name, "version": v} for name, v in found.items() if v != MISSING]
-    absent = [{"checker": name, "version": v} for name, v in found.items() if v == MISSING]
+    versions = {checker: version(checker) for checker in CHECKERS}
     zoo = [name for name in ZOO if name not in STAIRCASES]
-    functions = [("zoo", name) for name in zoo[::every]]
-    functions += [("hand", name) for name in list(HANDWRITTEN)[::every]]
-    special = [
-        {"source": "special", "function": name, "dtype": "float64", "mutants": 0, **checker}
-        for name in list(SPECIAL)[::every]
-        for checker in present
-    ]
-    judged = [
-        {"source": source, "function": name, "dtype": dtype, "mutants": count, **checker}
-        for source, name in functions
-        for dtype in dtypes
-        for checker in present
-    ]
-    timed = [setting | checker for setting in grid(size=sizes) for checker in present]
-    return [*judged, *special, *timed, *absent]
-
-
-# Functions and the gradients to be judged ---------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Stage:
-    """A function at a point, with what is known there, and the gradients to be judged."""
-
-    f: Callable[..., Any]
-    args: tuple[Any, ...]
-    about: Row
-    candidates: tuple[Candidate, ...]
-    kept: tuple[float, ...]
-    """How far each candidate's values are from the truth, relative."""
-    exact: NDArray[np.float64] | None = None
-
-
-@lru_cache(maxsize=1)
-def stages(source: str, name: str, dtype: str, count: int, seed: int) -> list[Stage]:
-    """A function at each of its points: the same for every checker, so made once."""
-    rng = np.random.default_rng(seed)
-    if source == "special":
-        return [special_stage(name)]
-    if source == "hand":
-        written = HANDWRITTEN[name]
-        points = [(written.f, point, "ordinary") for point in written.points]
-    else:
-        points = [(*flat(ZOO[name].f, point.args), point.kind) for point in ZOO[name].points]
-    found = []
-    for number, (f, args, kind) in enumerate(points):
-        point = tuple(np.asarray(x, dtype)[()] for x in args)
-        about = {"point": number, "kind": kind}
-        stage = staged(source, name, f, point, about, count, rng)
-        found += [stage] if stage is not None else []
-    return found
-
-
-def flat(f: Callable[..., Any], args: Sequence[Any]) -> tuple[Callable[..., Any], list[Any]]:
-    """A function of the arrays in its arguments, and those arrays."""
-    leaves, structure = flatten(tuple(args))
-    return lambda *arrays: f(*unflatten(structure, list(arrays))), leaves
-
-
-def staged(
-    source: str,
-    name: str,
-    f: Callable[..., Any],
-    args: tuple[Any, ...],
-    about: Row,
-    count: int,
-    rng: np.random.Generator,
-) -> Stage | None:
-    """What is to be judged at a point; nothing where the function cannot be evaluated."""
-    try:
-        with np.errstate(all="ignore"):
-            value = f(*args)
-    except np.linalg.LinAlgError:  # the matrix is singular in float32
-        return None
-    true = slopes(f, args)
-    about = about | {"group": true.verdict, "reason": true.reason or None}
-    if true.verdict == UNKNOWN:
-        return Stage(f, args, about, (), ())
-    graph = trace(f, *args)
-    backward = reverse(graph)
-    if true.verdict == "smooth" and not (is_finite(value) and finite(backward, args)):
-        about["group"] = "no number"
-    if about["group"] != "smooth":
-        return Stage(f, args, about, (Candidate("reverse mode", backward),), (math.nan,))
-    rights, uncertified = right_ones(source, name, graph, backward, args, true)
-    accuracy = [relative_error(candidate, args, true) for candidate in rights]
-    if source == "hand":
-        written = HANDWRITTEN[name]
-        attempts = of_a_result(written.gradient, args, rng, written.terms)
-        made = certified(attempts, args, true, 2 * count)
-    else:
-        made = certified(of_the_rules(graph, rng), args, true, count)
-    about |= {"equivalent": made.equivalent, "uncertified": made.uncertified}
-    about["uncertified"] += uncertified
-    unknown = [math.nan] * len(made.mutants)
-    return Stage(f, args, about, (*rights, *made.mutants), (*accuracy, *unknown), true.numbers)
-
-
-def finite(gradient: Callable[..., Any], args: tuple[Any, ...]) -> bool:
-    """Whether a gradient has finite numbers at a point."""
-    with np.errstate(all="ignore"):
-        return is_finite(gradient(*args))
-
-
-def special_stage(name: str) -> Stage:
-    """A special point, with the gradients that analysis says are right, and others."""
-    special = SPECIAL[name]
-    with np.errstate(all="ignore"):
-        exact = special.right[0](*special.args) if special.right else None
-        numbers = None if exact is None else np.ravel(exact).astype(np.float64)
-        candidates = [Candidate(f"right {k}", g) for k, g in enumerate(special.right)]
-        for k, gradient in enumerate(special.wrong):
-            given = np.ravel(gradient(*special.args))
-            off = None if numbers is None else np.abs(given - numbers)
-            candidates.append(Candidate(f"wrong {k}", gradient, "by analysis", off=off))
-    about = {"point": 0, "kind": special.kind, "group": "special", "known": special.known}
-    kept = (math.nan,) * len(candidates)
-    return Stage(special.f, special.args, about, tuple(candidates), kept, numbers)
-
-
-def right_ones(
-    source: str,
-    name: str,
-    graph: Graph,
-    backward: Graph,
-    args: tuple[Any, ...],
-    true: Slopes,
-) -> tuple[list[Candidate], int]:
-    """Gradients that are right, and how many it is not certain of: by the rules in both directions,
-    by hand, by other formulas.
-
-    Each is certified. Forward mode's program has its constants folded, which can be fatal to a
-    formula whose terms cancel.
-    """
-    tree = backward.output_tree
-    found = [Candidate("reverse mode", backward)]
-    if source == "hand":
-        found.append(Candidate("by hand", HANDWRITTEN[name].gradient))
-    else:
-        derived = METHODS["forward"].derive(graph, range(len(graph.inputs))).graph
-        assert derived is not None
-        blocks = derived.outputs[len(graph.outputs) :]
-        found.append(Candidate("forward mode", Graph(graph.inputs, blocks, output_tree=tree)))
-        for label, other in ALTERNATIVES.get(name, {}).items():
-            found.append(Candidate(f"by another formula: {label}", other))
-    finite_ones = [candidate for candidate in found if finite(candidate.gradient, args)]
-    sizes = [change(candidate.gradient, args, true) for candidate in finite_ones]
-    pairs = zip(finite_ones, sizes, strict=True)
-    return [candidate for candidate, size in pairs if size == 0.0], int(np.sum(np.isnan(sizes)))
-
-
-def relative_error(candidate: Candidate, args: tuple[Any, ...], true: Slopes) -> float:
-    """How far a right gradient's own values are from the truth: what rounding makes of it.
-
-    A component that should be zero is measured against the largest.
-    """
-    with np.errstate(all="ignore"):
-        given = np.concatenate([np.ravel(x) for x in flatten(candidate.gradient(*args))[0]])
-        exact, off = true.numbers, np.abs(given - true.numbers)
-        sizes = np.where(exact == 0.0, np.max(np.abs(exact)), np.abs(exact))
-        return float(np.max(np.where(off == 0.0, 0.0, off / sizes)))
+    named = [("zoo", name) for name in zoo[::step]]
+    named += [("hand", name) for name in list(HANDWRITTEN)[::step]]
+    judged = [(*pair, dtype) for pair in named for dtype in dtypes]
+    judged += [("special", name, "float64") for name in list(SPECIAL)[:: min(step, 4)]]
+    asked = digest(versions)[:6]  # so that a peer that is installed later is asked as well
+    return [
+        *[{"source": source, "function": name, "dtype": dtype, "asked": asked}
+          for source, name, dtype in judged],
+        *[{"checker": name, "version": found, "size": 100} for name, found in versions.items()],
+    ]  # fmt: skip
 
 
 # Judging ------------------------------------------------------------------------------------------
 
 
 def measure(case: Case, rng: np.random.Generator) -> Iterator[Row]:
-    if case["version"] == MISSING:
-        yield {"status": "not installed"}
-        return
     if "size" in case:
-        yield timing(case["checker"], case["size"])
+        yield (
+            timing(case["checker"], case["size"])
+            if case["version"] != MISSING
+            else {"status": "not installed"}
+        )
         return
-    seed = int(rng.integers(2**32))
-    name, dtype, count = case["function"], case["dtype"], case["mutants"]
-    for stage in stages(case["source"], name, dtype, count, seed):
+    present = [checker for checker in CHECKERS if version(checker) != MISSING]
+    for stage in stages(case["source"], case["function"], case["dtype"], rng):
         if not stage.candidates:
-            yield dict(stage.about)
-        for candidate, kept in zip(stage.candidates, stage.kept, strict=True):
-            counted = Counted(stage.f)
-            start = time.perf_counter()
-            said = judge(case["checker"], counted, candidate.gradient, stage.args)
-            seconds = time.perf_counter() - start
-            yield {
-                **stage.about,
-                "gradient": candidate.label,
-                "error": candidate.error or None,
-                "change": brief(candidate.change),
-                "relative_error": brief(kept),
-                "answer": said.answer,
-                "words": said.words if case["checker"] not in PEERS or said.answer == ERROR else "",
-                "within": said.covers(candidate.off, stage.exact),
-                "evaluations": counted.calls,
-                "seconds": brief(seconds),
-            }
+            yield stage.about
+        for candidate in stage.candidates:
+            said = {name: judge(name, stage.f, candidate.gradient, stage.args) for name in present}
+            yield {**stage.about, **judged(candidate, said, stage, case["dtype"])}
 
 
-def brief(x: float) -> float:
-    """Three digits, which is all that is read of these figures."""
-    return float(f"{x:.3g}")
+def judged(candidate: Candidate, said: Mapping[str, Answer], stage: Stage, dtype: str) -> Row:
+    """The row of a gradient: what it is, all answers, and what difflab says of the mistake."""
+    wrong = bool(candidate.error)
+    answers = {name: answer.of(candidate.off, stage.exact, wrong) for name, answer in said.items()}
+    known = stage.about.get("known") != "none"
+    faults = {name: at_fault(answers[name], wrong, known) for name in (OWN, OPAQUE)}
+    own, family = said[OWN], FAMILY.get(candidate.error, "")
+    diagnosed: Row = {}
+    if candidate.wrong is not None and own.answer == REJECTED:
+        diagnosed["components_named"] = bool(np.array_equal(own.wrong, candidate.wrong))
+        if family in TOLD:
+            diagnosed["mistake"] = family
+            diagnosed["mistake_named"] = re.search(TOLD[family], own.words) is not None
+    return {
+        "what": "mutant" if wrong else "right",
+        "gradient": candidate.label,
+        "error": candidate.error or None,
+        "change": float(f"{candidate.change:.2g}"),
+        "in_values": candidate.change >= VISIBLE[dtype] if wrong else
+                     candidate.change <= KEPT[dtype],
+        **answers,
+        "no_fault": not faults[OWN],
+        "no_fault_opaque": not faults[OPAQUE],
+        "opaque_undecided": answers[OPAQUE] == UNDECIDED,
+        **diagnosed,
+        "words": own.words if faults[OWN] else said[OPAQUE].words if faults[OPAQUE] else None,
+    }  # fmt: skip
+
+
+def at_fault(answer: str, wrong: bool, known: bool) -> bool:
+    """Whether an answer is wrong; to be undecided is none, nor a stated tolerance."""
+    if not known:
+        return answer in (ACCEPTED, ERROR)
+    return answer in ((ACCEPTED, NONE, ERROR) if wrong else (REJECTED, NONE, ERROR))
 
 
 def timing(checker: str, size: int) -> Row:
     """One check of Rosenbrock's function and its right gradient."""
-    written = HANDWRITTEN["rosenbrock"]
-    args = (np.linspace(-1.0, 1.0, size),)
+    written, args = HANDWRITTEN["rosenbrock"], (np.linspace(-1.0, 1.0, size),)
     judge(checker, written.f, written.gradient, args)  # what is done once, such as importing
-    counted = Counted(written.f)
-    start = time.perf_counter()
-    said = judge(checker, counted, written.gradient, args)
-    seconds = time.perf_counter() - start
-    return {"answer": said.answer, "evaluations": counted.calls, "seconds": brief(seconds)}
+    counted, start = Counted(written.f), time.perf_counter()
+    judge(checker, counted, written.gradient, args)
+    return {"evaluations": counted.calls, "seconds": time.perf_counter() - start}
+
+
+# What the rows show -------------------------------------------------------------------------------
+
+
+def derived(rows: pd.DataFrame) -> pd.DataFrame:
+    """A row for each answer to a gradient whose mistake, or digits, the values show."""
+    seen = rows[(rows["group"] == "smooth") & rows["in_values"].eq(True)]
+    named = ["source", "function", "dtype", "kind", "what", "error", "change"]
+    present = [name for name in CHECKERS if name in rows and seen[name].notna().any()]
+    long = seen.melt(named, present, "checker", "answer")
+    wrong = long["what"] == "mutant"
+    return long.assign(
+        small=long["change"] < 1e-4,
+        rejected=long["answer"] == REJECTED,
+        fault=long["answer"].isin([ACCEPTED, NONE, ERROR]).where(
+            wrong, long["answer"].isin([REJECTED, NONE, ERROR])),
+    )  # fmt: skip
+
+
+def beside(long: pd.DataFrame) -> pd.DataFrame:
+    """For each peer its answers, and difflab's beside them."""
+    peers = [name for name in PEERS if (long["checker"] == name).any()]
+    pairs = [long[long["checker"].isin([peer, OWN, OPAQUE])].assign(peer=peer) for peer in peers]
+    both = pd.concat(pairs) if pairs else long.assign(peer="")
+    return both.assign(side=both["checker"].where(both["checker"].isin([OWN, OPAQUE]), "peer"))
+
+
+def results(rows: pd.DataFrame) -> list[Result]:
+    smooth, by_function = {"group": "smooth"}, {"unit": "function", "by": "checker"}
+    long, mutants = derived(rows), {"what": "mutant", "dtype": "float64"}
+    both = beside(long)
+    sides = {"by": "peer", "unit": "function", "scale": 100.0, "missing": "without such gradients"}
+    gradients = {"counted": "gradients", "by": "what"}
+    undecided = int((rows["difflab"].eq(UNDECIDED) & rows["group"].eq("smooth")).sum())
+    return [
+        every("no_wrong_answer_if_traced", rows, "no_fault", where=smooth, **gradients,
+              words=f"{undecided} are left undecided"),
+        every("no_wrong_answer_if_opaque", rows, "no_fault_opaque",
+              where={**smooth, "in_values": True}, **gradients),
+        share("seldom_undecided", rows, "opaque_undecided", by="dtype", unit="function",
+              where={**smooth, "in_values": True, "kind": "ordinary"}),
+        share("mistakes_by_hand_are_found", long, "rejected", **by_function,
+              where={**mutants, "source": "hand", "checker": list(PEERS)}),
+        share("fixed_tolerances_miss_small_errors", long, "rejected", **by_function,
+              where={**mutants, "small": True, "checker": list(FIXED)}),
+        share("false_alarms_in_single_precision", long, "rejected", **by_function,
+              where={"what": "right", "dtype": "float32", "checker": list(PEERS)}),
+        paired("more_mistakes_found_if_traced", both, "rejected", left={"side": OWN},
+               right={"side": "peer"}, where=mutants, **sides),
+        paired("fewer_wrong_answers_if_opaque", both, "fault", left={"side": OPAQUE},
+               right={"side": "peer"}, where={"dtype": "float64"}, **sides),
+        share("wrong_components_are_named", rows, "components_named", by="source", unit="function",
+              where={**smooth, "what": "mutant", "components_named": [True, False]}),
+        share("kind_of_mistake_is_named", rows, "mistake_named", by="mistake", unit="function",
+              where={**smooth, "mistake": list(TOLD), "dtype": "float64"}),
+        every("special_points_are_told", rows, "no_fault", where={"group": "special"}, by="kind",
+              counted="answers"),
+        every("solutions_are_not_misjudged", rows, "no_fault", where={"group": "solver"},
+              counted="answers"),
+    ]  # fmt: skip
+
+
+def figures(rows: pd.DataFrame) -> list[Figure]:
+    long = derived(rows)
+    wrong = long[(long["what"] == "mutant") & (long["dtype"] == "float64")]
+    foot = f"{wrong['function'].nunique()} functions, float64, each checker by default"
+    diagnosed = rows[rows["mistake"].notna()] if "mistake" in rows else rows.head(0)
+    tiny, rejected = accepted(wrong[wrong["change"] < SIZES[2]]), alarms(long, "float64")
+    return [
+        Figure("sizes", "The share of mutants that a checker accepts, the mean over the functions,"
+               " against the relative change of the component that changes most. Most of it is"
+               " within the tolerance that the checker states: that is what it misses by default.",
+               "Falling lines: share of mistakes accepted, over their relative size, by checker",
+               lambda canvas: draw_sizes(canvas, wrong), (9.0, 4.4), foot=foot,
+               finding=f"Mistakes below 1e-5 that are accepted: {told(tiny, CHECKERS)}"),
+        Figure("alarms", "The share of right gradients, with all their digits, that a checker"
+               " calls wrong, the mean over the functions.",
+               "Dots of the share of right gradients rejected, by checker and dtype",
+               lambda canvas: draw_alarms(canvas, long), (8.0, 3.8),
+               finding=f"Right gradients that are called wrong: {told(rejected, CHECKERS)}",
+               foot="float64 in the title"),
+        Figure("diagnosis", "Of mutants that difflab calls wrong, the share whose diagnosis names"
+               " the kind of mistake, and whose table names just the components that are wrong;"
+               " means over the functions. Dropped terms may be named as components of zero.",
+               "Dots of the share of diagnoses that are right, by kind of mistake",
+               lambda canvas: draw_diagnosis(canvas, diagnosed), (8.0, 3.8),
+               finding=f"The kind of mistake is named: {told(named(diagnosed), TOLD)}",
+               foot="functions that can be traced"),
+    ]  # fmt: skip
+
+
+def told(shares: pd.Series, order: Iterable[str]) -> str:
+    """Shares in percent, in words."""
+    return ", ".join(f"{name} {100 * shares[name]:.0f} %" for name in order if name in shares)
+
+
+def accepted(wrong: pd.DataFrame) -> pd.Series:
+    """By checker, the share of mutants that it accepts: the mean over the functions."""
+    taken = wrong["answer"].isin([ACCEPTED, WITHIN, NONE])
+    by_function = taken.groupby([wrong["checker"], wrong["function"]]).mean()
+    return by_function.groupby("checker").mean()
+
+
+def alarms(long: pd.DataFrame, dtype: str) -> pd.Series:
+    """By checker, the share of right gradients that it rejects: the mean over the functions."""
+    good = long[(long["what"] == "right") & (long["dtype"] == dtype)]
+    shares = good.groupby(["checker", "function"])["fault"].mean().groupby("checker").mean()
+    return shares.reindex([name for name in CHECKERS if name in shares])
+
+
+def named(diagnosed: pd.DataFrame, column: str = "mistake_named") -> pd.Series:
+    """By kind of mistake, the share that is named: the mean over the functions."""
+    right = diagnosed[column].eq(True).groupby([diagnosed["mistake"], diagnosed["function"]])
+    return right.mean().groupby("mistake").mean()
+
+
+def draw_sizes(canvas: Canvas, wrong: pd.DataFrame) -> None:
+    axes, styles = canvas.subplots(), looks(CHECKERS)
+    styles["scipy.differentiate"] |= {"color": "#777777", "marker": "*"}  # the eighth of seven
+    sizes = np.searchsorted(SIZES, wrong["change"], side="right") - 1
+    for name in (name for name in CHECKERS if (wrong["checker"] == name).any()):
+        mine = {k: accepted(wrong[(wrong["checker"] == name) & (sizes == k)])
+                for k in range(len(SIZES) - 1)}  # fmt: skip
+        points = {k: 100 * share[name] for k, share in mine.items() if name in share}
+        axes.plot(list(points), list(points.values()), label=name, **styles[name])
+    ends = [f"{x:g}" for x in SIZES[:-1]]
+    ticks = [*(f"{a} to {b}" for a, b in itertools.pairwise(ends)), "0.1 and more"]
+    axes.set_xticks(range(len(ticks)), ticks)
+    axes.set(xlabel="relative change of the worst component", ylabel="accepted (% of mutants)")
+    canvas.legend(loc="outside right center")
+
+
+def draw_alarms(canvas: Canvas, long: pd.DataFrame) -> None:
+    axes = canvas.subplots()
+    for dtype, marker in (("float64", "o"), ("float32", "^")):
+        shares = alarms(long, dtype)
+        axes.plot(100 * shares, shares.index, marker, label=dtype, fillstyle="none")
+    axes.invert_yaxis()
+    axes.set(xlim=(-3, 103), xlabel="called wrong (% of a function's right gradients)")
+    canvas.legend(loc="outside right center")
+
+
+def draw_diagnosis(canvas: Canvas, diagnosed: pd.DataFrame) -> None:
+    axes = canvas.subplots()
+    for column, label, marker in (("mistake_named", "the kind of mistake", "o"),
+                                  ("components_named", "the wrong components", "^")):  # fmt: skip
+        shares = named(diagnosed, column)
+        order = [family for family in TOLD if family in shares]
+        words = [f"relative {name}" if name[0].isdigit() else name for name in order]
+        axes.plot(100 * shares[order], words, marker, label=label, fillstyle="none")
+    axes.invert_yaxis()
+    axes.set(xlim=(-3, 103), xlabel="named rightly (% of mutants that are called wrong)")
+    canvas.legend(loc="outside right center")
+
+
+def tables(rows: pd.DataFrame) -> list[Table]:
+    asked = rows[rows["size"].notna()].set_index("checker")
+    own = {
+        OWN: ("difflab.check", "formula and rounding apart; no tolerance"),
+        OPAQUE: ("difflab.check", "not traced: extrapolated differences, with a band"),
+    }
+    known = own | {name: (peer.call, peer.rule) for name, peer in PEERS.items()}
+    checkers = pd.DataFrame(known, ["call", "rule"]).T.rename_axis("checker")
+    checkers.insert(0, "version", asked["version"])
+    for column, words in (("evaluations", "evaluations"), ("seconds", "time, s")):
+        checkers[words] = asked.get(column, pd.Series(dtype=float))
+    faults = rows[rows.reindex(columns=["words"])["words"].notna()]
+    columns = ["function", "dtype", "kind", "error", "gradient", OWN, OPAQUE, "words"]
+    return [
+        Table("The checkers", "What was called, with its default settings, what it takes for right,"
+              " and what it costs to check Rosenbrock's function of 100 inputs: evaluations of the"
+              " function and seconds. A checker without figures is not installed"
+              " (`pip install difflab[peers]`).", checkers.reset_index()),
+        Table("Every wrong answer of difflab", f"{len(faults)} answers: mutants that it accepts,"
+              " right gradients that it rejects, exceptions. Its answer where it may trace the"
+              " function, where it may not, and its words.",
+              faults.reindex(columns=columns).fillna("")),
+    ]  # fmt: skip
 
 
 EXPERIMENT = Experiment(
     name="checkers",
     title="Checkers",
     question="Which gradient checker can be trusted?",
-    version=1,
+    version=2,
     cases=cases,
     measure=measure,
     tables=tables,
     figures=figures,
-    findings=findings,
+    results=results,
     volatile=("seconds",),
     timed=lambda case: "size" in case,
     seeded_by=("source", "function"),
@@ -304,27 +353,24 @@ EXPERIMENT = Experiment(
     A mutant is a right gradient with one mistake: on an edge of the reverse sweep through a zoo
     function, or in a gradient written by hand. The derivative is certified by mpmath: central
     differences of the traced program's values, 1e-40 and 1e-60 of the point's scale wide, which
-    agree to 25 digits, from both sides and along other lines; no rule, ball or verdict of difflab
-    is used. A mutant's formula, read in mpmath too, differs by more than 1e-9 (5e-7 in float32),
-    relative, in a component; one that should be zero is measured against the largest. What mpmath
-    does not settle is left out, and counted. All checkers get the same function, gradient and
-    point, with the settings that they have by default.
+    agree to 25 digits, from both sides and along other lines. A mutant's formula, read in mpmath
+    too, differs by more than 1e-9 (5e-7 in float32), relative, in a component; one that should be
+    zero is measured against the largest. What mpmath does not settle is left out, and counted.
 
-    Right gradients come from reverse and forward mode, from hand, and from other formulas. Those
-    that lose digits at the point are counted apart, since a checker that sees values alone cannot
-    tell them from wrong ones. So are points without a derivative, or without finite numbers.
-
-    A mutant that is accepted, and inside the tolerance or band that its checker states, is within
-    its tolerance, and not missed: difflab's band of calls, the tolerances of the others, ten times
-    the error that numdifftools and scipy.differentiate estimate. At special points the right
-    answer is known by analysis. In float32 the function and its gradient take and return float32.
+    All checkers get the same function, gradient and point, with the settings that they have by
+    default, once. Mutants of one function are averaged before an interval is made: functions are
+    the units. What difflab must never do is counted over all gradients. Checkers of values are not
+    asked for what values do not show: right formulas that lose digits, and in float32 changes below
+    1e-5. A mutant that is accepted, and inside the tolerance or band that its checker states, is
+    tolerated: no wrong answer, and not found. A diagnosis names the kind of mistake if it has the
+    words for it, such as "wrong sign"; the components, if those that it calls wrong are just those
+    that mpmath certifies to be.
     """,
     limitations="""
-    Kinds of mistakes are chosen, and equally frequent, which they are not in practice. The tools
-    have options: with other steps and tolerances they would miss others. The values that mpmath
-    reads are those of difflab's trace, which NumPy's own values are held against elsewhere; the
-    solvers at special points are only called. A tool whose rule leaves the comparison to us (scipy,
-    numdifftools, scipy.differentiate) is judged by the rule that the table of checkers states.
+    Kinds of mistakes are chosen, and equally frequent, which they are not in practice. With other
+    steps and tolerances the tools would miss others. The values that mpmath reads are those of
+    difflab's trace. A tool that leaves the comparison to us (scipy, numdifftools,
+    scipy.differentiate) is judged by the rule in the table of checkers.
     """,
     order=50,
 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -18,12 +18,14 @@ import numpy as np
 from sympy.core.cache import clear_cache
 
 from difflab.accuracy.truth import truth
+from difflab.accuracy.zoo import ZOO
 from difflab.ir.expr import Graph
-from difflab.ir.tree import flatten
+from difflab.ir.tree import flatten, unflatten
 from difflab.lab import Row, generator
 from difflab.methods import Derivation
-from difflab.operators import value_and_gradient
+from difflab.operators import jvp, value_and_gradient, vjp
 from difflab.operators.programs import Prepared
+from difflab.table.identities import simplify
 from difflab.tracing.trace import trace
 
 AGREES = {True: 1e-10, False: 1e-4}
@@ -65,17 +67,19 @@ def rosenbrock(n: int) -> Program:
     return Program(valley, (np.resize(generator("cost", "rosenbrock").normal(size=PERIOD), n),))
 
 
-def network(width: int) -> Program:
-    """The mean squared error of a tanh network of one hidden layer on eight instances."""
+def network(width: int, hidden: int = 1) -> Program:
+    """The mean squared error of a tanh network of equal layers on eight instances."""
 
     def loss(layers: list[tuple[Any, Any]], x: Any, y: Any) -> Any:
-        (w, b), (last, bias) = layers
-        return np.mean((np.tanh(x @ w + b) @ last + bias - y) ** 2)
+        for w, b in layers[:-1]:
+            x = np.tanh(x @ w + b)
+        last, bias = layers[-1]
+        return np.mean((x @ last + bias - y) ** 2)
 
-    rng = generator("cost", "network", width)
+    rng = generator("cost", "network", width, *([hidden] if hidden > 1 else []))
     layers = [
         (rng.normal(size=(m, n)) / np.sqrt(m), rng.normal(size=n))
-        for m, n in itertools.pairwise([width, width, 1])
+        for m, n in itertools.pairwise([width] * (hidden + 1) + [1])
     ]
     return Program(loss, (layers, rng.normal(size=(8, width)), rng.normal(size=(8, 1))))
 
@@ -89,6 +93,26 @@ def between(inputs: int, outputs: int, hidden: int = 32) -> Program:
 
 
 FUNCTIONS = {"Helmholtz": helmholtz, "Rosenbrock": rosenbrock, "network": network}
+FAMILIES = {
+    "of a vector": (
+        "rosenbrock", "ackley", "rastrigin", "griewank", "styblinski_tang", "helmholtz",
+        "log_sum_exp_naive", "log_sum_exp_shifted", "variance_naive", "variance_two_passes",
+        "euclidean_norm", "manhattan_norm", "largest", "trimmed_mean", "product",
+        "rayleigh_quotient", "place_of_largest", "geometric_mean",
+    ),
+    "networks": tuple(f"{hidden} hidden" for hidden in range(1, 6)),
+}  # fmt: skip
+"""Functions of the zoo that take a vector of any length, and networks of ever more layers."""
+
+
+def program(function: str, size: int) -> Program:
+    """A program by its name: one of `FUNCTIONS`, or of `FAMILIES`."""
+    if function in FUNCTIONS:
+        return FUNCTIONS[function](size)
+    if function in FAMILIES["networks"]:
+        return network(size, int(function.split()[0]))
+    point = generator("cost", function).uniform(0.2, 0.8, PERIOD)
+    return Program(ZOO[function].f, (np.resize(point, size),))
 
 
 def true_gradient(function: str, size: int) -> list[np.ndarray]:
@@ -101,8 +125,8 @@ def true_gradient(function: str, size: int) -> list[np.ndarray]:
         (short,) = true_gradient(function, 3 * PERIOD)
         start, middle, end = np.split(short, 3)
         return [np.concatenate([start, np.tile(middle, size // PERIOD - 2), end])]
-    program = FUNCTIONS[function](size)
-    blocks = truth(program.f, *program.args, argnums=0).midpoint
+    made = program(function, size)
+    blocks = truth(made.f, *made.args, argnums=0).midpoint
     return [np.asarray(block) for block in flatten(blocks)[0]]
 
 
@@ -165,3 +189,49 @@ def relative_error(blocks: list[Any], known: list[Any]) -> float:
     """The largest error of a component, relative to the largest component."""
     wrong = max(float(np.max(np.abs(b - k))) for b, k in zip(blocks, known, strict=True))
     return wrong / max(float(np.max(np.abs(k))) for k in known)
+
+
+# Single passes ------------------------------------------------------------------------------------
+
+
+def passes(function: str, size: int) -> Iterator[Row]:
+    """One pass of reverse mode, and one of forward mode for each input: what each of them gives."""
+    made = program(function, size)
+    x, *others = made.args
+    known = flat(true_gradient(function, size))
+
+    def f(x: Any) -> Any:
+        return made.f(x, *others)
+
+    def push(x: Any, tangent: Any) -> Any:
+        return jvp(f, (x,), (tangent,), engine="numpy")[1]
+
+    def pull(x: Any, cotangent: Any) -> Any:
+        return vjp(f, x, engine="numpy")[1](cotangent)
+
+    own = simplify(trace(f, x)).operation_count()
+    for mode, run, seeds in (("reverse", pull, [1.0]), ("forward", push, unit_vectors(x))):
+        given = [flat(run(x, seed)) for seed in seeds]
+        error = np.abs(np.concatenate(given) - known) / np.max(np.abs(known))
+        right, numbers = int(np.sum(error <= AGREES[True])), given[0].size
+        each = simplify(trace(run, x, seeds[0])).operation_count()
+        wanted = (1, known.size) if mode == "reverse" else (known.size, 1)
+        yield {"method": mode, "inputs": known.size, "passes": len(given), "numbers": numbers,
+               "right": right, "relative": each / own,
+               "as_claimed": (len(given), numbers) == wanted and right == known.size}  # fmt: skip
+
+
+def flat(values: Any) -> np.ndarray:
+    """The numbers of a tree of arrays, as one vector."""
+    return np.concatenate([np.ravel(leaf) for leaf in flatten(values)[0]])
+
+
+def unit_vectors(like: Any) -> list[Any]:
+    """For each number of a tree of arrays, the tree that is one there and zero elsewhere."""
+    leaves, structure = flatten(like)
+    ends = np.cumsum([np.size(leaf) for leaf in leaves])[:-1]
+    return [
+        unflatten(structure, [np.reshape(part, np.shape(leaf))
+                              for part, leaf in zip(np.split(row, ends), leaves, strict=True)])
+        for row in np.eye(sum(map(np.size, leaves)))
+    ]  # fmt: skip

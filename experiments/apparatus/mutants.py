@@ -43,8 +43,15 @@ FAMILIES: Mapping[str, tuple[str, ...]] = {
     "sign": ("sign", "sign of a component"),
     "factor": ("factor 2", "factor 1/2", "factor n"),
     "missing": ("edge dropped", "component zero", "term missing"),
-    "wrong index": ("shifted", "swapped operands", "components swapped", "rolled", "transposed"),
-    "wrong argument": ("rule at the result", "stale", "by another argument"),
+    "wrong index": (
+        "shifted",
+        "swapped operands",
+        "components swapped",
+        "rolled",
+        "transposed",
+        "by another argument",
+    ),
+    "wrong argument": ("rule at the result", "stale"),
     "1e-2": ("relative 1e-2",),
     "1e-4": ("relative 1e-4",),
     "1e-6": ("relative 1e-6",),
@@ -65,6 +72,8 @@ class Candidate:
     change: float = 0.0
     off: NDArray[np.float64] | None = None
     """How far each component is from the truth."""
+    wrong: NDArray[np.bool_] | None = None
+    """Which components are certainly wrong."""
 
 
 @dataclass(slots=True)
@@ -86,8 +95,9 @@ def float_positions(args: Sequence[Any]) -> Any:
 
 def difference(
     gradient: Gradient, args: Sequence[Any], true: Slopes
-) -> tuple[float, NDArray[np.float64] | None]:
-    """How far a gradient's formula is from the truth: relative, in its worst component, and each.
+) -> tuple[float, NDArray[np.float64] | None, NDArray[np.bool_] | None]:
+    """How far a gradient's formula is from the truth: relative, in its worst component, and each;
+    and which components are wrong.
 
     0.0 where it is within `LEAST` of it, NaN where mpmath cannot tell; a component that should be
     zero is measured against the largest.
@@ -95,9 +105,9 @@ def difference(
     try:
         found = formula(gradient, args)
     except (Uncertified, Unread, DifflabError, OverflowError):
-        return float("nan"), None
+        return float("nan"), None, None
     if len(found) != len(true.balls):
-        return float("nan"), None
+        return float("nan"), None, None
     with mp.workdps(FORMULA_DIGITS[0]):
         pairs = list(zip(found, true.balls, strict=True))
         off = [abs(a - t) for a, t in pairs]
@@ -106,7 +116,7 @@ def difference(
         each = [_relative(o, s, LEAST[true.least]) for o, s in zip(off, sizes, strict=True)]
     certain = [size for size in each if size > 0]
     size = max(certain) if certain else sum(each)  # 0, or NaN
-    return size, np.array([float(o) for o in off])
+    return size, np.array([float(o) for o in off]), np.array(each) > 0
 
 
 def _relative(off: Any, size: Any, least: float) -> float:
@@ -130,14 +140,19 @@ def is_finite(result: Any) -> bool:
 def certified(attempts: Iterator[Candidate], args: Sequence[Any], true: Slopes, count: int) -> Set:
     """The first attempts that are mutants; those on the way that are not are counted."""
     kept = Set()
+    tried = set()
     for attempt in attempts:
         if len(kept.mutants) == count:
             break
+        if (attempt.error, attempt.label) in tried:
+            continue
+        tried.add((attempt.error, attempt.label))
         with np.errstate(all="ignore"):
             usable = is_finite(attempt.gradient(*args))
-        size, off = difference(attempt.gradient, args, true) if usable else (0.0, None)
+        told = difference(attempt.gradient, args, true) if usable else (0.0, None, None)
+        size, off, wrong = told
         if size > 0:
-            kept.mutants.append(replace(attempt, change=size, off=off))
+            kept.mutants.append(replace(attempt, change=size, off=off, wrong=wrong))
         elif size == 0:
             kept.equivalent += 1
         else:
@@ -286,7 +301,7 @@ def of_the_rules(graph: Graph, rng: np.random.Generator) -> Iterator[Candidate]:
                 continue
             if wrong is not None:
                 gradient = reverse(graph, {site.node: wrong})
-                yield Candidate(f"{error}: {site}", gradient, str(error))
+                yield Candidate(str(site), gradient, str(error))
 
 
 # A written gradient, with a mistake in its result -------------------------------------------------
@@ -373,7 +388,7 @@ def of_a_result(
         attempts += [("term missing", str(k), without_term(terms, k)) for k in missing]
     for k in rng.permutation(len(attempts)):
         error, where, wrong = attempts[k]
-        yield Candidate(f"{error}: {where}" if where else error, wrong, error)
+        yield Candidate(where, wrong, error)
 
 
 def _of_parts(

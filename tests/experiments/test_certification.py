@@ -12,11 +12,11 @@ import pytest
 FOLDER = Path(__file__).parents[2] / "experiments"
 sys.path.append(str(FOLDER))
 
-import checkers  # noqa: E402
 from apparatus.handwritten import HANDWRITTEN  # noqa: E402
 from apparatus.independent import UNKNOWN, formula, slopes  # noqa: E402
 from apparatus.peer_checkers import ACCEPTED, NONE, OWN, REJECTED, UNDECIDED, judge  # noqa: E402
 from apparatus.special_points import SPECIAL  # noqa: E402
+from apparatus.stages import special_stage  # noqa: E402
 
 from difflab.accuracy.truth import truth  # noqa: E402
 
@@ -101,7 +101,7 @@ def test_what_analysis_says_is_what_differences_say(name: str) -> None:
 
 @pytest.mark.parametrize("name", SPECIAL)
 def test_a_wrong_gradient_at_a_special_point_is_wrong(name: str) -> None:
-    stage = checkers.special_stage(name)
+    stage = special_stage(name)
     for candidate in stage.candidates:
         if stage.exact is not None and candidate.error:
             assert candidate.off is not None and np.max(candidate.off) > 1e-6
@@ -111,7 +111,7 @@ def test_difflab_knows_the_special_points_that_it_can_trace() -> None:
     for name, special in SPECIAL.items():
         if special.kind == "solver":
             continue
-        for candidate in checkers.special_stage(name).candidates:
+        for candidate in special_stage(name).candidates:
             said = judge(OWN, special.f, candidate.gradient, special.args)
             if special.known == "none":
                 assert said.answer in (NONE, UNDECIDED, REJECTED), name
