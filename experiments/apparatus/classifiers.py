@@ -1,24 +1,28 @@
 """Classifiers on real data: what the experiments `losses` and `regularisation` share.
 
-What flows: a network trained by `learning.train` -> its probabilities on held-out instances ->
-the calibration error beside its last row.
+What flows: a network trained by `learning.train` -> its probabilities on held-out instances -> the
+calibration error beside its last row. The invariant: an instance's probabilities add to 1.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from apparatus.learning import train
-from difflab.lab import Row
+from difflab.lab import Result, Row, looks
 from difflab.networks import Network, load
 from difflab.networks.data import Part
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 BINS = 15
 """Of the expected calibration error, as in Guo et al. 2017."""
-TITLES = {"digits": "digits", "mnist1d": "MNIST-1D", "breast_cancer": "breast cancer"}
+CURVE = 20
+"""At most so many rows of a run are kept, ever farther apart."""
 
 
 def network(
@@ -38,15 +42,14 @@ def network(
 
 
 def trained(net: Network, data: tuple[Part, Part], **options: Any) -> Iterator[Row]:
-    """The rows of `train`; the last one also has the calibration error `ece` on the held-out part.
-
-    It is NaN where the run diverged.
+    """The rows of `train`, thinned; the last one also has the calibration error `ece` on the
+    held-out part: NaN where the run diverged.
     """
     *rows, last = train(net, data, **options)
-    held = data[1]
-    missing = last["diverged"]
+    held, missing = data[1], last["diverged"]
     last["ece"] = np.nan if missing else calibration_error(probabilities(net, held.X), held.y)
-    yield from rows
+    kept = np.unique(np.geomspace(1, max(len(rows), 1), CURVE).astype(int) - 1)
+    yield from (rows[place] for place in kept if place < len(rows))
     yield last
 
 
@@ -82,3 +85,20 @@ def calibration_error(probability: np.ndarray, y: np.ndarray, bins: int = BINS) 
     place = np.minimum((confidence * bins).astype(int), bins - 1)
     gaps = np.bincount(place, weights=right - confidence, minlength=bins)
     return float(np.abs(gaps).sum() / len(y))
+
+
+# Drawing ------------------------------------------------------------------------------------------
+
+
+def draw_parts(axes: Axes, found: Mapping[str, Result]) -> None:
+    """Dots with intervals, a line for each data set and a colour for each result."""
+    names = list(dict.fromkeys(part.name for result in found.values() for part in result.parts))
+    for shift, (label, result) in zip(np.linspace(-0.2, 0.2, len(found)), found.items()):
+        known = [part for part in result.parts if part.interval]
+        ends = np.array([part.interval[:3] for part in known if part.interval]).reshape(-1, 3).T
+        places = [names.index(part.name) + shift for part in known]
+        look = {**looks(found)[label], "linestyle": "none"}
+        axes.errorbar(ends[0], places, xerr=abs(ends[1:] - ends[0]), label=label, **look)
+    axes.axvline(float(next(iter(found.values())).logarithmic), color="black", linewidth=1)
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.5, -0.5)
