@@ -16,37 +16,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from apparatus.classifiers import draw_parts, network, trained
-from apparatus.learning import (
-    TRAINING,
-    TUNING,
-    badges,
-    examples,
-    rates_table,
-    training_cases,
-    tuning_cases,
-)
-from matplotlib.figure import Figure as Canvas
+from apparatus.learning import TRAINING, TUNING, badges, examples, training_cases, tuning_cases
 
 from difflab import value_and_gradient
 from difflab.accuracy.truth import truth
-from difflab.lab import (
-    Case,
-    Experiment,
-    Figure,
-    Preset,
-    Result,
-    Row,
-    Table,
-    chosen,
-    curves,
-    every,
-    generator,
-    grid,
-    main,
-    paired,
-    ratio,
-    share,
-)
+from difflab.lab import Case, Experiment, Figure, Preset, Result, Row, Table, curves, main
+from difflab.lab.cases import generator, grid
+from difflab.lab.results import chosen, every, paired, ratio, share
 from difflab.networks import Adam, CrossEntropy, MinibatchSGD, SquaredError
 from difflab.networks.layers import Layer
 from difflab.networks.losses import Loss
@@ -71,10 +47,10 @@ RATES = {
 }
 """By solver, head and loss: a linear head by Adam, since plain gradient descent may diverge."""
 HIDDEN = {"digits": [64], "mnist_5k": [64], "mnist1d": [64, 64], "breast_cancer": [16]}
-UPDATES = {"digits": 2000, "mnist_5k": 4000, "mnist1d": 6000, "breast_cancer": 2000}
+UPDATES = {"digits": 1500, "mnist_5k": 3000, "mnist1d": 6000, "breast_cancer": 1500}
 THRESHOLDS = {"digits": 0.02, "mnist_5k": 0.02, "mnist1d": 0.2, "breast_cancer": 0.02}
 """The training error that counts as learned."""
-LOOKS_IN_A_RUN = 100
+LOOKS_IN_A_RUN = {"digits": 100, "mnist_5k": 50, "mnist1d": 60, "breast_cancer": 100}
 CLASSES = 10
 
 
@@ -97,7 +73,7 @@ def configurations(preset: Preset) -> list[Case]:
 
 def cases(preset: Preset) -> list[Case]:
     thinned = preset.choose(smoke=slice(3, 5), quick=slice(1, 7, 2), full=slice(None))
-    seeds = range(preset.choose(smoke=1, quick=1, full=3))
+    seeds = range(preset.choose(smoke=1, quick=1, full=2))
     tuning = [
         case
         for one in configurations(preset)
@@ -157,7 +133,7 @@ def learning(case: Case) -> Iterator[Row]:
         seed=case["seed"],
         rate=case["rate"],
         updates=case["updates"],
-        every=case["updates"] if forms else max(case["updates"] // LOOKS_IN_A_RUN, 1),
+        every=case["updates"] if forms else max(case["updates"] // LOOKS_IN_A_RUN[data], 1),
         threshold=THRESHOLDS[data],
         engine="numpy" if forms else "auto",  # of forms, NumPy's floats are asked
     )
@@ -217,68 +193,70 @@ def as_in_theory(case: Case, logits: np.ndarray, slope: float, true: float) -> R
     number = np.finfo(case["dtype"])
     room = 32 * float(number.eps) * closed + float(number.tiny)
     same = all(abs(found - closed) <= room for found in (slope, true))
-    return {"closed": float(closed), "as_in_theory": bool(same and low - room <= slope <= high + room)}
+    return {
+        "closed": float(closed),
+        "as_in_theory": bool(same and low - room <= slope <= high + room),
+    }
 
 
 # Results ------------------------------------------------------------------------------------------
 
+TEN = ["digits", "mnist_5k", "mnist1d"]
+ERROR = ("held_error", "test error, squared error minus cross-entropy, each at its own tuned rate")
+FIRST = ("reached", "updates to a low training error, squared error over cross-entropy")
+LEAST = ("train_error", "training error at the end, squared error minus cross-entropy")
+HONEST = ("ece", "calibration error, cross-entropy minus squared error")
+COMPARED: list[tuple[str, tuple[str, str], str, list[str]]] = [
+    ("cross_entropy_for_softmax", ERROR, SOFTMAX, TEN),
+    ("cross_entropy_for_sigmoids", ERROR, SIGMOIDS, TEN),
+    ("cross_entropy_for_one_sigmoid", ERROR, SIGMOIDS, ["breast_cancer"]),
+    ("cross_entropy_of_softmax_needs_fewer_updates", FIRST, SOFTMAX, TEN),
+    ("cross_entropy_of_sigmoids_needs_fewer_updates", FIRST, SIGMOIDS, list(UPDATES)),
+    ("cross_entropy_finds_better_minima", LEAST, SOFTMAX, TEN),
+    ("squared_error_with_linear_head", ERROR, LINEAR, TEN),
+    ("squared_error_is_better_calibrated", HONEST, SOFTMAX, TEN),
+    ("squared_error_of_sigmoids_is_better_calibrated", HONEST, SIGMOIDS, list(UPDATES)),
+]
+"""Of a head, with squared error and with cross-entropy; a linear one against a softmax, by Adam."""
+
 
 def versus(
-    claim: str, rows: pd.DataFrame, column: str, left: tuple[str, str], right: tuple[str, str],
-    words: str, solver: str = SGD, data: tuple[str, ...] = ("digits", "mnist_5k", "mnist1d"),
-) -> Result:  # fmt: skip
-    """One head with its loss minus another (or over it, of updates), at each one's own rate."""
-    sides = [{"head": head, "criterion": criterion} for head, criterion in (left, right)]
-    own = rows[rows["data"].isin(data) & rows["solver"].eq(solver)]
-    own = own[own["part"].isin([TUNING, TRAINING])]
+    rows: pd.DataFrame, claim: str, measured: tuple[str, str], head: str, data: list[str]
+) -> Result:
+    column, words = measured
+    solver, other = (ADAM, SOFTMAX) if head == LINEAR else (SGD, head)
+    sides = [{"head": head, "criterion": SQUARED}, {"head": other, "criterion": CROSS_ENTROPY}]
+    own = chosen(rows, {"part": [TUNING, TRAINING], "data": data, "solver": solver})
     own = pd.concat([chosen(own, side) for side in sides])
-    where = {"part": TRAINING, "last": True, "solver": solver, "data": list(data)}
-    told: dict[str, Any] = {"left": sides[0], "right": sides[1], "where": where, "words": words}
+    if measured is HONEST:
+        sides.reverse()
+    told: dict[str, Any] = {"words": words, "left": sides[0], "right": sides[1]}
+    told["where"] = {"part": TRAINING, "last": True, "solver": solver, "data": data}
     told["badges"] = badges(own, NAMES) if len(own) else ()
-    if column == "reached":
+    if measured is FIRST:
         return ratio(claim, rows, column, **told)
     return paired(claim, rows, column, scale=100, **told)
 
 
 def results(rows: pd.DataFrame) -> list[Result]:
     """Squared error against cross-entropy, by data set; then what holds at every output."""
-    error, own_rate = "test error, squared error minus cross-entropy", "each at its own tuned rate"
-    first = f"updates to a low training error, squared error over cross-entropy, {own_rate}"
-    softmax, sigmoids = (((h, SQUARED), (h, CROSS_ENTROPY)) for h in (SOFTMAX, SIGMOIDS))
-    linear, with_softmax = (LINEAR, SQUARED), (SOFTMAX, CROSS_ENTROPY)
-    two: dict[str, Any] = {"data": ("breast_cancer",)}
-    all_sets: dict[str, Any] = {"data": tuple(UPDATES)}
-    ece = "calibration error, cross-entropy minus squared error"
     wrong = {"part": LOGITS, "side": "wrong", "head": [SOFTMAX, SIGMOIDS]}
     textbook = {"part": FORMS, "criterion": TEXTBOOK}
     stopped = "runs on digits that end in NaN or infinity, at the fused form's rate"
     return [
-        versus("cross_entropy_for_softmax", rows, "held_error", *softmax, f"{error}, {own_rate}"),
-        versus("cross_entropy_for_sigmoids", rows, "held_error", *sigmoids, f"{error}, {own_rate}"),
-        versus("cross_entropy_for_one_sigmoid", rows, "held_error", *sigmoids, error, **two),
-        versus("cross_entropy_of_softmax_needs_fewer_updates", rows, "reached", *softmax, first),
-        versus("cross_entropy_of_sigmoids_needs_fewer_updates", rows, "reached", *sigmoids, first,
-               **all_sets),
-        versus("cross_entropy_finds_better_minima", rows, "train_error", *softmax,
-               "training error at the end, squared error minus cross-entropy, of a softmax"),
-        versus("squared_error_with_linear_head", rows, "held_error", linear, with_softmax,
-               "test error, linear with squared error minus softmax with cross-entropy", ADAM),
-        versus("squared_error_is_better_calibrated", rows, "ece", *softmax[::-1],
-               f"{ece}, of a softmax"),
-        versus("squared_error_of_sigmoids_is_better_calibrated", rows, "ece", *sigmoids[::-1],
-               f"{ece}, of sigmoids", **all_sets),
+        *[versus(rows, *one) for one in COMPARED],
         every("squared_error_gradient_vanishes", rows, "as_in_theory", counted="outputs",
               where={**wrong, "criterion": SQUARED}),
         every("cross_entropy_gradient_stays", rows, "as_in_theory", counted="outputs",
               where={**wrong, "criterion": CROSS_ENTROPY}),
         every("fused_form_is_stable", rows, "finite", counted="outputs",
               where={"part": LOGITS, "criterion": CROSS_ENTROPY}),
+        every("fused_form_trains_on", rows, "finite", counted="runs",
+              where={"part": FORMS, "criterion": CROSS_ENTROPY}),
         share("textbook_form_of_sigmoids_stops_training", rows, "diverged", by="dtype",
               where={**textbook, "head": SIGMOIDS}, words=stopped),
         share("textbook_form_of_softmax_stops_training", rows, "diverged", by="dtype",
               where={**textbook, "head": SOFTMAX}, words=stopped),
-        every("fused_form_trains_on", rows, "finite", counted="runs",
-              where={"part": FORMS, "criterion": CROSS_ENTROPY}),
     ]  # fmt: skip
 
 
@@ -286,85 +264,71 @@ def results(rows: pd.DataFrame) -> list[Result]:
 
 
 def figures(rows: pd.DataFrame) -> list[Figure]:
-    found = {result.claim: result for result in results(rows)}
-    ended = rows[(rows["part"] == TRAINING) & rows["last"].eq(True)]
-    seeds = f"{ended['seed'].nunique()} seeds"
+    found = {claim: versus(rows, claim, *rest) for claim, *rest in COMPARED}
+    ended = chosen(rows, {"part": TRAINING, "last": True})
+    heads = {"softmax": "cross_entropy_for_softmax", "sigmoids": "cross_entropy_for_sigmoids",
+             "linear against softmax": "squared_error_with_linear_head"}  # fmt: skip
     panels = {
-        "test error (points more)": {
-            "softmax": found["cross_entropy_for_softmax"],
-            "sigmoids": found["cross_entropy_for_sigmoids"],
-            "linear against softmax": found["squared_error_with_linear_head"],
-        },
+        "test error (points more)": {name: found[claim] for name, claim in heads.items()},
         "updates to threshold (times as many)": {
-            "softmax": found["cross_entropy_of_softmax_needs_fewer_updates"],
-            "sigmoids": found["cross_entropy_of_sigmoids_needs_fewer_updates"],
+            name: found[f"cross_entropy_of_{name}_needs_fewer_updates"]
+            for name in ("softmax", "sigmoids")
         },
         "calibration error (points less)": {
             "softmax": found["squared_error_is_better_calibrated"],
             "sigmoids": found["squared_error_of_sigmoids_is_better_calibrated"],
         },
     }
-
-    def draw(canvas: Canvas) -> None:
-        grid_of = canvas.subplots(1, 3)
-        for axes, (title, own) in zip(grid_of, panels.items(), strict=True):
-            draw_parts(axes, own)
-            axes.set_xlabel(title)
-        canvas.legend(*grid_of[0].get_legend_handles_labels(), loc="outside upper right", ncols=3)
-
-    errors = [
-        part.interval
-        for head in ("softmax", "sigmoids")
-        for part in found[f"cross_entropy_for_{head}"].parts
-        if part.interval
-    ]
+    parts = [part.interval for name in ("softmax", "sigmoids") for part in found[heads[name]].parts]
+    errors = [interval for interval in parts if interval]
     worse, better = sum(one.low > 0 for one in errors), sum(one.high < 0 for one in errors)
-    wrong = rows[(rows["part"] == LOGITS) & (rows["side"] == "wrong") & (rows["away"] <= 110)]
-    farthest = wrong[(wrong["criterion"] == SQUARED) & (wrong["head"] != LINEAR)]
-    farthest = farthest[farthest["away"] == farthest["away"].max()]
+    wrong = chosen(rows, {"part": LOGITS, "side": "wrong", "dtype": "float64"})
+    wrong = chosen(wrong[wrong["away"] <= 110], {"criterion": [CROSS_ENTROPY, SQUARED]})
+    far = wrong[wrong["away"].eq(wrong["away"].max()) & wrong["head"].ne(LINEAR)]
+    seeds = f"{ended['seed'].nunique()} seeds"
     return [
         Figure(
             "squared_error_against_cross_entropy",
             "Squared error against cross-entropy on the same head, each at its own tuned rate and"
             " paired by seed, with 95 % intervals. Right of the line squared error is worse in the"
-            " first two panels, and better in the third.",
+            " first two panels, and better in the third. The linear head is trained by Adam.",
             "Dots with intervals for each data set: test error, updates and calibration",
-            draw,
-            (11.0, 3.9),
-            finding=f"Squared error tests surely worse than cross-entropy in {worse} of"
-            f" {len(errors)} comparisons of a head on ten classes, surely better in {better}",
-            foot=f"{seeds}; linear and softmax heads are compared under Adam",
-        ),
-        curves(
-            chosen(rows, {"part": TRAINING, "solver": SGD}), "learning", "update", "train_error",
-            "output", labels=("updates", "training error (%)"), logarithms="x", scale=100,
-            alt="Falling curves of training error for every head and loss",
-            caption="Plain gradient descent, each output at its tuned rate.",
-            finding=f"{int(ended['settled'].eq(True).sum())} of {len(ended)} runs came to a"
-            " plateau before they were compared",
+            lambda canvas: draw_parts(canvas, panels),
+            (11.0, 4.2),
+            finding=f"Squared error errs surely more than cross-entropy in {worse} of"
+            f" {len(errors)} comparisons on ten classes, surely less in {better}",
             foot=seeds,
         ),
         curves(
-            chosen(wrong, {"dtype": "float64", "criterion": [CROSS_ENTROPY, SQUARED]}),
-            "wrong_outputs", "away", "slope", "output", by=None, logarithms="xy",
-            labels=("logit of the true class below the largest, s", "|dL/da|"),
+            chosen(rows, {"part": TRAINING, "solver": SGD, "data": TEN}), "learning", "update",
+            "train_error", "output", labels=("updates", "training error (%)"), logarithms="x",
+            scale=100, alt="Falling curves of training error for every head and loss",
+            caption="Plain gradient descent, each output at its tuned rate.",
+            finding=f"{ended['settled'].eq(True).sum()} of {len(ended)} runs came to a plateau"
+            " before they were compared",
+            foot=seeds,
+        ),
+        curves(
+            wrong, "wrong_outputs", "away", "slope", "output", by=None, logarithms="xy",
+            labels=("logits below the largest, s", "|dL/da|"), order=list(wrong["output"].unique()),
             alt="Falling curves for squared error, a flat one for cross-entropy, a rising one",
             caption="The derivative of the loss in the true class's logit, by reverse mode. Softmax"
             " and sigmoids with cross-entropy lie on each other.",
-            finding=f"{farthest['away'].max():.0f} logits off, squared error leaves a slope of"
-            f" {farthest['true_slope'].max():.0e}; that of cross-entropy stays at 1",
-            foot=f"{CLASSES} classes, {wrong['seed'].nunique()} draws of the other logits",
+            finding=f"{far['away'].max():.0f} logits off, squared error leaves a slope of"
+            f" {far[far['criterion'].eq(SQUARED)]['slope'].max():.0e}, cross-entropy of"
+            f" {far[far['criterion'].eq(CROSS_ENTROPY)]['slope'].min():g}",
+            foot=f"{CLASSES} classes; draws of the other logits: {wrong['seed'].nunique()}",
         ),
     ]  # fmt: skip
 
 
 def tables(rows: pd.DataFrame) -> list[Table]:
-    ended = rows[(rows["part"] == TRAINING) & rows["last"].eq(True)]
+    ended = chosen(rows, {"part": TRAINING, "last": True})
     percent = {"held_error": "test error, %", "ece": "calibration error, %"}
-    means = 100 * ended.groupby(["data", "output"], sort=False)[list(percent)].mean()
+    means = 100 * ended.groupby(["data", "output", "rate"], sort=False)[list(percent)].mean()
     frame = means.rename(columns=percent).reset_index().set_index("data")
-    caption = f"Means of {ended['seed'].nunique()} seeds after the last update."
-    return [Table("What was learned", caption, frame), rates_table(rows, NAMES)]
+    caption = f"Means of {ended['seed'].nunique()} seeds after the last update, at the tuned rates."
+    return [Table("What was learned", caption, frame)]
 
 
 EXPERIMENT = Experiment(

@@ -11,15 +11,20 @@ Invariant: treatments are compared at the same instances, initial weights and nu
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from apparatus.classifiers import draw_parts, network, trained
-from apparatus.learning import TRAINING, TUNING, examples, last_rows, strongest, tuning_cases
-from matplotlib.figure import Figure as Canvas
+from apparatus.learning import (
+    TRAINING,
+    badges,
+    examples,
+    strongest,
+    strongest_cases,
+    tuning_cases,
+)
 
-from difflab.lab import Case, Experiment, Figure, Preset, Result, Row, Table, main, paired
+from difflab.lab import Case, Experiment, Figure, Preset, Result, Row, Table, chosen, main, paired
 from difflab.networks import CrossEntropy, MinibatchSGD
 
 NONE, L2, DROPOUT, BOTH = "no regularisation", "L2", "dropout", "L2 and dropout"
@@ -30,6 +35,7 @@ DROPPED = [0.1, 0.2, 0.5, 0.8]
 RATES = [0.01, 0.03, 0.1, 0.3, 1.0]
 CONTROL = "mnist_5k"
 LOOKS_IN_A_RUN = 24
+PLACES = {1: ["fewest"], 2: ["fewest", "most"], 3: ["fewest", "between", "most"]}
 
 
 # Cases --------------------------------------------------------------------------------------------
@@ -38,9 +44,9 @@ LOOKS_IN_A_RUN = 24
 def configurations(preset: Preset) -> list[Case]:
     """Every strength of every treatment, for each number of instances; of the control, one."""
     sizes: dict[str, list[int]] = preset.choose(
-        smoke={"digits": [50, 200]},
-        quick={"digits": [100, 1000]},
-        full={"digits": [100, 300, 1000], "mnist1d": [300, 1000, 3000]},
+        smoke={"digits": [50, 200], CONTROL: [100]},
+        quick={"digits": [100, 1000], CONTROL: [500]},
+        full={"digits": [100, 300, 1000], "mnist1d": [300, 1000, 3000], CONTROL: [1000]},
     )
     updates = preset.choose(
         smoke={"digits": 30, CONTROL: 10},
@@ -59,29 +65,21 @@ def configurations(preset: Preset) -> list[Case]:
     return [
         {"group": f"{data}, {size} instances", "data": data, "size": size, "place": place,
          "treatment": treatment, "l2": l2, "dropout": p, "updates": updates[data]}
-        for data, own in [*sizes.items(), (CONTROL, [preset.choose(smoke=100, quick=500, full=1000)])]
-        for size, place in zip(own, ["fewest", "between", "most"][:: 2 if len(own) == 2 else 1])
+        for data, own in sizes.items()
+        for size, place in zip(own, PLACES[len(own)], strict=True)
         for treatment, l2, p in (control if data == CONTROL else treatments)
     ]  # fmt: skip
 
 
 def cases(preset: Preset) -> list[Case]:
     rates = preset.choose(smoke=[0.3], quick=[0.1, 0.5], full=RATES)
-    return tuning_cases(
-        configurations(preset), rates, range(preset.choose(smoke=1, quick=1, full=2))
-    )
+    seeds = range(preset.choose(smoke=1, quick=1, full=2))
+    return tuning_cases(configurations(preset), rates, seeds)
 
 
 def further_cases(preset: Preset, rows: pd.DataFrame) -> list[Case]:
     """Training at the chosen strengths and rates."""
-    best = strongest(rows, SETTINGS, STRENGTHS)
-    return [
-        {"part": TRAINING, **config, "rate": float(own["rate"]), "seed": seed}
-        for config in configurations(preset)
-        for own in [best.loc[(config["group"], config["treatment"])]]
-        if all(own[name] == config[name] for name in STRENGTHS)
-        for seed in preset.seeds
-    ]
+    return strongest_cases(rows, configurations(preset), preset.seeds, SETTINGS, STRENGTHS)
 
 
 # Measuring ----------------------------------------------------------------------------------------
@@ -107,13 +105,20 @@ def measure(case: Case, rng: np.random.Generator) -> Iterator[Row]:
 
 # Results ------------------------------------------------------------------------------------------
 
+SETS = [name for name in HIDDEN if name != CONTROL]
+
+
+def told(rows: pd.DataFrame, sets: list[str], treatments: list[str]) -> tuple[str, ...]:
+    own = chosen(rows, {"data": sets, "treatment": treatments})
+    return badges(own, SETTINGS, STRENGTHS) if len(own) else ()
+
 
 def gain(
-    claim: str, rows: pd.DataFrame, treatment: str, column: str, words: str,
-    before: str = NONE, control: bool = False,
+    claim: str, rows: pd.DataFrame, treatment: str, column: str = "held_error",
+    before: str = NONE, sets: list[str] = SETS,
 ) -> Result:  # fmt: skip
     """What a treatment takes off, in points, for each data set and number of instances."""
-    sets = [name for name in HIDDEN if (name == CONTROL) == control]
+    words = "calibration error (15 bins)" if column == "ece" else "test error"
     return paired(
         claim, rows, column, left={"treatment": before}, right={"treatment": treatment},
         where={"part": TRAINING, "data": sets}, by="group", scale=100,
@@ -124,36 +129,25 @@ def gain(
 def fewer(claim: str, rows: pd.DataFrame, treatment: str) -> Result:
     """The gain on the fewest instances minus that on the most: twice the difference of the means
     of (without, few; with, many) and (with, few; without, many)."""
-    sets = [name for name in HIDDEN if name != CONTROL]
-    where = {"part": TRAINING, "data": sets, "treatment": [NONE, treatment],
-             "place": ["fewest", "most"]}  # fmt: skip
+    both = [NONE, treatment]
+    where = {"part": TRAINING, "data": SETS, "treatment": both, "place": ["fewest", "most"]}
     return paired(
         claim, rows, "held_error", left={"side": "plus"}, right={"side": "minus"}, where=where,
-        scale=200, badges=told(rows, sets, [NONE, treatment]),
+        scale=200, badges=told(rows, SETS, both),
         words=f"what {treatment} takes off the test error, on the fewest minus on the most",
     )  # fmt: skip
 
 
-def told(rows: pd.DataFrame, sets: list[str], treatments: list[str]) -> tuple[str, ...]:
-    own = rows[rows["data"].isin(sets) & rows["treatment"].isin(treatments)]
-    edge = strongest(own, SETTINGS, STRENGTHS)["edge"] if own["part"].eq(TUNING).any() else []
-    runs = own[own["part"] == TRAINING]["settled"]
-    found = {"choices at a grid's edge": (sum(edge), len(edge)),
-             "runs not at a plateau": (int(runs.eq(False).sum()), len(runs))}  # fmt: skip
-    return tuple(f"{count} of {all_} {what}" for what, (count, all_) in found.items() if count)
-
-
 def results(rows: pd.DataFrame) -> list[Result]:
-    error, calibration = "test error", "calibration error (15 bins)"
     return [
-        gain("l2_helps", rows, L2, "held_error", error),
-        gain("dropout_helps", rows, DROPOUT, "held_error", error),
-        gain("dropout_helps_where_it_must", rows, DROPOUT, "held_error", error, control=True),
-        gain("dropout_helps_further", rows, BOTH, "held_error", error, before=L2),
+        gain("l2_helps", rows, L2),
+        gain("dropout_helps", rows, DROPOUT),
+        gain("dropout_helps_where_it_must", rows, DROPOUT, sets=[CONTROL]),
+        gain("dropout_helps_further", rows, BOTH, before=L2),
         fewer("l2_gains_more_with_fewer_instances", rows, L2),
         fewer("dropout_gains_more_with_fewer_instances", rows, DROPOUT),
-        gain("l2_calibrates", rows, L2, "ece", calibration),
-        gain("dropout_calibrates", rows, DROPOUT, "ece", calibration),
+        gain("l2_calibrates", rows, L2, "ece"),
+        gain("dropout_calibrates", rows, DROPOUT, "ece"),
     ]
 
 
@@ -161,43 +155,31 @@ def results(rows: pd.DataFrame) -> list[Result]:
 
 
 def figures(rows: pd.DataFrame) -> list[Figure]:
-    found = {
-        column: {
-            name: gain("", rows, name, column, "")
-            for name in (L2, DROPOUT, BOTH)
+    sets = [*SETS, CONTROL]
+    panels = {
+        f"{what} taken off (points)": {
+            name: gain("", rows, name, column, sets=sets) for name in (L2, DROPOUT, BOTH)
         }
-        for column in ("held_error", "ece")
-    }  # fmt: skip
-    control = gain("", rows, DROPOUT, "held_error", "", control=True)
+        for what, column in (("test error", "held_error"), ("calibration error", "ece"))
+    }
+    errors, calibration = panels.values()
 
-    def draw(canvas: Canvas) -> None:
-        left, right = canvas.subplots(1, 2, sharey=False)
-        draw_parts(left, found["held_error"])
-        draw_parts(right, found["ece"])
-        left.set_xlabel("test error taken off (points)")
-        right.set_xlabel("calibration error taken off (points)")
-        right.set_yticklabels([])
-        canvas.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    def helped(result: Result) -> str:
+        known = [part.interval for part in result.parts if part.interval]
+        return f"{sum(one.low > 0 for one in known)} of {len(known)}"
 
-    def helped(column: str, name: str) -> str:
-        parts = [part.interval for part in found[column][name].parts if part.interval]
-        return f"{sum(one.low > 0 for one in parts)} of {len(parts)}"
-
-    known = control.parts[0].interval if control.parts else None
-    seeds = rows[rows["part"] == TRAINING]["seed"].nunique()
     return [
         Figure(
             "gains",
             "What a treatment takes off the errors of the same network without it, paired by seed,"
-            " with 95 % intervals. Right of the line it helps.",
+            " with 95 % intervals. Right of the line it helps. mnist_5k is the positive control.",
             "Dots with intervals for each data set and number of instances",
-            draw,
-            (10.5, 1.6 + 0.55 * len(found["ece"][L2].parts)),
-            finding=f"L2 surely lowers the test error in {helped('held_error', L2)} settings,"
-            f" dropout in {helped('held_error', DROPOUT)}; calibration in {helped('ece', L2)} and"
-            f" {helped('ece', DROPOUT)}",
-            foot=f"{seeds} seeds; control (wide network, few images of MNIST): dropout takes off"
-            f" {known} points",
+            lambda canvas: draw_parts(canvas, panels),
+            (10.5, 1.8 + 0.55 * len(errors[DROPOUT].parts)),
+            finding=f"L2 surely lowers the test error in {helped(errors[L2])} settings, dropout in"
+            f" {helped(errors[DROPOUT])}; the calibration error in {helped(calibration[L2])} and"
+            f" {helped(calibration[DROPOUT])}",
+            foot=f"{rows[rows['part'] == TRAINING]['seed'].nunique()} seeds",
         )
     ]
 
@@ -205,13 +187,10 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
 def tables(rows: pd.DataFrame) -> list[Table]:
     names = {"held_error": "test error, %", "train_error": "training error, %",
              "ece": "calibration error, %"}  # fmt: skip
-    last = last_rows(rows[rows["part"] == TRAINING], SETTINGS)
-    means = 100 * last.groupby(SETTINGS, sort=False)[list(names)].mean()
+    runs = rows[rows["part"] == TRAINING]
+    means = 100 * runs.groupby(SETTINGS, sort=False)[list(names)].mean()
     best = strongest(rows, SETTINGS, STRENGTHS)[[*STRENGTHS, "rate", "edge"]]
-    caption = (
-        f"Means of {last['seed'].nunique()} seeds, at the strength and rate of the least mean"
-        " validation error; edge: whether one of them lies at the edge of its grid."
-    )
+    caption = f"Means of {runs['seed'].nunique()} seeds, at the strength and rate that were chosen."
     frame = means.rename(columns=names).join(best).reset_index().set_index("group")
     return [Table("What was learned, and at which strengths", caption, frame)]
 

@@ -17,7 +17,7 @@ from difflab.networks import Network, load
 from difflab.networks.data import Part
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Canvas
 
 BINS = 15
 """Of the expected calibration error, as in Guo et al. 2017."""
@@ -59,8 +59,7 @@ def trained(net: Network, data: tuple[Part, Part], **options: Any) -> Iterator[R
 def probabilities(net: Network, X: np.ndarray) -> np.ndarray:
     """A probability of every class, whatever the head; those of an instance sum to 1.
 
-    Outputs of sigmoids are divided by their sum; those of linear units are cut to [0, 1] first, and
-    where nothing is left all classes are equally likely.
+    Outputs of linear units are cut to [0, 1] first; where nothing is left all are equally likely.
     """
     found = net.outputs(X)
     if net.last.units == 1:
@@ -90,15 +89,20 @@ def calibration_error(probability: np.ndarray, y: np.ndarray, bins: int = BINS) 
 # Drawing ------------------------------------------------------------------------------------------
 
 
-def draw_parts(axes: Axes, found: Mapping[str, Result]) -> None:
-    """Dots with intervals, a line for each data set and a colour for each result."""
-    names = list(dict.fromkeys(part.name for result in found.values() for part in result.parts))
-    for shift, (label, result) in zip(np.linspace(-0.2, 0.2, len(found)), found.items()):
-        known = [part for part in result.parts if part.interval]
-        ends = np.array([part.interval[:3] for part in known if part.interval]).reshape(-1, 3).T
-        places = [names.index(part.name) + shift for part in known]
-        look = {**looks(found)[label], "linestyle": "none"}
-        axes.errorbar(ends[0], places, xerr=abs(ends[1:] - ends[0]), label=label, **look)
-    axes.axvline(float(next(iter(found.values())).logarithmic), color="black", linewidth=1)
-    axes.set_yticks(range(len(names)), names)
-    axes.set_ylim(len(names) - 0.5, -0.5)
+def draw_parts(canvas: Canvas, panels: Mapping[str, Mapping[str, Result]]) -> None:
+    """For each panel dots with intervals: a line for each data set, a colour for each result."""
+    every = [result for found in panels.values() for result in found.values()]
+    names = list(dict.fromkeys(part.name for result in every for part in result.parts))
+    grid = canvas.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for axes, (title, found) in zip(grid, panels.items(), strict=True):
+        shifts = np.linspace(-0.2, 0.2, len(found))
+        for shift, (label, result) in zip(shifts, found.items(), strict=True):
+            known = [(names.index(part.name), part.interval) for part in result.parts]
+            ends = np.array([(x.estimate, x.low, x.high, y) for y, x in known if x]).reshape(-1, 4)
+            middle, low, high, place = ends.T
+            look = {**looks(found)[label], "linestyle": "none", "label": label}
+            axes.errorbar(middle, place + shift, xerr=(middle - low, high - middle), **look)
+        axes.axvline(float(next(iter(found.values())).logarithmic), color="black", linewidth=1)
+        axes.set(xlabel=title, ylim=(len(names) - 0.5, -0.5))
+    grid[0].set_yticks(range(len(names)), names)
+    canvas.legend(*grid[0].get_legend_handles_labels(), loc="outside lower right", ncols=3)

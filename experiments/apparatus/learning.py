@@ -101,17 +101,34 @@ def strongest(
     rows: pd.DataFrame, settings: Sequence[str], strengths: Sequence[str]
 ) -> pd.DataFrame:
     """By setting: strengths and rate of the least validation error, then loss; `edge` is true where
-    the rate or a strength that is tried lies at an end of the setting's grid."""
-    names = [*settings, *strengths]
-    ranked = chosen_rates(rows, names).reset_index()
+    the rate or a strength lies at an end of the setting's grid (no strength is not an end)."""
+    own, tuned = list(settings), rows[rows["part"] == TUNING]
+    ranked = chosen_rates(rows, [*own, *strengths]).reset_index()
     ranked = ranked.sort_values(["validation_error", "validation_loss"], kind="stable")
-    best = ranked.drop_duplicates(settings).sort_values(list(settings)).set_index(list(settings))
-    tuned = rows[rows["part"] == TUNING]
+    best = ranked.drop_duplicates(own).sort_values(own).set_index(own)
     for name in strengths:
-        ends = tuned.groupby(list(settings))[name].agg(["min", "max"]).loc[best.index]
+        ends = tuned.groupby(own)[name].agg(["min", "max"]).loc[best.index]
         outer = best[name].eq(ends["max"]) | (best[name].eq(ends["min"]) & best[name].ne(0))
         best["edge"] |= outer & ends["min"].ne(ends["max"])
     return best
+
+
+def strongest_cases(
+    rows: pd.DataFrame,
+    configurations: Sequence[Case],
+    seeds: Iterable[int],
+    settings: Sequence[str],
+    strengths: Sequence[str],
+) -> list[Case]:
+    """Every setting at the strengths and the rate that its tuning runs chose."""
+    best = strongest(rows, settings, strengths)
+    return [
+        {"part": TRAINING, **configuration, "rate": float(own["rate"]), "seed": seed}
+        for configuration in configurations
+        for own in [best.loc[tuple(configuration[name] for name in settings)]]
+        if all(own[name] == configuration[name] for name in strengths)
+        for seed in seeds
+    ]
 
 
 def last_rows(rows: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
@@ -168,8 +185,8 @@ def train(
     Yields
     ------
     `update`, `loss` (of the minibatches since the row before), `train_error` and `held_error`
-    (shares of the instances; of the variance, 1 - R^2, where values are predicted), `held_loss`, and those columns of `Network.fit`'s history whose names
-    start with one of `columns`. The `last` row also says whether the run `diverged`, whether it has
+    (shares of the instances; of the variance, 1 - R^2, where values are predicted), `held_loss`,
+    and those columns of `Network.fit`'s history whose names start with one of `columns`. The `last` row also says whether the run `diverged`, whether it has
     `settled` (see there), and after how many updates the training error had `reached` the threshold
     (NaN if never). A run that diverges has one row, with errors of NaN. Tuning gives the last row
     only, unless the `whole` run is asked for.
@@ -231,18 +248,24 @@ def settled(run: Sequence[Row]) -> bool:
 # What is read off ---------------------------------------------------------------------------------
 
 
-def badges(rows: pd.DataFrame, names: Sequence[str]) -> tuple[str, ...]:
+def badges(
+    rows: pd.DataFrame, names: Sequence[str], strengths: Sequence[str] = ()
+) -> tuple[str, ...]:
     """What a reader of these runs must know: rates at the grid's edge, runs that had not settled.
 
-    `names` are the columns of a configuration; rows are of tuning and of training.
+    `names` are the columns of a configuration, `strengths` those that were tuned beside the rate;
+    rows are of tuning and of training.
     """
-    best = chosen_rates(rows, names)
+    best = strongest(rows, names, strengths)
     last = rows[(rows["part"] == TRAINING) & rows["last"].eq(True)]
     found = {
-        "rates at the grid's edge": (int(best["edge"].sum()), len(best)),
-        "runs not at a plateau": (int(last["settled"].eq(False).sum()), len(last)),
+        f"{'settings' if strengths else 'rates'} at the grid's edge": (
+            best["edge"].sum(),
+            len(best),
+        ),
+        "runs not at a plateau": (last["settled"].eq(False).sum(), len(last)),
     }
-    return tuple(f"{count} of {all_} {what}" for what, (count, all_) in found.items() if count)
+    return tuple(f"{count} of {all_} {text}" for text, (count, all_) in found.items() if count)
 
 
 def rates_table(rows: pd.DataFrame, names: Sequence[str]) -> Table:
