@@ -10,21 +10,19 @@ Invariant: what is compared differs in the loss alone, and in the rate that suit
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from apparatus.classifiers import draw_parts, network, trained
 from apparatus.learning import TRAINING, TUNING, badges, examples, training_cases, tuning_cases
+from apparatus.loss_slopes import CLASSES, at_logits
 
-from difflab import value_and_gradient
-from difflab.accuracy.truth import truth
 from difflab.lab import Case, Experiment, Figure, Preset, Result, Row, Table, curves, main
-from difflab.lab.cases import generator, grid
+from difflab.lab.cases import grid
 from difflab.lab.results import chosen, every, paired, ratio, share
 from difflab.networks import Adam, CrossEntropy, MinibatchSGD, SquaredError
-from difflab.networks.layers import Layer
 from difflab.networks.losses import Loss
 
 LOGITS, FORMS = "logits", "forms"
@@ -51,7 +49,6 @@ UPDATES = {"digits": 1500, "mnist_5k": 3000, "mnist1d": 6000, "breast_cancer": 1
 THRESHOLDS = {"digits": 0.02, "mnist_5k": 0.02, "mnist1d": 0.2, "breast_cancer": 0.02}
 """The training error that counts as learned."""
 LOOKS_IN_A_RUN = {"digits": 100, "mnist_5k": 50, "mnist1d": 60, "breast_cancer": 100}
-CLASSES = 10
 
 
 # Cases --------------------------------------------------------------------------------------------
@@ -113,7 +110,8 @@ def measure(case: Case, rng: np.random.Generator) -> Iterator[Row]:
     name = f"{'linear' if case['head'] == LINEAR else case['head']}, {case['criterion']}"
     if case.get("solver") == ADAM:
         name += " (Adam)"
-    for row in at_logits(case) if case["part"] == LOGITS else learning(case):
+    alone = case["part"] == LOGITS
+    for row in at_logits(case, LOSSES[case["criterion"]]) if alone else learning(case):
         ended = {"finite": not row["diverged"]} if "last" in row else {}
         yield {"output": name, **row, **ended}
 
@@ -126,77 +124,10 @@ def learning(case: Case) -> Iterator[Row]:
     net = network(data, HIDDEN[data], case["head"], LOSSES[case["criterion"]], dtype)
     solver = Adam if case["solver"] == ADAM else MinibatchSGD
     net.solver = solver(batch_size=128 if data == "mnist1d" else 32)
-    return trained(
-        net,
-        examples(data, part, case["seed"], standardise=data != "mnist_5k"),
-        part=part,
-        seed=case["seed"],
-        rate=case["rate"],
-        updates=case["updates"],
-        every=case["updates"] if forms else max(case["updates"] // LOOKS_IN_A_RUN[data], 1),
-        threshold=THRESHOLDS[data],
-        engine="numpy" if forms else "auto",  # of forms, NumPy's floats are asked
-    )
-
-
-def at_logits(case: Case) -> Iterator[Row]:
-    """The derivative of a loss in the true class's logit, ever farther from the largest other."""
-    last = Layer(1, CLASSES, case["head"])
-    f = of_logits(LOSSES[case["criterion"]], last)
-    with_gradient = value_and_gradient(f)
-    others = generator("losses", LOGITS, case["seed"]).normal(size=CLASSES)
-    for away in np.geomspace(1.0, 1e4, case["points"]):
-        logits = others - np.max(others[1:])
-        logits[0] = -away if case["side"] == "wrong" else away
-        logits = logits.astype(case["dtype"])
-        with np.errstate(all="ignore"):
-            value, gradient = with_gradient(logits)
-            slope, true = abs(gradient[0]), abs(truth(f, logits).midpoint[0])
-        yield {
-            "away": float(away),
-            "slope": float(slope),
-            "true_slope": float(true),
-            "finite": bool(np.isfinite(value) and np.all(np.isfinite(gradient))),
-            **as_in_theory(case, logits, float(slope), float(true)),
-        }
-
-
-def of_logits(loss: Loss, last: Layer) -> Callable[[Any], Any]:
-    """The loss of one instance of class 0 as a function of the logits."""
-
-    def f(logits: Any) -> Any:
-        target = (np.arange(last.units) == 0).astype(logits.dtype)
-        return loss.each(logits, target, last)
-
-    return f
-
-
-def as_in_theory(case: Case, logits: np.ndarray, slope: float, true: float) -> Row:
-    """Of wrong outputs: whether the slope by reverse mode and its enclosure are the closed form's,
-    within 32 units of rounding, and lie within the bounds by exp(-s), s logits below the largest.
-
-    With p the probability of the true class, the slope is 1 - p for cross-entropy; for squared
-    error it is p (1 - p)^2 of a sigmoid, and p (1 + sum of all p^2 - 2 p) of a softmax.
-    """
-    if case["side"] != "wrong" or case["head"] == LINEAR or case["criterion"] == TEXTBOOK:
-        return {}
-    powers = np.exp(logits.astype(float))
-    all_p = powers / (1 + powers) if case["head"] == SIGMOIDS else powers / powers.sum()
-    p, decay = all_p[0], np.exp(float(logits[0]))
-    if case["criterion"] == CROSS_ENTROPY:
-        closed, low, high = 1 - p, 1 - decay, 1.0
-    elif case["head"] == SIGMOIDS:
-        closed, low, high = p * (1 - p) ** 2, 0.0, decay
-    else:
-        closed, low, high = p * (1 + np.sum(all_p**2) - 2 * p), 0.0, 2 * decay
-    # Below the smallest normal number a float has no relative precision.
-    number = np.finfo(case["dtype"])
-    room = 32 * float(number.eps) * closed + float(number.tiny)
-    same = all(abs(found - closed) <= room for found in (slope, true))
-    return {
-        "closed": float(closed),
-        "as_in_theory": bool(same and low - room <= slope <= high + room),
-    }
+    held = examples(data, part, case["seed"], standardise=data != "mnist_5k")
+    # Of the forms NumPy's own floats are asked.
+    looks, engine = (1, "numpy") if forms else (LOOKS_IN_A_RUN[data], "auto")
+    return trained(net, held, case, looks, threshold=THRESHOLDS[data], engine=engine)
 
 
 # Results ------------------------------------------------------------------------------------------

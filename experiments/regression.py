@@ -1,9 +1,8 @@
 """Does squared error do what it is for?
 
 What flows: networks with a linear output, of none to four hidden layers, trained by squared error
-on diabetes and on Friedman's function -> the share of the variance that they explain on held-out
-instances (R^2), by depth and activation. Beside it two things that squared error is known for: the
-solution of linear least squares, and the conditional mean.
+-> the share of the variance that they explain on held-out instances (R^2), by depth and activation.
+Beside it what squared error is known for: linear least squares, and the conditional mean.
 
 Invariant: penalty and rate are tuned for each network, on other seeds; targets have mean 0 and
 deviation 1 on the training part, so that errors are shares of the variance.
@@ -17,32 +16,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from apparatus.learning import (
-    TRAINING,
-    TUNING,
-    badges,
-    strongest,
-    strongest_cases,
-    train,
-    tuning_cases,
-)
+from apparatus.learning import TRAINING, TUNING, badges, strongest_cases, train, tuning_cases
 
-from difflab.lab import (
-    Case,
-    Experiment,
-    Figure,
-    Preset,
-    Result,
-    Row,
-    Table,
-    chosen,
-    curves,
-    every,
-    generator,
-    main,
-    mean,
-    paired,
-)
+from difflab.lab import Case, Experiment, Figure, Preset, Result, Row, curves, generator, main
+from difflab.lab.results import chosen, every, mean, paired
 from difflab.networks import Adam, MinibatchSGD, Network, SquaredError, load
 from difflab.networks.data import Part, Standardisation
 
@@ -53,7 +30,6 @@ DEPTHS, ACTIVATIONS, UNITS = [1, 2, 4], ["relu", "tanh", "sigmoid"], 32
 PENALTIES, RATES = [0.0, 0.01, 0.1], [3e-4, 1e-3, 3e-3, 0.01, 0.03]
 SCALE = 5.0
 """Of the exponential noise: its mean; its median is log 2 times as large."""
-LOOKS_IN_A_RUN = 24
 
 
 # Data ---------------------------------------------------------------------------------------------
@@ -91,7 +67,7 @@ def configurations(preset: Preset) -> list[Case]:
     updates = preset.choose(smoke=40, quick=400, full=2500)
     size = preset.choose(smoke=100, quick=500, full=1000)
     nets = [(0, NO_LAYER), *[(depth, name) for depth in DEPTHS for name in ACTIVATIONS]]
-    penalties = preset.choose(smoke=[0.01], quick=PENALTIES[:2], full=PENALTIES)
+    penalties = preset.choose(smoke=[0.01], quick=[0.01], full=PENALTIES)
     return [
         {"data": data, "depth": depth, "activation": activation, "l2": l2, "size": size,
          "updates": updates}
@@ -101,16 +77,14 @@ def configurations(preset: Preset) -> list[Case]:
 
 def cases(preset: Preset) -> list[Case]:
     rates = preset.choose(smoke=RATES[3:4], quick=RATES[1:4:2], full=RATES)
-    tuning = tuning_cases(
-        configurations(preset), rates, range(preset.choose(smoke=1, quick=1, full=2))
-    )
-    alone = [
-        {"part": part, "data": data, "seed": seed, "size": 500,
-         "updates": preset.choose(smoke=300, quick=2000, full=10_000)}
-        for part, data in ((LEAST_SQUARES, FRIEDMAN), (LEAST_SQUARES, DIABETES), (SKEWED, FRIEDMAN))
+    seeds = range(preset.choose(smoke=1, quick=1, full=2))
+    updates = preset.choose(smoke=300, quick=2000, full=10_000)
+    alone = ((LEAST_SQUARES, FRIEDMAN), (LEAST_SQUARES, DIABETES), (SKEWED, FRIEDMAN))
+    return tuning_cases(configurations(preset), rates, seeds) + [
+        {"part": part, "data": data, "seed": seed, "size": 500, "updates": updates}
+        for part, data in alone
         for seed in preset.seeds
-    ]  # fmt: skip
-    return tuning + alone
+    ]
 
 
 def further_cases(preset: Preset, rows: pd.DataFrame) -> list[Case]:
@@ -122,11 +96,8 @@ def further_cases(preset: Preset, rows: pd.DataFrame) -> list[Case]:
 
 
 def measure(case: Case, rng: np.random.Generator) -> Iterator[Row] | Row:
-    if case["part"] == LEAST_SQUARES:
-        return descended(case)
-    if case["part"] == SKEWED:
-        return between_median_and_mean(case)
-    return learning(case)
+    alone = {LEAST_SQUARES: descended, SKEWED: between_median_and_mean}
+    return alone[case["part"]](case) if case["part"] in alone else learning(case)
 
 
 def network(depth: int, activation: str, l2: float, dtype: str) -> Network:
@@ -143,7 +114,7 @@ def learning(case: Case) -> Iterator[Row]:
     net.solver = Adam()
     for row in train(
         net, parts(case), part=case["part"], seed=case["seed"], rate=case["rate"],
-        updates=case["updates"], every=max(case["updates"] // LOOKS_IN_A_RUN, 1),
+        updates=case["updates"], every=max(case["updates"] // 24, 1),
     ):  # fmt: skip
         yield {**row, "r2": 1 - row["held_error"], "hidden": case["depth"] > 0}
 
@@ -191,8 +162,8 @@ def between_median_and_mean(case: Case) -> Row:
 
 def results(rows: pd.DataFrame) -> list[Result]:
     ended: dict[str, Any] = {"part": TRAINING, "last": True}
-    tuned = rows[rows["part"].isin([TUNING, TRAINING])]
-    told = badges(tuned, SETTINGS, ["l2"]) if len(tuned) else ()
+    tuned = chosen(rows, {"part": [TUNING, TRAINING]})
+    told = badges(tuned, SETTINGS, ["l2"])
     points: dict[str, Any] = {"scale": 100, "badges": told}
     return [
         mean("squared_error_explains_friedman", rows, "r2", by="activation", badges=told,
@@ -217,42 +188,26 @@ def results(rows: pd.DataFrame) -> list[Result]:
     ]  # fmt: skip
 
 
-# Figures and tables -------------------------------------------------------------------------------
+# Figures ------------------------------------------------------------------------------------------
 
 
 def figures(rows: pd.DataFrame) -> list[Figure]:
     last = chosen(rows, {"part": TRAINING, "last": True})
-    line = last[last["depth"] == 0]
-    by_all = pd.concat([last[last["depth"] > 0], *(line.assign(activation=a) for a in ACTIVATIONS)])
-    medians = last.groupby(SETTINGS)["r2"].median().reset_index()
-
-    def best(data: str, deep: bool) -> float:
-        own = medians[(medians["data"] == data) & (medians["depth"].gt(0) == deep)]
-        return float(own["r2"].max())
-
+    line, nets = last[last["depth"] == 0], last[last["depth"] > 0]
+    best = nets.groupby(["data", "depth", "activation"])["r2"].median().groupby("data").max()
+    linear = line.groupby("data")["r2"].median()
+    told = [f"{data} {best[data]:.0%}, a line {linear[data]:.0%}" for data in (FRIEDMAN, DIABETES)]
     return [
         curves(
-            by_all, "depth", "depth", "r2", "activation", order=ACTIVATIONS,
+            pd.concat([nets, *(line.assign(activation=name) for name in ACTIVATIONS)]),
+            "depth", "depth", "r2", "activation", order=ACTIVATIONS,
             labels=("hidden layers", "R² on held-out instances"),
             caption="Penalty and rate are tuned for each network; no hidden layer is a line.",
             alt="R² against the number of hidden layers for three activations and two data sets",
-            finding=f"The best network explains {best(FRIEDMAN, True):.0%} of Friedman's variance,"
-            f" a line {best(FRIEDMAN, False):.0%}; of diabetes {best(DIABETES, True):.0%} and"
-            f" {best(DIABETES, False):.0%}",
-            foot=f"{last['seed'].nunique()} seeds; medians",
+            finding=f"The best network explains of {'; of '.join(told)}",
+            foot=f"{last['seed'].nunique()} seeds",
         )
     ]  # fmt: skip
-
-
-def tables(rows: pd.DataFrame) -> list[Table]:
-    last = chosen(rows, {"part": TRAINING, "last": True})
-    frame = last.groupby(SETTINGS, sort=False)[["r2", "train_error"]].mean()
-    best = strongest(rows, SETTINGS, ["l2"])[["l2", "rate", "edge"]]
-    frame["train_error"] = 1 - frame["train_error"]
-    names = {"r2": "R², held out", "train_error": "R², training"}
-    caption = f"Means of {last['seed'].nunique()} seeds, at the penalty and rate that were chosen."
-    frame = frame.rename(columns=names).join(best).reset_index().set_index("data")
-    return [Table("What was explained", caption, frame)]
 
 
 EXPERIMENT = Experiment(
@@ -263,20 +218,19 @@ EXPERIMENT = Experiment(
     cases=cases,
     after=further_cases,
     measure=measure,
-    tables=tables,
     figures=figures,
     results=results,
     method="""
-    Perceptrons with 32 units a layer and a linear output, squared error, Adam with minibatches of
-    32, float32, equally many updates. Diabetes: 442 patients, ten measurements. Friedman's
-    function: 10 sin(pi x1 x2) + 20 (x3 - 1/2)^2 + 10 x4 + 5 x5 with unit noise, ten uniform inputs,
-    1,000 instances each to learn from and to judge on. L2 penalty and rate are tuned together for
-    each network on other seeds. Least squares: full gradient descent at the rate 1/L, float64.
-    Conditional mean: 2,000 instances of Friedman's function with exponential noise.
+    Perceptrons with 32 units a layer and a linear output, squared error, Adam, minibatches of 32,
+    float32. Diabetes: 442 patients, ten measurements. Friedman's function: 10 sin(pi x1 x2) + 20
+    (x3 - 1/2)^2 + 10 x4 + 5 x5 with unit noise, ten uniform inputs, 1,000 instances each to learn
+    from and to judge on. L2 penalty and rate are tuned together for each network on other seeds.
+    Least squares: full gradient descent at the rate 1/L, float64. Conditional mean: 2,000
+    instances of Friedman's function with exponential noise.
     """,
     limitations="""
-    Two tasks, one width; no early stopping. The noise of Friedman's function leaves about 4 % of
-    the variance to no one. Deeper networks here have more parameters.
+    Two tasks, one width; no early stopping. Noise makes about 4 % of the variance of Friedman's
+    function, which no one can explain. Deeper networks here have more parameters.
     """,
     order=45,
 )

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from apparatus.learning import train
-from difflab.lab import Result, Row, looks
+from apparatus.learning import TRAINING, TUNING, train
+from difflab.lab import Case, Result, Row
+from difflab.lab.style import looks as looks_of
 from difflab.networks import Network, load
 from difflab.networks.data import Part
 
@@ -41,11 +42,15 @@ def network(
     return net
 
 
-def trained(net: Network, data: tuple[Part, Part], **options: Any) -> Iterator[Row]:
+def trained(
+    net: Network, data: tuple[Part, Part], case: Case, looks: int = 24, **options: Any
+) -> Iterator[Row]:
     """The rows of `train`, thinned; the last one also has the calibration error `ece` on the
     held-out part: NaN where the run diverged.
     """
-    *rows, last = train(net, data, **options)
+    options |= {name: case[name] for name in ("seed", "rate", "updates")}
+    part, often = TUNING if case["part"] == TUNING else TRAINING, max(case["updates"] // looks, 1)
+    *rows, last = train(net, data, part=part, every=often, **options)
     held, missing = data[1], last["diverged"]
     last["ece"] = np.nan if missing else calibration_error(probabilities(net, held.X), held.y)
     kept = np.unique(np.geomspace(1, max(len(rows), 1), CURVE).astype(int) - 1)
@@ -100,7 +105,7 @@ def draw_parts(canvas: Canvas, panels: Mapping[str, Mapping[str, Result]]) -> No
             known = [(names.index(part.name), part.interval) for part in result.parts]
             ends = np.array([(x.estimate, x.low, x.high, y) for y, x in known if x]).reshape(-1, 4)
             middle, low, high, place = ends.T
-            look = {**looks(found)[label], "linestyle": "none", "label": label}
+            look = {**looks_of(found)[label], "linestyle": "none", "label": label}
             axes.errorbar(middle, place + shift, xerr=(middle - low, high - middle), **look)
         axes.axvline(float(next(iter(found.values())).logarithmic), color="black", linewidth=1)
         axes.set(xlabel=title, ylim=(len(names) - 0.5, -0.5))

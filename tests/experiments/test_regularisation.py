@@ -178,7 +178,7 @@ def test_signs_of_data_sets_are_not_pooled_away():
 
 
 def test_no_difference_is_not_taken_for_one():
-    found = verdicts({name: (0.0, 0.0) for name in HELP})
+    found = verdicts(dict.fromkeys(HELP, (0.0, 0.0)))
     assert "reproduced" not in found.values()
 
 
