@@ -29,10 +29,7 @@ CURVE = 20
 def network(
     data: str, hidden: Sequence[int], head: str, loss: Any, dtype: str = "float64"
 ) -> Network:
-    """A network with ReLUs between a data set's features and its classes.
-
-    Of two classes, one unit stands for both.
-    """
+    """A network with ReLUs from features to classes: of two classes, one unit stands for both."""
     known = load(data)
     net = Network(inputs=known.X.shape[1], dtype=dtype)
     for units in hidden:
@@ -77,9 +74,8 @@ def probabilities(net: Network, X: np.ndarray) -> np.ndarray:
 
 
 def calibration_error(probability: np.ndarray, y: np.ndarray, bins: int = BINS) -> float:
-    """The expected calibration error: |accuracy - confidence|, averaged over the instances' bins.
-
-    Confidence is the probability of the predicted class; bins are equally wide.
+    """The expected calibration error: |accuracy - confidence|, averaged over the instances' bins;
+    confidence is the probability of the predicted class.
 
     >>> calibration_error(np.array([[0.9, 0.1], [0.9, 0.1]]), np.array([0, 1]))
     0.4
