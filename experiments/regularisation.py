@@ -44,7 +44,7 @@ def configurations(preset: Preset) -> list[Case]:
     updates = preset.choose(
         smoke={"digits": 30, CONTROL: 10},
         quick={"digits": 300, CONTROL: 60},
-        full={"digits": 1500, "mnist1d": 2500, CONTROL: 2000},
+        full={"digits": 1000, "mnist1d": 2000, CONTROL: 1500},
     )
     penalties = preset.choose(smoke=[1e-2], quick=PENALTIES[::2], full=PENALTIES)
     dropped = preset.choose(smoke=[0.5], quick=DROPPED[1:3], full=DROPPED)
