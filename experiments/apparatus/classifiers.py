@@ -1,33 +1,35 @@
 """Classifiers on real data: what the experiments `losses` and `regularisation` share.
 
-What flows: a network trained by `learning.train` -> its probabilities on held-out instances ->
-the calibration error beside its last row.
+What flows: a network trained by `learning.train` -> its probabilities on held-out instances -> the
+calibration error beside its last row. The invariant: an instance's probabilities add to 1.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from apparatus.learning import train
-from difflab.lab import Row
+from apparatus.learning import TRAINING, TUNING, train
+from difflab.lab import Case, Result, Row
+from difflab.lab.style import looks as looks_of
 from difflab.networks import Network, load
 from difflab.networks.data import Part
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Canvas
+
 BINS = 15
 """Of the expected calibration error, as in Guo et al. 2017."""
-TITLES = {"digits": "digits", "mnist1d": "MNIST-1D", "breast_cancer": "breast cancer"}
+CURVE = 20
+"""At most so many rows of a run are kept, ever farther apart."""
 
 
 def network(
     data: str, hidden: Sequence[int], head: str, loss: Any, dtype: str = "float64"
 ) -> Network:
-    """A network with ReLUs between a data set's features and its classes.
-
-    Of two classes, one unit stands for both.
-    """
+    """A network with ReLUs from features to classes: of two classes, one unit stands for both."""
     known = load(data)
     net = Network(inputs=known.X.shape[1], dtype=dtype)
     for units in hidden:
@@ -37,16 +39,19 @@ def network(
     return net
 
 
-def trained(net: Network, data: tuple[Part, Part], **options: Any) -> Iterator[Row]:
-    """The rows of `train`; the last one also has the calibration error `ece` on the held-out part.
-
-    It is NaN where the run diverged.
+def trained(
+    net: Network, data: tuple[Part, Part], case: Case, looks: int = 24, **options: Any
+) -> Iterator[Row]:
+    """The rows of `train`, thinned; the last one also has the calibration error `ece` on the
+    held-out part: NaN where the run diverged.
     """
-    *rows, last = train(net, data, **options)
-    held = data[1]
-    missing = last["diverged"]
+    options |= {name: case[name] for name in ("seed", "rate", "updates")}
+    part, often = TUNING if case["part"] == TUNING else TRAINING, max(case["updates"] // looks, 1)
+    *rows, last = train(net, data, part=part, every=often, **options)
+    held, missing = data[1], last["diverged"]
     last["ece"] = np.nan if missing else calibration_error(probabilities(net, held.X), held.y)
-    yield from rows
+    kept = np.unique(np.geomspace(1, max(len(rows), 1), CURVE).astype(int) - 1)
+    yield from (rows[place] for place in kept if place < len(rows))
     yield last
 
 
@@ -56,8 +61,7 @@ def trained(net: Network, data: tuple[Part, Part], **options: Any) -> Iterator[R
 def probabilities(net: Network, X: np.ndarray) -> np.ndarray:
     """A probability of every class, whatever the head; those of an instance sum to 1.
 
-    Outputs of sigmoids are divided by their sum; those of linear units are cut to [0, 1] first, and
-    where nothing is left all classes are equally likely.
+    Outputs of linear units are cut to [0, 1] first; where nothing is left all are equally likely.
     """
     found = net.outputs(X)
     if net.last.units == 1:
@@ -70,9 +74,8 @@ def probabilities(net: Network, X: np.ndarray) -> np.ndarray:
 
 
 def calibration_error(probability: np.ndarray, y: np.ndarray, bins: int = BINS) -> float:
-    """The expected calibration error: |accuracy - confidence|, averaged over the instances' bins.
-
-    Confidence is the probability of the predicted class; bins are equally wide.
+    """The expected calibration error: |accuracy - confidence|, averaged over the instances' bins;
+    confidence is the probability of the predicted class.
 
     >>> calibration_error(np.array([[0.9, 0.1], [0.9, 0.1]]), np.array([0, 1]))
     0.4
@@ -82,3 +85,25 @@ def calibration_error(probability: np.ndarray, y: np.ndarray, bins: int = BINS) 
     place = np.minimum((confidence * bins).astype(int), bins - 1)
     gaps = np.bincount(place, weights=right - confidence, minlength=bins)
     return float(np.abs(gaps).sum() / len(y))
+
+
+# Drawing ------------------------------------------------------------------------------------------
+
+
+def draw_parts(canvas: Canvas, panels: Mapping[str, Mapping[str, Result]]) -> None:
+    """For each panel dots with intervals: a line for each data set, a colour for each result."""
+    every = [result for found in panels.values() for result in found.values()]
+    names = list(dict.fromkeys(part.name for result in every for part in result.parts))
+    grid = canvas.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for axes, (title, found) in zip(grid, panels.items(), strict=True):
+        shifts = np.linspace(-0.2, 0.2, len(found))
+        for shift, (label, result) in zip(shifts, found.items(), strict=True):
+            known = [(names.index(part.name), part.interval) for part in result.parts]
+            ends = np.array([(x.estimate, x.low, x.high, y) for y, x in known if x]).reshape(-1, 4)
+            middle, low, high, place = ends.T
+            look = {**looks_of(found)[label], "linestyle": "none", "label": label}
+            axes.errorbar(middle, place + shift, xerr=(middle - low, high - middle), **look)
+        axes.axvline(float(next(iter(found.values())).logarithmic), color="black", linewidth=1)
+        axes.set(xlabel=title, ylim=(len(names) - 0.5, -0.5))
+    grid[0].set_yticks(range(len(names)), names)
+    canvas.legend(*grid[0].get_legend_handles_labels(), loc="outside lower right", ncols=3)

@@ -97,6 +97,40 @@ def chosen_rates(
     return best[["rate", "validation_error", "validation_loss", "edge"]]
 
 
+def strongest(
+    rows: pd.DataFrame, settings: Sequence[str], strengths: Sequence[str]
+) -> pd.DataFrame:
+    """By setting: strengths and rate of the least validation error, then loss; `edge` is true where
+    the rate or a strength lies at an end of the setting's grid (no strength is not an end)."""
+    own, tuned = list(settings), rows[rows["part"] == TUNING]
+    ranked = chosen_rates(rows, [*own, *strengths]).reset_index()
+    ranked = ranked.sort_values(["validation_error", "validation_loss"], kind="stable")
+    best = ranked.drop_duplicates(own).sort_values(own).set_index(own)
+    for name in strengths:
+        ends = tuned.groupby(own)[name].agg(["min", "max"]).loc[best.index]
+        outer = best[name].eq(ends["max"]) | (best[name].eq(ends["min"]) & best[name].ne(0))
+        best["edge"] |= outer & ends["min"].ne(ends["max"])
+    return best
+
+
+def strongest_cases(
+    rows: pd.DataFrame,
+    configurations: Sequence[Case],
+    seeds: Iterable[int],
+    settings: Sequence[str],
+    strengths: Sequence[str],
+) -> list[Case]:
+    """Every setting at the strengths and the rate that its tuning runs chose."""
+    best = strongest(rows, settings, strengths)
+    return [
+        {"part": TRAINING, **configuration, "rate": float(own["rate"]), "seed": seed}
+        for configuration in configurations
+        for own in [best.loc[tuple(configuration[name] for name in settings)]]
+        if all(own[name] == configuration[name] for name in strengths)
+        for seed in seeds
+    ]
+
+
 def last_rows(rows: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     """The last row of every run."""
     return rows.sort_values("update").drop_duplicates([*names, "seed"], keep="last").sort_index()
@@ -105,17 +139,23 @@ def last_rows(rows: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
 # One run ------------------------------------------------------------------------------------------
 
 
-def examples(name: str, part: str, seed: int, *, size: int | None = None) -> tuple[Part, Part]:
+def examples(
+    name: str, part: str, seed: int, *, size: int | None = None, standardise: bool = True
+) -> tuple[Part, Part]:
     """The instances to learn from, and those to be judged on: validation ones when tuning.
 
-    `size` keeps only so many of the former. Features have mean 0 and deviation 1 on them.
+    `size` keeps only so many of the former. Features have mean 0 and deviation 1 on them, or are as
+    they were: almost constant pixels are better not standardised.
     """
-    return _examples(name, part, seed, size)
+    return _examples(name, part, seed, size, standardise)
 
 
 @functools.lru_cache(maxsize=4)
-def _examples(name: str, part: str, seed: int, size: int | None) -> tuple[Part, Part]:
-    split = load(name).split(seed=run_seed(part, seed), validation=0.2 if part == TUNING else 0.0)
+def _examples(
+    name: str, part: str, seed: int, size: int | None, standardise: bool
+) -> tuple[Part, Part]:
+    validation = 0.2 if part == TUNING else 0.0
+    split = load(name).split(run_seed(part, seed), validation=validation, standardise=standardise)
     held = split.test if split.validation is None else split.validation
     train = split.train if size is None else Part(split.train.X[:size], split.train.y[:size])
     return train, held
@@ -145,9 +185,10 @@ def train(
     Yields
     ------
     `update`, `loss` (of the minibatches since the row before), `train_error` and `held_error`
-    (shares of the instances), `held_loss`, and those columns of `Network.fit`'s history whose names
-    start with one of `columns`. The `last` row also says whether the run `diverged`, whether it has
-    `settled` (see there), and after how many updates the training error had `reached` the threshold
+    (shares of the instances; of the variance, 1 - R^2, where values are predicted), `held_loss`,
+    and those columns of `Network.fit`'s history whose names start with one of `columns`. The `last`
+    row also says whether the run `diverged`, whether it has `settled` (see there), and after how
+    many updates the training error had `reached` the threshold
     (NaN if never). A run that diverges has one row, with errors of NaN. Tuning gives the last row
     only, unless the `whole` run is asked for.
     """
@@ -168,12 +209,13 @@ def train(
         yield {"update": 0, **missing, "last": True, "diverged": True, "settled": False}
         return
     further = [name for name in history if name.startswith(tuple(columns))]
+    score = "accuracy" if "accuracy" in history else "r2"
     found = [
         {
             "update": row["update"],
             "loss": row["loss"],
-            "train_error": 1.0 - row["accuracy"],
-            "held_error": 1.0 - row["validation_accuracy"],
+            "train_error": 1.0 - row[score],
+            "held_error": 1.0 - row[f"validation_{score}"],
             "held_loss": row["validation_loss"],
             **{name: row[name] for name in further},
         }
@@ -207,18 +249,24 @@ def settled(run: Sequence[Row]) -> bool:
 # What is read off ---------------------------------------------------------------------------------
 
 
-def badges(rows: pd.DataFrame, names: Sequence[str]) -> tuple[str, ...]:
+def badges(
+    rows: pd.DataFrame, names: Sequence[str], strengths: Sequence[str] = ()
+) -> tuple[str, ...]:
     """What a reader of these runs must know: rates at the grid's edge, runs that had not settled.
 
-    `names` are the columns of a configuration; rows are of tuning and of training.
+    `names` are the columns of a configuration, `strengths` those that were tuned beside the rate;
+    rows are of tuning and of training.
     """
-    best = chosen_rates(rows, names)
+    best = strongest(rows, names, strengths)
     last = rows[(rows["part"] == TRAINING) & rows["last"].eq(True)]
     found = {
-        "rates at the grid's edge": (int(best["edge"].sum()), len(best)),
-        "runs not at a plateau": (int(last["settled"].eq(False).sum()), len(last)),
+        f"{'settings' if strengths else 'rates'} at the grid's edge": (
+            best["edge"].sum(),
+            len(best),
+        ),
+        "runs not at a plateau": (last["settled"].eq(False).sum(), len(last)),
     }
-    return tuple(f"{count} of {all_} {what}" for what, (count, all_) in found.items() if count)
+    return tuple(f"{count} of {all_} {text}" for text, (count, all_) in found.items() if count)
 
 
 def rates_table(rows: pd.DataFrame, names: Sequence[str]) -> Table:
