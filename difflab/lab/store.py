@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import time
 import uuid
@@ -32,6 +33,8 @@ SEAL = "digest"
 DRAFT = ".tmp"
 STALE = 3600.0
 """Seconds after which nobody is still writing a draft."""
+NOTES = 20
+"""More notes than these would hide what else is printed."""
 
 
 class WriteError(DifflabError, OSError):
@@ -139,6 +142,7 @@ class Store:
         self.folder = folder
         self.owner = {"experiment": experiment.name, "version": experiment.version}
         self.warn = warn
+        self.unusable = 0
         sweep(folder)
 
     def save(self, key: str, outcome: Outcome) -> None:
@@ -160,11 +164,15 @@ class Store:
             what = reason.what
         except (OSError, ValueError, TypeError, RecursionError) as reason:
             what = getattr(reason, "strerror", None) or str(reason)
-        self.warn(f"{path} is measured again, its file is not usable: {what}")
+        self.unusable += 1
+        if self.unusable <= NOTES:
+            self.warn(f"{path} is measured again, its file is not usable: {what}")
+        elif self.unusable == NOTES + 1:
+            self.warn("and so are further files")
         return None
 
     def _outcome(self, content: Any, case: Case) -> Outcome:
-        """What a file says, if its seal is whole and it is of this case."""
+        """What a file says, checked in full."""
         parts = {part.name for part in fields(Outcome)}
         if not isinstance(content, dict) or content.keys() != {*self.owner, *parts, SEAL}:
             raise ValueError("it is not a stored case of this version of difflab")
@@ -176,7 +184,13 @@ class Store:
         if seal != digest(content):
             raise ValueError("it was changed after it was written")
         outcome = Outcome(**{name: content[name] for name in parts})
-        if outcome.traceback:
-            raise ValueError("it is not of a finished case")
+        kinds = (outcome.rows, list), (outcome.seconds, float), (outcome.machine, dict)
+        if (
+            not all(isinstance(part, kind) for part, kind in kinds)
+            or not all(isinstance(fact, str) for fact in outcome.machine.values())
+            or not 0 <= outcome.seconds < math.inf
+            or outcome.traceback
+        ):
+            raise ValueError("its parts are of other types than those of a finished case")
         outcome.rows = flat_rows(outcome.rows, case)
         return outcome

@@ -47,8 +47,13 @@ DAMAGE = {
     "without hash": lambda text: text.replace(f'"{SEAL}"', '"hash"'),
     "no rows": lambda text: text.replace('"rows": [', '"rows": [[1], '),
     "rows of lists": sealed(rows=[{"left": [1]}]),
+    "one row": sealed(rows={"left": 1}),
+    "text for rows": sealed(rows="left"),
     "a reserved column": sealed(rows=[{"layers": 1}]),
+    "seconds NaN": sealed(seconds=math.nan),
+    "seconds in words": sealed(seconds="2"),
     "a failure": sealed(traceback="ValueError"),
+    "a machine of numbers": sealed(machine={"cores": 2}),
 }
 
 
@@ -105,6 +110,15 @@ def test_files_that_cannot_be_read_are_measured_again(project, capsys, monkeypat
         assert project.run() == 0
     assert len(project.measured()) == 1
     assert f"{locked} is measured again, its file is not usable: Perm" in capsys.readouterr().err
+
+
+def test_many_notes_are_cut_short(climb, capsys):
+    assert climb.run("--seeds", "9") == 0
+    for path in climb.store.glob("*.json"):
+        path.write_text("")
+    assert climb.run("--seeds", "9") == 0
+    notes = [line for line in capsys.readouterr().err.splitlines() if line.startswith("note: ")]
+    assert len(notes) == 21 and notes[-1] == "note: and so are further files"
 
 
 def test_the_store_writes_no_half_file(project):
