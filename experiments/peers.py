@@ -140,8 +140,7 @@ def raced(rows: pd.DataFrame) -> pd.DataFrame:
 
 def results(rows: pd.DataFrame) -> list[Result]:
     """Projects that did not run here are not judged."""
-    own = raced(rows)
-    if own.empty:
+    if (own := raced(rows)).empty:
         return []
     found = [every("peers_agree", rows, "agrees", where={"part": "time"},
                    counted="pairs of a contestant and a workload",
@@ -204,8 +203,7 @@ def tables(rows: pd.DataFrame) -> list[Table]:
 
 def figures(rows: pd.DataFrame) -> list[Figure]:
     """The ratios, first calls and memory, sorted by the first project of these that is there."""
-    own = raced(rows)
-    if own.empty:
+    if (own := raced(rows)).empty:
         return []
     others = own[own["best"].eq(True) & (own["contestant"] != NATIVE)]
     others = others.assign(contestant=others["project"])
