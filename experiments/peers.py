@@ -64,13 +64,12 @@ AHEAD = {
 
 def cases(preset: Preset) -> list[Case]:
     """Each names the contestants that are installed, so that a further one is a further case."""
-    left_out = preset.choose(smoke=(COMPILED,), quick=(COMPILED,), full=())  # seconds to compile
-    names = [name for name in CONTESTANTS if name not in left_out]
+    plain = [name for name in CONTESTANTS if name != COMPILED]  # which takes seconds to compile
+    names = preset.choose(smoke=plain, quick=plain, full=[*CONTESTANTS])
     rounds, sample = preset.choose(smoke=(6, 1e-4), quick=(6, 1e-3), full=(15, 1e-2))
     quick = {name: sizes[:1] for name, sizes in SIZES.items()}
     sizes = preset.choose(smoke={"Rosenbrock": [10], LOOP: [2]}, quick=quick, full=SIZES)
     alone, repeats = preset.choose(smoke=((), 1), quick=(ALONE[:1], 1), full=(ALONE, 3))
-    plain = [name for name in names if name != COMPILED]
     return [
         {"part": "contestants", "versions": {name: CONTESTANTS[name].version for name in names}},
         *[{"part": "time", "workload": name, "size": n, "rounds": rounds, "sample": sample,
@@ -99,8 +98,7 @@ def times(case: Case) -> Iterator[Row]:
         made = value_and_gradient(task.f(own_words), argnums=task.first, engine="numpy")
         graph = made.prepare(*task.args).derivation.graph
         facts["operations"] = graph.operation_count() if graph else None
-    rows: dict[str, Row] = {}
-    calls, found = {}, {}
+    rows, calls, found = {}, {}, {}
     for name in case["among"]:
         CONTESTANTS[name].start()
         begun = time.perf_counter()
@@ -115,9 +113,8 @@ def times(case: Case) -> Iterator[Row]:
     racing = {name: call for name, call in calls.items() if rows[name]["agrees"]}
     if racing:
         table = interleave(racing, rounds=case["rounds"], sample_seconds=case["sample"])
-        timings = table.set_index("contestant")[[*TIME_COLUMNS]]
-        for name in racing:
-            rows[name] |= timings.loc[name].to_dict()
+        for name, timings in table.set_index("contestant")[[*TIME_COLUMNS]].iterrows():
+            rows.get(name, {}).update(timings.to_dict())  # the alias of the first has no row
     best: dict[str, str] = {}
     for name in sorted(racing, key=lambda who: rows[who]["ratio"]):
         best.setdefault(peers.PROJECTS.get(name, name), name)
@@ -143,8 +140,7 @@ def raced(rows: pd.DataFrame) -> pd.DataFrame:
 
 def results(rows: pd.DataFrame) -> list[Result]:
     """Projects that did not run here are not judged."""
-    own = raced(rows)
-    if own.empty:
+    if (own := raced(rows)).empty:
         return []
     found = [every("peers_agree", rows, "agrees", where={"part": "time"},
                    counted="pairs of a contestant and a workload",
@@ -196,20 +192,18 @@ def tables(rows: pd.DataFrame) -> list[Table]:
     words = ", ".join(f"{row.contestant} on {row.label}" for row in wrong.itertuples()) or "none"
     return [
         Table("Time of value and gradient, relative to difflab's native engine",
-              "One call of the native engine in microseconds, then how many times as long others"
-              " take: medians of per-round ratios; below 1 they are faster. A dash: no form of it,"
-              f" or another result.{absent(rows)}",
+              "One call of the native engine, then how many times as long others take: medians of"
+              f" per-round ratios. A dash: no form of it, or another result.{absent(rows)}",
               speed.rename_axis(columns=None).reset_index(names="workload")),
         Table("Who takes part",
-              "Others than difflab come with `pip install difflab[peers]`. Left out because of"
-              f" another result: {words}.{absent(rows)}", taking.reset_index(drop=True)),
+              f"Left out because of another result: {words}.{absent(rows)}",
+              taking.reset_index(drop=True)),
     ]  # fmt: skip
 
 
 def figures(rows: pd.DataFrame) -> list[Figure]:
     """The ratios, first calls and memory, sorted by the first project of these that is there."""
-    own = raced(rows)
-    if own.empty:
+    if (own := raced(rows)).empty:
         return []
     others = own[own["best"].eq(True) & (own["contestant"] != NATIVE)]
     others = others.assign(contestant=others["project"])

@@ -141,7 +141,7 @@ def test_one_workload_that_is_behind_shows(
     found = verdicts(timed({"a": 1.1, "b": second}, noise))["ahead_of_jax"]
     assert [part["verdict"] for part in found["parts"]] == ["reproduced", expected]
     assert found["verdict"] == word
-    assert f"ahead on {1 + (word == 'reproduced')} of 2 workloads" in found["evidence"]
+    assert f"JAX jit on {1 + (word == 'reproduced')} of 2 workloads" in found["evidence"]
 
 
 def test_first_calls_are_compared_workload_by_workload() -> None:
