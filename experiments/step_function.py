@@ -21,9 +21,8 @@ from matplotlib.figure import Figure as Canvas
 from difflab import gradient
 from difflab.errors import UnsupportedError
 from difflab.ir.tree import flatten
-from difflab.lab import Case, Experiment, Figure, Preset, Result, Row, grid, main
-
-from difflab.lab import curves, generator  # isort: skip
+from difflab.lab import Case, Experiment, Figure, Preset, Result, Row, curves, grid, main
+from difflab.lab.cases import generator
 from difflab.lab.results import chosen, every, exponent, paired
 from difflab.methods import METHODS, Method, Numerical
 from difflab.networks import Network
