@@ -16,7 +16,7 @@ EXPERIMENT = load(Path(__file__).parents[2] / "experiments" / "accuracy.py")
 
 def test_a_limit_of_differences_needs_no_rule_and_knows_where_there_is_none() -> None:
     rows = {
-        name: pd.DataFrame(EXPERIMENT.measure({"function": name, "dtype": "float64"}, None))
+        name: pd.DataFrame(EXPERIMENT.measure({"function": name}, None))
         for name in ("tanh", "absolute", "angle")
     }
     points = {name: own[own["part"] == "point"] for name, own in rows.items()}
