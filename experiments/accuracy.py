@@ -82,8 +82,8 @@ def measure(case: Case, rng: np.random.Generator) -> Iterator[Row]:
     own = [row for row in found if row["part"] == "method"]
     keys = ("kind", "exists", "method")
     own.sort(key=lambda row: [*KINDS, row["kind"]].index(row["kind"]))
-    for name in methods():
-        same = (row for row in own if row["method"] == name)
+    for way in methods():
+        same = (row for row in own if row["method"] == way)
         for values, rows in itertools.groupby(same, lambda row: [row[key] for key in keys]):
             about = dict(zip(keys, values, strict=True))
             yield {"part": "function"} | about | averaged(list(rows))
