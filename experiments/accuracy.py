@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from apparatus.exact import limit_of_differences, value_ulps, written_out
-from apparatus.step_size_curves import converted
 from matplotlib.figure import Figure as Canvas
 
 from difflab.accuracy.compare import DIGITS, errors, result_of
@@ -43,7 +42,7 @@ WRITTEN_OUT = 10**9
 SLOW = ("pendulum", "helmholtz", "least_squares", "gaussian_mixture", "exp_series")
 """Left out of smaller presets: many operations, each enclosed in thousands of bits."""
 KINDS = ["ordinary", "hard", "removable", "edge"]
-GRADED = {"part": "function", "dtype": "float64", "exists": True}
+GRADED = {"part": "function", "exists": True}
 GRADIENTS = GRADED | {"kind": "ordinary", "gradient": True}
 
 
@@ -52,12 +51,11 @@ GRADIENTS = GRADED | {"kind": "ordinary", "gradient": True}
 
 def cases(preset: Preset) -> list[Case]:
     step = preset.choose(smoke=12, quick=4, full=1)
-    dtypes = preset.choose(smoke=["float64"], quick=["float64"], full=["float64", "float32"])
-    samples = preset.choose(smoke=300, quick=300, full=20_000)
+    samples = preset.choose(smoke=300, quick=300, full=7_000)
     rules = [row.name for row in TABLE.values() if is_gradable(row)]
     names = [name for name in ZOO if step == 1 or name not in SLOW][::step]
     return [
-        *grid(function=names, dtype=dtypes),
+        *grid(function=names),
         *grid(rule=rules[1::step] if step > 1 else rules, samples=[samples]),
     ]
 
@@ -77,26 +75,25 @@ def measure(case: Case, rng: np.random.Generator) -> Iterator[Row]:
                "close": float(worst["max_ulps"] <= ULPS),
                "note": ", ".join(f"{x:.17g}" for x in worst["worst_x"])}  # fmt: skip
         return
-    found = [row for point in lookup(case["function"]).points for row in at(case, point)]
+    found = [
+        row for point in lookup(case["function"]).points for row in at(case["function"], point)
+    ]
     yield from (row for row in found if row["part"] == "point")
     own = [row for row in found if row["part"] == "method"]
     keys = ("kind", "exists", "method")
     own.sort(key=lambda row: [*KINDS, row["kind"]].index(row["kind"]))
-    for name in methods():
-        same = (row for row in own if row["method"] == name)
+    for way in methods():
+        same = (row for row in own if row["method"] == way)
         for values, rows in itertools.groupby(same, lambda row: [row[key] for key in keys]):
             about = dict(zip(keys, values, strict=True))
-            yield {"part": "function"} | about | averaged(list(rows), case["dtype"])
+            yield {"part": "function"} | about | averaged(list(rows))
 
 
-def at(case: Case, point: Point) -> Iterator[Row]:
+def at(name: str, point: Point) -> Iterator[Row]:
     """What every method gives at a point, and what is known of the point itself."""
-    f, args = lookup(case["function"]).f, converted(point, case["dtype"])
-    try:
-        with np.errstate(all="ignore"):
-            values = flatten(f(*args))[0]
-    except np.linalg.LinAlgError:  # the matrix is singular in float32
-        return
+    f, args = lookup(name).f, point.args
+    with np.errstate(all="ignore"):
+        values = flatten(f(*args))[0]
     enclosure, graph = truth(f, *args, argnums=float_arguments(args)), trace(f, *args)
     _, arrays = read_arguments(args, {})
     limit = limit_of_differences(graph, arrays, enclosure)
@@ -104,11 +101,11 @@ def at(case: Case, point: Point) -> Iterator[Row]:
     about = {"kind": point.kind, "exists": smooth and limit == "agrees"}
     several = sum(x.size for x in graph.inputs if x.dtype.kind == "f") > 1
     about["gradient"] = several and sum(out.size for out in graph.outputs) == 1
-    for name, method in methods().items():
-        refused = name == "symbolic" and written_out(graph) > WRITTEN_OUT
+    for way, method in methods().items():
+        refused = way == "symbolic" and written_out(graph) > WRITTEN_OUT
         row = {"outcome": "refused"} if refused else held(f, args, method, enclosure, graph)
-        yield {"part": "method", "method": name} | about | row
-        if name == "reverse" and smooth:
+        yield {"part": "method", "method": way} | about | row
+        if way == "reverse" and smooth:
             yield {"part": "point", "kind": point.kind, "note": point.note, "limit": limit,
                    "exact": limit == "agrees", "ulps": row.get("ulps_max"),
                    "value_ulps": value_ulps(graph, arrays, values, enclosure.bits)}  # fmt: skip
@@ -134,14 +131,13 @@ def held(f: Any, args: tuple[Any, ...], method: Method, enclosure: Enclosure, gr
     return row
 
 
-def averaged(rows: list[Row], dtype: str) -> Row:
+def averaged(rows: list[Row]) -> Row:
     """The points of one kind: medians of errors, means of digits; no number has no digits."""
     outcomes = [row["outcome"] for row in rows]
     found = {"points": len(rows), "gradient": rows[0]["gradient"]}
     found |= {name: outcomes.count(name) for name in ("number", "not finite", "refused")}
     if not rows[0]["exists"] or found["refused"]:
         return found
-    full = DIGITS[np.dtype(dtype).itemsize]
     known = [row if row["outcome"] == "number" else {"ulps_max": math.inf} for row in rows]
     digits = float(np.mean([row.get("digits", 0.0) for row in known]))
     costs = [row["cost"] for row in rows if "cost" in row]
@@ -149,7 +145,7 @@ def averaged(rows: list[Row], dtype: str) -> Row:
         "ulps": float(np.median([row["ulps_max"] for row in known])),
         "close": float(np.mean([row["ulps_max"] <= ULPS for row in known])),
         "digits": digits,
-        "lost": 1.0 - digits / full,
+        "lost": 1.0 - digits / DIGITS[8],
         "cost": float(np.mean(costs)) if costs else math.nan,
     }
 
@@ -162,7 +158,7 @@ def results(rows: pd.DataFrame) -> list[Result]:
     lost = {"by": "kind", "unit": "function", "statistic": "median",
             "words": "share of the digits that the worst component of a function's derivative"
             " loses, at ordinary points"}  # fmt: skip
-    exact = {"part": "point", "dtype": "float64", "limit": ["agrees", "differs"]}
+    exact = {"part": "point", "limit": ["agrees", "differs"]}
     return [
         every("no_truncation_error", rows, "exact", where=exact, counted="points",
               words="the rules, carried out exactly, give the limit of exact differences wherever"
@@ -184,7 +180,7 @@ def results(rows: pd.DataFrame) -> list[Result]:
 
 
 def tables(rows: pd.DataFrame) -> list[Table]:
-    own = chosen(rows, {"part": "point", "dtype": "float64", "limit": "agrees"})
+    own = chosen(rows, {"part": "point", "limit": "agrees"})
     own = own[~(own["ulps"] <= ULPS)].sort_values("ulps", ascending=False)
     names = {"function": "function", "kind": "point", "value_ulps": "value, ulps",
              "ulps": "reverse mode, ulps", "note": "note"}  # fmt: skip
@@ -257,6 +253,8 @@ def draw_costs(canvas: Canvas, rows: pd.DataFrame) -> None:
     axes.axhline(0.5, color="black", linestyle=":", linewidth=1)
     axes.annotate("half an ulp", (0.99, 0.5), (0, 3), xycoords=("axes fraction", "data"),
                   textcoords="offset points", ha="right", fontsize=9)  # fmt: skip
+    axes.set_xticks([1, 2, 5, 10, 20, 50, 100], ["1", "2", "5", "10", "20", "50", "100"])
+    axes.tick_params(axis="x", which="minor", labelbottom=False)
     axes.margins(x=0.12)
 
 

@@ -12,24 +12,17 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from apparatus.learning import (
-    TRAINING,
-    TUNING,
-    badges,
-    run_seed,
-    train,
-    training_cases,
-    tuning_cases,
-)
+from apparatus.learning import TRAINING, TUNING, badges, run_seed, train, training_cases
+
+from apparatus.learning import tuning_cases  # isort: skip
 from apparatus.training_programs import digits, network
 from matplotlib.figure import Figure as Canvas
 
 from difflab import gradient
 from difflab.errors import UnsupportedError
 from difflab.ir.tree import flatten
-from difflab.lab import Case, Experiment, Figure, Preset, Result, Row, Table, grid, main
-
-from difflab.lab import curves, generator  # isort: skip
+from difflab.lab import Case, Experiment, Figure, Preset, Result, Row, curves, grid, main
+from difflab.lab.cases import generator
 from difflab.lab.results import chosen, every, exponent, paired
 from difflab.methods import METHODS, Method, Numerical
 from difflab.networks import Network
@@ -57,10 +50,10 @@ NAMES = ["network", "activation", "method"]
 
 def configurations(preset: Preset) -> list[Case]:
     """What is trained: activations by reverse mode, and the step by differences."""
-    coarse = [("step", "reverse"), ("relu", "reverse"), ("step", "theory"), ("step", "wide")]
-    full = [("step", "reverse"), ("sigmoid", "reverse"), ("relu", "reverse")]
+    exact = [("step", "reverse"), ("sigmoid", "reverse"), ("relu", "reverse")]
+    coarse = [*exact, ("step", "theory"), ("step", "wide")]
     long, short = preset.choose(smoke=(20, 5), quick=(200, 40), full=(1000, 300))
-    chosen = [(DIGITS, long, pair) for pair in full] + [(COARSE, short, pair) for pair in coarse]
+    chosen = [(DIGITS, long, pair) for pair in exact] + [(COARSE, short, pair) for pair in coarse]
     return [
         {"network": net, "activation": activation, "method": method, "updates": updates}
         for net, updates, (activation, method) in chosen
@@ -108,7 +101,7 @@ def start(case: Case, activation: str = "step") -> tuple[Network, Any, Part]:
 
 
 def zeros(case: Case) -> Iterator[Row]:
-    """The share of exact zeros in a gradient, of the hidden layer and of the last."""
+    """The share of exact zeros in the gradient of the hidden layer."""
     for name in METHODS:
         if name == "symbolic" and case["network"] != TINY:
             continue
@@ -120,12 +113,11 @@ def zeros(case: Case) -> Iterator[Row]:
                 slopes = slope(parameters, batch.X, targets)
             except UnsupportedError:
                 continue
-            hidden, last = (np.concatenate(flatten(part)[0], axis=None) for part in slopes)
+            hidden = np.concatenate(flatten(slopes[0])[0], axis=None)
             found: Row = {"hidden_zero": float(np.mean(hidden == 0.0))}
             if name in EXACT:
                 found["untouched"] = bool(np.all(hidden == 0.0))
-            yield {"method": name, "activation": activation, **found,
-                   "last_zero": float(np.mean(last == 0.0))}  # fmt: skip
+            yield {"method": name, "activation": activation, **found}
 
 
 def jumps(case: Case) -> Iterator[Row]:
@@ -240,15 +232,6 @@ def results(rows: pd.DataFrame) -> list[Result]:
     ]  # fmt: skip
 
 
-def tables(rows: pd.DataFrame) -> list[Table]:
-    own = chosen(rows, {"part": "zeros"})
-    shares = own.groupby(["method", "activation"], sort=False)[["hidden_zero", "last_zero"]].mean()
-    names = {"hidden_zero": "hidden layer, % zero", "last_zero": "last layer, % zero"}
-    caption = "Components that are exactly 0 at the initial weights; differences at theory's step."
-    table = (100 * shares).rename(columns=names).reset_index()
-    return [Table("Gradients that are exactly zero", caption, table)]
-
-
 # Figures ------------------------------------------------------------------------------------------
 
 
@@ -289,8 +272,8 @@ def draw_jumps(canvas: Canvas, rows: pd.DataFrame) -> None:
         panel.plot(means[column], "o-", markersize=4, label="forward differences")
         if len(inside):
             h = inside.index[len(inside) // 2]
-            law = means[column][h] * (means.index / h) ** power
-            panel.plot(means.index, law, "--", color="black", linewidth=1,
+            law = means[column][h] * (means.index.to_series() / h) ** power
+            panel.plot(law.where(law <= means[column].max()), "--", color="black", linewidth=1,
                        label="in proportion to " + ("h" if power == 1 else "1/h"))  # fmt: skip
         panel.set(xscale="log", yscale="log", xlabel="step h", ylabel=label)
         panel.legend()
@@ -305,7 +288,6 @@ EXPERIMENT = Experiment(
     measure=measure,
     after=after,
     results=results,
-    tables=tables,
     figures=figures,
     method=f"""
     Digits in 8 x 8 pixels (64-32-10 units) and in 4 x 4 (16-8-10), softmax with cross-entropy,

@@ -17,9 +17,8 @@ from difflab import sigmoid, trace
 from difflab.accuracy.compare import compare
 from difflab.accuracy.truth import truth
 from difflab.ir.expr import Expr, Graph
-from difflab.lab import Case, Code, Experiment, Formula, Picture, Preset, Result, Row, Section
-
-from difflab.lab import Table, grid, main  # isort: skip
+from difflab.lab import Case, Experiment, Preset, Result, Row, grid, main
+from difflab.lab.blocks import Code, Formula, Picture, Section, Table
 from difflab.lab.results import every
 from difflab.views.pictures import computation_graph, latex, trace_table
 

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-from functools import cache
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
 import pytest
 
 from difflab.lab.cases import discover, preset
-from difflab.lab.claims import VERDICTS, claims
+from difflab.lab.claims import CHECKS, FINDINGS, claims
 from difflab.lab.command import Options, run
-from difflab.lab.results import NOT_JUDGED
+from difflab.lab.findings import NOT_JUDGED
 
 FOLDER = Path(__file__).parents[2] / "experiments"
 EXPERIMENTS = discover(FOLDER)
@@ -30,7 +27,7 @@ def test_an_experiment_runs_from_measuring_to_its_page(name: str, tmp_path: Path
     assert {finding["id"] for finding in summary["findings"]} == own
     verdicts = {finding["verdict"] for finding in summary["findings"]} - {NOT_JUDGED}
     assert verdicts, "an experiment judges at least one claim"
-    assert verdicts <= set(VERDICTS)
+    assert verdicts <= {*FINDINGS, *CHECKS}
     page = (folder / "index.html").read_text()
     assert EXPERIMENTS[name].question in page
     assert (folder / "README.md").is_file()
@@ -43,77 +40,3 @@ def test_the_cases_of_every_preset_differ(name: str, size: str) -> None:
     cases = list(EXPERIMENTS[name].cases(preset(size)))
     assert cases
     assert len({json.dumps(case, sort_keys=True) for case in cases}) == len(cases)
-
-
-# Worked examples ----------------------------------------------------------------------------------
-
-
-@cache
-def worked_examples(example: str) -> pd.DataFrame:
-    experiment = EXPERIMENTS["worked_examples"]
-    return pd.DataFrame(experiment.measure({"example": example}, np.random.default_rng(0)))
-
-
-def traced(example: str, along: str) -> pd.DataFrame:
-    rows = worked_examples(example)
-    kept = rows[(rows["part"] == "trace") & (rows["along"] == along)]
-    return kept.set_index("operation")[["name", "value", "tangent", "cotangent"]]
-
-
-@pytest.mark.parametrize(
-    ("operation", "value", "tangent"),
-    [
-        ("log(x1)", 0.693, 0.5),
-        ("x1 * x2", 10.0, 5.0),
-        ("sin(x2)", -0.959, 0.0),
-        ("a + b", 10.693, 5.5),
-        ("c - d", 11.652, 5.5),
-    ],
-)
-def test_the_forward_trace_of_baydin_et_al(operation: str, value: float, tangent: float) -> None:
-    row = traced("survey", "x1").loc[operation]
-    assert round(row["value"], 3) == value
-    assert round(row["tangent"], 3) == tangent
-
-
-def test_the_adjoints_of_baydin_et_al() -> None:
-    inputs = traced("survey", "x1").loc["input"]
-    assert inputs["cotangent"].round(3).to_list() == [5.5, 1.716]
-
-
-def test_the_exercise_of_the_lecture() -> None:
-    table = traced("exercise", "w1")
-    assert table["value"].iloc[-1] == pytest.approx(0.4740769841801067, rel=4e-16)
-    weights = table[table["name"].isin(["w1", "w2", "w3"])]
-    assert weights["cotangent"].to_numpy() == pytest.approx(-0.37754066879814541, rel=4e-16)
-
-
-@pytest.mark.parametrize("example", ["lecture_graph", "exercise", "survey"])
-def test_four_rules_and_every_method_give_the_gradient(example: str) -> None:
-    rows = worked_examples(example)
-    assert rows.loc[rows["part"] == "rules", "agrees"].all()
-    assert (rows.loc[rows["part"] == "gradient", "ulps_max"] <= 4).all()
-    methods = rows[rows["part"] == "method"].set_index("method")
-    assert (methods.loc[["reverse", "forward", "symbolic", "complex_step"], "ulps_max"] <= 4).all()
-    assert (methods["relative_error"] < 1e-6).all()
-    assert rows.loc[rows["part"] == "published", "agrees"].all()
-
-
-# Accuracy -----------------------------------------------------------------------------------------
-
-
-def test_a_limit_of_differences_needs_no_rule_and_knows_where_there_is_none() -> None:
-    experiment = EXPERIMENTS["accuracy"]
-    rows = {
-        name: pd.DataFrame(
-            experiment.measure({"function": name, "dtype": "float64", "orders": []}, None)
-        )
-        for name in ("tanh", "absolute", "angle")
-    }
-    assert rows["tanh"]["limit"].all()
-    assert not rows["absolute"].loc[rows["absolute"]["kind"] == "kink", "limit"].any()
-    assert not rows["angle"].loc[rows["angle"]["kind"] == "jump", "limit"].any()
-    reverse = rows["tanh"][rows["tanh"]["method"] == "reverse"]
-    assert (reverse["truncation_ulps"] < 1e-15).all()
-    forward = rows["tanh"][rows["tanh"]["method"] == "forward_difference"]
-    assert (forward["truncation_ulps"] > 1e6).all()
