@@ -52,8 +52,9 @@ def test_the_exponent_of_the_number_of_inputs(
     for part in found.parts:
         assert part.interval is not None
         assert part.interval.estimate == pytest.approx(wanted, abs=0.1)
-    squared = exponent(claim, own.assign(relative=own["relative"] * own["inputs"]), "inputs",
-                       "relative", where={"method": methods}, by="label", unit="function")  # fmt: skip
+    bent = own.assign(relative=own["relative"] * own["inputs"])
+    squared = exponent(claim, bent, "inputs", "relative", where={"method": methods}, by="label",
+                       unit="function")  # fmt: skip
     assert all(abs(part.values[0] - wanted) > 0.9 for part in squared.parts)
 
 
