@@ -226,8 +226,9 @@ def results(rows: pd.DataFrame) -> list[Result]:
         return share(claim, tables[claim], column, by=by, unit="function")
 
     def pairs(claim: str, column: str, side: str) -> Result:
+        told = {"unit": "function", "scale": 100.0, "missing": "not seen by both"}
         return paired(claim, tables[claim], column, left={"side": side}, right={"side": "peer"},
-                      by="peer", unit="function", scale=100.0, missing="not seen by both")  # fmt: skip
+                      by="peer", **told)  # fmt: skip
 
     return [
         every("no_wrong_answer_if_traced", rows, "no_fault", where={"group": "smooth"},
