@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 import sys
 from functools import cache
@@ -20,7 +21,7 @@ from difflab.lab.findings import findings_of
 EXPERIMENT = load(Path(__file__).parents[2] / "experiments" / "cost.py")
 COST: Any = sys.modules[EXPERIMENT.measure.__module__]
 PROGRAMS: Any = sys.modules["apparatus.cost_programs"]
-GROWTH: Any = sys.modules["apparatus.growth"]
+GROWTH: Any = importlib.import_module("apparatus.growth")
 
 
 def verdicts(rows: pd.DataFrame) -> dict[str, str]:
