@@ -262,8 +262,8 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
                " calls wrong, the mean over the functions.",
                "Dots of the share of right gradients rejected, by checker and dtype",
                lambda canvas: draw_alarms(canvas, long), (8.0, 3.8),
-               finding=f"Right gradients that are called wrong: {told(rejected, CHECKERS)}",
-               foot="float64 in the title"),
+               finding=f"In float64, right gradients called wrong: {told(rejected, CHECKERS)}",
+               foot="each checker by default"),
         Figure("diagnosis", "Of mutants that difflab calls wrong, the share whose diagnosis names"
                " the kind of mistake, and whose table names just the components that are wrong;"
                " means over the functions. Dropped terms may be named as components of zero.",
