@@ -281,7 +281,7 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
                "Three panels: relative operations against inputs, logarithmic axes",
                lambda canvas: draw_growth(canvas, counted, "relative"), (10.5, 4.4),
                finding=f"The gradient of {most.name:,.0f} inputs costs {most['reverse']:.1f} times"
-                       f" the function by reverse mode, {most['forward']:,.0f} times by forward mode",
+                       f" the function by reverse mode, {most['forward']:,.0f} by forward mode",
                foot=f"{programs}; the title is of Rosenbrock's function"),
         Figure("time", "Time of value and gradient relative to the compiled function, medians of"
                " rounds with 95 % intervals. Up to some tens of inputs the overhead of a NumPy call"
