@@ -160,7 +160,7 @@ def timing(checker: str, size: int) -> Row:
 # What the rows show -------------------------------------------------------------------------------
 
 
-def derived(rows: pd.DataFrame) -> pd.DataFrame:
+def answers_of(rows: pd.DataFrame) -> pd.DataFrame:
     """A row for each answer to a gradient whose mistake, or digits, the values show."""
     seen = rows[(rows["group"] == "smooth") & rows["in_values"].eq(True)]
     named = ["source", "function", "dtype", "kind", "what", "error", "change"]
@@ -183,34 +183,61 @@ def beside(long: pd.DataFrame) -> pd.DataFrame:
     return both.assign(side=both["checker"].where(both["checker"].isin([OWN, OPAQUE]), "peer"))
 
 
+def derived(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """By claim, a row for each function: the mean over its gradients, of which there are more or
+    fewer.
+    """
+    long, smooth = answers_of(rows), rows[rows["group"] == "smooth"]
+    wrong = long[(long["what"] == "mutant") & (long["dtype"] == "float64")]
+    right = long[(long["what"] == "right") & (long["dtype"] == "float32")]
+    ordinary = smooth[smooth["in_values"].eq(True) & (smooth["kind"] == "ordinary")]
+    diagnosed = smooth[smooth.reindex(columns=["components_named"])["components_named"].notna()]
+    kinds = diagnosed[diagnosed["mistake"].notna() & (diagnosed["dtype"] == "float64")]
+    hand, small = wrong[wrong["source"] == "hand"], wrong[wrong["small"]]
+    return {
+        "seldom_undecided": by_function(ordinary, "opaque_undecided", "dtype"),
+        "mistakes_by_hand_are_found": by_function(of(hand, PEERS), "rejected", "checker"),
+        "fixed_tolerances_miss_small_errors": by_function(of(small, FIXED), "rejected", "checker"),
+        "false_alarms_in_single_precision": by_function(of(right, PEERS), "rejected", "checker"),
+        "wrong_components_are_named": by_function(diagnosed, "components_named", "source"),
+        "kind_of_mistake_is_named": by_function(kinds, "mistake_named", "mistake"),
+        "more_mistakes_found_if_traced": by_function(beside(wrong), "rejected", "peer", "side"),
+        "fewer_wrong_answers_if_opaque": by_function(
+            beside(long[long["dtype"] == "float64"]), "fault", "peer", "side"
+        ),
+    }
+
+
+def of(long: pd.DataFrame, names: Iterable[str]) -> pd.DataFrame:
+    return long[long["checker"].isin(list(names))]
+
+
+def by_function(table: pd.DataFrame, column: str, *keys: str) -> pd.DataFrame:
+    table = table.assign(**{column: table[column].astype(float)})
+    return table.groupby([*keys, "function"], as_index=False, sort=False)[column].mean()
+
+
 def results(rows: pd.DataFrame) -> list[Result]:
-    smooth, by_function = {"group": "smooth"}, {"unit": "function", "by": "checker"}
-    long, mutants = derived(rows), {"what": "mutant", "dtype": "float64"}
-    both = beside(long)
-    sides = {"by": "peer", "unit": "function", "scale": 100.0, "missing": "without such gradients"}
-    gradients = {"counted": "gradients", "by": "what"}
-    undecided = int((rows["difflab"].eq(UNDECIDED) & rows["group"].eq("smooth")).sum())
+    tables, gradients = derived(rows), {"counted": "gradients", "by": "what"}
+    undecided = int((rows[OWN].eq(UNDECIDED) & rows["group"].eq("smooth")).sum())
+
+    def shares(claim: str) -> Result:
+        by, _, column = tables[claim].columns
+        return share(claim, tables[claim], column, by=by, unit="function")
+
+    def pairs(claim: str, column: str, side: str) -> Result:
+        told = {"unit": "function", "scale": 100.0, "missing": "not seen by both"}
+        return paired(claim, tables[claim], column, left={"side": side}, right={"side": "peer"},
+                      by="peer", **told)  # fmt: skip
+
     return [
-        every("no_wrong_answer_if_traced", rows, "no_fault", where=smooth, **gradients,
-              words=f"{undecided} are left undecided"),
+        every("no_wrong_answer_if_traced", rows, "no_fault", where={"group": "smooth"},
+              words=f"{undecided} are left undecided", **gradients),
         every("no_wrong_answer_if_opaque", rows, "no_fault_opaque",
-              where={**smooth, "in_values": True}, **gradients),
-        share("seldom_undecided", rows, "opaque_undecided", by="dtype", unit="function",
-              where={**smooth, "in_values": True, "kind": "ordinary"}),
-        share("mistakes_by_hand_are_found", long, "rejected", **by_function,
-              where={**mutants, "source": "hand", "checker": list(PEERS)}),
-        share("fixed_tolerances_miss_small_errors", long, "rejected", **by_function,
-              where={**mutants, "small": True, "checker": list(FIXED)}),
-        share("false_alarms_in_single_precision", long, "rejected", **by_function,
-              where={"what": "right", "dtype": "float32", "checker": list(PEERS)}),
-        paired("more_mistakes_found_if_traced", both, "rejected", left={"side": OWN},
-               right={"side": "peer"}, where=mutants, **sides),
-        paired("fewer_wrong_answers_if_opaque", both, "fault", left={"side": OPAQUE},
-               right={"side": "peer"}, where={"dtype": "float64"}, **sides),
-        share("wrong_components_are_named", rows, "components_named", by="source", unit="function",
-              where={**smooth, "what": "mutant", "components_named": [True, False]}),
-        share("kind_of_mistake_is_named", rows, "mistake_named", by="mistake", unit="function",
-              where={**smooth, "mistake": list(TOLD), "dtype": "float64"}),
+              where={"group": "smooth", "in_values": True}, **gradients),
+        *(shares(claim) for claim in list(tables)[:-2]),
+        pairs("more_mistakes_found_if_traced", "rejected", OWN),
+        pairs("fewer_wrong_answers_if_opaque", "fault", OPAQUE),
         every("special_points_are_told", rows, "no_fault", where={"group": "special"}, by="kind",
               counted="answers"),
         every("solutions_are_not_misjudged", rows, "no_fault", where={"group": "solver"},
@@ -219,7 +246,7 @@ def results(rows: pd.DataFrame) -> list[Result]:
 
 
 def figures(rows: pd.DataFrame) -> list[Figure]:
-    long = derived(rows)
+    long = answers_of(rows)
     wrong = long[(long["what"] == "mutant") & (long["dtype"] == "float64")]
     foot = f"{wrong['function'].nunique()} functions, float64, each checker by default"
     diagnosed = rows[rows["mistake"].notna()] if "mistake" in rows else rows.head(0)
@@ -235,8 +262,8 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
                " calls wrong, the mean over the functions.",
                "Dots of the share of right gradients rejected, by checker and dtype",
                lambda canvas: draw_alarms(canvas, long), (8.0, 3.8),
-               finding=f"Right gradients that are called wrong: {told(rejected, CHECKERS)}",
-               foot="float64 in the title"),
+               finding=f"In float64, right gradients called wrong: {told(rejected, CHECKERS)}",
+               foot="each checker by default"),
         Figure("diagnosis", "Of mutants that difflab calls wrong, the share whose diagnosis names"
                " the kind of mistake, and whose table names just the components that are wrong;"
                " means over the functions. Dropped terms may be named as components of zero.",

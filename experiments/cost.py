@@ -280,9 +280,9 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
                f" number of inputs. Dotted: the bound of {BOUND:.0f}; dashed grey: slope 1.",
                "Three panels: relative operations against inputs, logarithmic axes",
                lambda canvas: draw_growth(canvas, counted, "relative"), (10.5, 4.4),
-               finding=f"For {most.name:,.0f} inputs a gradient costs {most['reverse']:.1f} times"
+               finding=f"The gradient of {most.name:,.0f} inputs costs {most['reverse']:.1f} times"
                        f" the function by reverse mode, {most['forward']:,.0f} by forward mode",
-               foot=f"{programs}; Rosenbrock's function in the title"),
+               foot=f"{programs}; the title is of Rosenbrock's function"),
         Figure("time", "Time of value and gradient relative to the compiled function, medians of"
                " rounds with 95 % intervals. Up to some tens of inputs the overhead of a NumPy call"
                " hides the work, so that curves start flat.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 import sys
 from functools import cache
@@ -20,7 +21,7 @@ from difflab.lab.findings import findings_of
 EXPERIMENT = load(Path(__file__).parents[2] / "experiments" / "cost.py")
 COST: Any = sys.modules[EXPERIMENT.measure.__module__]
 PROGRAMS: Any = sys.modules["apparatus.cost_programs"]
-GROWTH: Any = sys.modules["apparatus.growth"]
+GROWTH: Any = importlib.import_module("apparatus.growth")
 
 
 def verdicts(rows: pd.DataFrame) -> dict[str, str]:
@@ -52,8 +53,9 @@ def test_the_exponent_of_the_number_of_inputs(
     for part in found.parts:
         assert part.interval is not None
         assert part.interval.estimate == pytest.approx(wanted, abs=0.1)
-    squared = exponent(claim, own.assign(relative=own["relative"] * own["inputs"]), "inputs",
-                       "relative", where={"method": methods}, by="label", unit="function")  # fmt: skip
+    bent = own.assign(relative=own["relative"] * own["inputs"])
+    squared = exponent(claim, bent, "inputs", "relative", where={"method": methods}, by="label",
+                       unit="function")  # fmt: skip
     assert all(abs(part.values[0] - wanted) > 0.9 for part in squared.parts)
 
 

@@ -8,6 +8,11 @@ PEERS = ["torch", "jax", "autograd", "scipy", "numdifftools", "scipy.differentia
 OWN = ["difflab", "difflab (opaque)"]
 
 
+def means(table: pd.DataFrame, column: str, *keys: str) -> pd.DataFrame:
+    numbers = table[column].astype(str).map({"True": 1.0, "False": 0.0})
+    return numbers.groupby([table[key] for key in [*keys, "function"]]).mean().reset_index()
+
+
 def derived(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
     seen = rows[(rows["group"] == "smooth") & (rows["in_values"].astype(str) == "True")]
     parts = []
@@ -29,7 +34,23 @@ def derived(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
         part["side"] = [name if name in OWN else "peer" for name in part["checker"]]
         pairs.append(part)
     both = pd.concat(pairs, ignore_index=True)
-    alone = ("mistakes_by_hand_are_found", "fixed_tolerances_miss_small_errors",
-             "false_alarms_in_single_precision")  # fmt: skip
-    beside = ("more_mistakes_found_if_traced", "fewer_wrong_answers_if_opaque")
-    return {**dict.fromkeys(alone, long), **dict.fromkeys(beside, both)}
+    hits = long[(long["what"] == "mutant") & (long["dtype"] == "float64")]
+    peers = long["checker"].isin(PEERS)
+    alarms = long[peers & (long["what"] == "right") & (long["dtype"] == "float32")]
+    fixed = hits["checker"].isin(PEERS[:4]) & hits["small"]
+    hand = (hits["source"] == "hand") & hits["checker"].isin(PEERS)
+    wide = both[both["dtype"] == "float64"]
+    told = rows[(rows["group"] == "smooth") & rows["components_named"].notna()]
+    kinds = told[told["mistake"].notna() & (told["dtype"] == "float64")]
+    return {
+        "seldom_undecided": means(seen[seen["kind"] == "ordinary"], "opaque_undecided", "dtype"),
+        "mistakes_by_hand_are_found": means(hits[hand], "rejected", "checker"),
+        "fixed_tolerances_miss_small_errors": means(hits[fixed], "rejected", "checker"),
+        "false_alarms_in_single_precision": means(alarms, "rejected", "checker"),
+        "wrong_components_are_named": means(told, "components_named", "source"),
+        "kind_of_mistake_is_named": means(kinds, "mistake_named", "mistake"),
+        "more_mistakes_found_if_traced": means(
+            wide[wide["what"] == "mutant"], "rejected", "peer", "side"
+        ),
+        "fewer_wrong_answers_if_opaque": means(wide, "fault", "peer", "side"),
+    }
