@@ -115,8 +115,8 @@ class Criterion:
         wanted = None if self.claimed is None else sign * (self.claimed - bound)
         if near > 0:
             return "reproduced" if wanted is None or far >= wanted else "partly"
-        if far < 0 or (far == 0 and near < 0):
-            return "contradicted"
+        if far <= 0:  # nothing of it lies beyond the bound; at the bound, nothing at all differs
+            return "contradicted" if near < 0 else "not reproduced here"
         return "undecided" if wanted is None or far >= wanted else "not reproduced here"
 
     def beyond(self, value: float) -> bool:

@@ -354,32 +354,38 @@ def _units(
     import numpy as np
 
     own = _chosen(rows, where, [column, unit, *([by] if by else [])])
-    found = {}
-    for name, data in _groups(own, by):
-        values = data[column].astype(float)
-        if log and (values <= 0).any():
-            raise DomainError(
-                f"{column!r} has values that are not positive, so that no ratio is defined",
-                "compare differences, or select the rows that have a ratio",
-            )
-        taken = values.map(np.log) if log else values
-        grouped = taken.groupby(data[unit], sort=True)
-        means = grouped.agg(lambda own: own.mean(skipna=False))
-        sizes = grouped.size()
-        found[name] = means.where(sizes == sizes.max())
-    return found
+    values = own[column].astype(float)
+    if log and (values <= 0).any():
+        raise DomainError(
+            f"{column!r} has values that are not positive, so that no ratio is defined",
+            "compare differences, or select the rows that have a ratio",
+        )
+    if own.empty:
+        return {}
+    names = own[by] if by else values * 0
+    grouped = (values.map(np.log) if log else values).groupby([names, own[unit]])
+    sizes = grouped.size()
+    complete = (grouped.count() == sizes) & (sizes == sizes.groupby(level=0).transform("max"))
+    means = grouped.mean().where(complete)
+    if by is None:
+        return {"": means.droplevel(0)}
+    return {str(name): means.loc[name] for name in names.unique()}
 
 
 def _pairs(
     left: Mapping[str, pd.Series], right: Mapping[str, pd.Series], worst: float
 ) -> dict[str, pd.Series]:
     """By data set and unit, left - right; infinite where one side failed: worse than any value."""
+    import numpy as np
+    import pandas as pd
+
     found = {}
     for name in [key for key in left if key in right]:
         units = left[name].index.union(right[name].index)
-        one, other = left[name].reindex(units), right[name].reindex(units)
-        pairs = (one - other).where(one.notna() | other.isna(), worst)
-        found[name] = pairs.where(one.isna() | other.notna(), -worst)
+        one, other = (side[name].reindex(units).to_numpy() for side in (left, right))
+        pairs = np.where(np.isnan(one) & ~np.isnan(other), worst, one - other)
+        pairs = np.where(np.isnan(other) & ~np.isnan(one), -worst, pairs)
+        found[name] = pd.Series(pairs, units)
     return found
 
 

@@ -5,24 +5,16 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from difflab.errors import DomainError
-from difflab.lab.claims import (
-    LEAST,
-    VERDICTS,
-    WEAKEST,
-    Claim,
-    ClaimError,
-    Criterion,
-    Evidence,
-    Interval,
-    claims,
-    judge,
-)
-from difflab.lab.results import changes
+from difflab.lab.cases import Experiment
+from difflab.lab.claims import FINDINGS, LEAST, Claim, ClaimError, Criterion, claims, pooled
+from difflab.lab.findings import changes, findings_of, part_verdict
+from difflab.lab.intervals import Interval
+from difflab.lab.results import Part, Result
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 
@@ -37,18 +29,18 @@ def interval(low: float, high: float, n: int = 10) -> Interval:
 @pytest.mark.parametrize(
     ("low", "high", "expected"),
     [
-        (5.0, 7.0, "confirmed"),
-        (8.0, 9.0, "confirmed"),
-        (5.0, 6.0, "confirmed"),  # it reaches the claimed figure
-        (1.1, 5.9, "weaker"),
-        (1.0, 5.9, "inconclusive"),  # it contains the bound
-        (0.9, 5.0, "inconclusive"),
-        (0.9, 9.0, "inconclusive"),
-        (0.5, 0.9, "refuted"),
-        (0.5, 1.0, "refuted"),  # nothing of it lies above the bound
-        (1.0, 1.0, "refuted"),
-        (math.nan, math.nan, "inconclusive"),
-        (-math.inf, math.inf, "inconclusive"),
+        (5.0, 7.0, "reproduced"),
+        (8.0, 9.0, "reproduced"),
+        (5.0, 6.0, "reproduced"),  # it reaches the claimed figure
+        (1.1, 5.9, "partly"),
+        (1.0, 5.9, "not reproduced here"),  # it contains the bound, and not the figure
+        (0.9, 5.0, "not reproduced here"),
+        (0.9, 9.0, "undecided"),
+        (0.5, 0.9, "contradicted"),
+        (0.5, 1.0, "contradicted"),  # nothing of it lies above the bound
+        (1.0, 1.0, "not reproduced here"),  # nothing differs
+        (math.nan, math.nan, "undecided"),
+        (-math.inf, math.inf, "undecided"),
     ],
 )
 def test_a_bound_and_a_claimed_figure(low, high, expected):
@@ -56,79 +48,74 @@ def test_a_bound_and_a_claimed_figure(low, high, expected):
     assert above.verdict(interval(low, high)) == expected
     assert below.verdict(interval(-high, -low)) == expected
     for rule, few in ((above, interval(low, high, 4)), (below, interval(-high, -low, 4))):
-        assert rule.verdict(few) == "inconclusive"
+        assert rule.verdict(few) == "undecided"
 
 
 @pytest.mark.parametrize(
     ("low", "high", "expected"),
     [
-        (0.9, 1.1, "confirmed"),
-        (0.95, 1.0, "confirmed"),
-        (0.89, 1.0, "inconclusive"),
-        (1.0, 1.11, "inconclusive"),
-        (0.5, 1.5, "inconclusive"),
-        (0.5, 0.9, "inconclusive"),
-        (0.5, 0.89, "refuted"),
-        (1.11, 2.0, "refuted"),
-        (math.nan, math.nan, "inconclusive"),
+        (0.9, 1.1, "reproduced"),
+        (0.95, 1.0, "reproduced"),
+        (0.89, 1.0, "undecided"),
+        (1.0, 1.11, "undecided"),
+        (0.5, 1.5, "undecided"),
+        (0.5, 0.9, "undecided"),
+        (0.5, 0.89, "not reproduced here"),
+        (1.11, 2.0, "not reproduced here"),
+        (math.nan, math.nan, "undecided"),
     ],
 )
 def test_two_bounds(low, high, expected):
     rule = Criterion(within=(0.9, 1.1))
     assert rule.verdict(interval(low, high)) == expected
-    assert rule.verdict(interval(low, high, LEAST - 1)) == "inconclusive"
+    assert rule.verdict(interval(low, high, LEAST - 1)) == "undecided"
 
 
 @pytest.mark.parametrize(
-    ("share", "n", "expected"),
-    [
-        (1.0, 5, "confirmed"),
-        (1.0, 4, "inconclusive"),
-        (0.999, 1000, "refuted"),
-        (0.5, 2, "refuted"),  # a counterexample is one, however few the values
-        (math.nan, 9, "inconclusive"),
-    ],
+    ("values", "expected"), [([1.0] * 5, "holds"), ([1.0], "holds"), ([1.0, 0.0], "fails")]
 )
-def test_every(share, n, expected):
-    assert Criterion(every=True).verdict(Interval(share, 0.4, 1.0, n)) == expected
-    assert Criterion(every=True, least=4).verdict(Interval(1.0, 0.5, 1.0, 4)) == "confirmed"
+def test_a_check_holds_or_fails(values, expected):
+    check = Claim("c", "e", "s", Criterion(every=True))
+    assert check.kind == "check"
+    assert part_verdict(check, Part("", None, len(values), tuple(values))) == expected
 
 
 @pytest.mark.parametrize(
     ("low", "high", "noise", "expected"),
     [
-        (1.06, 1.2, 0.05, "confirmed"),
-        (1.04, 1.2, 0.05, "inconclusive"),  # it may be the noise that is faster
-        (0.97, 0.98, 0.05, "inconclusive"),  # or slower
-        (0.8, 0.94, 0.05, "refuted"),
-        (1.05, 1.9, 0.0, "weaker"),
-        (1.05, 1.98, 0.04, "confirmed"),
+        (1.06, 1.2, 0.05, "reproduced"),
+        (1.04, 1.2, 0.05, "undecided"),  # it may be the noise that is faster
+        (0.97, 0.98, 0.05, "undecided"),  # or slower
+        (0.8, 0.94, 0.05, "contradicted"),
     ],
 )
 def test_noise_decides_nothing(low, high, noise, expected):
-    rule = (
-        Criterion(above=1.0, claimed=2.0)
-        if expected == "weaker" or high > 1.9
-        else Criterion(above=1.0)
-    )
-    claim = Claim("faster", "races", "A is faster", "A", rule)
-    assert claim.judge(Evidence("faster", interval(low, high), "", noise=noise)).verdict == expected
+    claim = Claim("faster", "races", "A is faster", Criterion(above=1.0))
+    found = interval(low, high)
+    assert part_verdict(claim, Part("", found, found.n), noise) == expected
 
 
-def test_the_weakest_of_several_intervals_counts():
-    claim = Claim("one", "e", "s", "t", Criterion(above=1.0, claimed=6.0))
-    intervals = {
-        "confirmed": interval(5, 7),
-        "weaker": interval(2, 3),
-        "inconclusive": interval(0, 3),
-        "refuted": interval(0, 1),
-    }
-    assert set(intervals) == set(VERDICTS) == set(WEAKEST)
-    for shown, first in intervals.items():
-        for other, second in intervals.items():
-            found = claim.judge(Evidence("one", first, "", also=[second])).verdict
-            assert WEAKEST.index(found) == min(WEAKEST.index(shown), WEAKEST.index(other))
-    assert claim.judge(Evidence("one", None, "all runs were censored")).verdict == "inconclusive"
+@pytest.mark.parametrize(
+    ("verdicts", "expected"),
+    [
+        ("reproduced reproduced", "reproduced"),
+        ("reproduced partly", "partly"),
+        ("reproduced undecided", "partly"),
+        ("reproduced not_reproduced_here", "partly"),
+        ("reproduced contradicted", "depends"),
+        ("partly contradicted undecided", "depends"),
+        ("contradicted contradicted", "contradicted"),
+        ("contradicted undecided", "not_reproduced_here"),
+        ("undecided not_reproduced_here", "not_reproduced_here"),
+        ("undecided undecided", "undecided"),
+        ("", "undecided"),
+    ],
+)
+def test_a_pooled_word_hides_no_data_set(verdicts, expected):
+    words = [word.replace("_", " ") for word in verdicts.split()]
+    for order in (words, words[::-1]):
+        assert pooled(order) == expected.replace("_", " ")
+    assert set(words) <= set(FINDINGS)
 
 
 numbers = st.floats(-10, 10)
@@ -137,10 +124,8 @@ counts = st.integers(1, 20)
 
 @st.composite
 def rules(draw):
-    kind = draw(st.sampled_from(["above", "below", "within", "every"]))
+    kind = draw(st.sampled_from(["above", "below", "within"]))
     least = draw(counts)
-    if kind == "every":
-        return Criterion(every=True, least=least)
     low, high = sorted(draw(st.tuples(numbers, numbers).filter(lambda pair: pair[0] != pair[1])))
     if kind == "within":
         return Criterion(within=(low, high), least=least)
@@ -164,15 +149,15 @@ def beyond(rule: Criterion, value: float) -> bool:
 @given(rules(), intervals(), st.floats(0, 5))
 def test_a_verdict_is_no_stronger_than_the_interval_allows(rule, found, noise):
     verdict = rule.verdict(found, noise)
-    if rule.every:
-        assert verdict != "confirmed" or (found.estimate >= 1 and found.n >= rule.least)
-        return
     ends = [beyond(rule, found.low - noise), beyond(rule, found.high + noise)]
-    if verdict in ("confirmed", "weaker"):
+    if verdict in ("reproduced", "partly"):
         assert found.n >= rule.least and all(ends)
-    if verdict == "refuted":
-        assert found.n >= rule.least and not any(ends)
-    if verdict == "weaker":
+    if verdict in ("contradicted", "not reproduced here"):
+        assert found.n >= rule.least
+        assert not all(ends)
+    if verdict == "contradicted":
+        assert not any(ends)
+    if verdict == "partly":
         reached = found.high if rule.above is not None else -found.low
         assert reached + noise < (rule.claimed if rule.above is not None else -rule.claimed)
 
@@ -189,7 +174,7 @@ def zeros(low: float, high: float) -> tuple[Interval, Interval]:
     return Interval(low, low, high, 10), Interval(low, low, high, 10)
 
 
-@given(rules().filter(lambda rule: not rule.every), nested_intervals())
+@given(rules(), nested_intervals())
 @example(Criterion(above=0.0), zeros(0.0, -0.0))
 @example(Criterion(below=0.0), zeros(0.0, -0.0))
 @example(Criterion(below=-0.0), zeros(-0.0, 0.0))
@@ -198,35 +183,29 @@ def test_a_narrower_interval_never_turns_a_verdict_round(rule, pair):
     found, narrow = pair
     before, after = rule.verdict(found), rule.verdict(narrow)
     allowed = {
-        "confirmed": {"confirmed", "weaker"},  # it may no longer reach the claimed figure
-        "weaker": {"weaker"},
-        "refuted": {"refuted"},
-        "inconclusive": set(VERDICTS),
+        "reproduced": {"reproduced", "partly"},  # it may no longer reach the claimed figure
+        "partly": {"partly"},
+        "contradicted": {"contradicted", "not reproduced here"},  # where it shrinks to the bound
+        "not reproduced here": {"not reproduced here", "partly", "contradicted"},
+        "undecided": set(FINDINGS),
     }
     assert after in allowed[before]
 
 
-@given(rules().filter(lambda rule: not rule.every), intervals(), st.floats(0, 5))
+@given(rules(), intervals(), st.floats(0, 5))
 def test_noise_never_makes_a_verdict_of_an_open_question(rule, found, noise):
-    if rule.verdict(found) == "inconclusive":
-        assert rule.verdict(found, noise) == "inconclusive"
-
-
-@given(rules(), intervals())
-def test_one_more_interval_never_strengthens_a_verdict(rule, found):
-    claim = Claim("one", "e", "s", "t", rule)
-    alone = claim.judge(Evidence("one", interval(-20, 20), "")).verdict
-    both = claim.judge(Evidence("one", interval(-20, 20), "", also=[found])).verdict
-    assert WEAKEST.index(both) <= WEAKEST.index(alone)
+    if rule.verdict(found) == "undecided":
+        assert rule.verdict(found, noise) == "undecided"
 
 
 # Errors -------------------------------------------------------------------------------------------
 
-GOOD = 'experiment = "toy"\nsentence = "It halves"\nsource = "Euclid"\nrule = { above = 1 }\n'
+GOOD = 'experiment = "toy"\nsentence = "It halves"\nsource = "euclid"\nrule = { above = 1 }\n'
 
 
 def write(folder: Path, text: str) -> Path:
     (folder / "claims.toml").write_text(text)
+    (folder / "sources.toml").write_text('[euclid]\ntext = "Euclid"\n')
     return folder
 
 
@@ -234,12 +213,13 @@ def write(folder: Path, text: str) -> Path:
     ("text", "what", "remedy"),
     [
         ("[a]\n" + GOOD + "[a]\n" + GOOD, "is not TOML", "each id once"),
-        ("[a\n" + GOOD, "line 1", "one table a claim"),
+        ("[a\n" + GOOD, "line 1", "one table an entry"),
         ("[a]\n" + GOOD + "[b]\n" + GOOD, "claim 'b': it says the same as 'a'", "keep one"),
         ("a = 1\n", "claim 'a': it is not a table", "on a line of its own"),
         ("[a]\n" + GOOD.replace("source", "sauce"), "unknown key 'sauce'", "did you mean 'source'"),
-        ("[a]\n" + GOOD.replace('source = "Euclid"\n', ""), "'source' is missing", "add source"),
-        ("[a]\n" + GOOD.replace('"Euclid"', '""'), "'source' is missing", "add source"),
+        ("[a]\n" + GOOD.replace('source = "euclid"\n', ""), "'source' is missing", "add source"),
+        ("[a]\n" + GOOD.replace('"euclid"', '""'), "'source' is missing", "add source"),
+        ("[a]\n" + GOOD.replace("euclid", "euklid"), "'euklid'", "did you mean 'euclid'"),
         ("[a]\n" + GOOD + "figure = 6\n", "figure is not text", 'figure = "6"'),
         ("[a]\n" + GOOD.replace("{ above = 1 }", "1"), "the rule 1 is not a table", "rule = {"),
         ("[a]\n" + GOOD.replace("above", "abov"), "unknown rule 'abov'", "did you mean 'above'"),
@@ -254,7 +234,7 @@ def write(folder: Path, text: str) -> Path:
             "[a]\n" + GOOD.replace("above = 1", "within = [1, 2], claimed = 2"),
             *("beyond a bound", "above or below"),
         ),
-        ("[a]\n" + GOOD.replace("= 1 }", "= 1, least = 0 }"), "least = 0", "at least 1"),
+        ("[a]\n" + GOOD.replace("= 1 }", "= 1, least = -1 }"), "least = -1", "at least 1"),
         ("[a]\n" + GOOD.replace("= 1 }", "= 1, least = 2.5 }"), "wrong type", "{ above"),
     ],
 )
@@ -268,30 +248,38 @@ def test_a_claim_that_cannot_be_read_is_named_with_its_file_and_the_remedy(
     assert remedy in caught.value.remedy
 
 
-def test_an_experiment_judges_its_own_claims_once(tmp_path):
+def test_an_experiment_judges_its_own_claims_once(tmp_path, monkeypatch):
     text = "[halves]\n" + GOOD + "[wins]\n" + GOOD.replace("toy", "race").replace("halves", "wins")
-    known = claims(write(tmp_path, text))
-    some = interval(2, 3)
-    (finding,) = judge("toy", known, [Evidence("halves", some, "")])
-    assert (finding.verdict, finding.claim.sentence) == ("confirmed", "It halves")
+    write(tmp_path, text)
+    monkeypatch.setattr(Experiment, "file", tmp_path / "toy.py")
+
+    def judge(*names: str):
+        parts = (Part("", interval(2, 3), 10),)
+        results = lambda rows: [Result(name, parts) for name in names]
+        plan = {"cases": lambda preset: [], "measure": lambda case, rng: {}}
+        toy = Experiment(name="toy", title="", question="?", version=1, results=results, **plan)
+        return findings_of(toy, pd.DataFrame({"a": [1]}))
+
+    (finding,) = judge("halves")
+    assert (finding["verdict"], finding["claim"]) == ("reproduced", "It halves")
+    assert [one["verdict"] for one in judge()] == ["not judged"]
     with pytest.raises(ClaimError, match="did you mean 'halves'"):
-        judge("toy", known, [Evidence("halfs", some, "")])
+        judge("halfs")
     with pytest.raises(ClaimError, match="'wins', a claim of race"):
-        judge("toy", known, [Evidence("wins", some, "")])
+        judge("wins")
     with pytest.raises(ClaimError, match="'halves' twice"):
-        judge("toy", known, [Evidence("halves", some, "")] * 2)
-    with pytest.raises(DomainError, match="noise of 'halves'"):
-        Evidence("halves", some, "", noise=-0.1)
+        judge("halves", "halves")
     assert claims(tmp_path / "nowhere") == {}
 
 
 def test_a_bare_figure_has_the_unit_and_others_stand_alone():
-    claim = Claim("a", "e", "s", "t", Criterion(above=1), "6", "times")
-    assert claim.reported == "6 times"
-    assert Claim(
-        "a", "e", "s", "t", Criterion(above=1), "4 to 5 times the function", "x"
-    ).reported == ("4 to 5 times the function")
-    assert Claim("a", "e", "s", "t", Criterion(above=1), "", "times").reported == ""
+    for figure, unit, expected in (
+        ("6", "times", "6 times"),
+        ("4 to 5 times the function", "x", "4 to 5 times the function"),
+        ("", "times", ""),
+    ):
+        claim = Claim("a", "e", "s", Criterion(above=1), figure=figure, unit=unit)
+        assert claim.reported == expected
 
 
 @pytest.mark.parametrize("claim", claims(EXPERIMENTS).values(), ids=lambda claim: claim.id)
@@ -305,18 +293,28 @@ def test_every_claim_belongs_to_an_experiment(claim):
 
 def found(verdict: str, low: float, high: float, name: str = "a") -> dict[str, object]:
     numbers = interval(low, high)._asdict()
-    return {"id": name, "claim": name, "verdict": verdict, "unit": "x", "interval": numbers}
+    return {
+        "id": name, "claim": name, "verdict": verdict, "unit": "x", "count": None,
+        "pooled": numbers, "parts": [{"name": "", **numbers}],
+    }  # fmt: skip
+
+
+def without(finding: dict[str, object]) -> dict[str, object]:
+    """The finding of a run in which nothing arrived."""
+    none = dict.fromkeys(("estimate", "low", "high"))
+    return {**finding, "pooled": None, "parts": [{"name": "", **none, "n": 0}]}
 
 
 @pytest.mark.parametrize(
     ("before", "now", "changed"),
     [
-        (found("confirmed", 1, 3), found("confirmed", 1, 3), False),
-        (found("confirmed", 1, 3), found("confirmed", 2, 3), False),
-        (found("confirmed", 1, 3), found("confirmed", 3, 5), True),  # 4 is outside [1, 3]
-        (found("confirmed", 0, 9), found("confirmed", 1, 3), True),  # 4.5 is outside [1, 3]
-        (found("confirmed", 1, 3), found("weaker", 1, 3), True),
-        (found("confirmed", 1, 3), {**found("confirmed", 1, 3), "interval": None}, True),
+        (found("reproduced", 1, 3), found("reproduced", 1, 3), False),
+        (found("reproduced", 1, 3), found("reproduced", 2, 3), False),
+        (found("reproduced", 1, 3), found("reproduced", 3, 5), True),  # 4 is outside [1, 3]
+        (found("reproduced", 0, 9), found("reproduced", 1, 3), True),  # 4.5 is outside [1, 3]
+        (found("reproduced", 1, 3), found("partly", 1, 3), True),
+        (found("reproduced", 1, 3), without(found("reproduced", 1, 3)), True),
+        (without(found("undecided", 1, 3)), without(found("undecided", 1, 3)), False),
     ],
 )
 def test_changes_are_other_verdicts_and_estimates_that_left_the_interval(before, now, changed):
@@ -325,6 +323,7 @@ def test_changes_are_other_verdicts_and_estimates_that_left_the_interval(before,
 
 
 def test_claims_that_come_and_go_are_changes():
-    (gone, come) = changes([found("weaker", 1, 3, "b")], [found("refuted", 1, 3, "a")])[::-1]
-    assert (gone["before"], gone["now"]) == ("weaker: 2 [1, 3] x", "not judged")
-    assert (come["before"], come["now"]) == ("not judged", "refuted: 2 [1, 3] x")
+    before, now = [found("partly", 1, 3, "b")], [found("contradicted", 1, 3, "a")]
+    (gone, come) = changes(before, now)[::-1]
+    assert (gone["before"], gone["now"]) == ("partly: 2.0 [1.0, 3.0] x", "not judged")
+    assert (come["before"], come["now"]) == ("not judged", "contradicted: 2.0 [1.0, 3.0] x")
