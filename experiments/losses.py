@@ -81,8 +81,8 @@ def cases(preset: Preset) -> list[Case]:
     forms = [(head, loss) for head in (SOFTMAX, SIGMOIDS) for loss in LOSSES]
     alone = grid(
         part=[LOGITS], dtype=["float64", "float32"], side=["wrong", "right"],
-        points=[preset.choose(smoke=5, quick=9, full=25)],
-        seed=range(preset.choose(smoke=1, quick=1, full=5)),
+        points=[preset.choose(smoke=5, quick=9, full=13)],
+        seed=range(preset.choose(smoke=1, quick=1, full=3)),
     )  # fmt: skip
     return tuning + [
         {"head": head, "criterion": criterion, **case}

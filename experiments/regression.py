@@ -11,7 +11,6 @@ deviation 1 on the training part, so that errors are shares of the variance.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -95,9 +94,9 @@ def further_cases(preset: Preset, rows: pd.DataFrame) -> list[Case]:
 # Measuring ----------------------------------------------------------------------------------------
 
 
-def measure(case: Case, rng: np.random.Generator) -> Iterator[Row] | Row:
+def measure(case: Case, rng: np.random.Generator) -> Row:
     alone = {LEAST_SQUARES: descended, SKEWED: between_median_and_mean}
-    return alone[case["part"]](case) if case["part"] in alone else learning(case)
+    return alone.get(case["part"], learning)(case)
 
 
 def network(depth: int, activation: str, l2: float, dtype: str) -> Network:
@@ -109,14 +108,13 @@ def network(depth: int, activation: str, l2: float, dtype: str) -> Network:
     return net
 
 
-def learning(case: Case) -> Iterator[Row]:
+def learning(case: Case) -> Row:
+    """The last row of a run."""
     net = network(case["depth"], case["activation"], case["l2"], "float32")
     net.solver = Adam()
-    for row in train(
-        net, parts(case), part=case["part"], seed=case["seed"], rate=case["rate"],
-        updates=case["updates"], every=max(case["updates"] // 24, 1),
-    ):  # fmt: skip
-        yield {**row, "r2": 1 - row["held_error"], "hidden": case["depth"] > 0}
+    options = {name: case[name] for name in ("part", "seed", "rate", "updates")}
+    *_, last = train(net, parts(case), every=max(case["updates"] // 24, 1), **options)
+    return {**last, "r2": 1 - last["held_error"], "hidden": case["depth"] > 0}
 
 
 def descended(case: Case) -> Row:

@@ -43,16 +43,17 @@ def configurations(preset: Preset) -> list[Case]:
     )
     updates = preset.choose(
         smoke={"digits": 30, CONTROL: 10},
-        quick={"digits": 300, CONTROL: 60},
+        quick={"digits": 300, CONTROL: 250},
         full={"digits": 1000, "mnist1d": 2000, CONTROL: 1500},
     )
     penalties = preset.choose(smoke=[1e-2], quick=PENALTIES[::2], full=PENALTIES)
+    joined = preset.choose(smoke=[1e-2], quick=[1e-2], full=PENALTIES[::2])
     dropped = preset.choose(smoke=[0.5], quick=DROPPED[1:3], full=DROPPED)
     treatments = [
         (NONE, 0.0, 0.0),
         *[(L2, l2, 0.0) for l2 in penalties],
         *[(DROPOUT, 0.0, p) for p in dropped],
-        *[(BOTH, l2, p) for l2 in penalties[::2] for p in dropped[1:3] or dropped],
+        *[(BOTH, l2, p) for l2 in joined for p in dropped[1:3] or dropped],
     ]
     control = [(NONE, 0.0, 0.0), (DROPOUT, 0.0, 0.5)]
     return [

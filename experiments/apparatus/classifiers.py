@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 BINS = 15
 """Of the expected calibration error, as in Guo et al. 2017."""
-CURVE = 20
+CURVE = 12
 """At most so many rows of a run are kept, ever farther apart."""
 
 
