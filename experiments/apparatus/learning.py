@@ -207,12 +207,15 @@ def settled(run: Sequence[Row]) -> bool:
 # What is read off ---------------------------------------------------------------------------------
 
 
-def badges(rows: pd.DataFrame, names: Sequence[str]) -> tuple[str, ...]:
+def badges(
+    rows: pd.DataFrame, names: Sequence[str], by: Sequence[str] = LEAST
+) -> tuple[str, ...]:
     """What a reader of these runs must know: rates at the grid's edge, runs that had not settled.
 
-    `names` are the columns of a configuration; rows are of tuning and of training.
+    `names` are the columns of a configuration; rows are of tuning and of training; `by` is what the
+    chosen rates minimise.
     """
-    best = chosen_rates(rows, names)
+    best = chosen_rates(rows, names, by)
     last = rows[(rows["part"] == TRAINING) & rows["last"].eq(True)]
     found = {
         "rates at the grid's edge": (int(best["edge"].sum()), len(best)),
