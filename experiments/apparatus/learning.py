@@ -145,8 +145,8 @@ def train(
     Yields
     ------
     `update`, `loss` (of the minibatches since the row before), `train_error` and `held_error`
-    (shares of the instances), `held_loss`, and those columns of `Network.fit`'s history whose names
-    start with one of `columns`. The `last` row also says whether the run `diverged`, whether it has
+    (shares of the instances; of the variance, where values are predicted), `held_loss`, and those
+    columns of `Network.fit`'s history whose names start with one of `columns`. The `last` row also says whether the run `diverged`, whether it has
     `settled` (see there), and after how many updates the training error had `reached` the threshold
     (NaN if never). A run that diverges has one row, with errors of NaN. Tuning gives the last row
     only, unless the `whole` run is asked for.
@@ -168,12 +168,13 @@ def train(
         yield {"update": 0, **missing, "last": True, "diverged": True, "settled": False}
         return
     further = [name for name in history if name.startswith(tuple(columns))]
+    right = "accuracy" if network.classifies else "r2"
     found = [
         {
             "update": row["update"],
             "loss": row["loss"],
-            "train_error": 1.0 - row["accuracy"],
-            "held_error": 1.0 - row["validation_accuracy"],
+            "train_error": 1.0 - row[right],
+            "held_error": 1.0 - row[f"validation_{right}"],
             "held_loss": row["validation_loss"],
             **{name: row[name] for name in further},
         }
@@ -207,9 +208,7 @@ def settled(run: Sequence[Row]) -> bool:
 # What is read off ---------------------------------------------------------------------------------
 
 
-def badges(
-    rows: pd.DataFrame, names: Sequence[str], by: Sequence[str] = LEAST
-) -> tuple[str, ...]:
+def badges(rows: pd.DataFrame, names: Sequence[str], by: Sequence[str] = LEAST) -> tuple[str, ...]:
     """What a reader of these runs must know: rates at the grid's edge, runs that had not settled.
 
     `names` are the columns of a configuration; rows are of tuning and of training; `by` is what the
