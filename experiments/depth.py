@@ -227,26 +227,28 @@ def results(rows: pd.DataFrame) -> list[Result]:
 
 def figures(rows: pd.DataFrame) -> list[Figure]:
     own = rows[rows["part"] == TRAINING]
+    large = own["budget"] == own.groupby("data")["budget"].transform("max")
+    own = own.assign(size=large.map({True: "larger budget", False: "smaller budget"}))
     foot = f"{own['seed'].nunique()} seeds, each depth at its own rate"
     real, toy = own[~own["data"].map(is_sawtooth)], own[own["data"].map(is_sawtooth)]
     known = {"where": {"last": True}, "scale": 100, "foot": foot}
     test, fit, control, _ = results(rows)
     return [
         lab.curves(
-            real, "test_error", "depth", "held_error", "budget", labels=("hidden layers",
+            real, "test_error", "depth", "held_error", "size", labels=("hidden layers",
             "test error (%)"), caption="Test error against depth, at equal numbers of parameters.",
             alt="Test error against the number of hidden layers, a line for each budget",
             finding=f"The chosen deeper network errs less on {signs(test)}", **known,
         ),
         lab.curves(
-            real, "training_error", "depth", "train_error", "budget", labels=("hidden layers",
+            real, "training_error", "depth", "train_error", "size", labels=("hidden layers",
             "training error (%)"), caption="Training error at the end of the same runs.",
             alt="Training error against the number of hidden layers, a line for each budget",
             finding=f"The deepest fit the training data worse than 2 layers on {signs(fit)}",
             **known,
         ),
         lab.curves(
-            toy, "sawtooth", "depth", "train_error", "budget", labels=("hidden layers",
+            toy, "sawtooth", "depth", "train_error", "size", labels=("hidden layers",
             "variance unexplained (%)"), caption="Sawtooth of 8 and of 16 pieces, trained by Adam.",
             alt="Unexplained variance against the number of hidden layers",
             finding=f"The positive control: depth fits better on {signs(control)}", **known,
