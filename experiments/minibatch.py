@@ -368,10 +368,8 @@ def tables(rows: pd.DataFrame) -> list[Table]:
         "per instance, times all at once": own["each"],
         "buffers, kB": own["buffer_bytes"] / 1e3,
     })  # fmt: skip
-    about = (
-        f"Medians of {own['rounds'].max():.0f} rounds, side by side on one core; buffers are the"
-    )
-    return [Table("What an update costs", f"{about} memory that its program plans.", frame)]
+    about = "Medians, side by side on one core; buffers are the memory that the program plans."
+    return [Table("What an update costs", about, frame)]
 
 
 EXPERIMENT = Experiment(

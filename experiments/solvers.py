@@ -198,14 +198,14 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
             where={"part": TRAINING, "goal": SPEED}, labels=("updates", "training error (%)"),
             caption="Training error against updates, each solver at its rate for speed.",
             alt="Falling curves of the training error, one for each solver", foot=foot,
-            finding=f"{best(rows, SPEED, 'reached')} in the fewest updates",
+            finding=f"Fewest updates: {best(rows, SPEED, 'reached')}",
         ),
         lab.curves(
             rows, "generalisation", "update", "held_error", "solver", **panels, logarithms="y",
             where={"part": TRAINING, "goal": ERROR}, labels=("updates", "test error (%)"),
             caption="Test error against updates, each solver at its rate for the validation error.",
             alt="Falling curves of the test error, one for each solver", foot=foot,
-            finding=f"{best(rows, ERROR, 'held_error')} with the least test error",
+            finding=f"Least test error: {best(rows, ERROR, 'held_error')}",
         ),
     ]  # fmt: skip
 
@@ -217,7 +217,7 @@ def best(rows: pd.DataFrame, goal: str, column: str) -> str:
     found: dict[str, list[str]] = {}
     for task, solver in medians.groupby("task").idxmin():
         found.setdefault(solver, []).append(task.removesuffix(" units"))
-    return "; ".join(f"{solver} arrives ({'; '.join(tasks)})" for solver, tasks in found.items())
+    return "; ".join(f"{solver} ({'; '.join(tasks)})" for solver, tasks in found.items())
 
 
 EXPERIMENT = Experiment(
