@@ -23,7 +23,7 @@ from matplotlib.figure import Figure as Canvas
 from difflab import gradient, lab
 from difflab.engines.numpy import compiled
 from difflab.ir.tree import flatten, unflatten
-from difflab.lab import TIME_COLUMNS, Case, Experiment, Figure, Preset, Result, Row, Table
+from difflab.lab import TIME_COLUMNS, Case, Experiment, Figure, Preset, Result, Row
 from difflab.methods import Reverse
 from difflab.networks import MinibatchSGD, Network, load
 from difflab.networks.examples import Minibatches
@@ -302,27 +302,20 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
     last = lab.chosen(rows, {"part": TRAINING, "last": True})
     foot = f"{last['seed'].nunique()} seeds, each batch size at its own rate"
     fewer, grows, falls, _ = results(rows)
-    saved = "; ".join(f"{part.name} {part.interval}" for part in fewer.parts)
-    powers = "; ".join(f"{part.name} n^{part.interval}" for part in grows.parts)
+    saved = ", ".join(f"{part.interval.estimate:.2g}" for part in fewer.parts if part.interval)
+    powers = ", ".join(f"{part.interval.estimate:.2g}" for part in grows.parts if part.interval)
     slopes = [part.interval.estimate for part in falls.parts if part.interval]
-    noise = rows[rows["part"] == GRADIENT]
+    noise = rows[(rows["part"] == GRADIENT) & rows["drawn"].str.endswith("with replacement")]
     both = [noise.assign(error=noise[name], of=name) for name in ("error", "expected")]
     measured = pd.concat(both).replace({"of": {"error": "measured"}})
     return [
         lab.curves(
             derived(rows), "saving", "n", "saving", "data", by=None, logarithms="xy", foot=foot,
-            labels=("instances n", f"instances seen: all at once / by {SMALL}"),
+            labels=("instances n", f"all at once / by {SMALL}"),
             caption=f"How many times more instances gradient descent on all at once sees than"
             f" minibatches of {SMALL}, until the training loss is at {THRESHOLD:g}.",
-            alt="The ratio against the number of instances", finding=f"What minibatches save grows"
-            f" like a power of the number of instances: {powers}",
-        ),
-        lab.curves(
-            last[last["most"].eq(True)], "passes", "size", "passes", "data", by=None,
-            logarithms="xy", labels=("batch size (last: all instances)", "passes over the data"),
-            caption="Passes over all n instances until the threshold, of the runs that arrived.",
-            alt="Passes against batch size", foot=foot,
-            finding=f"All at once takes this many times minibatches of {SMALL}: {saved}",
+            alt="The ratio against the number of instances", finding=f"All at once sees {saved}"
+            f" times the instances; it grows like n to the {powers}",
         ),
         Figure(
             "curves", "Training loss of one seed against updates, instances and seconds (updates"
@@ -337,7 +330,7 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
             caption="Distance of a minibatch's gradient from that of all instances, and what the"
             " gradients of single instances predict (not fitted).",
             alt="Falling lines of the error, measured and predicted, one on the other",
-            finding=f"The error falls like m^{min(slopes):.2f} to m^{max(slopes):.2f}",
+            finding=f"The error falls like m to the {min(slopes):.2f} to {max(slopes):.2f}",
         ),
     ]  # fmt: skip
 
@@ -361,17 +354,6 @@ def draw_curves(canvas: Canvas, rows: pd.DataFrame) -> None:
     canvas.legend(*handles, title="batch size", ncols=6, loc="outside lower center")
 
 
-def tables(rows: pd.DataFrame) -> list[Table]:
-    own = lab.chosen(rows, {"part": TIME, "again": False})
-    frame = own[["data", "batch"]].assign(**{
-        "update, ms": 1e3 * own["seconds"],
-        "per instance, times all at once": own["each"],
-        "buffers, kB": own["buffer_bytes"] / 1e3,
-    })  # fmt: skip
-    about = "Medians, side by side on one core; buffers are the memory that the program plans."
-    return [Table("What an update costs", about, frame)]
-
-
 EXPERIMENT = Experiment(
     name="minibatch",
     title="Minibatches",
@@ -380,7 +362,6 @@ EXPERIMENT = Experiment(
     cases=cases,
     after=further,
     measure=measure,
-    tables=tables,
     figures=figures,
     results=results,
     method=f"""

@@ -214,7 +214,7 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
             labels=("updates", "angle to the exact gradient (radians)"),
             caption="The angle between a method's gradient and the exact one, along reverse mode's"
             " path.", alt="Curves of angles for each method", **known,
-            finding=f"Runs that part visibly by their end, of {len(ends)}: {told}",
+            finding=f"Visibly apart from reverse mode, of {ends['start'].nunique()} runs: {told}",
         ),
         Figure(
             "cost", "Median time of an update of the largest network, and how many times reverse"

@@ -146,10 +146,11 @@ def train(
     ------
     `update`, `loss` (of the minibatches since the row before), `train_error` and `held_error`
     (shares of the instances; of the variance, where values are predicted), `held_loss`, and those
-    columns of `Network.fit`'s history whose names start with one of `columns`. The `last` row also says whether the run `diverged`, whether it has
-    `settled` (see there), and after how many updates the training error had `reached` the threshold
-    (NaN if never). A run that diverges has one row, with errors of NaN. Tuning gives the last row
-    only, unless the `whole` run is asked for.
+    columns of `Network.fit`'s history whose names start with one of `columns`. The `last` row also
+    says whether the run `diverged`, whether it has `settled` (see there), and after how many
+    updates the training error had `reached` the threshold (NaN if never). A run that diverges has
+    one row, with errors of NaN. Tuning gives the last row only, unless the `whole` run is asked
+    for.
     """
     learn, held = data
     network.solver = replace(network.solver, learning_rate=rate)
