@@ -42,6 +42,8 @@ THRESHOLD = 0.1
 RATES = tuple(2.0**k for k in range(-9, 5))
 CENTRE = {1: 2, 4: 3, 16: 5, 64: 7, 256: 9, 0: 9}
 """Where a batch size's own six rates lie in the grid."""
+SINGLE = 200
+"""So many gradients of single instances predict the error of a minibatch's."""
 SPACING = 1.1
 """How much further a run goes before its loss on all data is looked at again."""
 POINTS = {"start": 0, "trained": 200}
@@ -87,7 +89,7 @@ def cases(preset: Preset) -> list[Case]:
         part=[GRADIENT],
         data=preset.choose(smoke=["digits"], quick=["digits"], full=["digits", "mnist1d"]),
         point=preset.choose(smoke=["start"], quick=["trained"], full=list(POINTS)),
-        draws=[preset.choose(smoke=20, quick=40, full=200)],
+        draws=[preset.choose(smoke=20, quick=40, full=100)],
         sizes=[preset.choose(smoke=(1, 4, 16), quick=(1, 8, 64), full=(1, 4, 16, 64, 256))],
         seed=preset.seeds,
     )
@@ -188,7 +190,7 @@ def gradient_errors(case: Case, rng: np.random.Generator) -> Iterator[Row]:
     """The root mean square distance of minibatch gradients from that of all data, at a point.
 
     Relative to the latter's norm; drawn with replacement, and without, where m counts as
-    m (n - 1) / (n - m). `expected` follows from the gradients of all instances, one by one.
+    m (n - 1) / (n - m). `expected` follows from the gradients of `SINGLE` instances, one by one.
     """
     X, y, _, _ = (a.astype(np.float64) for a in instances(case["data"], TRAINING, case["seed"]))
     net = network(X.shape[1], 16, dtype="float64")
@@ -205,7 +207,8 @@ def gradient_errors(case: Case, rng: np.random.Generator) -> Iterator[Row]:
     n = len(X)
     whole = at(np.arange(n))
     norm = float(np.linalg.norm(whole))
-    spread = math.sqrt(np.mean([np.sum((at(np.array([i])) - whole) ** 2) for i in range(n)]))
+    single = [at(np.array([i])) for i in rng.choice(n, SINGLE, replace=False)]
+    spread = math.sqrt(np.mean([np.sum((slope - whole) ** 2) for slope in single]))
     for kind in ("with", "without"):
         for m in case["sizes"]:
             drawn = [rng.choice(n, m, replace=kind == "with") for _ in range(case["draws"])]

@@ -23,7 +23,7 @@ def made(one: float, deep: float, deepest_train: float, seeds: int = 10) -> pd.D
     rng, rows = np.random.default_rng(0), []
     found = {1: (one, 0.0, 0.30), 2: (deep, 0.0, 0.20), 8: (0.9, deepest_train, 0.21)}
     roles = {1: DEPTH.SHALLOW, 2: DEPTH.DEEP, 8: DEPTH.OTHER}
-    for data in ("digits", "sawtooth_3"):
+    for data in ("digits", "sawtooth_4"):
         for depth, (held, train, validation) in found.items():
             about = {"task": data, "data": data, "budget": 2000, "depth": depth, "updates": 9}
             about |= {"update": 9, "diverged": False, "held_loss": 1.0, "settled": True}
@@ -74,7 +74,7 @@ def test_one_hidden_layer_has_no_more_pieces_than_units_and_one():
     assert 2 <= DEPTH.pieces(net, 4096) <= 10
 
 
-@pytest.mark.parametrize("folds", [3, 4])
+@pytest.mark.parametrize("folds", [4, 5])
 def test_the_teeth_that_are_trained_are_those_whose_pieces_are_counted(folds):
     x, y = DEPTH.teeth(folds)
     assert np.allclose(DEPTH.sawtooth(folds).outputs((x + 1) / 2)[:, 0], y)
