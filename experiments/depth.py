@@ -249,7 +249,7 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
         ),
         lab.curves(
             toy, "sawtooth", "depth", "train_error", "size", labels=("hidden layers",
-            "variance unexplained (%)"), caption="Sawtooth of 16 and of 32 pieces, trained by Adam.",
+            "variance unexplained (%)"), caption="Sawtooth of 16 and of 32 pieces, by Adam.",
             alt="Unexplained variance against the number of hidden layers",
             finding=f"The positive control: depth fits better on {signs(control)}", **known,
         ),
