@@ -1,62 +1,49 @@
 """Why stochastic gradients?
 
-The same network trained with minibatches of 1 instance up to all of them, each at its own learning
-rate, until its loss on all training data falls to a threshold; with more and more data. Beside it,
-the error of a minibatch's gradient, and what an update costs in time and memory.
+What flows: a network trained with minibatches of 1 instance up to all of them, each at its own
+learning rate, until its loss on all training data is at a threshold -> instances seen, by seed and
+by the number of instances there are. Beside it, the error of a minibatch's gradient, and what an
+update costs in time and memory.
+
+Invariant: batch sizes share split, subset, initial weights and order, seed by seed.
 """
 
 from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from _minibatch_page import (
-    DRAWN,
-    GRADIENT,
-    SMALL,
-    TIME,
-    advantage,
-    fastest_rates,
-    figures,
-    gradient_exponents,
-    growth,
-    largest,
-    mean_interval,
-    tables,
-)
-from apparatus.learning import TRAINING, TUNING, paired_ratio, run_seed
+from apparatus.learning import TRAINING, TUNING, chosen_rates, run_seed, training_cases
+from matplotlib.figure import Figure as Canvas
 
-from difflab import gradient
+from difflab import gradient, lab
 from difflab.engines.numpy import compiled
 from difflab.ir.tree import flatten, unflatten
-from difflab.lab import (
-    TIME_COLUMNS,
-    Case,
-    Evidence,
-    Experiment,
-    Interval,
-    Preset,
-    Row,
-    grid,
-    interleave,
-    main,
-)
+from difflab.lab import TIME_COLUMNS, Case, Experiment, Figure, Preset, Result, Row
 from difflab.methods import Reverse
 from difflab.networks import MinibatchSGD, Network, load
 from difflab.networks.examples import Minibatches
 from difflab.networks.update import Update
 
+GRADIENT, TIME = "gradient", "time"
+NAMES = ["data", "n", "batch"]
+SMALL = 16
+"""The batch size that stands against all instances at once (0); settled beforehand."""
+LEAST = ("late", "held_loss")
+"""What the chosen rate minimises: instances seen until the threshold."""
 HIDDEN, CLASSES = 32, 10
 BATCHES = (1, 4, 16, 64, 256)
 THRESHOLD = 0.1
 """The loss on all training data at which a run has arrived: a twentieth of the initial one."""
 RATES = tuple(2.0**k for k in range(-9, 5))
 CENTRE = {1: 2, 4: 3, 16: 5, 64: 7, 256: 9, 0: 9}
-"""Where a batch size's own six rates lie in the grid; 0 stands for all instances."""
+"""Where a batch size's own six rates lie in the grid."""
+SINGLE = 200
+"""So many gradients of single instances predict the error of a minibatch's."""
 SPACING = 1.1
 """How much further a run goes before its loss on all data is looked at again."""
 POINTS = {"start": 0, "trained": 200}
@@ -66,70 +53,61 @@ POINTS = {"start": 0, "trained": 200}
 # Cases --------------------------------------------------------------------------------------------
 
 
-class Amount(NamedTuple):
-    """How many instances of which data set, and which batch sizes are tried on them."""
-
-    data: str
-    n: int
-    batches: Sequence[int]
-
-
-def amounts(preset: Preset) -> list[Amount]:
-    """The data sets and their subsets; a batch size of 0 is all instances."""
+def configurations(preset: Preset) -> list[Case]:
+    """The data sets, their subsets, and the batch sizes; 0 is all instances."""
     digits = preset.choose(smoke=(180, 1437), quick=(180, 1437), full=(180, 360, 720, 1437))
     images = preset.choose(smoke=(), quick=(), full=(500, 1000, 2000, 4000))
     batches = preset.choose(smoke=(16, 0), quick=(4, 16, 0), full=(*BATCHES, 0))
     sizes = [*(("digits", n) for n in digits), *(("mnist_5k", n) for n in images)]
-    return [Amount(data, n, [m for m in batches if m < n]) for data, n in sizes]
-
-
-def configurations(preset: Preset) -> list[Case]:
     return [
         {"data": data, "n": n, "batch": batch}
-        for data, n, batches in amounts(preset)
+        for data, n in sizes
         for batch in batches
+        if batch < n
     ]
+
+
+def most(preset: Preset) -> dict[str, int]:
+    """Every data set with its greatest number of instances."""
+    return {own["data"]: own["n"] for own in configurations(preset)}
 
 
 def rates_of(batch: int, preset: Preset) -> list[float]:
     """The rates that are tried for a batch size."""
-    at = CENTRE[batch]
-    every = RATES[at - 1 : at + 5]
+    every = RATES[CENTRE[batch] - 1 : CENTRE[batch] + 5]
     return list(preset.choose(smoke=every[::3], quick=every[::2], full=every))
 
 
 def cases(preset: Preset) -> list[Case]:
-    seeds = range(preset.choose(smoke=1, quick=2, full=3))
     tuning = [
         {"part": TUNING, **configuration, "rate": rate, "seed": seed}
-        for seed in seeds
+        for seed in range(preset.choose(smoke=1, quick=1, full=2))
         for configuration in configurations(preset)
         for rate in rates_of(configuration["batch"], preset)
     ]
-    draws = preset.choose(smoke=20, quick=40, full=300)
-    sizes = preset.choose(
-        smoke=(1, 4, 16), quick=(1, 8, 64), full=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+    noise = lab.grid(
+        part=[GRADIENT],
+        data=preset.choose(smoke=["digits"], quick=["digits"], full=["digits", "mnist1d"]),
+        point=preset.choose(smoke=["start"], quick=["trained"], full=list(POINTS)),
+        draws=[preset.choose(smoke=20, quick=40, full=100)],
+        sizes=[preset.choose(smoke=(1, 4, 16), quick=(1, 8, 64), full=(1, 4, 16, 64, 256))],
+        seed=preset.seeds,
     )
-    points = preset.choose(smoke=["start"], quick=["trained"], full=list(POINTS))
-    noise = grid(part=[GRADIENT], point=points, draws=[draws], sizes=[sizes], seed=preset.seeds)
     rounds = preset.choose(smoke=1, quick=3, full=15)
-    most = {data: n for data, n, _ in amounts(preset)}
     time = [
         {"part": TIME, "data": data, "n": n, "batches": [*BATCHES, n], "rounds": rounds}
-        for data, n in most.items()
+        for data, n in most(preset).items()
     ]
     return [*tuning, *noise, *time]
 
 
 def further(preset: Preset, rows: pd.DataFrame) -> list[Case]:
-    """Every configuration at its fastest rate; whole curves of the largest n are kept."""
-    rates = fastest_rates(rows)["rate"]
-    most = {data: n for data, n, _ in amounts(preset)}
-    found = [
-        own | {"rate": float(rates[tuple(own.values())]), "curve": own["n"] == most[own["data"]]}
-        for own in configurations(preset)
-    ]
-    return [{"part": TRAINING, **own, "seed": seed} for seed in preset.seeds for own in found]
+    """Every configuration at its fastest rate; a whole curve is kept of the largest n, once."""
+    found = training_cases(rows, configurations(preset), preset.seeds, LEAST)
+    for case in found:
+        case["most"] = case["n"] == most(preset)[case["data"]]
+        case["curve"] = case["most"] and case["seed"] == 0
+    return sorted(found, key=lambda case: (case["data"], case["seed"]))
 
 
 def measure(case: Case, rng: np.random.Generator) -> Iterable[Row]:
@@ -176,7 +154,18 @@ def descend(case: Case) -> Iterator[Row]:
         if not loss < 100.0 or loss <= THRESHOLD:
             break
     right = np.argmax(net.forward(parameters, held_X), axis=1) == np.argmax(held_y, axis=1)
-    rows[-1] |= {"reached": loss <= THRESHOLD, "held_error": 1.0 - float(np.mean(right))}
+    seen = rows[-1]["examples"]
+    there = loss <= THRESHOLD
+    rows[-1] |= {
+        "last": True,
+        "diverged": not loss < 100.0,
+        "reached": seen if there else math.nan,
+        "passes": seen / len(X) if there else math.nan,
+        "size": batch,
+        "late": seen if there else 10 * seen,  # where rates are chosen, such a run counts
+        "held_error": 1.0 - float(np.mean(right)),
+        "held_loss": loss,
+    }
     yield from rows if case.get("curve") else rows[-1:]
 
 
@@ -200,10 +189,10 @@ def looks_at(net: Network, batches: Minibatches, seed: int, most: int) -> Iterat
 def gradient_errors(case: Case, rng: np.random.Generator) -> Iterator[Row]:
     """The root mean square distance of minibatch gradients from that of all data, at a point.
 
-    Relative to the latter's norm; drawn with and without replacement. `expected` follows from the
-    gradients of all instances, one by one: nothing is fitted.
+    Relative to the latter's norm; drawn with replacement, and without, where m counts as
+    m (n - 1) / (n - m). `expected` follows from the gradients of `SINGLE` instances, one by one.
     """
-    X, y, _, _ = (a.astype(np.float64) for a in instances("digits", TRAINING, case["seed"]))
+    X, y, _, _ = (a.astype(np.float64) for a in instances(case["data"], TRAINING, case["seed"]))
     net = network(X.shape[1], 16, dtype="float64")
     seed, updates = run_seed(TRAINING, case["seed"]), POINTS[case["point"]]
     parameters = net.initial(seed)
@@ -218,18 +207,20 @@ def gradient_errors(case: Case, rng: np.random.Generator) -> Iterator[Row]:
     n = len(X)
     whole = at(np.arange(n))
     norm = float(np.linalg.norm(whole))
-    spread = math.sqrt(np.mean([np.sum((at(np.array([i])) - whole) ** 2) for i in range(n)]))
-    for replaced in DRAWN:
+    single = [at(np.array([i])) for i in rng.choice(n, SINGLE, replace=False)]
+    spread = math.sqrt(np.mean([np.sum((slope - whole) ** 2) for slope in single]))
+    for kind in ("with", "without"):
         for m in case["sizes"]:
-            chosen = [rng.choice(n, m, replace=replaced == "with") for _ in range(case["draws"])]
-            squares = [float(np.sum((at(rows) - whole) ** 2)) for rows in chosen]
-            left = 1.0 if replaced == "with" else math.sqrt((n - m) / (n - 1))
+            drawn = [rng.choice(n, m, replace=kind == "with") for _ in range(case["draws"])]
+            squares = [float(np.sum((at(rows) - whole) ** 2)) for rows in drawn]
+            effective = m if kind == "with" else m * (n - 1) / (n - m)
             yield {
-                "replacement": replaced,
+                "drawn": f"{case['data']}, {case['point']}, {kind} replacement",
                 "n": n,
                 "m": m,
+                "effective": effective,
                 "error": math.sqrt(np.mean(squares)) / norm,
-                "expected": spread / math.sqrt(m) * left / norm,
+                "expected": spread / math.sqrt(effective) / norm,
             }
 
 
@@ -243,16 +234,14 @@ def times(case: Case) -> Iterator[Row]:
     calls, kept = {}, {}
     for batch in case["batches"]:
         calls[str(batch)], kept[batch] = one_update(X, y, batch)
-    table = interleave(calls, baseline=str(case["batches"][-1]), rounds=case["rounds"])
+    table = lab.interleave(calls, baseline=str(case["batches"][-1]), rounds=case["rounds"])
     for row in table.to_dict("records"):
         name = row.pop("contestant")
         batch = int(name.split()[0])
-        yield {
-            "batch": batch,
-            "again": name != str(batch),
-            "buffer_bytes": kept[batch],
-            **row,
-        }
+        more = case["n"] / batch
+        each = {f"each{end}": more * row[f"ratio{end}"] for end in ("", "_low", "_high")}
+        again = name != str(batch)
+        yield {"batch": batch, "again": again, "buffer_bytes": kept[batch], **row, **each}
 
 
 def one_update(X: np.ndarray, y: np.ndarray, batch: int) -> tuple[Any, int]:
@@ -270,97 +259,114 @@ def one_update(X: np.ndarray, y: np.ndarray, batch: int) -> tuple[Any, int]:
     return call, compiled(update.run.graph).buffer_bytes
 
 
-# Findings -----------------------------------------------------------------------------------------
+# Results ------------------------------------------------------------------------------------------
 
 
-def findings(rows: pd.DataFrame) -> list[Evidence]:
-    return [
-        fewer_passes(rows),
-        more_so_with_more_data(rows),
-        error_of_a_minibatch(rows),
-        small_batches_waste(rows),
+def derived(rows: pd.DataFrame) -> pd.DataFrame:
+    """By data set, n and seed: how many times the instances all at once see of what `SMALL` do."""
+    last = lab.chosen(rows, {"part": TRAINING, "last": True})
+    sides = [
+        lab.chosen(last, {"batch": batch}).set_index(["data", "n", "seed"])["reached"]
+        for batch in (0, SMALL)
     ]
+    return (sides[0] / sides[1]).rename("saving").reset_index()
 
 
-def fewer_passes(rows: pd.DataFrame) -> Evidence:
-    found, words = [], []
-    for data, n in largest(rows).items():
-        left, right, count = advantage(rows, data, n)
-        if left.empty:
-            return Evidence("minibatches_need_fewer_passes", None, f"{data}: {count}")
-        found.append(paired_ratio(left, right))
-        words.append(f"{data}, {n:,} instances: {found[-1]} times ({count})")
-    return Evidence(
-        "minibatches_need_fewer_passes",
-        min(found, key=lambda interval: interval.low),
-        "instances seen until the training loss is at"
-        f" {THRESHOLD:g}, all at once relative to minibatches of {SMALL}: {'; '.join(words)}",
-        also=tuple(found),
-    )
+def results(rows: pd.DataFrame) -> list[Result]:
+    best = chosen_rates(rows, NAMES, LEAST)
+    edge = int(best["edge"].sum())
+    badges = (f"{edge} of {len(best)} rates at the grid's edge",) if edge else ()
+    return [
+        lab.ratio(
+            "minibatches_need_fewer_passes", rows, "reached", left={"batch": 0},
+            right={"batch": SMALL}, where={"part": TRAINING, "last": True, "most": True},
+            words=f"instances seen until the training loss is at {THRESHOLD:g}, all at once"
+            f" relative to minibatches of {SMALL}, at the largest n", badges=badges,
+        ),
+        lab.exponent(
+            "minibatches_for_big_data", derived(rows), "n", "saving", badges=badges,
+            words="that ratio as a power of the number n of instances, fitted for each seed",
+            missing="with a run that never arrived",
+        ),
+        lab.exponent(
+            "gradient_error_falls_as_root", rows, "effective", "error", where={"part": GRADIENT},
+            by="drawn", words="root mean square distance from the gradient of all instances, as a"
+            " power of m (without replacement, of m (n - 1) / (n - m))",
+        ),
+        lab.timed(
+            "small_batches_waste", rows, "each", by="data",
+            where={"part": TIME, "batch": 1, "again": False},
+            words="time per instance of batches of 1, relative to all at once, side by side",
+        ),
+    ]  # fmt: skip
 
 
-def more_so_with_more_data(rows: pd.DataFrame) -> Evidence:
-    exponents = {data: growth(rows, data) for data in largest(rows)}
-    found = {data: mean_interval(own) for data, own in exponents.items() if len(own)}
-    if len(found) < len(exponents):
-        return Evidence("minibatches_for_big_data", None, "not all runs reached the threshold")
-    words = "; ".join(f"{data} n^{interval}" for data, interval in found.items())
-    return Evidence(
-        "minibatches_for_big_data",
-        min(found.values(), key=lambda interval: interval.low),
-        "that ratio grows with the number n of instances like a power, fitted for each seed:"
-        f" {words}",
-        also=tuple(found.values()),
-    )
+def figures(rows: pd.DataFrame) -> list[Figure]:
+    last = lab.chosen(rows, {"part": TRAINING, "last": True})
+    foot = f"{last['seed'].nunique()} seeds, each batch size at its own rate"
+    fewer, grows, falls, _ = results(rows)
+    saved = ", ".join(f"{part.interval.estimate:.2g}" for part in fewer.parts if part.interval)
+    powers = ", ".join(f"{part.interval.estimate:.2g}" for part in grows.parts if part.interval)
+    slopes = [part.interval.estimate for part in falls.parts if part.interval]
+    noise = rows[(rows["part"] == GRADIENT) & rows["drawn"].str.endswith("with replacement")]
+    both = [noise.assign(error=noise[name], of=name) for name in ("error", "expected")]
+    measured = pd.concat(both).replace({"of": {"error": "measured"}})
+    return [
+        lab.curves(
+            derived(rows), "saving", "n", "saving", "data", by=None, logarithms="xy", foot=foot,
+            labels=("instances n", f"all at once / by {SMALL}"),
+            caption=f"How many times more instances gradient descent on all at once sees than"
+            f" minibatches of {SMALL}, until the training loss is at {THRESHOLD:g}.",
+            alt="The ratio against the number of instances", finding=f"All at once sees {saved}"
+            f" times the instances; it grows like n to the {powers}",
+        ),
+        Figure(
+            "curves", "Training loss of one seed against updates, instances and seconds (updates"
+            " times the measured time of one): the batch sizes come in another order in each.",
+            "Three panels of falling curves, one for each batch size",
+            lambda canvas: draw_curves(canvas, rows), (10.5, 4.6),
+            finding="The same runs, counted in three ways",
+        ),
+        lab.curves(
+            measured, "gradient_error", "effective", "error", "of", by="drawn", logarithms="xy",
+            labels=("effective m", "error / gradient's length"),
+            caption="Distance of a minibatch's gradient from that of all instances, and what the"
+            " gradients of single instances predict (not fitted).",
+            alt="Falling lines of the error, measured and predicted, one on the other",
+            finding=f"The error falls like m to the {min(slopes):.2f} to {max(slopes):.2f}",
+        ),
+    ]  # fmt: skip
 
 
-def error_of_a_minibatch(rows: pd.DataFrame) -> Evidence:
-    found = {key: mean_interval(own) for key, own in gradient_exponents(rows).items()}
-    own = rows[rows["part"] == GRADIENT]
-    off = (own["error"] / own["expected"] - 1).abs()
-    words = "; ".join(f"{point}, {kind} replacement {x}" for (point, kind), x in found.items())
-    return Evidence(
-        "gradient_error_falls_as_root",
-        max(found.values(), key=lambda interval: interval.high - interval.low),
-        f"exponent of the minibatch's size (without replacement, of m (n - 1) / (n - m)): {words}."
-        f" The errors differ by {100 * off.median():.1f} % in the median, and at most"
-        f" {100 * off.max():.0f} %, from what the gradients of single instances predict",
-        also=tuple(found.values()),
-    )
-
-
-def small_batches_waste(rows: pd.DataFrame) -> Evidence:
-    found = {data: waste(rows, data) for data in largest(rows)}
-    noise = float(rows.loc[rows["part"] == TIME, "noise"].max())
-    words = "; ".join(f"{data} {interval}" for data, interval in found.items())
-    return Evidence(
-        "small_batches_waste",
-        min(found.values(), key=lambda interval: interval.low),
-        f"time per instance of batches of 1, relative to all at once, side by side: {words}",
-        also=tuple(found.values()),
-        noise=noise,
-    )
-
-
-def waste(rows: pd.DataFrame, data: str) -> Interval:
-    """The time per instance at a batch size of 1, relative to all instances at once."""
-    own = rows[(rows["part"] == TIME) & (rows["data"] == data)]
-    row = own[own["batch"] == 1].iloc[0]
-    low, middle, high = (row["n"] * row[name] for name in ("ratio_low", "ratio", "ratio_high"))
-    return Interval(middle, low, high, int(row["rounds"]))
+def draw_curves(canvas: Canvas, rows: pd.DataFrame) -> None:
+    own = rows[rows["curve"].eq(True)]
+    own = own[own["data"] == own["data"].iloc[-1]]
+    clock = lab.chosen(rows, {"part": TIME, "again": False, "data": [own["data"].iloc[0]]})
+    seconds = clock.set_index("batch")["seconds"]
+    panels = canvas.subplots(1, 3, sharey=True)
+    for batch, look in lab.looks(sorted(own["batch"].unique(), key=lambda m: m or 1e9)).items():
+        run = own[own["batch"] == batch]
+        time = run["update"] * seconds[batch or run["n"].iloc[0]]
+        name = f"{batch:.0f}" if batch else "all"
+        for panel, x in zip(panels, (run["update"], run["examples"], time), strict=True):
+            panel.plot(x, run["loss"], look["linestyle"], color=look["color"], label=name)
+    for panel, label in zip(panels, ("updates", "instances seen", "seconds"), strict=True):
+        panel.set(xscale="log", yscale="log", xlabel=label, ylim=(0.07, 6))
+    panels[0].set_ylabel("loss on all training data")
+    handles = panels[0].get_legend_handles_labels()
+    canvas.legend(*handles, title="batch size", ncols=6, loc="outside lower center")
 
 
 EXPERIMENT = Experiment(
     name="minibatch",
     title="Minibatches",
     question="Why stochastic gradients: what do minibatches save, and does it grow with the data?",
-    version=1,
+    version=2,
     cases=cases,
     after=further,
     measure=measure,
-    tables=tables,
     figures=figures,
-    findings=findings,
+    results=results,
     method=f"""
     A network of {HIDDEN} ReLUs, softmax and cross-entropy in float32; plain gradient descent at a
     constant learning rate, with minibatches cut from permutations of the data that follow one
@@ -380,10 +386,10 @@ EXPERIMENT = Experiment(
     are not independent; intervals are over seeds. Full-batch descent has neither momentum nor line
     search here. Seconds are those of one core: hardware with many prefers larger batches.
     """,
-    volatile=TIME_COLUMNS,
+    volatile=(*TIME_COLUMNS, "each", "each_low", "each_high"),
     timed=lambda case: case["part"] == TIME,
     order=52,
 )
 
 if __name__ == "__main__":
-    main(EXPERIMENT)
+    lab.main(EXPERIMENT)

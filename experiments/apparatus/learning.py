@@ -98,12 +98,15 @@ def chosen_rates(
 
 
 def strongest(
-    rows: pd.DataFrame, settings: Sequence[str], strengths: Sequence[str]
+    rows: pd.DataFrame,
+    settings: Sequence[str],
+    strengths: Sequence[str],
+    by: Sequence[str] = LEAST,
 ) -> pd.DataFrame:
     """By setting: strengths and rate of the least validation error, then loss; `edge` is true where
     the rate or a strength lies at an end of the setting's grid (no strength is not an end)."""
     own, tuned = list(settings), rows[rows["part"] == TUNING]
-    ranked = chosen_rates(rows, [*own, *strengths]).reset_index()
+    ranked = chosen_rates(rows, [*own, *strengths], by).reset_index()
     ranked = ranked.sort_values(["validation_error", "validation_loss"], kind="stable")
     best = ranked.drop_duplicates(own).sort_values(own).set_index(own)
     for name in strengths:
@@ -185,12 +188,12 @@ def train(
     Yields
     ------
     `update`, `loss` (of the minibatches since the row before), `train_error` and `held_error`
-    (shares of the instances; of the variance, 1 - R^2, where values are predicted), `held_loss`,
-    and those columns of `Network.fit`'s history whose names start with one of `columns`. The `last`
-    row also says whether the run `diverged`, whether it has `settled` (see there), and after how
-    many updates the training error had `reached` the threshold
-    (NaN if never). A run that diverges has one row, with errors of NaN. Tuning gives the last row
-    only, unless the `whole` run is asked for.
+    (shares of the instances; of the variance, where values are predicted), `held_loss`, and those
+    columns of `Network.fit`'s history whose names start with one of `columns`. The `last` row also
+    says whether the run `diverged`, whether it has `settled` (see there), and after how many
+    updates the training error had `reached` the threshold (NaN if never). A run that diverges has
+    one row, with errors of NaN. Tuning gives the last row only, unless the `whole` run is asked
+    for.
     """
     learn, held = data
     network.solver = replace(network.solver, learning_rate=rate)
@@ -209,13 +212,13 @@ def train(
         yield {"update": 0, **missing, "last": True, "diverged": True, "settled": False}
         return
     further = [name for name in history if name.startswith(tuple(columns))]
-    score = "accuracy" if "accuracy" in history else "r2"
+    right = "accuracy" if network.classifies else "r2"
     found = [
         {
             "update": row["update"],
             "loss": row["loss"],
-            "train_error": 1.0 - row[score],
-            "held_error": 1.0 - row[f"validation_{score}"],
+            "train_error": 1.0 - row[right],
+            "held_error": 1.0 - row[f"validation_{right}"],
             "held_loss": row["validation_loss"],
             **{name: row[name] for name in further},
         }
@@ -250,14 +253,17 @@ def settled(run: Sequence[Row]) -> bool:
 
 
 def badges(
-    rows: pd.DataFrame, names: Sequence[str], strengths: Sequence[str] = ()
+    rows: pd.DataFrame,
+    names: Sequence[str],
+    by: Sequence[str] = LEAST,
+    strengths: Sequence[str] = (),
 ) -> tuple[str, ...]:
     """What a reader of these runs must know: rates at the grid's edge, runs that had not settled.
 
     `names` are the columns of a configuration, `strengths` those that were tuned beside the rate;
-    rows are of tuning and of training.
+    rows are of tuning and of training; `by` is what the chosen rates minimise.
     """
-    best = strongest(rows, names, strengths)
+    best = strongest(rows, names, strengths, by)
     last = rows[(rows["part"] == TRAINING) & rows["last"].eq(True)]
     found = {
         f"{'settings' if strengths else 'rates'} at the grid's edge": (

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 
 from apparatus.learning import TRAINING, examples, run_seed
-from difflab.accuracy.compare import errors
 from difflab.accuracy.truth import Enclosure, truth
 from difflab.engines import compile as compiled
 from difflab.ir.tree import flatten, unflatten
@@ -55,18 +54,6 @@ def digits(sizes: Sequence[int], part: str, seed: int) -> tuple[Part, Part]:
         kept = rows.y < sizes[-1]
         found.append(Part(pooled(rows.X[kept], sizes[0]), rows.y[kept]))
     return found[0], found[1]
-
-
-def named(sizes: object, activation: str = "") -> str:
-    """A network in words: the stored list of sizes, and the activation.
-
-    >>> named("[4,3,2]", "tanh")
-    '4-3-2 tanh'
-    """
-    return (
-        "-".join(part.strip() for part in str(sizes).strip("[]").split(","))
-        + f" {activation}".rstrip()
-    )
 
 
 @dataclass(frozen=True)
@@ -175,20 +162,6 @@ def _largest(left: Arrays, right: Arrays) -> float:
     return max(float(np.max(np.abs(p.astype(np.float64) - q))) for p, q in pairs)
 
 
-def ulps_apart(arrays: Arrays, others: Arrays) -> Array:
-    """The difference of each parameter in units in the last place of the other; where that is 0,
-    of the largest beside it.
-
-    >>> ulps_apart([np.array([1.0, 2.0 + 2**-50])], [np.array([1.0, 2.0])])
-    array([0., 2.])
-    """
-    found = []
-    for p, q in zip(arrays, others, strict=True):
-        size = np.where(q == 0.0, np.max(np.abs(q)), np.abs(q)).astype(q.dtype)
-        found.append((np.abs(p - q) / np.spacing(size)).ravel())
-    return np.concatenate(found).astype(np.float64)
-
-
 def angle(left: Arrays, right: Arrays) -> float:
     """The angle between two gradients, in radians, without cancellation for small ones.
 
@@ -202,9 +175,6 @@ def angle(left: Arrays, right: Arrays) -> float:
     return float(2.0 * np.arctan2(np.linalg.norm(p - q), np.linalg.norm(p + q)))
 
 
-def graded(gradient: Arrays, enclosure: Enclosure, where: str) -> Row:
-    """A gradient against the truth: its angle to it, and its error in ulps."""
-    found = errors(list(gradient), enclosure)
-    row = {name: found[name] for name in ("ulps_max", "ulps_median")}
-    row["angle"] = angle(gradient, flatten(enclosure.midpoint)[0])
-    return {f"{where}_{name}": value for name, value in row.items()}
+def angle_to(enclosure: Enclosure, gradient: Arrays) -> float:
+    """The angle between the truth and a gradient."""
+    return angle(gradient, flatten(enclosure.midpoint)[0])
