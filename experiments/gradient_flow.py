@@ -9,39 +9,49 @@ of one layer's Jacobian, the slope of an activation far from 0, and how far outp
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from _gradient_flow_findings import findings
-from _gradient_flow_page import FIRST_LAYERS, IDENTITY_BITS, figures, sections, tables
 from apparatus.gradient_flow_theory import (
     ACTIVATIONS,
+    CLOSED,
+    DERIVATION,
     INITIALISERS,
+    NAMES,
     VARIANCES,
+    closed_form,
     mean_field,
 )
 from apparatus.learning import examples
+from matplotlib.figure import Figure as Canvas
 
 from difflab import derivative, gradient, jacobian, sigmoid
 from difflab.accuracy.digits import distances, points, truths
 from difflab.accuracy.digits import instances as rules
-from difflab.lab import (
-    Case,
-    Experiment,
-    Preset,
-    Row,
-    generator,
-    grid,
-    main,
-)
+from difflab.lab import Case, Experiment, Figure, Preset, Result, Row, Section
+from difflab.lab import chosen, every, generator, grid, looks, main, mean, ratio
 from difflab.networks import Network
 from difflab.networks.layers import Layer, pre_activations
 from difflab.tracing.trace import trace
 
 Array = np.ndarray
 INSTANCES = 100
+FIRST_LAYERS = 5
+"""So many hidden layers had the networks of Glorot & Bengio 2010: for singular values, and means."""
+IDENTITY_BITS = 20
+"""Two real numbers count as the same if they agree to this many bits beyond a float's 53."""
+TAILS = {"sigmoid": (1.0, 1.0), "tanh": (4.0, 2.0)}
+"""c and k of g'(x) = c exp(-k|x|) / (1 + exp(-k|x|))^2."""
+TINY = float(np.finfo(np.float64).tiny)
+WIDEST = {"kind": "network", "widest": True}
+
+
+def cell(activation: str, initialiser: str) -> str:
+    """An activation with its initial weights, as it is called in rows."""
+    return f"{activation}, {NAMES[initialiser]}"
 
 
 # Cases --------------------------------------------------------------------------------------------
@@ -67,7 +77,7 @@ def cases(preset: Preset) -> list[Case]:
         *grid(part=["jacobian"], **pairs, width=[preset.choose(smoke=32, quick=96, full=256)]),
         *grid(part=["tails"], activation=ACTIVATIONS,
               points=[preset.choose(smoke=40, quick=100, full=400)]),
-        {"part": "identity", "every": preset.choose(smoke=60, quick=10, full=1)},
+        {"part": "identity", "every": preset.choose(smoke=60, quick=10, full=4)},
     ]  # fmt: skip
 
 
@@ -123,19 +133,22 @@ def flow(case: Case) -> Iterator[Row]:
     shape = (X.shape[1], case["width"], case["depth"])
     net = network(case["activation"], case["initialiser"], *shape)
     weights = drawn(net, case["seed"])
+    own = (case["activation"], case["initialiser"])
     norms = np.array([np.linalg.norm(g) for g in back_propagated(net, weights, X, y)[:-1]])
-    q = X.shape[1] * VARIANCES[case["initialiser"]](*shape[:2]) * float(np.mean(X**2))
-    expected = mean_field(case["activation"], case["initialiser"], q, case["depth"] - 1)
+    q = X.shape[1] * VARIANCES[own[1]](*shape[:2]) * float(np.mean(X**2))
+    expected = mean_field(*own, q, case["depth"] - 1)
     tree = [{"W": W, "b": np.zeros(W.shape[1])} for W in weights]
     outputs = [net.layers[0].activate(a) for a in pre_activations(net.layers, tree, X)[:-1]]
-    offsets = [float(np.sqrt(np.mean(h.mean(axis=0) ** 2))) for h in outputs]
-    sizes = [float(np.sqrt(np.mean(h**2))) for h in outputs]
+    offsets = [float(np.sqrt(np.mean(h.mean(axis=0) ** 2))) for h in outputs[:FIRST_LAYERS]]
+    spreads = [float(np.sqrt(np.mean(h.var(axis=0)))) for h in outputs[:FIRST_LAYERS]]
     yield {
         "kind": "network",
+        "cell": cell(*own),
+        "closed": closed_form(*own) if own in CLOSED else math.nan,
         "factor": float((norms[0] / norms[-1]) ** (1 / (case["depth"] - 1))),
         "mean_field": float(np.exp(np.mean(np.log(expected)))),
-        "offset": float(np.mean(offsets[:FIRST_LAYERS])),
-        "offset_share": float(np.mean(np.divide(offsets, sizes)[:FIRST_LAYERS])),
+        "offset": float(np.mean(offsets)),
+        "offset_by_spread": float(np.mean(np.divide(offsets, spreads))),
     }
     if not (case["widest"] and case["data"] == "digits"):
         return
@@ -146,7 +159,6 @@ def flow(case: Case) -> Iterator[Row]:
             "layer": layer + 1,
             "relative": float(norms[layer] / norms[-1]),
             "relative_mean_field": float(ahead[layer]),
-            "offset_share": offsets[layer] / sizes[layer],
         }
 
 
@@ -184,8 +196,22 @@ def tails(case: Case) -> Iterator[Row]:
     nearest, rest = truths(rule.partial(0), [x])
     slopes = derivative(Layer(1, 1, case["activation"]).activate)(x)
     ulps = distances(slopes, nearest, rest)
-    for row in zip(x.tolist(), slopes.tolist(), nearest.tolist(), ulps.tolist(), strict=True):
-        yield dict(zip(("x", "slope", "truth", "ulps"), row, strict=True))
+    found = {"x": x, "positive": x > 0, "slope": slopes, "ulps": ulps,
+             "as_theory": as_theory(case["activation"], x, slopes, ulps)}  # fmt: skip
+    yield from pd.DataFrame(found).to_dict("records")
+
+
+def as_theory(activation: str, x: Array, slopes: Array, ulps: Array) -> Array:
+    """Whether log g' is log c - k|x| up to what (1 + exp(-k|x|))^2 leaves and rounding; a ReLU's
+    slope is 1 or 0. What is not a normal number any more must be the truth, rounded.
+    """
+    if activation not in TAILS:
+        return slopes == (x > 0)
+    c, k = TAILS[activation]
+    with np.errstate(divide="ignore"):
+        gap = math.log(c) - k * np.abs(x) - np.log(slopes)
+    near = np.abs(gap - 2 * np.log1p(np.exp(-k * np.abs(x)))) <= 1e-12 * np.abs(x)
+    return np.where(slopes >= TINY, near, ulps <= 4.0)
 
 
 def shifted_sigmoid(x: Any) -> Any:
@@ -213,31 +239,158 @@ def identity(case: Case) -> Iterator[Row]:
     yield from pd.DataFrame(found).to_dict("records")
 
 
+# What the rows show -------------------------------------------------------------------------------
+
+
+def results(rows: pd.DataFrame) -> list[Result]:
+    loose = cell("sigmoid", "glorot")
+    strict = [cell(*pair) for pair in CLOSED if cell(*pair) != loose]
+    by_cell = {"by": "cell", "words": "geometric mean over a network's layers, both data sets"}
+    sigmoid_cells = [cell("sigmoid", name) for name in INITIALISERS]
+    tanh_cells = [cell("tanh", "uniform"), cell("tanh", "glorot")]
+    return [
+        mean("closed_form_factors", rows, "factor", over="closed",
+             where=WIDEST | {"cell": strict}, **by_cell),
+        mean("closed_form_sigmoid_glorot", rows, "factor", over="closed",
+             where=WIDEST | {"cell": loose}, **by_cell),
+        mean("mean_field_factors", rows, "factor", over="mean_field", where=WIDEST, **by_cell),
+        mean("sigmoid_gradients_vanish", rows, "factor",
+             where=WIDEST | {"cell": sigmoid_cells}, **by_cell),
+        mean("tanh_gradients_vanish", rows, "factor",
+             where=WIDEST | {"cell": tanh_cells}, **by_cell),
+        mean("relu_gradients_stay", rows, "factor", where=WIDEST | {"cell": cell("relu", "he")}),
+        *[
+            mean(claim, rows, "mean_value", by=None,
+                 where={"part": "jacobian", "activation": "tanh", "initialiser": initialiser},
+                 words=f"mean over the Jacobians of {FIRST_LAYERS - 1} layers")
+            for claim, initialiser in (("singular_values_standard", "uniform"),
+                                       ("singular_values_normalised", "glorot"))
+        ],
+        *[
+            every(f"{name}_saturates", rows, "as_theory", counted="points",
+                  where={"part": "tails", "activation": name})
+            for name in TAILS
+        ],
+        every("relu_does_not_saturate", rows, "as_theory", counted="points",
+              where={"part": "tails", "activation": "relu", "positive": True}),
+        every("tanh_is_a_shifted_sigmoid", rows, "same", where={"part": "identity"},
+              counted="points"),
+        ratio("tanh_is_zero_centred", rows, "offset_by_spread", left={"activation": "sigmoid"},
+              right={"activation": "tanh"}, where=WIDEST | {"initialiser": "glorot"},
+              words=f"distance of a unit's mean from 0 over its spread, {FIRST_LAYERS} layers"),
+    ]  # fmt: skip
+
+
+def figures(rows: pd.DataFrame) -> list[Figure]:
+    own, layers = chosen(rows, WIDEST), chosen(rows, {"kind": "layer"})
+    programs = chosen(rows, {"part": "identity"})
+    logs = np.log(own["factor"] / own["mean_field"]).groupby(own["cell"]).mean()
+    means = np.exp(np.log(own["factor"]).groupby(own["cell"]).mean())
+    depth, width, seeds = (int(own[name].max()) for name in ("depth", "width", "seed"))
+    foot = f"{depth} layers of {width} units, {seeds + 1} networks on each of 2 data sets"
+    left = {cell(*pair): means[cell(*pair)] ** (depth - 1)
+            for pair in (("sigmoid", "glorot"), ("tanh", "glorot"), ("relu", "he"))}  # fmt: skip
+    told = ", ".join(f"{name}: {value:.1g}" for name, value in left.items())
+    return [
+        Figure(
+            "factors", "Hollow: all networks. Bars: mean-field theory. Crosses: the closed form,"
+            " where there is one. Left of 1 gradients vanish, right of it they explode.",
+            "Measured factors lie on the theory's bars, from 0.14 to above 1.",
+            lambda canvas: draw_factors(canvas, own), (7.6, 4.4), foot=foot,
+            finding=f"A layer's factor is off theory by at most {np.expm1(logs.abs().max()):.1%};"
+            f" {int((means < 0.95).sum())} of {len(means)} settings vanish",
+        ),
+        Figure(
+            "gradient", "Gradient norm with respect to each layer's pre-activations over the last"
+            " hidden layer's: geometric means, bands of all networks; dotted: mean field. Read"
+            " from right to left, as the gradient goes.",
+            "Three panels: the sigmoid's gradients fall exponentially towards the input, tanh's"
+            " slowly with Glorot's weights, the ReLU's are level with He's.",
+            lambda canvas: draw_gradients(canvas, layers), (9.6, 4.0),
+            finding=f"What {depth - 1} layers leave of a gradient: {told}",
+            foot=f"{depth} layers of {width} units on digits, {seeds + 1} networks",
+        ),
+        Figure(
+            "programs", "The error in ulps of tanh's truth. As real functions the two are the"
+            " same; as programs they are not: near 0 the sigmoid is close to 1/2, and subtracting"
+            " 1 leaves rounding errors.",
+            "Errors of the shifted sigmoid grow as 1 over x towards 0; those of tanh stay small.",
+            lambda canvas: draw_programs(canvas, programs), (6.4, 3.6),
+            finding=f"2 sigmoid(2x) - 1 is off by up to {programs['ulps'].max():.0e} ulps,"
+            f" np.tanh by {programs['tanh_ulps'].max():.1f}",
+            foot=f"{len(programs)} points across the exponents of float64",
+        ),
+    ]  # fmt: skip
+
+
+def draw_factors(canvas: Canvas, own: pd.DataFrame) -> None:
+    axes = canvas.subplots()
+    names = [cell(a, i) for a in ACTIVATIONS for i in INITIALISERS]
+    styles = looks(ACTIVATIONS)
+    for place, name in enumerate(names):
+        part, style = own[own["cell"] == name], styles[name.split(",")[0]]
+        axes.plot(part["factor"], np.full(len(part), place), style["marker"], fillstyle="none",
+                  color=style["color"], markersize=5, alpha=0.6)  # fmt: skip
+        axes.plot([np.exp(np.log(part["mean_field"]).mean())], [place], "|", color="black", ms=22)
+        axes.plot(part["closed"].iloc[:1], [place], "x", color="black", ms=8)
+    axes.axvline(1.0, color="#777777", linewidth=1, linestyle=":")
+    axes.set(xscale="log", xlabel="factor of the gradient's norm, per layer")
+    axes.set_yticks(range(len(names)), names)
+    ticks = [0.15, 0.25, 0.5, 0.7, 1.0, 1.5]
+    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.minorticks_off()
+    axes.invert_yaxis()
+
+
+def draw_gradients(canvas: Canvas, layers: pd.DataFrame) -> None:
+    panels = canvas.subplots(1, len(ACTIVATIONS), sharey=True)
+    for panel, activation in zip(panels, ACTIVATIONS, strict=True):
+        for initialiser, style in looks(INITIALISERS).items():
+            own = {"activation": activation, "initialiser": initialiser}
+            grouped = np.log(chosen(layers, own).set_index("layer")["relative"]).groupby("layer")
+            middle, low, high = (np.exp(grouped.agg(name)) for name in ("mean", "min", "max"))
+            panel.plot(middle, label=NAMES[initialiser], markevery=3, markersize=4, **style)
+            panel.fill_between(low.index, low, high, color=style["color"], alpha=0.15, linewidth=0)
+            field = chosen(layers, own).groupby("layer")["relative_mean_field"].mean()
+            panel.plot(field, ":", color="black", lw=1.2)
+        panel.set(title=activation, yscale="log", xlabel="hidden layer")
+    panels[0].set_ylabel("gradient norm, relative")
+    panels[0].legend(loc="lower right")
+
+
+def draw_programs(canvas: Canvas, programs: pd.DataFrame) -> None:
+    axes = canvas.subplots()
+    own = programs[(programs["x"] > 1e-25) & (programs["x"] < 1e5)]
+    names = {"ulps": "2 sigmoid(2x) - 1", "tanh_ulps": "np.tanh"}
+    for (column, label), style in zip(names.items(), looks(names.values()).values(), strict=True):
+        axes.plot(own["x"], own[column].clip(lower=1e-3), style["marker"], color=style["color"],
+                  markersize=2.5, label=label, rasterized=True)  # fmt: skip
+    axes.set(xscale="log", yscale="log", xlabel="x", ylabel="error (ulps)")
+    axes.legend()
+
+
 EXPERIMENT = Experiment(
     name="gradient_flow",
     title="Gradient flow",
     question="How do gradients decay through the layers of a network at initialisation?",
-    version=1,
+    version=2,
     cases=cases,
     measure=measure,
-    sections=sections,
-    tables=tables,
+    sections=lambda rows: [DERIVATION],
     figures=figures,
-    findings=findings,
+    results=results,
     method=f"""
     Networks of square hidden layers on {INSTANCES} standardised instances, with drawn weights and
     no training. Every instance has its own bias of 0, so that reverse mode's derivative by the
     biases is the gradient with respect to the pre-activations; its norm is taken over instances and
-    units. A network's factor per layer is the geometric mean over its hidden layers; intervals are
-    bootstrapped over networks. A seed draws weights and instances alike for each activation.
+    units. A seed draws weights and instances alike for each activation, and is what is independent.
     Derivatives of activations are held against balls, as in `accuracy`.
     """,
     limitations="""
-    Theory is for wide layers: at 16 units a factor is off by a few percent more, and single
-    networks of ReLUs differ from it by much. What is shown holds before the first update; training
-    moves weights away from it. The norm says how large a gradient is, not how useful: a sigmoid
-    network's can be scaled up again by an adaptive solver, and the claim that it cannot be trained
-    is for `activations`.
+    Theory is for wide layers: at 16 units a factor is off by a few percent more. What is shown
+    holds before the first update; training moves weights away from it. The norm says how large a
+    gradient is, not how useful: an adaptive solver can scale it up again, and whether such a
+    network can be trained is for `activations`.
     """,
     order=40,
 )
