@@ -105,17 +105,23 @@ def last_rows(rows: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
 # One run ------------------------------------------------------------------------------------------
 
 
-def examples(name: str, part: str, seed: int, *, size: int | None = None) -> tuple[Part, Part]:
+def examples(
+    name: str, part: str, seed: int, *, size: int | None = None, standardise: bool = True
+) -> tuple[Part, Part]:
     """The instances to learn from, and those to be judged on: validation ones when tuning.
 
-    `size` keeps only so many of the former. Features have mean 0 and deviation 1 on them.
+    `size` keeps only so many of the former. Features have mean 0 and deviation 1 on them, unless
+    they shall stay as they are.
     """
-    return _examples(name, part, seed, size)
+    return _examples(name, part, seed, size, standardise)
 
 
 @functools.lru_cache(maxsize=4)
-def _examples(name: str, part: str, seed: int, size: int | None) -> tuple[Part, Part]:
-    split = load(name).split(seed=run_seed(part, seed), validation=0.2 if part == TUNING else 0.0)
+def _examples(
+    name: str, part: str, seed: int, size: int | None, standardise: bool
+) -> tuple[Part, Part]:
+    held_out = 0.2 if part == TUNING else 0.0
+    split = load(name).split(run_seed(part, seed), validation=held_out, standardise=standardise)
     held = split.test if split.validation is None else split.validation
     train = split.train if size is None else Part(split.train.X[:size], split.train.y[:size])
     return train, held
@@ -207,12 +213,15 @@ def settled(run: Sequence[Row]) -> bool:
 # What is read off ---------------------------------------------------------------------------------
 
 
-def badges(rows: pd.DataFrame, names: Sequence[str]) -> tuple[str, ...]:
+def badges(
+    rows: pd.DataFrame, names: Sequence[str], by: Sequence[str] = LEAST
+) -> tuple[str, ...]:
     """What a reader of these runs must know: rates at the grid's edge, runs that had not settled.
 
-    `names` are the columns of a configuration; rows are of tuning and of training.
+    `names` are the columns of a configuration; rows are of tuning and of training; `by` is as in
+    `chosen_rates`.
     """
-    best = chosen_rates(rows, names)
+    best = chosen_rates(rows, names, by)
     last = rows[(rows["part"] == TRAINING) & rows["last"].eq(True)]
     found = {
         "rates at the grid's edge": (int(best["edge"].sum()), len(best)),
