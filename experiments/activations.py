@@ -22,7 +22,6 @@ from apparatus.learning import (
     TRAINING,
     TUNING,
     badges,
-    chosen_rates,
     examples,
     run_seed,
     settled,
@@ -33,8 +32,25 @@ from matplotlib.figure import Figure as Canvas
 from difflab import value_and_gradient
 from difflab.engines import native
 from difflab.ir.tree import flatten, unflatten
-from difflab.lab import TIME_COLUMNS, Case, Experiment, Figure, Preset, Result, Row, Table
-from difflab.lab import chosen, interleave, looks, main, mean_interval, paired, ratio, share, timed
+from difflab.lab import (
+    TIME_COLUMNS,
+    Case,
+    Experiment,
+    Figure,
+    Preset,
+    Result,
+    Row,
+    Table,
+    chosen,
+    interleave,
+    looks,
+    main,
+    mean_interval,
+    paired,
+    ratio,
+    share,
+    timed,
+)
 from difflab.methods import Reverse
 from difflab.networks import Network, load
 from difflab.networks.examples import Minibatches, targets

@@ -31,8 +31,22 @@ from matplotlib.figure import Figure as Canvas
 from difflab import derivative, gradient, jacobian, sigmoid
 from difflab.accuracy.digits import distances, points, truths
 from difflab.accuracy.digits import instances as rules
-from difflab.lab import Case, Experiment, Figure, Preset, Result, Row, Section
-from difflab.lab import chosen, every, generator, grid, looks, main, mean, ratio
+from difflab.lab import (
+    Case,
+    Experiment,
+    Figure,
+    Preset,
+    Result,
+    Row,
+    chosen,
+    every,
+    generator,
+    grid,
+    looks,
+    main,
+    mean,
+    ratio,
+)
 from difflab.networks import Network
 from difflab.networks.layers import Layer, pre_activations
 from difflab.tracing.trace import trace
@@ -40,7 +54,7 @@ from difflab.tracing.trace import trace
 Array = np.ndarray
 INSTANCES = 100
 FIRST_LAYERS = 5
-"""So many hidden layers had the networks of Glorot & Bengio 2010: for singular values, and means."""
+"""So many hidden layers had the networks of Glorot & Bengio 2010, for singular values."""
 IDENTITY_BITS = 20
 """Two real numbers count as the same if they agree to this many bits beyond a float's 53."""
 TAILS = {"sigmoid": (1.0, 1.0), "tanh": (4.0, 2.0)}

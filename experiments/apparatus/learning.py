@@ -213,9 +213,7 @@ def settled(run: Sequence[Row]) -> bool:
 # What is read off ---------------------------------------------------------------------------------
 
 
-def badges(
-    rows: pd.DataFrame, names: Sequence[str], by: Sequence[str] = LEAST
-) -> tuple[str, ...]:
+def badges(rows: pd.DataFrame, names: Sequence[str], by: Sequence[str] = LEAST) -> tuple[str, ...]:
     """What a reader of these runs must know: rates at the grid's edge, runs that had not settled.
 
     `names` are the columns of a configuration; rows are of tuning and of training; `by` is as in
