@@ -242,9 +242,9 @@ def best_cells(rows: pd.DataFrame) -> list[str]:
 
 
 def deadliest_cells(rows: pd.DataFrame, seeds: list[int]) -> list[str]:
-    """By features, where most ReLUs are dead at the end in the runs of some seeds."""
+    """By features, where most ReLUs are dead at the end of some seeds' runs, and none diverged."""
     own = chosen(rows, {"kind": "run", "activation": "relu", "seed": seeds})
-    means = own.groupby(["features", "cell"])["dead_share"].mean()
+    means = own.groupby(["features", "cell"])["dead_share"].agg(lambda own: own.mean(skipna=False))
     return [cell for _, cell in means.groupby("features").idxmax()]
 
 
@@ -285,7 +285,7 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
     means = own.groupby(["features", "depth", "rate"])["dead_share"].mean()
     most = means.groupby("features").max()
     told = "; ".join(f"{share:.0%} with {name}" for name, share in most.items())
-    own = own.assign(depth=own["depth"].map(layers))
+    own = own.assign(depth=own["depth"].astype(int).map(layers))
     below = born_rows[born_rows["bound"] > 0.05]
     foot = f"digits, {own['seed'].nunique()} seeds, {own['updates'].max():.0f} updates"
     axes = {"by": "features", "logarithms": "x", "foot": foot}

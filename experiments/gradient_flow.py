@@ -152,17 +152,14 @@ def flow(case: Case) -> Iterator[Row]:
     q = X.shape[1] * VARIANCES[own[1]](*shape[:2]) * float(np.mean(X**2))
     expected = mean_field(*own, q, case["depth"] - 1)
     tree = [{"W": W, "b": np.zeros(W.shape[1])} for W in weights]
-    outputs = [net.layers[0].activate(a) for a in pre_activations(net.layers, tree, X)[:-1]]
-    offsets = [float(np.sqrt(np.mean(h.mean(axis=0) ** 2))) for h in outputs[:FIRST_LAYERS]]
-    spreads = [float(np.sqrt(np.mean(h.var(axis=0)))) for h in outputs[:FIRST_LAYERS]]
+    h = net.layers[0].activate(pre_activations(net.layers, tree, X)[0])
     yield {
         "kind": "network",
         "cell": cell(*own),
         "closed": closed_form(*own) if own in CLOSED else math.nan,
         "factor": float((norms[0] / norms[-1]) ** (1 / (case["depth"] - 1))),
         "mean_field": float(np.exp(np.mean(np.log(expected)))),
-        "offset": float(np.mean(offsets)),
-        "offset_by_spread": float(np.mean(np.divide(offsets, spreads))),
+        "offset_by_spread": math.sqrt(np.mean(h.mean(axis=0) ** 2) / np.mean(h.var(axis=0))),
     }
     if not (case["widest"] and case["data"] == "digits"):
         return
@@ -291,7 +288,7 @@ def results(rows: pd.DataFrame) -> list[Result]:
               counted="points"),
         ratio("tanh_is_zero_centred", rows, "offset_by_spread", left={"activation": "sigmoid"},
               right={"activation": "tanh"}, where=WIDEST | {"initialiser": "glorot"},
-              words=f"distance of a unit's mean from 0 over its spread, {FIRST_LAYERS} layers"),
+              words="root mean square of units' means over that of their spreads, first layer"),
     ]  # fmt: skip
 
 
@@ -304,7 +301,7 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
     foot = f"{depth} layers of {width} units, {seeds + 1} networks on each of 2 data sets"
     left = {cell(*pair): means[cell(*pair)] ** (depth - 1)
             for pair in (("sigmoid", "glorot"), ("tanh", "glorot"), ("relu", "he"))}  # fmt: skip
-    told = ", ".join(f"{name}: {value:.1g}" for name, value in left.items())
+    told = "; ".join(f"{name}: {value:.1g}" for name, value in left.items())
     return [
         Figure(
             "factors", "Hollow: all networks. Bars: mean-field theory. Crosses: the closed form,"
