@@ -29,28 +29,10 @@ from apparatus.learning import (
 )
 from matplotlib.figure import Figure as Canvas
 
-from difflab import value_and_gradient
+from difflab import lab, value_and_gradient
 from difflab.engines import native
 from difflab.ir.tree import flatten, unflatten
-from difflab.lab import (
-    TIME_COLUMNS,
-    Case,
-    Experiment,
-    Figure,
-    Preset,
-    Result,
-    Row,
-    Table,
-    chosen,
-    interleave,
-    looks,
-    main,
-    mean_interval,
-    paired,
-    ratio,
-    share,
-    timed,
-)
+from difflab.lab import TIME_COLUMNS, Case, Experiment, Figure, Preset, Result, Row, Table
 from difflab.methods import Reverse
 from difflab.networks import Network, load
 from difflab.networks.examples import Minibatches, targets
@@ -126,7 +108,7 @@ def further_cases(preset: Preset, rows: pd.DataFrame) -> list[Case]:
         case
         for goal, least in GOALS.items()
         for case in training_cases(
-            chosen(rows, {"part": TUNING, "goal": goal}),
+            lab.chosen(rows, {"part": TUNING, "goal": goal}),
             [one for one in configurations(preset) if one["goal"] == goal],
             preset.seeds,
             by=least,
@@ -236,7 +218,7 @@ def times(case: Case, rng: np.random.Generator) -> Iterator[Row]:
     """Forward and backward through an activation alone, side by side."""
     x = rng.normal(size=SIZE)
     passes = {name: both_ways(name, case["engine"], x) for name in SCALED}
-    for row in interleave(passes, baseline="relu").to_dict("records"):
+    for row in lab.interleave(passes, baseline="relu").to_dict("records"):
         yield row | {"contender": f"{row['contestant']}, {case['engine']} engine"}
 
 
@@ -251,7 +233,7 @@ def both_ways(name: str, engine: str, x: np.ndarray) -> Callable[[], Any]:
 
 def derived(rows: pd.DataFrame) -> pd.DataFrame:
     """By place (set and depth), seed and activation: how many times the updates of depth 2."""
-    own = chosen(rows, SPEED)[["set", "seed", "activation", "depth", "reached"]]
+    own = lab.chosen(rows, SPEED)[["set", "seed", "activation", "depth", "reached"]]
     shallow = own[own["depth"] == 2].drop(columns="depth")
     both = own[own["depth"] > 2].merge(shallow, on=["set", "seed", "activation"])
     place = both["set"] + ", " + both["depth"].astype(int).astype(str) + " layers over 2"
@@ -260,36 +242,38 @@ def derived(rows: pd.DataFrame) -> pd.DataFrame:
 
 def results(rows: pd.DataFrame) -> list[Result]:
     speed = {"where": SPEED, "by": "set", "words": "updates to the threshold, means over depths",
-             "badges": badges(chosen(rows, {"goal": "speed"}), NAMES, GOALS["speed"])}  # fmt: skip
+             "badges": badges(lab.chosen(rows, {"goal": "speed"}), NAMES, GOALS["speed"])}  # fmt: skip
     plateau = {"by": "set", "scale": 100, "words": "test error, each at its own tuned rate",
-               "badges": badges(chosen(rows, {"goal": "test"}), NAMES)}  # fmt: skip
+               "badges": badges(lab.chosen(rows, {"goal": "test"}), NAMES)}  # fmt: skip
     relu, leaky, tanh, sigmoid = ({"activation": name} for name in SCALED)
     deep, gains = PLATEAU | {"depth": [4, 8]}, derived(rows)
     found = [
-        ratio("six_times_faster_than_tanh", rows, "reached", left=tanh, right=relu, **speed),
-        ratio("tanh_faster_than_sigmoid", rows, "reached", left=sigmoid, right=tanh, **speed),
-        ratio("leaky_relu_not_much_faster", rows, "reached", left=relu, right=leaky, **speed),
-        paired("leaky_relu_not_much_better", rows, "held_error", left=relu, right=leaky,
+        lab.ratio("six_times_faster_than_tanh", rows, "reached", left=tanh, right=relu, **speed),
+        lab.ratio("tanh_faster_than_sigmoid", rows, "reached", left=sigmoid, right=tanh, **speed),
+        lab.ratio("leaky_relu_not_much_faster", rows, "reached", left=relu, right=leaky, **speed),
+        lab.paired("leaky_relu_not_much_better", rows, "held_error", left=relu, right=leaky,
                where=PLATEAU | {"depth": [2, 4]}, **plateau),
-        timed("relu_is_light_weight", rows, by="contender",
+        lab.timed("relu_is_light_weight", rows, by="contender",
               where={"part": "time", "contestant": ["sigmoid", "tanh"]},
               words=f"forward and backward through {SIZE:,} elements"),
     ]  # fmt: skip
     if len(gains):
         found += [
-            paired("relu_better_than_sigmoid_in_deep", rows, "held_error", left=sigmoid, right=relu,
+            lab.paired("relu_better_than_sigmoid_in_deep", rows, "held_error", left=sigmoid, right=relu,
                    where=deep, **plateau),
-            paired("relu_better_than_tanh_in_deep", rows, "held_error", left=tanh, right=relu,
+            lab.paired("relu_better_than_tanh_in_deep", rows, "held_error", left=tanh, right=relu,
                    where=deep, **plateau),
-            ratio("relu_gains_on_tanh_with_depth", gains, "slowdown", left=tanh, right=relu,
+            lab.ratio("relu_gains_on_tanh_with_depth", gains, "slowdown", left=tanh, right=relu,
                   by="place"),
-            ratio("relu_gains_on_sigmoid_with_depth", gains, "slowdown", left=sigmoid, right=relu,
+            lab.ratio("relu_gains_on_sigmoid_with_depth", gains, "slowdown", left=sigmoid, right=relu,
                   by="place"),
         ]  # fmt: skip
     small, table = {"part": TRAINING, "start": "normal"}, {"part": TRAINING, "set": TABLE}
-    if len(chosen(rows, small)):
-        found.append(share("deep_sigmoid_does_not_start", rows, "arrived", where=small, by="set"))
-    if len(chosen(rows, table)):
+    if len(lab.chosen(rows, small)):
+        found.append(
+            lab.share("deep_sigmoid_does_not_start", rows, "arrived", where=small, by="set")
+        )
+    if len(lab.chosen(rows, table)):
         standard, normal = {"start": "uniform"}, {"start": "glorot"}
         pairs = {
             "normalised_start_better": (tanh | standard, tanh | normal),
@@ -297,7 +281,7 @@ def results(rows: pd.DataFrame) -> list[Result]:
             "softsign_better_in_table": (tanh | standard, {"activation": "softsign"} | standard),
         }
         found += [
-            paired(claim, rows, "held_error", left=left, right=right, where=table, **plateau)
+            lab.paired(claim, rows, "held_error", left=left, right=right, where=table, **plateau)
             for claim, (left, right) in pairs.items()
         ]
     return found
@@ -305,15 +289,15 @@ def results(rows: pd.DataFrame) -> list[Result]:
 
 def tables(rows: pd.DataFrame) -> list[Table]:
     """The table of Glorot & Bengio, ours beside theirs; and the least test errors."""
-    own, lines = chosen(rows, {"part": TRAINING, "set": TABLE}), []
+    own, lines = lab.chosen(rows, {"part": TRAINING, "set": TABLE}), []
     for (name, start), figure in PUBLISHED.items():
-        errors = 100 * chosen(own, {"activation": name, "start": start})["held_error"].dropna()
+        errors = 100 * lab.chosen(own, {"activation": name, "start": start})["held_error"].dropna()
         if len(errors):
             weights = "normalised" if start == "glorot" else "U(±1/√n)"
             lines.append({"activation": name, "initial weights": weights,
                           "theirs, test error, %": figure,
-                          "here, test error, %": str(mean_interval(errors))})  # fmt: skip
-    last = chosen(rows, {"part": TRAINING, "goal": "test"})
+                          "here, test error, %": str(lab.mean_interval(errors))})  # fmt: skip
+    last = lab.chosen(rows, {"part": TRAINING, "goal": "test"})
     errors = last.groupby(["data", "width", "activation", "depth"])["held_error"].mean().dropna()
     best = errors.loc[errors.groupby(["data", "width"]).idxmin()].reset_index()
     best["test accuracy, %"] = 100 - 100 * best.pop("held_error")
@@ -328,7 +312,7 @@ def tables(rows: pd.DataFrame) -> list[Table]:
 
 
 def figures(rows: pd.DataFrame) -> list[Figure]:
-    own = chosen(rows, SPEED)
+    own = lab.chosen(rows, SPEED)
     logs = np.log(own.set_index(["set", "depth", "seed", "activation"])["reached"]).unstack()
     times_relu = np.exp(logs.sub(logs["relu"], axis=0).groupby(["set", "depth"]).mean())
     slower = (times_relu["tanh"] > 1).groupby("set").mean()
@@ -355,7 +339,7 @@ def draw_speed(canvas: Canvas, logs: pd.DataFrame, sets: list[str]) -> None:
     depths = sorted(logs.index.get_level_values("depth").unique())
     names = [name for name in SCALED if name != "relu"]
     for panel, own in zip(grid.flat, sets, strict=False):
-        for number, (name, style) in enumerate(list(looks(SCALED).items())[1:]):
+        for number, (name, style) in enumerate(list(lab.looks(SCALED).items())[1:]):
             for place, depth in enumerate(depths):
                 gaps = np.exp((logs[name] - logs["relu"]).loc[own, depth].dropna())
                 at, dot = place + 0.22 * (number - 1), style["marker"]
@@ -365,7 +349,7 @@ def draw_speed(canvas: Canvas, logs: pd.DataFrame, sets: list[str]) -> None:
                     panel.plot([at], [np.exp(np.log(gaps).mean())], "_", color="black", ms=12)
         panel.axhline(1.0, color="black", linewidth=1)
         panel.axhline(6.0, color="black", linewidth=1, linestyle="--")
-        panel.set(title=own, yscale="log")
+        panel.set(title=own, yscale="log", xlim=(-0.5, len(depths) - 0.5))
         panel.set_xticks(range(len(depths)), [f"{depth:.0f}" for depth in depths])
         panel.set_yticks([0.2, 0.5, 1, 2, 5, 10, 20, 50], ["0.2", "0.5", *"125", "10", "20", "50"])
         panel.minorticks_off()
@@ -373,8 +357,8 @@ def draw_speed(canvas: Canvas, logs: pd.DataFrame, sets: list[str]) -> None:
         panel.set_ylabel("updates / ReLU's")
     for panel in grid[-1]:
         panel.set_xlabel("hidden layers")
-    handles = [grid[0, 0].plot([], [], looks(SCALED)[name]["marker"], fillstyle="none",
-                               color=looks(SCALED)[name]["color"], label=name)[0]
+    handles = [grid[0, 0].plot([], [], lab.looks(SCALED)[name]["marker"], fillstyle="none",
+                               color=lab.looks(SCALED)[name]["color"], label=name)[0]
                for name in names]  # fmt: skip
     canvas.legend(handles=handles, loc="outside right upper")
 
@@ -411,4 +395,4 @@ EXPERIMENT = Experiment(
 )
 
 if __name__ == "__main__":
-    main(EXPERIMENT)
+    lab.main(EXPERIMENT)

@@ -17,26 +17,9 @@ import pandas as pd
 from apparatus.learning import TUNING, examples, run_seed
 from matplotlib.figure import Figure as Canvas
 
-from difflab import gradient
+from difflab import gradient, lab
 from difflab.ir.tree import flatten, unflatten
-from difflab.lab import (
-    Case,
-    Experiment,
-    Figure,
-    Formula,
-    Preset,
-    Result,
-    Row,
-    Section,
-    chosen,
-    curves,
-    every,
-    grid,
-    looks,
-    main,
-    mean,
-    proportion_interval,
-)
+from difflab.lab import Case, Experiment, Figure, Formula, Preset, Result, Row, Section
 from difflab.methods import Reverse
 from difflab.networks import Network
 from difflab.networks.examples import Minibatches, targets
@@ -70,9 +53,9 @@ def cases(preset: Preset) -> list[Case]:
     networks = preset.choose(smoke=200, quick=400, full=4000)
     hidden = preset.choose(smoke=8, quick=64, full=64)
     return [
-        *grid(part=["training"], activation=["relu", "leaky_relu"], centred=[True], **runs),
-        *grid(part=["training"], activation=["relu"], centred=[False], **runs),
-        *grid(part=["born"], inputs=[DATA, LINE], width=widths, hidden=[hidden],
+        *lab.grid(part=["training"], activation=["relu", "leaky_relu"], centred=[True], **runs),
+        *lab.grid(part=["training"], activation=["relu"], centred=[False], **runs),
+        *lab.grid(part=["born"], inputs=[DATA, LINE], width=widths, hidden=[hidden],
               networks=[networks]),
     ]  # fmt: skip
 
@@ -186,7 +169,7 @@ def born(case: Case, rng: np.random.Generator) -> Iterator[Row]:
     yield {"kind": "draw", "draw": draw, "p_first": shares.mean(), "bound": float(np.mean(odds))}
     for hidden in HIDDEN:
         if hidden <= case["hidden"]:
-            found = proportion_interval(int(every_[hidden - 1]), case["networks"], CONFIDENCE)
+            found = lab.proportion_interval(int(every_[hidden - 1]), case["networks"], CONFIDENCE)
             yield {"kind": "born", "layers": hidden, "p_first": float(shares[hidden - 1]),
                    "p_every": found.estimate, "bound": odds[hidden - 1],
                    "below_bound": bool(found.low <= odds[hidden - 1])}  # fmt: skip
@@ -236,21 +219,21 @@ def weights(rng: np.random.Generator, count: int, shape: tuple[int, int]) -> Arr
 
 def best_cells(rows: pd.DataFrame) -> list[str]:
     """By features and depth, where ReLUs have the least mean validation error and none diverged."""
-    own = chosen(rows, {"kind": "run", "activation": "relu"})
+    own = lab.chosen(rows, {"kind": "run", "activation": "relu"})
     means = own.groupby(["place", "cell"])["held_error"].agg(lambda error: error.mean(skipna=False))
     return [cell for _, cell in means.groupby("place").idxmin()]
 
 
 def deadliest_cells(rows: pd.DataFrame, seeds: list[int]) -> list[str]:
     """By features, where most ReLUs are dead at the end of some seeds' runs, and none diverged."""
-    own = chosen(rows, {"kind": "run", "activation": "relu", "seed": seeds})
+    own = lab.chosen(rows, {"kind": "run", "activation": "relu", "seed": seeds})
     means = own.groupby(["features", "cell"])["dead_share"].agg(lambda own: own.mean(skipna=False))
     return [cell for _, cell in means.groupby("features").idxmax()]
 
 
 def results(rows: pd.DataFrame) -> list[Result]:
     relu, leaky = ({"kind": "layer", "activation": name} for name in ("relu", "leaky_relu"))
-    own = chosen(rows, relu)
+    own = lab.chosen(rows, relu)
     sightings, were, back = (
         int(own[name].sum()) for name in ("dead_sightings", "were_dead", "back")
     )
@@ -259,29 +242,29 @@ def results(rows: pd.DataFrame) -> list[Result]:
     deadliest, best = deadliest_cells(rows, choosing), best_cells(rows)
     ended, counted = {"diverged": False, "had_dead": True}, {"counted": "layers of runs"}
     return [
-        every("dead_units_get_no_gradient", rows, "dead_get_none", where=relu | {"has_dead": True},
+        lab.every("dead_units_get_no_gradient", rows, "dead_get_none", where=relu | {"has_dead": True},
               words=f"{sightings:,} sightings of a dead unit", **counted),
-        mean("high_rates_kill", rows, "dead_share", by="features",
+        lab.mean("high_rates_kill", rows, "dead_share", by="features",
              where={"kind": "run", "cell": deadliest, "seed": judged},
              words=f"where half of the seeds found most: {'; '.join(deadliest)}"),
-        mean("best_rates_spare_units", rows, "dead_share", by="place",
+        lab.mean("best_rates_spare_units", rows, "dead_share", by="place",
              where={"kind": "run", "cell": best}, words="at the rate of least validation error"),
-        every("dead_units_stay_dead", rows, "none_back", where=relu | ended,
+        lab.every("dead_units_stay_dead", rows, "none_back", where=relu | ended,
               words=f"of {were:,} units dead at an earlier look, {back:,} live at the end",
               **counted),
-        every("first_layer_stays_dead", rows, "none_back", where=relu | ended | {"layer": 1},
+        lab.every("first_layer_stays_dead", rows, "none_back", where=relu | ended | {"layer": 1},
               **counted),
-        every("leaky_units_keep_a_gradient", rows, "all_get_some", where=leaky, **counted),
-        every("born_dead_bound", rows, "below_bound", where={"kind": "born"},
+        lab.every("leaky_units_keep_a_gradient", rows, "all_get_some", where=leaky, **counted),
+        lab.every("born_dead_bound", rows, "below_bound", where={"kind": "born"},
               words="no cell surely above the bound (95 % for all together)"),
-        mean("born_dead_for_one_input", rows, "p_first", over="bound", by="inputs", unit="draw",
+        lab.mean("born_dead_for_one_input", rows, "p_first", over="bound", by="inputs", unit="draw",
              where={"kind": "draw"}, words="means over depths, a draw of networks for each width"),
     ]  # fmt: skip
 
 
 def figures(rows: pd.DataFrame) -> list[Figure]:
     run = {"kind": "run", "diverged": False, "activation": "relu"}
-    own, born_rows = chosen(rows, run), chosen(rows, {"kind": "born", "inputs": DATA})
+    own, born_rows = lab.chosen(rows, run), lab.chosen(rows, {"kind": "born", "inputs": DATA})
     means = own.groupby(["features", "depth", "rate"])["dead_share"].mean()
     most = means.groupby("features").max()
     told = "; ".join(f"{share:.0%} with {name}" for name, share in most.items())
@@ -290,7 +273,7 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
     foot = f"digits, {own['seed'].nunique()} seeds, {own['updates'].max():.0f} updates"
     axes = {"by": "features", "logarithms": "x", "foot": foot}
     return [
-        curves(own, "dead", "rate", "dead_share", "depth", scale=100, **axes,
+        lab.curves(own, "dead", "rate", "dead_share", "depth", scale=100, **axes,
                labels=("learning rate", "ReLUs dead at the end (%)"),
                alt="The share of dead units rises with the learning rate, up to divergence.",
                caption="Runs that did not diverge; a line ends where all do.",
@@ -304,7 +287,7 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
             f" {below['p_every'].sum() / below['bound'].sum():.0%} as often as the bound says",
             foot=f"{born_rows['networks'].max():.0f} networks a width",
         ),
-        curves(own, "errors", "rate", "held_error", "depth", scale=100, **axes,
+        lab.curves(own, "errors", "rate", "held_error", "depth", scale=100, **axes,
                labels=("learning rate", "validation error (%)"),
                alt="Validation error is least at rates where few units are dead.",
                caption="Validation errors of the same runs.",
@@ -314,7 +297,7 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
 
 def draw_born(canvas: Canvas, own: pd.DataFrame) -> None:
     axes = canvas.subplots()
-    for width, style in looks(sorted(own["width"].unique())).items():
+    for width, style in lab.looks(sorted(own["width"].unique())).items():
         part = own[own["width"] == width]
         axes.plot(part["layers"], part["p_every"], style["marker"], color=style["color"],
                   label=f"width {width:.0f}")  # fmt: skip
@@ -368,4 +351,4 @@ EXPERIMENT = Experiment(
 )
 
 if __name__ == "__main__":
-    main(EXPERIMENT)
+    lab.main(EXPERIMENT)

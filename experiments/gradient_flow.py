@@ -15,38 +15,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from apparatus.gradient_flow_theory import (
-    ACTIVATIONS,
-    CLOSED,
-    DERIVATION,
-    INITIALISERS,
-    NAMES,
-    VARIANCES,
-    closed_form,
-    mean_field,
-)
+from apparatus import gradient_flow_theory as theory
 from apparatus.learning import examples
 from matplotlib.figure import Figure as Canvas
 
-from difflab import derivative, gradient, jacobian, sigmoid
+from difflab import derivative, gradient, jacobian, lab, sigmoid
 from difflab.accuracy.digits import distances, points, truths
 from difflab.accuracy.digits import instances as rules
-from difflab.lab import (
-    Case,
-    Experiment,
-    Figure,
-    Preset,
-    Result,
-    Row,
-    chosen,
-    every,
-    generator,
-    grid,
-    looks,
-    main,
-    mean,
-    ratio,
-)
+from difflab.lab import Case, Experiment, Figure, Preset, Result, Row
 from difflab.networks import Network
 from difflab.networks.layers import Layer, pre_activations
 from difflab.tracing.trace import trace
@@ -65,7 +41,7 @@ WIDEST = {"kind": "network", "widest": True}
 
 def cell(activation: str, initialiser: str) -> str:
     """An activation with its initial weights, as it is called in rows."""
-    return f"{activation}, {NAMES[initialiser]}"
+    return f"{activation}, {theory.NAMES[initialiser]}"
 
 
 # Cases --------------------------------------------------------------------------------------------
@@ -74,22 +50,19 @@ def cell(activation: str, initialiser: str) -> str:
 def cases(preset: Preset) -> list[Case]:
     depth = preset.choose(smoke=8, quick=16, full=30)
     widths = preset.choose(smoke=[48], quick=[96], full=[16, 64, 256])
-    pairs = {"activation": ACTIVATIONS, "initialiser": INITIALISERS, "seed": preset.seeds}
+    pairs = {
+        "activation": theory.ACTIVATIONS,
+        "initialiser": theory.INITIALISERS,
+        "seed": preset.seeds,
+    }
     flow = [
-        {
-            "part": "flow",
-            "data": data,
-            "width": n,
-            "depth": depth,
-            "widest": n == widths[-1],
-        }
-        for data in ("digits", "mnist1d")
-        for n in widths
-    ]
+        {"part": "flow", "data": data, "width": n, "depth": depth, "widest": n == widths[-1]}
+        for data in ("digits", "mnist1d") for n in widths
+    ]  # fmt: skip
     return [
-        *[first | second for first in flow for second in grid(**pairs)],
-        *grid(part=["jacobian"], **pairs, width=[preset.choose(smoke=32, quick=96, full=256)]),
-        *grid(part=["tails"], activation=ACTIVATIONS,
+        *[first | second for first in flow for second in lab.grid(**pairs)],
+        *lab.grid(part=["jacobian"], **pairs, width=[preset.choose(smoke=32, quick=96, full=256)]),
+        *lab.grid(part=["tails"], activation=theory.ACTIVATIONS,
               points=[preset.choose(smoke=40, quick=100, full=400)]),
         {"part": "identity", "every": preset.choose(smoke=60, quick=10, full=4)},
     ]  # fmt: skip
@@ -114,7 +87,8 @@ def network(activation: str, initialiser: str, inputs: int, width: int, depth: i
 
 def drawn(net: Network, seed: int) -> list[Array]:
     """Weights that depend on the seed and the shapes, not on the activation."""
-    return [own["W"] for own in net.initial(int(generator("gradient_flow", seed).integers(2**31)))]
+    number = int(lab.generator("gradient_flow", seed).integers(2**31))
+    return [own["W"] for own in net.initial(number)]
 
 
 @functools.lru_cache(maxsize=4)
@@ -149,14 +123,14 @@ def flow(case: Case) -> Iterator[Row]:
     weights = drawn(net, case["seed"])
     own = (case["activation"], case["initialiser"])
     norms = np.array([np.linalg.norm(g) for g in back_propagated(net, weights, X, y)[:-1]])
-    q = X.shape[1] * VARIANCES[own[1]](*shape[:2]) * float(np.mean(X**2))
-    expected = mean_field(*own, q, case["depth"] - 1)
+    q = X.shape[1] * theory.VARIANCES[own[1]](*shape[:2]) * float(np.mean(X**2))
+    expected = theory.mean_field(*own, q, case["depth"] - 1)
     tree = [{"W": W, "b": np.zeros(W.shape[1])} for W in weights]
     h = net.layers[0].activate(pre_activations(net.layers, tree, X)[0])
     yield {
         "kind": "network",
         "cell": cell(*own),
-        "closed": closed_form(*own) if own in CLOSED else math.nan,
+        "closed": theory.closed_form(*own) if own in theory.CLOSED else math.nan,
         "factor": float((norms[0] / norms[-1]) ** (1 / (case["depth"] - 1))),
         "mean_field": float(np.exp(np.mean(np.log(expected)))),
         "offset_by_spread": math.sqrt(np.mean(h.mean(axis=0) ** 2) / np.mean(h.var(axis=0))),
@@ -164,13 +138,8 @@ def flow(case: Case) -> Iterator[Row]:
     if not (case["widest"] and case["data"] == "digits"):
         return
     ahead = np.append(np.cumprod(expected[::-1])[::-1], 1.0)
-    for layer in range(case["depth"]):
-        yield {
-            "kind": "layer",
-            "layer": layer + 1,
-            "relative": float(norms[layer] / norms[-1]),
-            "relative_mean_field": float(ahead[layer]),
-        }
+    for layer, (norm, field) in enumerate(zip(norms / norms[-1], ahead, strict=True), 1):
+        yield {"kind": "layer", "layer": layer, "relative": norm, "relative_mean_field": field}
 
 
 def singular_values(case: Case) -> Iterator[Row]:
@@ -181,11 +150,8 @@ def singular_values(case: Case) -> Iterator[Row]:
     h = net.layers[0].activate(X @ weights[0])[0]
     for number in range(1, FIRST_LAYERS):
         values = np.linalg.svd(layer_jacobian(case["activation"])(h, weights[number]), False, False)
-        yield {
-            "layer": number,
-            "mean_value": float(values.mean()),
-            "rms_value": float(np.sqrt(np.mean(values**2))),
-        }
+        yield {"layer": number, "mean_value": float(values.mean()),
+               "rms_value": float(np.sqrt(np.mean(values**2)))}  # fmt: skip
         h = net.layers[number].activate(h @ weights[number])
 
 
@@ -231,22 +197,15 @@ def shifted_sigmoid(x: Any) -> Any:
 
 
 def identity(case: Case) -> Iterator[Row]:
-    """Whether tanh(x) and 2 sigmoid(2x) - 1 are the same number, and how many ulps apart programs
-    of them are.
-    """
+    """Whether tanh(x) and 2 sigmoid(2x) - 1 are the same number, and how far off the program is."""
     (rule,) = rules({"tanh"})
     x = points(rule.row, 0)[0][:: case["every"]]
     nearest, rest = truths(rule.value(), [x])
     other, left = truths(trace(shifted_sigmoid, 1.0), [x])
     with np.errstate(all="ignore"):
-        written, direct = shifted_sigmoid(x), np.tanh(x)
         apart = np.where(nearest == other, np.abs(rest - left), np.inf)
-    found = {
-        "x": x,
-        "same": apart < 2.0**-IDENTITY_BITS,
-        "ulps": distances(written, nearest, rest),
-        "tanh_ulps": distances(direct, nearest, rest),
-    }
+        ulps = distances(shifted_sigmoid(x), nearest, rest)
+    found = {"x": x, "same": apart < 2.0**-IDENTITY_BITS, "ulps": ulps}
     yield from pd.DataFrame(found).to_dict("records")
 
 
@@ -254,61 +213,67 @@ def identity(case: Case) -> Iterator[Row]:
 
 
 def results(rows: pd.DataFrame) -> list[Result]:
-    loose = cell("sigmoid", "glorot")
-    strict = [cell(*pair) for pair in CLOSED if cell(*pair) != loose]
-    by_cell = {"by": "cell", "words": "geometric mean over a network's layers, both data sets"}
-    sigmoid_cells = [cell("sigmoid", name) for name in INITIALISERS]
-    tanh_cells = [cell("tanh", "uniform"), cell("tanh", "glorot")]
+    def factors(claim: str, *pairs: tuple[str, str], **told: Any) -> Result:
+        where = WIDEST | {"cell": [cell(*pair) for pair in pairs]}
+        words = "a network's mean factor per layer, both data sets"
+        return lab.mean(claim, rows, "factor", where=where, by="cell", words=words, **told)
+
+    loose = ("sigmoid", "glorot")
+    strict = [pair for pair in theory.CLOSED if pair != loose]
+    pairs = [(a, i) for a in theory.ACTIVATIONS for i in theory.INITIALISERS]
+    points_of = {"counted": "points"}
+    singular = {"singular_values_standard": "uniform", "singular_values_normalised": "glorot"}
     return [
-        mean("closed_form_factors", rows, "factor", over="closed",
-             where=WIDEST | {"cell": strict}, **by_cell),
-        mean("closed_form_sigmoid_glorot", rows, "factor", over="closed",
-             where=WIDEST | {"cell": loose}, **by_cell),
-        mean("mean_field_factors", rows, "factor", over="mean_field", where=WIDEST, **by_cell),
-        mean("sigmoid_gradients_vanish", rows, "factor",
-             where=WIDEST | {"cell": sigmoid_cells}, **by_cell),
-        mean("tanh_gradients_vanish", rows, "factor",
-             where=WIDEST | {"cell": tanh_cells}, **by_cell),
-        mean("relu_gradients_stay", rows, "factor", where=WIDEST | {"cell": cell("relu", "he")}),
+        factors("closed_form_factors", *strict, over="closed"),
+        factors("closed_form_sigmoid_glorot", loose, over="closed"),
+        factors("mean_field_factors", *pairs, over="mean_field"),
+        factors("sigmoid_gradients_vanish", *pairs[:3]),
+        factors("tanh_gradients_vanish", ("tanh", "uniform"), ("tanh", "glorot")),
+        lab.mean(
+            "relu_gradients_stay", rows, "factor", where=WIDEST | {"cell": cell("relu", "he")}
+        ),
         *[
-            mean(claim, rows, "mean_value", by=None,
-                 where={"part": "jacobian", "activation": "tanh", "initialiser": initialiser},
-                 words=f"mean over the Jacobians of {FIRST_LAYERS - 1} layers")
-            for claim, initialiser in (("singular_values_standard", "uniform"),
-                                       ("singular_values_normalised", "glorot"))
+            lab.mean(
+                claim, rows, "mean_value", by=None,
+                where={"part": "jacobian", "activation": "tanh", "initialiser": initialiser},
+                words=f"mean over the Jacobians of {FIRST_LAYERS - 1} layers",
+            )
+            for claim, initialiser in singular.items()
         ],
         *[
-            every(f"{name}_saturates", rows, "as_theory", counted="points",
-                  where={"part": "tails", "activation": name})
+            lab.every(f"{name}_saturates", rows, "as_theory",
+                      where={"part": "tails", "activation": name}, **points_of)
             for name in TAILS
         ],
-        every("relu_does_not_saturate", rows, "as_theory", counted="points",
-              where={"part": "tails", "activation": "relu", "positive": True}),
-        every("tanh_is_a_shifted_sigmoid", rows, "same", where={"part": "identity"},
-              counted="points"),
-        ratio("tanh_is_zero_centred", rows, "offset_by_spread", left={"activation": "sigmoid"},
-              right={"activation": "tanh"}, where=WIDEST | {"initialiser": "glorot"},
-              words="root mean square of units' means over that of their spreads, first layer"),
+        lab.every("relu_does_not_saturate", rows, "as_theory", **points_of,
+                  where={"part": "tails", "activation": "relu", "positive": True}),
+        lab.every("tanh_is_a_shifted_sigmoid", rows, "same", where={"part": "identity"},
+                  words="as real numbers; as a program the right side is off by up to"
+                  f" {rows['ulps'][rows['part'] == 'identity'].max():.0e} ulps", **points_of),
+        lab.ratio(
+            "tanh_is_zero_centred", rows, "offset_by_spread", left={"activation": "sigmoid"},
+            right={"activation": "tanh"}, where=WIDEST | {"initialiser": "glorot"},
+            words="root mean square of units' means over that of their spreads, first layer",
+        ),
     ]  # fmt: skip
 
 
 def figures(rows: pd.DataFrame) -> list[Figure]:
-    own, layers = chosen(rows, WIDEST), chosen(rows, {"kind": "layer"})
-    programs = chosen(rows, {"part": "identity"})
-    logs = np.log(own["factor"] / own["mean_field"]).groupby(own["cell"]).mean()
-    means = np.exp(np.log(own["factor"]).groupby(own["cell"]).mean())
-    depth, width, seeds = (int(own[name].max()) for name in ("depth", "width", "seed"))
-    foot = f"{depth} layers of {width} units, {seeds + 1} networks on each of 2 data sets"
-    left = {cell(*pair): means[cell(*pair)] ** (depth - 1)
-            for pair in (("sigmoid", "glorot"), ("tanh", "glorot"), ("relu", "he"))}  # fmt: skip
+    own, layers = lab.chosen(rows, WIDEST), lab.chosen(rows, {"kind": "layer"})
+    logs = np.log(own[["factor", "mean_field"]]).groupby(own["cell"]).mean()
+    means, off = np.exp(logs["factor"]), np.exp((logs["factor"] - logs["mean_field"]).abs()) - 1
+    depth, width, networks = (own[name].max() for name in ("depth", "width", "seed"))
+    pairs = (("sigmoid", "glorot"), ("tanh", "glorot"), ("relu", "he"))
+    left = {cell(*pair): means[cell(*pair)] ** (depth - 1) for pair in pairs}
     told = "; ".join(f"{name}: {value:.1g}" for name, value in left.items())
+    foot = f"{depth:.0f} layers of {width:.0f} units, {networks + 1:.0f} networks"
     return [
         Figure(
             "factors", "Hollow: all networks. Bars: mean-field theory. Crosses: the closed form,"
             " where there is one. Left of 1 gradients vanish, right of it they explode.",
             "Measured factors lie on the theory's bars, from 0.14 to above 1.",
-            lambda canvas: draw_factors(canvas, own), (7.6, 4.4), foot=foot,
-            finding=f"A layer's factor is off theory by at most {np.expm1(logs.abs().max()):.1%};"
+            lambda canvas: draw_factors(canvas, own), (7.6, 4.4), foot=f"{foot}, 2 data sets",
+            finding=f"A layer's factor is off theory by at most {off.max():.1%};"
             f" {int((means < 0.95).sum())} of {len(means)} settings vanish",
         ),
         Figure(
@@ -317,29 +282,16 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
             " from right to left, as the gradient goes.",
             "Three panels: the sigmoid's gradients fall exponentially towards the input, tanh's"
             " slowly with Glorot's weights, the ReLU's are level with He's.",
-            lambda canvas: draw_gradients(canvas, layers), (9.6, 4.0),
-            finding=f"What {depth - 1} layers leave of a gradient: {told}",
-            foot=f"{depth} layers of {width} units on digits, {seeds + 1} networks",
-        ),
-        Figure(
-            "programs", "The error in ulps of tanh's truth. As real functions the two are the"
-            " same; as programs they are not: near 0 the sigmoid is close to 1/2, and subtracting"
-            " 1 leaves rounding errors.",
-            "Errors of the shifted sigmoid grow as 1 over x towards 0; those of tanh stay small.",
-            lambda canvas: draw_programs(canvas, programs), (6.4, 3.6),
-            finding=f"2 sigmoid(2x) - 1 is off by up to {programs['ulps'].max():.0e} ulps,"
-            f" np.tanh by {programs['tanh_ulps'].max():.1f}",
-            foot=f"{len(programs)} points across the exponents of float64",
+            lambda canvas: draw_gradients(canvas, layers), (9.6, 4.0), foot=f"{foot}, digits",
+            finding=f"What {depth - 1:.0f} layers leave of a gradient: {told}",
         ),
     ]  # fmt: skip
 
 
 def draw_factors(canvas: Canvas, own: pd.DataFrame) -> None:
-    axes = canvas.subplots()
-    names = [cell(a, i) for a in ACTIVATIONS for i in INITIALISERS]
-    styles = looks(ACTIVATIONS)
+    axes, names = canvas.subplots(), list(own["cell"].unique())
     for place, name in enumerate(names):
-        part, style = own[own["cell"] == name], styles[name.split(",")[0]]
+        part, style = own[own["cell"] == name], lab.looks(theory.ACTIVATIONS)[name.split(",")[0]]
         axes.plot(part["factor"], np.full(len(part), place), style["marker"], fillstyle="none",
                   color=style["color"], markersize=5, alpha=0.6)  # fmt: skip
         axes.plot([np.exp(np.log(part["mean_field"]).mean())], [place], "|", color="black", ms=22)
@@ -347,37 +299,24 @@ def draw_factors(canvas: Canvas, own: pd.DataFrame) -> None:
     axes.axvline(1.0, color="#777777", linewidth=1, linestyle=":")
     axes.set(xscale="log", xlabel="factor of the gradient's norm, per layer")
     axes.set_yticks(range(len(names)), names)
-    ticks = [0.15, 0.25, 0.5, 0.7, 1.0, 1.5]
-    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.set_xticks(ticks := [0.15, 0.25, 0.5, 0.7, 1.0, 1.5], map(str, ticks))
     axes.minorticks_off()
     axes.invert_yaxis()
 
 
 def draw_gradients(canvas: Canvas, layers: pd.DataFrame) -> None:
-    panels = canvas.subplots(1, len(ACTIVATIONS), sharey=True)
-    for panel, activation in zip(panels, ACTIVATIONS, strict=True):
-        for initialiser, style in looks(INITIALISERS).items():
-            own = {"activation": activation, "initialiser": initialiser}
-            grouped = np.log(chosen(layers, own).set_index("layer")["relative"]).groupby("layer")
-            middle, low, high = (np.exp(grouped.agg(name)) for name in ("mean", "min", "max"))
-            panel.plot(middle, label=NAMES[initialiser], markevery=3, markersize=4, **style)
+    panels = canvas.subplots(1, len(theory.ACTIVATIONS), sharey=True)
+    for panel, activation in zip(panels, theory.ACTIVATIONS, strict=True):
+        for name, style in lab.looks(theory.INITIALISERS).items():
+            own = lab.chosen(layers, {"activation": activation, "initialiser": name})
+            grouped = np.log(own["relative"]).groupby(own["layer"])
+            middle, low, high = (np.exp(grouped.agg(kind)) for kind in ("mean", "min", "max"))
+            panel.plot(middle, label=theory.NAMES[name], markevery=3, markersize=4, **style)
             panel.fill_between(low.index, low, high, color=style["color"], alpha=0.15, linewidth=0)
-            field = chosen(layers, own).groupby("layer")["relative_mean_field"].mean()
-            panel.plot(field, ":", color="black", lw=1.2)
+            panel.plot(own.groupby("layer")["relative_mean_field"].mean(), ":k", lw=1.2)
         panel.set(title=activation, yscale="log", xlabel="hidden layer")
     panels[0].set_ylabel("gradient norm, relative")
     panels[0].legend(loc="lower right")
-
-
-def draw_programs(canvas: Canvas, programs: pd.DataFrame) -> None:
-    axes = canvas.subplots()
-    own = programs[(programs["x"] > 1e-25) & (programs["x"] < 1e5)]
-    names = {"ulps": "2 sigmoid(2x) - 1", "tanh_ulps": "np.tanh"}
-    for (column, label), style in zip(names.items(), looks(names.values()).values(), strict=True):
-        axes.plot(own["x"], own[column].clip(lower=1e-3), style["marker"], color=style["color"],
-                  markersize=2.5, label=label, rasterized=True)  # fmt: skip
-    axes.set(xscale="log", yscale="log", xlabel="x", ylabel="error (ulps)")
-    axes.legend()
 
 
 EXPERIMENT = Experiment(
@@ -387,7 +326,7 @@ EXPERIMENT = Experiment(
     version=2,
     cases=cases,
     measure=measure,
-    sections=lambda rows: [DERIVATION],
+    sections=lambda rows: [theory.DERIVATION],
     figures=figures,
     results=results,
     method=f"""
@@ -407,4 +346,4 @@ EXPERIMENT = Experiment(
 )
 
 if __name__ == "__main__":
-    main(EXPERIMENT)
+    lab.main(EXPERIMENT)
