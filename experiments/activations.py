@@ -241,10 +241,11 @@ def derived(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def results(rows: pd.DataFrame) -> list[Result]:
+    goal = {name: lab.chosen(rows, {"goal": name}) for name in GOALS}
     speed = {"where": SPEED, "by": "set", "words": "updates to the threshold, means over depths",
-             "badges": badges(lab.chosen(rows, {"goal": "speed"}), NAMES, GOALS["speed"])}  # fmt: skip
+             "badges": badges(goal["speed"], NAMES, GOALS["speed"])}  # fmt: skip
     plateau = {"by": "set", "scale": 100, "words": "test error, each at its own tuned rate",
-               "badges": badges(lab.chosen(rows, {"goal": "test"}), NAMES)}  # fmt: skip
+               "badges": badges(goal["test"], NAMES)}  # fmt: skip
     relu, leaky, tanh, sigmoid = ({"activation": name} for name in SCALED)
     deep, gains = PLATEAU | {"depth": [4, 8]}, derived(rows)
     found = [
@@ -252,21 +253,18 @@ def results(rows: pd.DataFrame) -> list[Result]:
         lab.ratio("tanh_faster_than_sigmoid", rows, "reached", left=sigmoid, right=tanh, **speed),
         lab.ratio("leaky_relu_not_much_faster", rows, "reached", left=relu, right=leaky, **speed),
         lab.paired("leaky_relu_not_much_better", rows, "held_error", left=relu, right=leaky,
-               where=PLATEAU | {"depth": [2, 4]}, **plateau),
+                   where=PLATEAU | {"depth": [2, 4]}, **plateau),
         lab.timed("relu_is_light_weight", rows, by="contender",
-              where={"part": "time", "contestant": ["sigmoid", "tanh"]},
-              words=f"forward and backward through {SIZE:,} elements"),
+                  where={"part": "time", "contestant": ["sigmoid", "tanh"]},
+                  words=f"forward and backward through {SIZE:,} elements"),
     ]  # fmt: skip
-    if len(gains):
+    for name in ("tanh", "sigmoid") if len(gains) else ():
+        sides = {"left": {"activation": name}, "right": relu}
         found += [
-            lab.paired("relu_better_than_sigmoid_in_deep", rows, "held_error", left=sigmoid, right=relu,
-                   where=deep, **plateau),
-            lab.paired("relu_better_than_tanh_in_deep", rows, "held_error", left=tanh, right=relu,
-                   where=deep, **plateau),
-            lab.ratio("relu_gains_on_tanh_with_depth", gains, "slowdown", left=tanh, right=relu,
-                  by="place"),
-            lab.ratio("relu_gains_on_sigmoid_with_depth", gains, "slowdown", left=sigmoid, right=relu,
-                  by="place"),
+            lab.paired(f"relu_better_than_{name}_in_deep", rows, "held_error", where=deep,
+                       **sides, **plateau),
+            lab.ratio(f"relu_gains_on_{name}_with_depth", gains, "slowdown", by="place",
+                      badges=speed["badges"], **sides),
         ]  # fmt: skip
     small, table = {"part": TRAINING, "start": "normal"}, {"part": TRAINING, "set": TABLE}
     if len(lab.chosen(rows, small)):

@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -56,7 +55,7 @@ def cases(preset: Preset) -> list[Case]:
         *lab.grid(part=["training"], activation=["relu", "leaky_relu"], centred=[True], **runs),
         *lab.grid(part=["training"], activation=["relu"], centred=[False], **runs),
         *lab.grid(part=["born"], inputs=[DATA, LINE], width=widths, hidden=[hidden],
-              networks=[networks]),
+                  networks=[networks]),
     ]  # fmt: skip
 
 
@@ -67,23 +66,15 @@ def measure(case: Case, rng: np.random.Generator) -> Iterator[Row]:
 # Training -----------------------------------------------------------------------------------------
 
 
-class Programs(NamedTuple):
-    """A network, its update at any learning rate, and the gradient of its loss."""
-
-    network: Network
-    update: Update
-    gradient: Callable[..., Parameters]
-
-
 @functools.cache
-def programs(activation: str, depth: int) -> Programs:
-    """Compiled once for all runs of a shape."""
+def programs(activation: str, depth: int) -> tuple[Network, Update, Callable[..., Parameters]]:
+    """A network, its update at any learning rate and its gradient, compiled once for a shape."""
     net = Network(64)
     for _ in range(depth):
         net.fc(UNITS, activation, "he")
     net.fc(CLASSES, "softmax")
     batch = [np.ones((BATCH, 64)), np.ones((BATCH, CLASSES)) / CLASSES]
-    return Programs(net, Update(net, Reverse(), net.parameters, batch), gradient(net.objective))
+    return net, Update(net, Reverse(), net.parameters, batch), gradient(net.objective)
 
 
 def training(case: Case) -> Iterator[Row]:
@@ -234,31 +225,29 @@ def deadliest_cells(rows: pd.DataFrame, seeds: list[int]) -> list[str]:
 def results(rows: pd.DataFrame) -> list[Result]:
     relu, leaky = ({"kind": "layer", "activation": name} for name in ("relu", "leaky_relu"))
     own = lab.chosen(rows, relu)
-    sightings, were, back = (
-        int(own[name].sum()) for name in ("dead_sightings", "were_dead", "back")
-    )
+    seen, were, back = (int(own[name].sum()) for name in ("dead_sightings", "were_dead", "back"))
     seeds = sorted(int(seed) for seed in rows["seed"].dropna().unique())
     choosing, judged = seeds[: len(seeds) // 2], seeds[len(seeds) // 2 :]
     deadliest, best = deadliest_cells(rows, choosing), best_cells(rows)
     ended, counted = {"diverged": False, "had_dead": True}, {"counted": "layers of runs"}
     return [
-        lab.every("dead_units_get_no_gradient", rows, "dead_get_none", where=relu | {"has_dead": True},
-              words=f"{sightings:,} sightings of a dead unit", **counted),
+        lab.every("dead_units_get_no_gradient", rows, "dead_get_none", **counted,
+                  where=relu | {"has_dead": True}, words=f"{seen:,} sightings of a dead unit"),
         lab.mean("high_rates_kill", rows, "dead_share", by="features",
-             where={"kind": "run", "cell": deadliest, "seed": judged},
-             words=f"where half of the seeds found most: {'; '.join(deadliest)}"),
+                 where={"kind": "run", "cell": deadliest, "seed": judged},
+                 words=f"where half of the seeds found most: {'; '.join(deadliest)}"),
         lab.mean("best_rates_spare_units", rows, "dead_share", by="place",
-             where={"kind": "run", "cell": best}, words="at the rate of least validation error"),
+                 where={"kind": "run", "cell": best}, words="at the best rate on validation"),
         lab.every("dead_units_stay_dead", rows, "none_back", where=relu | ended,
-              words=f"of {were:,} units dead at an earlier look, {back:,} live at the end",
-              **counted),
+                  words=f"of {were:,} units dead at an earlier look, {back:,} live at the end",
+                  **counted),
         lab.every("first_layer_stays_dead", rows, "none_back", where=relu | ended | {"layer": 1},
-              **counted),
+                  **counted),
         lab.every("leaky_units_keep_a_gradient", rows, "all_get_some", where=leaky, **counted),
         lab.every("born_dead_bound", rows, "below_bound", where={"kind": "born"},
-              words="no cell surely above the bound (95 % for all together)"),
+                  words="no cell surely above the bound (95 % for all together)"),
         lab.mean("born_dead_for_one_input", rows, "p_first", over="bound", by="inputs", unit="draw",
-             where={"kind": "draw"}, words="means over depths, a draw of networks for each width"),
+                 where={"kind": "draw"}, words="means over depths, a draw a width"),
     ]  # fmt: skip
 
 
@@ -274,10 +263,10 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
     axes = {"by": "features", "logarithms": "x", "foot": foot}
     return [
         lab.curves(own, "dead", "rate", "dead_share", "depth", scale=100, **axes,
-               labels=("learning rate", "ReLUs dead at the end (%)"),
-               alt="The share of dead units rises with the learning rate, up to divergence.",
-               caption="Runs that did not diverge; a line ends where all do.",
-               finding=f"Most ReLUs dead at any learning rate: {told}"),
+                   labels=("learning rate", "ReLUs dead at the end (%)"),
+                   alt="The share of dead units rises with the learning rate, up to divergence.",
+                   caption="Runs that did not diverge; a line ends where all do.",
+                   finding=f"Most ReLUs dead at any learning rate: {told}"),
         Figure(
             "born", "Networks that are 0 for all of 100 digits before training, by width. Dashed:"
             " the bound, which is exact for one input.",
@@ -287,11 +276,6 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
             f" {below['p_every'].sum() / below['bound'].sum():.0%} as often as the bound says",
             foot=f"{born_rows['networks'].max():.0f} networks a width",
         ),
-        lab.curves(own, "errors", "rate", "held_error", "depth", scale=100, **axes,
-               labels=("learning rate", "validation error (%)"),
-               alt="Validation error is least at rates where few units are dead.",
-               caption="Validation errors of the same runs.",
-               finding=f"The best rates: {'; '.join(best_cells(rows)[:2])}"),
     ]  # fmt: skip
 
 
