@@ -111,7 +111,8 @@ def training(case: Case) -> Iterator[Row]:
     yield about
     for layer in range(case["depth"] if seen else 0):
         dead, still = (np.array([look[i][layer] for look in seen]) for i in (0, 1))
-        yield {**about, "kind": "layer", "layer": layer + 1, **counts(dead, still)}
+        kept = {"kind": "layer", "layer": layer + 1, "diverged": about["diverged"]}
+        yield {**kept, **counts(dead, still)}
 
 
 def counts(dead: Array, still: Array) -> Row:
@@ -264,13 +265,13 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
     return [
         lab.curves(own, "dead", "rate", "dead_share", "depth", scale=100, **axes,
                    labels=("learning rate", "ReLUs dead at the end (%)"),
-                   alt="The share of dead units rises with the learning rate, up to divergence.",
+                   alt="The share of dead units by learning rate, a panel for either features.",
                    caption="Runs that did not diverge; a line ends where all do.",
                    finding=f"Most ReLUs dead at any learning rate: {told}"),
         Figure(
             "born", "Networks that are 0 for all of 100 digits before training, by width. Dashed:"
             " the bound, which is exact for one input.",
-            "The probability rises with depth to 1 for narrow networks, a little below the bound.",
+            "Markers of the share born dead by depth, a colour a width, over dashed lines.",
             lambda canvas: draw_born(canvas, born_rows), (7.0, 4.0),
             finding="Networks are born dead"
             f" {below['p_every'].sum() / below['bound'].sum():.0%} as often as the bound says",

@@ -63,8 +63,8 @@ def cases(preset: Preset) -> list[Case]:
         *[first | second for first in flow for second in lab.grid(**pairs)],
         *lab.grid(part=["jacobian"], **pairs, width=[preset.choose(smoke=32, quick=96, full=256)]),
         *lab.grid(part=["tails"], activation=theory.ACTIVATIONS,
-              points=[preset.choose(smoke=40, quick=100, full=400)]),
-        {"part": "identity", "every": preset.choose(smoke=60, quick=10, full=4)},
+              points=[preset.choose(smoke=40, quick=100, full=200)]),
+        {"part": "identity", "every": preset.choose(smoke=60, quick=10, full=8)},
     ]  # fmt: skip
 
 
@@ -271,7 +271,7 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
         Figure(
             "factors", "Hollow: all networks. Bars: mean-field theory. Crosses: the closed form,"
             " where there is one. Left of 1 gradients vanish, right of it they explode.",
-            "Measured factors lie on the theory's bars, from 0.14 to above 1.",
+            "A row of markers for each activation and weights, with theory as bars and crosses.",
             lambda canvas: draw_factors(canvas, own), (7.6, 4.4), foot=f"{foot}, 2 data sets",
             finding=f"A layer's factor is off theory by at most {off.max():.1%};"
             f" {int((means < 0.95).sum())} of {len(means)} settings vanish",
@@ -280,8 +280,7 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
             "gradient", "Gradient norm with respect to each layer's pre-activations over the last"
             " hidden layer's: geometric means, bands of all networks; dotted: mean field. Read"
             " from right to left, as the gradient goes.",
-            "Three panels: the sigmoid's gradients fall exponentially towards the input, tanh's"
-            " slowly with Glorot's weights, the ReLU's are level with He's.",
+            "For each activation a panel: a line for each initialisation, by layer, over theory.",
             lambda canvas: draw_gradients(canvas, layers), (9.6, 4.0), foot=f"{foot}, digits",
             finding=f"What {depth - 1:.0f} layers leave of a gradient: {told}",
         ),
