@@ -1,122 +1,118 @@
 """Which activation learns fastest, and does depth change it?
 
 Perceptrons that differ in the activation of their hidden layers alone are trained on real data,
-each at its own learning rate, and compared by seed: how many updates they need until the training
-error is at most 25 % (and 5 %), and how they err on test instances. A second arm starts from small
-Gaussian weights; a third repeats a comparison of Glorot & Bengio 2010 with five hidden layers.
+each at its own learning rate, and compared by seed: how many updates they need until a training
+error is reached, and how they err on test instances at a plateau. Further arms start from small
+Gaussian weights, and repeat the table of Glorot & Bengio 2010; a timed one times activations.
+
+What flows: a configuration -> a tuning case, which searches its learning rate -> training cases at
+that rate, a row each. Invariant: a search goes on until the best rate has worse ones on both sides.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from _activations_page import figures, tables
-from _activations_rows import (
-    ACTIVATIONS,
-    GOALS,
-    NAMES,
-    PUBLISHED,
-    SCALED,
-    SMALL,
-    TABLE,
-    THRESHOLDS,
-    TITLES,
-    cells,
-    deepest,
-    each_cell,
-    goals_of,
-    mean_difference,
-    mean_ratio,
-    scaled_errors,
-    test_errors,
-    updates,
-    widening,
-)
 from apparatus.learning import (
+    LEAST,
+    TRAINING,
     TUNING,
+    badges,
     examples,
-    paired_difference,
-    reached,
-    share,
-    train,
+    run_seed,
+    settled,
     training_cases,
-    tuning_cases,
 )
+from matplotlib.figure import Figure as Canvas
 
-from difflab.lab import Case, Evidence, Experiment, Preset, Row, main
+from difflab import lab, value_and_gradient
+from difflab.engines import native
+from difflab.ir.tree import flatten, unflatten
+from difflab.lab import TIME_COLUMNS, Case, Experiment, Figure, Preset, Result, Row, Table
+from difflab.methods import Reverse
 from difflab.networks import Network, load
+from difflab.networks.examples import Minibatches, targets
+from difflab.networks.layers import Layer
+from difflab.networks.metrics import accuracy
+from difflab.networks.update import update_of
 
-WIDTH = 32
-SIZE = {"mnist1d": 1000}
-LOW = [0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6]
-HIGH = [0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8]
-RATES = {"relu": LOW, "leaky_relu": LOW, "tanh": LOW, "sigmoid": HIGH}
-DEEP = (4, 8)
-SHORT = 128
-"""A run of so few updates is looked at every other one."""
-STAGES = {"digits": ((32, 32), (8, 32), (1, 24)), "mnist1d": ((1, 48),), TABLE: ((1, 1),)}
-SMALL_STAGES = ((4, 32), (1, 16))
-"""A run is looked at up to a fraction of it (one in 32), so many times, then up to the next; from
-small weights nothing happens early.
-"""
+NAMES = ["set", "data", "width", "start", "activation", "depth", "updates", "threshold", "goal"]
+TITLES = {"digits": "digits", "mnist1d": "MNIST-1D", "mnist_5k": "MNIST"}
+THRESHOLDS = {"digits": 0.25, "mnist1d": 0.25, "mnist_5k": 0.05}
+SCALED = {"relu": "he", "leaky_relu": "he", "tanh": "glorot", "sigmoid": "glorot"}
+"""The initial weights that suit an activation."""
+FIRST = {"relu": 0.1, "leaky_relu": 0.1, "tanh": 0.2, "softsign": 0.2, "sigmoid": 1.6}
+"""The learning rate at which a search begins."""
+FACTOR, MOST = 2.0, 8
+"""A search's rates stand so far apart, and there are at most so many."""
+TAUGHT = {2: ("relu", "leaky_relu"), 4: tuple(SCALED), 8: ("relu", "tanh", "sigmoid")}
+"""Whose test errors are asked at a depth."""
+GOALS = {"speed": ("missed", "log_reached", "train_error", "loss"), "test": LEAST}
+"""What a rate is tuned for: most runs that reach the threshold, then fewest updates to it (then the
+least training error and loss); or the least validation error."""
+PUBLISHED = {("softsign", "uniform"): 1.64, ("softsign", "glorot"): 1.72, ("tanh", "uniform"): 1.76,
+             ("tanh", "glorot"): 1.64, ("sigmoid", "uniform"): 2.21}  # fmt: skip
+"""Test errors on MNIST in percent, five hidden layers: Glorot & Bengio 2010, table 1."""
+BATCH, LOOKS, SIZE = 32, 24, 100_000
+SUITED = {"part": TRAINING, "start": ["he", "glorot"]}
+SPEED, PLATEAU, TABLE = SUITED | {"goal": "speed"}, SUITED | {"goal": "test"}, "Glorot & Bengio"
 
 
 # Cases --------------------------------------------------------------------------------------------
 
 
 def configurations(preset: Preset) -> list[Case]:
-    updates = preset.choose(
-        smoke={"digits": 64},
-        quick={"digits": 96},
-        full={"digits": 1024, "mnist1d": 1536},
-    )
+    sizes: dict[str, tuple[int, int]] = preset.choose(
+        smoke={"digits": (48, 48)}, quick={"digits": (256, 256)},
+        full={"digits": (1024, 1200), "mnist1d": (2048, 3000), "mnist_5k": (1024, 1200)},
+    )  # fmt: skip
     depths = preset.choose(smoke=[2], quick=[2, 4], full=[2, 4, 8])
-    return [
-        *[
-            {"data": data, "start": SCALED[name], "activation": name, "depth": depth,
-             "updates": count}
-            for data, count in updates.items() for depth in depths for name in ACTIVATIONS
-        ],
-        *[
-            {"data": "digits", "start": SMALL, "activation": name, "depth": depth,
-             "updates": updates["digits"]}
-            for depth in preset.choose(smoke=[2], quick=[], full=depths)
-            for name in ("relu", "tanh", "sigmoid")
-        ],
-        *[
-            {"data": TABLE, "start": start, "activation": name, "depth": 5, "updates": 1500}
-            for name, start in preset.choose(smoke=[], quick=[], full=list(PUBLISHED))
-        ],
-    ]  # fmt: skip
-
-
-def cases(preset: Preset) -> list[Case]:
-    seeds = range(preset.choose(smoke=1, quick=1, full=2))
-    return [
-        case
-        for configuration in configurations(preset)
-        for case in tuning_cases([configuration], rates(preset, configuration), seeds)
+    small = preset.choose(smoke=[], quick=[], full=[4, 8])
+    table = preset.choose(smoke=[], quick=[], full=list(PUBLISHED))
+    widths = preset.choose(smoke=[32], quick=[32], full=[32, 128])
+    found = []
+    for data, counts in sizes.items():
+        for width in widths:
+            arms = [(SCALED[name], name, depth, "speed") for depth in depths for name in SCALED]
+            arms += [(SCALED[name], name, n, "test") for n in depths for name in TAUGHT[n]]
+            if data == "digits":
+                arms += [("normal", "sigmoid", depth, "speed") for depth in small]
+            named = f"{TITLES[data]}, {width} units"
+            found += [
+                dict(zip(NAMES, (named, data, width, start, name, depth,
+                                 counts[goal == "test"], THRESHOLDS[data], goal), strict=True))
+                for start, name, depth, goal in arms
+            ]  # fmt: skip
+    return found + [
+        dict(zip(NAMES, (TABLE, "mnist_5k", 128, start, name, 5, 1500, 0.05, "test"), strict=True))
+        for name, start in table
     ]
 
 
-def rates(preset: Preset, configuration: Case) -> list[float]:
-    """The part of an activation's grid that suits what is learned: as many rates for each."""
-    known = RATES[configuration["activation"]]
-    data, small = configuration["data"], configuration["start"] == SMALL
-    whole = {"digits": known[3:] if small else known[1:], "mnist1d": known[:6], TABLE: known[2:6]}
-    return preset.choose(smoke=known[3:5], quick=known[2:6:2], full=whole[data])
+def cases(preset: Preset) -> list[Case]:
+    engines = ["numpy"] if native.why_not() else ["numpy", "native"]
+    return [
+        *[{"part": TUNING, **one, "seeds": 2 if (one["goal"], one["width"]) == ("speed", 32) else 1}
+          for one in configurations(preset)],
+        *[{"part": "time", "engine": engine} for engine in engines],
+    ]  # fmt: skip
 
 
 def further_cases(preset: Preset, rows: pd.DataFrame) -> list[Case]:
-    """Training at the rates that each goal chose; where two chose the same, it is one run."""
+    """Training at the rates that the searches found."""
     return [
         case
         for goal, least in GOALS.items()
-        for case in training_cases(rows, configurations(preset), preset.seeds, by=least)
-        if goal in goals_of(case["data"], case["start"])
+        for case in training_cases(
+            lab.chosen(rows, {"part": TUNING, "goal": goal}),
+            [one for one in configurations(preset) if one["goal"] == goal],
+            preset.seeds,
+            by=least,
+        )
     ]
 
 
@@ -124,42 +120,86 @@ def further_cases(preset: Preset, rows: pd.DataFrame) -> list[Case]:
 
 
 def measure(case: Case, rng: np.random.Generator) -> Iterator[Row]:
-    if case["part"] == TUNING:
-        return summary(list(followed(case)))
-    return followed(case)
+    if case["part"] == "time":
+        return times(case, rng)
+    return search(case) if case["part"] == TUNING else iter([run(case)])
 
 
-def followed(case: Case) -> Iterator[Row]:
-    """A run looked at often in the beginning, and ever more seldom: it is made again from the
-    start for each stage, to the same parameters, since what it is looked at does not change it.
+def search(case: Case) -> Iterator[Row]:
+    """Runs at ever more rates, until the best one lies inside.
+
+    A rate that has not arrived when a better one had is given up: it cannot win.
     """
-    data = examples(case["data"], case["part"], case["seed"], size=SIZE.get(case["data"]))
-    network = perceptron(case)
-    seen = 0
-    for end, every in stages(case):
-        rows = train(
-            network,
-            data,
-            part=case["part"],
-            seed=case["seed"],
-            rate=case["rate"],
-            updates=end,
-            every=every,
-            whole=True,
-            columns=("saturated", "dead"),
-        )
-        for row in rows:
-            if row["diverged"]:
-                yield {**row, "update": case["updates"]}
-                return
-            if row["update"] > seen:
-                yield row if row["update"] == case["updates"] else in_short(row)
-        seen = end
+    found: dict[int, list[Row]] = {}
+    limits = dict.fromkeys(range(case["seeds"]), case["updates"])
+    wanted = [0, -1, 1]
+    while wanted and len(found) < MOST:
+        place = wanted.pop(0)
+        rate = FIRST[case["activation"]] * FACTOR**place
+        found[place] = [
+            run(case | {"rate": rate, "seed": seed}, most) | {"rate": rate, "seed": seed}
+            for seed, most in limits.items()
+        ]
+        if case["goal"] == "speed":
+            for row in found[place]:
+                limits[row["seed"]] = min(limits[row["seed"]], row["update"])
+        best = min(found, key=lambda one: score(found[one], GOALS[case["goal"]]))
+        if not wanted and best in (min(found), max(found)):
+            wanted = [best - 1 if best == min(found) else best + 1]
+    for rows in found.values():
+        yield from rows
 
 
-def in_short(row: Row) -> Row:
-    """What is kept of a row that is not the last."""
-    return {name: row[name] for name in ("update", "train_error", "diverged")}
+def score(rows: list[Row], least: tuple[str, ...]) -> tuple[float, ...]:
+    """What `chosen_rates` ranks by."""
+    found = pd.DataFrame(rows)
+    return (found["diverged"].any(), *found[list(least)].mean().fillna(math.inf))
+
+
+def run(case: Case, most: int = 0) -> Row:
+    """One run, as its last row: up to the threshold, or to the end where test errors are asked."""
+    learn, held = examples(case["data"], case["part"], case["seed"],
+                           standardise=case["data"] != "mnist_5k")  # fmt: skip
+    net, seed = perceptron(case), run_seed(case["part"], case["seed"])
+    X, Z = (part.X.astype(net.dtype) for part in (learn, held))
+    y, z = (targets(part.y, net.last.units, X.dtype) for part in (learn, held))
+    arrays, structure = flatten(net.initial(seed))
+    memory, batches = net.solver.memory(arrays), Minibatches(X, y, BATCH, seed)
+    update = update_of(net, Reverse(), net.parameters, batches.take(1))
+    fast, last = case["goal"] == "speed", most or case["updates"]
+    places = looks_at(last) if fast else {last * i // LOOKS for i in range(1, LOOKS + 1)}
+    missing = dict.fromkeys(("loss", "train_error", "held_error", "held_loss"), math.nan)
+    ends: Row = {"last": True, "diverged": False, "missed": 1.0, "log_reached": math.nan,
+                 "reached": math.nan, "arrived": False}  # fmt: skip
+    history: list[Row] = []
+    with np.errstate(all="ignore"):
+        for number in range(1, last + 1):
+            loss, norms, arrays, memory = update(
+                arrays, batches.take(number), memory, number, update.number(case["rate"])
+            )
+            if not all(map(math.isfinite, (loss, *norms))):
+                settles = {} if fast else {"settled": False}
+                return {"update": last, **missing, **ends, "diverged": True, **settles}
+            if number not in places:
+                continue
+            tree = unflatten(structure, arrays)
+            error = 1.0 - accuracy(net.forward(tree, X), y)
+            history.append({"update": number, "loss": loss, "train_error": error})
+            if fast and error <= case["threshold"]:
+                ends |= {"missed": 0.0, "log_reached": math.log(number), "reached": number,
+                         "arrived": True}  # fmt: skip
+                break
+            if not fast or number == last:
+                outputs = net.forward(tree, Z)
+                history[-1]["held_error"] = 1.0 - accuracy(outputs, z)
+                history[-1]["held_loss"] = float(net.objective(tree, Z, z))
+    return history[-1] | ends | ({} if fast else {"settled": settled(history)})
+
+
+def looks_at(last: int) -> set[int]:
+    """The updates after which a run is looked at: a tenth apart."""
+    grown = {round(1.1**power) for power in range(int(math.log(last, 1.1)) + 1)}
+    return {*range(1, 11), *grown, last} & {*range(last + 1)}
 
 
 def perceptron(case: Case) -> Network:
@@ -167,183 +207,185 @@ def perceptron(case: Case) -> Network:
     known = load(case["data"])
     network = Network(inputs=known.X.shape[1], dtype="float32")
     for _ in range(case["depth"]):
-        network.fc(WIDTH, activation=case["activation"], initialiser=case["start"])
+        network.fc(case["width"], activation=case["activation"], initialiser=case["start"])
     network.fc(known.classes, activation="softmax", initialiser=case["start"])
     return network
 
 
-def stages(case: Case) -> list[tuple[int, int]]:
-    """Up to which update, and every how many updates, a run is looked at."""
-    if case["updates"] <= SHORT:
-        return [(case["updates"], 2)]
-    parts = SMALL_STAGES if case["start"] == SMALL else STAGES[case["data"]]
-    ends = [(case["updates"] // fraction, times) for fraction, times in parts]
-    return [(end, max(end // times, 1)) for end, times in ends]
+def times(case: Case, rng: np.random.Generator) -> Iterator[Row]:
+    """Forward and backward through an activation alone, side by side."""
+    x = rng.normal(size=SIZE)
+    passes = {name: both_ways(name, case["engine"], x) for name in SCALED}
+    for row in lab.interleave(passes, baseline="relu").to_dict("records"):
+        yield row | {"contender": f"{row['contestant']}, {case['engine']} engine"}
 
 
-def summary(rows: list[Row]) -> Iterator[Row]:
-    """The last row of a tuning run, and when it reached each threshold."""
-    last = rows[-1]
-    for name, threshold in THRESHOLDS.items():
-        reached = [row["update"] for row in rows if row["train_error"] <= threshold]
-        last[f"missed_{name}"] = float(not reached)
-        last[f"log_{name}"] = math.log(reached[0]) if reached else math.nan
-    yield last
+def both_ways(name: str, engine: str, x: np.ndarray) -> Callable[[], Any]:
+    layer = Layer(1, 1, name)
+    derived = value_and_gradient(lambda x: np.sum(layer.activate(x)), engine=engine)
+    return lambda: derived(x)
 
 
-# Findings -----------------------------------------------------------------------------------------
+# What the rows show -------------------------------------------------------------------------------
 
 
-def findings(rows: pd.DataFrame) -> list[Evidence]:
-    speed, hard, errors = updates(rows, "25"), updates(rows, "5"), scaled_errors(rows)
-    return [
-        faster("six_times_faster_than_tanh", speed, hard, "tanh", "relu"),
-        faster("tanh_faster_than_sigmoid", speed, hard, "sigmoid", "tanh"),
-        faster("leaky_relu_not_much_faster", speed, hard, "relu", "leaky_relu"),
-        better("leaky_relu_not_much_better", errors, "relu", "leaky_relu"),
-        better("relu_better_than_sigmoid_in_deep", errors, "sigmoid", "relu", DEEP),
-        better("relu_better_than_tanh_in_deep", errors, "tanh", "relu", DEEP),
-        gains("relu_gains_on_tanh_with_depth", speed, "tanh"),
-        gains("relu_gains_on_sigmoid_with_depth", speed, "sigmoid"),
-        starts(updates(rows, "25", SMALL), speed),
-        *published(test_errors(rows)),
-    ]
+def derived(rows: pd.DataFrame) -> pd.DataFrame:
+    """By place (set and depth), seed and activation: how many times the updates of depth 2."""
+    own = lab.chosen(rows, SPEED)[["set", "seed", "activation", "depth", "reached"]]
+    shallow = own[own["depth"] == 2].drop(columns="depth")
+    both = own[own["depth"] > 2].merge(shallow, on=["set", "seed", "activation"])
+    place = both["set"] + ", " + both["depth"].astype(int).astype(str) + " layers over 2"
+    return both.assign(place=place, slowdown=both["reached_x"] / both["reached_y"])
 
 
-def faster(claim: str, speed: pd.DataFrame, hard: pd.DataFrame, slow: str, fast: str) -> Evidence:
-    harder = mean_ratio(hard, slow, fast, cells(hard))
-    return Evidence(
-        claim,
-        mean_ratio(speed, slow, fast, cells(speed)),
-        f"updates to 25 % training error, {NAMES[slow]} over {NAMES[fast]}, by hidden layers:"
-        f" {each_cell(speed, slow, fast)}. The interval is for the geometric mean of those that"
-        f" every seed reached. To 5 %: {harder or 'none'} ({each_cell(hard, slow, fast)})",
-    )
-
-
-def better(
-    claim: str, errors: pd.DataFrame, worse: str, good: str, depths: tuple[int, ...] = ()
-) -> Evidence:
-    over = cells(errors, depths)
-    lost = {
-        name: sum(int(errors[data, name, depth].isna().sum()) for data, depth in over)
-        for name in (worse, good)
-    }
-    words = [
-        f"{TITLES[data]} {depth}: {mean_difference(errors, worse, good, [(data, depth)])}"
-        for data, depth in over
-    ]
-    return Evidence(
-        claim,
-        mean_difference(errors, worse, good, over),
-        f"test error of {NAMES[worse]} minus that of {NAMES[good]} in points, each at the rate of"
-        f" least validation error, by hidden layers: {'; '.join(words)}. The interval is for their"
-        f" mean over the seeds at which no run diverged ({lost[worse]} of {NAMES[worse]} and"
-        f" {lost[good]} of {NAMES[good]} did, of {len(errors) * len(over)} each)",
-    )
-
-
-def gains(claim: str, speed: pd.DataFrame, slow: str) -> Evidence:
-    """How the ratio to ReLU changes up to the deepest networks that all get there."""
-    shallow, deep = min(depth for _, depth in cells(speed)), deepest(speed, slow)
-    last = max(depth for _, depth in cells(speed))
-    found = widening(speed, slow, deep) if deep > shallow else None
-    sets = dict.fromkeys(data for data, _ in cells(speed))
-    each = {TITLES[data]: widening(speed[[data]], slow, deep) for data in sets}
-    apart = "; ".join(f"{name} {one or 'none'}" for name, one in each.items())
-    words = (
-        f"the ratio {NAMES[slow]} / ReLU at {deep} hidden layers over that at {shallow}: {apart}."
-        " The interval is for their mean"
-    )
-    if found is None:
-        words = f"{NAMES[slow]} did not reach 25 % at every seed with more hidden layers"
-    elif deep < last:
-        words += f"; with more, {NAMES[slow]} did not get there at every seed, on any data set"
-    return Evidence(claim, found, f"{words}. {NAMES[slow]} over ReLU, by hidden layers:"
-                    f" {each_cell(speed, slow, 'relu')}")  # fmt: skip
-
-
-def starts(small: pd.DataFrame, scaled: pd.DataFrame) -> Evidence:
-    """Deep sigmoids from small weights; beside them the same from Glorot's."""
-    deep = [column for column in small if column[1] == "sigmoid" and column[2] in DEEP]
-    if not deep:
-        return Evidence("deep_sigmoid_does_not_start", None, "no deep network in this run")
-    counts = [
-        f"{depth} hidden layers: {reached_of(small, data, 'sigmoid', depth)}, from Glorot's weights"
-        f" {reached_of(scaled, data, 'sigmoid', depth)}; tanh from small weights"
-        f" {reached_of(small, data, 'tanh', depth)}, ReLU {reached_of(small, data, 'relu', depth)}"
-        for data, _, depth in deep
-    ]
-    intervals = [share(small[column].notna()) for column in deep]
-    return Evidence(
-        "deep_sigmoid_does_not_start",
-        intervals[-1],
-        f"runs that reach 25 % training error from N(0, 0.01²), the deepest shown:"
-        f" {'; '.join(counts)}",
-        also=intervals[:-1],
-    )
-
-
-def reached_of(table: pd.DataFrame, data: str, activation: str, depth: int) -> str:
-    return reached(table[data, activation, depth].to_frame("update"))
-
-
-def published(errors: pd.DataFrame) -> list[Evidence]:
-    """The comparisons of Glorot & Bengio: normalised weights, and sigmoid against tanh."""
-    found = {pair: errors.get((TABLE, pair[1], pair[0], 5)) for pair in PUBLISHED}
-    standard, normalised, sigmoid = found.values()
-    if standard is None:
-        return []
-    return [
-        Evidence(
-            claim,
-            paired_difference(worse.dropna(), better.dropna()),
-            f"test error {words}, points: {worse.mean():.2f} % against {better.mean():.2f} %",
+def results(rows: pd.DataFrame) -> list[Result]:
+    goal = {name: lab.chosen(rows, {"goal": name}) for name in GOALS}
+    speed = {"where": SPEED, "by": "set", "words": "updates to the threshold, means over depths",
+             "badges": badges(goal["speed"], NAMES, GOALS["speed"])}  # fmt: skip
+    plateau = {"by": "set", "scale": 100, "words": "test error, each at its own tuned rate",
+               "badges": badges(goal["test"], NAMES)}  # fmt: skip
+    relu, leaky, tanh, sigmoid = ({"activation": name} for name in SCALED)
+    deep, gains = PLATEAU | {"depth": [4, 8]}, derived(rows)
+    found = [
+        lab.ratio("six_times_faster_than_tanh", rows, "reached", left=tanh, right=relu, **speed),
+        lab.ratio("tanh_faster_than_sigmoid", rows, "reached", left=sigmoid, right=tanh, **speed),
+        lab.ratio("leaky_relu_not_much_faster", rows, "reached", left=relu, right=leaky, **speed),
+        lab.paired("leaky_relu_not_much_better", rows, "held_error", left=relu, right=leaky,
+                   where=PLATEAU | {"depth": [2, 4]}, **plateau),
+        lab.timed("relu_is_light_weight", rows, by="contender",
+                  where={"part": "time", "contestant": ["sigmoid", "tanh"]},
+                  words=f"forward and backward through {SIZE:,} elements"),
+    ]  # fmt: skip
+    for name in ("tanh", "sigmoid") if len(gains) else ():
+        sides = {"left": {"activation": name}, "right": relu}
+        found += [
+            lab.paired(f"relu_better_than_{name}_in_deep", rows, "held_error", where=deep,
+                       **sides, **plateau),
+            lab.ratio(f"relu_gains_on_{name}_with_depth", gains, "slowdown", by="place",
+                      badges=speed["badges"], **sides),
+        ]  # fmt: skip
+    small, table = {"part": TRAINING, "start": "normal"}, {"part": TRAINING, "set": TABLE}
+    if len(lab.chosen(rows, small)):
+        found.append(
+            lab.share("deep_sigmoid_does_not_start", rows, "arrived", where=small, by="set")
         )
-        for claim, worse, better, words in (
-            ("normalised_start_better", standard, normalised,
-             "of tanh with U(±1/√n) minus that with normalised weights"),
-            ("sigmoid_worse_in_table", sigmoid, standard, "of sigmoid minus that of tanh"),
+    if len(lab.chosen(rows, table)):
+        standard, normal = {"start": "uniform"}, {"start": "glorot"}
+        pairs = {
+            "normalised_start_better": (tanh | standard, tanh | normal),
+            "sigmoid_worse_in_table": (sigmoid | standard, tanh | standard),
+            "softsign_better_in_table": (tanh | standard, {"activation": "softsign"} | standard),
+        }
+        found += [
+            lab.paired(claim, rows, "held_error", left=left, right=right, where=table, **plateau)
+            for claim, (left, right) in pairs.items()
+        ]
+    return found
+
+
+def tables(rows: pd.DataFrame) -> list[Table]:
+    """The table of Glorot & Bengio, ours beside theirs; and the least test errors."""
+    own, lines = lab.chosen(rows, {"part": TRAINING, "set": TABLE}), []
+    for (name, start), figure in PUBLISHED.items():
+        errors = 100 * lab.chosen(own, {"activation": name, "start": start})["held_error"].dropna()
+        if len(errors):
+            weights = "normalised" if start == "glorot" else "U(±1/√n)"
+            lines.append({"activation": name, "initial weights": weights,
+                          "theirs, test error, %": figure,
+                          "here, test error, %": str(lab.mean_interval(errors))})  # fmt: skip
+    last = lab.chosen(rows, {"part": TRAINING, "goal": "test"})
+    errors = last.groupby(["data", "width", "activation", "depth"])["held_error"].mean().dropna()
+    best = errors.loc[errors.groupby(["data", "width"]).idxmin()].reset_index()
+    best["test accuracy, %"] = 100 - 100 * best.pop("held_error")
+    published = Table(
+        "Five hidden layers: table 1 of Glorot & Bengio 2010",
+        "Theirs: 1,000 units a layer, 50,000 training images. Here: 128 units, 4,000 images. Means"
+        f" over {own['seed'].nunique()} seeds; the order of rows can be compared, figures cannot.",
+        pd.DataFrame(lines),
+    )
+    caption = "The least mean test error of any activation and depth, and where it is."
+    return [*([published] if lines else []), Table("How well they learn at best", caption, best)]
+
+
+def figures(rows: pd.DataFrame) -> list[Figure]:
+    own = lab.chosen(rows, SPEED)
+    logs = np.log(own.set_index(["set", "depth", "seed", "activation"])["reached"]).unstack()
+    times_relu = np.exp(logs.sub(logs["relu"], axis=0).groupby(["set", "depth"]).mean())
+    slower = (times_relu["tanh"] > 1).groupby("set").mean()
+    sets = list(own["set"].unique())
+    return [
+        Figure(
+            "speed", "Updates to the threshold over those of a ReLU with the same depth and seed: a"
+            " dot for each seed, a bar for their geometric mean; runs that never arrive are left"
+            " out. Dashed: the factor of 6 claimed for tanh.",
+            "For each set a panel of dots by depth and activation, and a line at 1.",
+            lambda canvas: draw_speed(canvas, logs, sets),
+            (9.6, 3.0 * math.ceil(len(sets) / 3) + 1),
+            finding=f"Updates of tanh over ReLU: {times_relu['tanh'].min():.2g} to"
+            f" {times_relu['tanh'].max():.2g} times; slower at most depths on"
+            f" {(slower > 0.5).sum()} of {len(sets)} sets",
+            foot=f"{own['seed'].nunique()} seeds; learning rates tuned for speed, each their own",
         )
     ]  # fmt: skip
+
+
+def draw_speed(canvas: Canvas, logs: pd.DataFrame, sets: list[str]) -> None:
+    columns = min(len(sets), 3)
+    grid = canvas.subplots(math.ceil(len(sets) / columns), columns, sharey=True, squeeze=False)
+    depths = sorted(logs.index.get_level_values("depth").unique())
+    styles = list(lab.looks(SCALED).items())
+    for panel, own in zip(grid.flat, sets, strict=False):
+        for number, (name, style) in enumerate(styles[1:]):
+            for place, depth in enumerate(depths):
+                gaps = np.exp((logs[name] - logs["relu"]).loc[own, depth].dropna())
+                at, dot = place + 0.22 * (number - 1), style["marker"]
+                panel.plot(np.full(len(gaps), at), gaps, dot, color=style["color"],
+                           fillstyle="none", markersize=3.5, alpha=0.7)  # fmt: skip
+                if len(gaps):
+                    panel.plot([at], [np.exp(np.log(gaps).mean())], "_", color="black", ms=12)
+        panel.axhline(1.0, color="black", linewidth=1)
+        panel.axhline(6.0, color="black", linewidth=1, linestyle="--")
+        panel.set(title=own, yscale="log", xlim=(-0.5, len(depths) - 0.5))
+        panel.set_xticks(range(len(depths)), [f"{depth:.0f}" for depth in depths])
+        panel.set_yticks([0.2, 0.5, 1, 2, 5, 10, 20, 50], ["0.2", "0.5", *"125", "10", "20", "50"])
+        panel.minorticks_off()
+        panel.set(xlabel="hidden layers", ylabel="updates / ReLU's")
+        panel.label_outer()
+    handles = [panel.plot([], [], style["marker"], fillstyle="none", color=style["color"],
+                          label=name)[0] for name, style in styles[1:]]  # fmt: skip
+    canvas.legend(handles=handles, loc="outside right upper")
 
 
 EXPERIMENT = Experiment(
     name="activations",
     title="Activations",
     question="Which activation learns fastest, and does depth change it?",
-    version=1,
+    version=2,
     cases=cases,
     after=further_cases,
     measure=measure,
+    results=results,
     tables=tables,
     figures=figures,
-    findings=findings,
+    volatile=TIME_COLUMNS,
+    timed=lambda case: case["part"] == "time",
     method=f"""
-    Perceptrons with {WIDTH} units in every hidden layer and a softmax, plain gradient descent with
-    minibatches of 32, constant rate, float32; Glorot's weights for sigmoid and tanh, He's for
-    ReLUs. Digits, and {SIZE["mnist1d"]} instances of MNIST-1D. A seed sets split, weights and
-    order, so that ratios and differences are paired. The rate is tuned for what is asked, with
-    other seeds, on as many rates for each activation: for the fewest updates to 25 %, to 5 %, or
-    the least validation error. A run is looked at every update in the beginning and more seldom
-    later: the updates between two looks are at most a third of those before, and mostly a tenth.
-    Small weights: N(0, 0.01²), tuned likewise. The table of Glorot & Bengio: 5 hidden layers on
-    5,000 MNIST images.
+    Perceptrons of 32 and 128 units in every hidden layer and a softmax, plain gradient descent with
+    minibatches of {BATCH}, constant rate, float32; Glorot's weights for sigmoid and tanh, He's for
+    ReLUs. Speed: updates to 25 % training error (digits, MNIST-1D) or 5 % (MNIST), seen to a tenth.
+    Test errors: after a fixed number of updates; whether a run has settled is told. The rate is
+    tuned for each goal and configuration with one or two other seeds, by factors of {FACTOR:g}, and
+    the grid grows until the best rate lies inside. A seed sets split, weights and order.
     """,
     limitations="""
-    Small perceptrons on small data, without momentum or a schedule; no convolutions. ReLU and tanh
-    learn the digits to 25 % within two epochs, where Krizhevsky et al. needed about 6 and 36: the
-    start of training decides here. Between 32 units, N(0, 0.01²) shrinks a signal to a twentieth
-    or less in each layer, whatever the activation; with the thousands of inputs of a large
-    convolutional network it does not. The ratio of updates says nothing of seconds. MNIST-1D is
-    learned from so few instances that test errors are high. A run that does not reach a threshold
-    within the budget might later; it is counted, and left out of ratios, which then speak of fewer
-    data sets and depths. Rates stand a factor of 2 apart: ratios carry some of that coarseness,
-    which the intervals over seeds do not show. The saturated share counts slopes below a twentieth
-    of the steepest, which for a ReLU are its zeros and for a leaky one its slope of 0.01.
+    Perceptrons on small data, without momentum, schedule or convolutions: where ReLU and tanh get
+    there within an epoch or two, the start of training decides. Updates say nothing of seconds;
+    those are timed apart. A run that never arrives is counted as slower than one that does. Small
+    weights: N(0, 0.01²), which shrinks a signal between narrow layers whatever the activation.
+    Rates a factor of 2 apart leave some coarseness in ratios, which intervals do not show.
     """,
     order=42,
 )
 
 if __name__ == "__main__":
-    main(EXPERIMENT)
+    lab.main(EXPERIMENT)

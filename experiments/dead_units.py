@@ -10,16 +10,15 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
 
 import numpy as np
-from _dead_units_findings import findings
-from _dead_units_page import DATA, LINE, figures, sections, tables
+import pandas as pd
 from apparatus.learning import TUNING, examples, run_seed
+from matplotlib.figure import Figure as Canvas
 
-from difflab import gradient
+from difflab import gradient, lab
 from difflab.ir.tree import flatten, unflatten
-from difflab.lab import Case, Experiment, Preset, Row, grid, main
+from difflab.lab import Case, Experiment, Figure, Formula, Preset, Result, Row, Section
 from difflab.methods import Reverse
 from difflab.networks import Network
 from difflab.networks.examples import Minibatches, targets
@@ -30,11 +29,15 @@ from difflab.networks.update import Update
 Array = np.ndarray
 UNITS, BATCH, CLASSES = 64, 32, 10
 RATES = (0.03, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.4, 2.0)
-LOOKS = (1, 10, 30, 100, 300, 600)
-"""The updates after which units are looked at."""
+LOOKS = (1, 10, 30, 100, 300)
+"""The updates after which units are looked at, beside the last."""
 HIDDEN = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 """The numbers of hidden layers at which networks are looked at before training."""
 AT_ONCE = 250
+DATA, LINE = "digits", "line"
+CONFIDENCE = 1 - 0.05 / (2 * 8 * len(HIDDEN))
+"""Of an interval for one cell (inputs, width, depth), so that all of them hold at 95 %."""
+FEATURES = {True: "features of mean 0", False: "features from 0 upwards"}
 
 
 # Cases --------------------------------------------------------------------------------------------
@@ -49,10 +52,10 @@ def cases(preset: Preset) -> list[Case]:
     networks = preset.choose(smoke=200, quick=400, full=4000)
     hidden = preset.choose(smoke=8, quick=64, full=64)
     return [
-        *grid(part=["training"], activation=["relu", "leaky_relu"], centred=[True], **runs),
-        *grid(part=["training"], activation=["relu"], centred=[False], **runs),
-        *grid(part=["born"], inputs=[DATA, LINE], width=widths, hidden=[hidden],
-              networks=[networks]),
+        *lab.grid(part=["training"], activation=["relu", "leaky_relu"], centred=[True], **runs),
+        *lab.grid(part=["training"], activation=["relu"], centred=[False], **runs),
+        *lab.grid(part=["born"], inputs=[DATA, LINE], width=widths, hidden=[hidden],
+                  networks=[networks]),
     ]  # fmt: skip
 
 
@@ -63,27 +66,19 @@ def measure(case: Case, rng: np.random.Generator) -> Iterator[Row]:
 # Training -----------------------------------------------------------------------------------------
 
 
-class Programs(NamedTuple):
-    """A network, its update at any learning rate, and the gradient of its loss."""
-
-    network: Network
-    update: Update
-    gradient: Callable[..., Parameters]
-
-
 @functools.cache
-def programs(activation: str, depth: int) -> Programs:
-    """Compiled once for all runs of a shape."""
+def programs(activation: str, depth: int) -> tuple[Network, Update, Callable[..., Parameters]]:
+    """A network, its update at any learning rate and its gradient, compiled once for a shape."""
     net = Network(64)
     for _ in range(depth):
         net.fc(UNITS, activation, "he")
     net.fc(CLASSES, "softmax")
     batch = [np.ones((BATCH, 64)), np.ones((BATCH, CLASSES)) / CLASSES]
-    return Programs(net, Update(net, Reverse(), net.parameters, batch), gradient(net.objective))
+    return net, Update(net, Reverse(), net.parameters, batch), gradient(net.objective)
 
 
 def training(case: Case) -> Iterator[Row]:
-    """One run: at each look and layer, the dead units, those that were, and those that are back."""
+    """One run: a row for all its units at the end, and one for each layer over all looks."""
     (X, y), (held_X, held_y) = examples("digits", TUNING, case["seed"])
     if not case["centred"]:  # features from 0 upwards, such as brightness is
         X, held_X = X - X.min(axis=0), held_X - X.min(axis=0)
@@ -91,29 +86,48 @@ def training(case: Case) -> Iterator[Row]:
     seed = run_seed("dead units", case["seed"])
     arrays, structure = flatten(net.initial(seed))
     wanted, held_wanted = (targets(labels, CLASSES, X.dtype) for labels in (y, held_y))
-    batches = Minibatches(X, wanted, BATCH, seed)
-    memory = net.solver.memory(arrays)
-    ever = np.zeros((case["depth"], UNITS), bool)
+    batches, memory = Minibatches(X, wanted, BATCH, seed), net.solver.memory(arrays)
+    seen: list[tuple[Array, Array]] = []
+    about = {"features": FEATURES[case["centred"]], "kind": "run", "diverged": True,
+             "dead_share": math.nan, "held_error": math.nan}  # fmt: skip
+    about["place"] = f"{about['features']}, {layers(case['depth'])}"
+    about["cell"] = f"{case['activation']}, {about['place']}, rate {case['rate']:g}"
     with np.errstate(all="ignore"):
         for number in range(1, case["updates"] + 1):
             batch = batches.take(number)
             loss, norms, arrays, memory = update(arrays, batch, memory, number, case["rate"])
             if not all(map(math.isfinite, (loss, *norms))):
-                yield {"update": number, "layer": 0, "diverged": True}
-                return
-            if number not in LOOKS and number != case["updates"]:
-                continue
-            parameters = unflatten(structure, arrays)
-            slopes = slope(parameters, X, wanted)
-            if not all(np.all(np.isfinite(array)) for array in flatten(slopes)[0]):
-                yield {"update": number, "layer": 0, "diverged": True}
-                return
+                break
+            if number in LOOKS or number == case["updates"]:
+                parameters = unflatten(structure, arrays)
+                slopes = slope(parameters, X, wanted)
+                if not all(np.all(np.isfinite(array)) for array in flatten(slopes)[0]):
+                    break
+                seen.append((dead_units(net, parameters, X), without_gradient(slopes)))
+        else:
             error = 1.0 - accuracy(net.forward(parameters, held_X), held_wanted)
-            dead, still = dead_units(net, parameters, X), without_gradient(slopes)
-            about = {"update": number, "held_error": error, "diverged": False}
-            for layer, row in enumerate(counts(dead, still, ever), 1):
-                yield {**about, "layer": layer, **row}
-            ever |= dead
+            about |= {"diverged": False, "dead_share": float(seen[-1][0].mean()),
+                      "held_error": error}  # fmt: skip
+    yield about
+    for layer in range(case["depth"] if seen else 0):
+        dead, still = (np.array([look[i][layer] for look in seen]) for i in (0, 1))
+        kept = {"kind": "layer", "layer": layer + 1, "diverged": about["diverged"]}
+        yield {**kept, **counts(dead, still)}
+
+
+def counts(dead: Array, still: Array) -> Row:
+    """Of a layer's units, by look: who was dead, and who had no gradient."""
+    were = dead[:-1].any(axis=0)
+    return {
+        "dead_sightings": int(dead.sum()), "has_dead": bool(dead.any()),
+        "dead_get_none": not np.any(dead & ~still), "all_get_some": not np.any(still),
+        "were_dead": int(were.sum()), "had_dead": bool(were.any()),
+        "back": int((were & ~dead[-1]).sum()), "none_back": not np.any(were & ~dead[-1]),
+    }  # fmt: skip
+
+
+def layers(depth: int) -> str:
+    return f"{depth} hidden layer{'s' if depth > 1 else ''}"
 
 
 def dead_units(net: Network, parameters: Parameters, X: Array) -> Array:
@@ -127,19 +141,6 @@ def without_gradient(slopes: Parameters) -> Array:
     return np.array([~np.any(own["W"], axis=0) & (own["b"] == 0) for own in slopes[:-1]])
 
 
-def counts(dead: Array, still: Array, ever: Array) -> Iterator[Row]:
-    """For each layer, numbers of units; `ever` were dead at an earlier look."""
-    for now, unmoved, before in zip(dead, still, ever, strict=True):
-        yield {
-            "units": len(now),
-            "dead": int(now.sum()),
-            "no_gradient": int(unmoved.sum()),
-            "dead_with_gradient": int((now & ~unmoved).sum()),
-            "were_dead": int(before.sum()),
-            "back": int((before & ~now).sum()),
-        }
-
-
 # Before training ----------------------------------------------------------------------------------
 
 
@@ -148,16 +149,31 @@ def born(case: Case, rng: np.random.Generator) -> Iterator[Row]:
     input, and for all inputs.
     """
     X = inputs(case["inputs"])
-    first, every = (np.zeros(case["hidden"], int) for _ in range(2))
+    first, every_ = (np.zeros(case["hidden"], int) for _ in range(2))
     for start in range(0, case["networks"], AT_ONCE):
         count = min(AT_ONCE, case["networks"] - start)
         for place, alive in enumerate(survivors(rng, X, case["width"], case["hidden"], count)):
             first[place] += count - alive[0]
-            every[place] += count - alive[1]
+            every_[place] += count - alive[1]
+    draw = f"{case['inputs']}, width {case['width']}"
+    odds = [bound(case["width"], hidden) for hidden in range(1, case["hidden"] + 1)]
+    shares = first / case["networks"]
+    yield {"kind": "draw", "draw": draw, "p_first": shares.mean(), "bound": float(np.mean(odds))}
     for hidden in HIDDEN:
         if hidden <= case["hidden"]:
-            dead = int(first[hidden - 1]), int(every[hidden - 1])
-            yield {"layers": hidden, "dead_first": dead[0], "dead_every": dead[1]}
+            found = lab.proportion_interval(int(every_[hidden - 1]), case["networks"], CONFIDENCE)
+            yield {"kind": "born", "layers": hidden, "p_first": float(shares[hidden - 1]),
+                   "p_every": found.estimate, "bound": odds[hidden - 1],
+                   "below_bound": bool(found.low <= odds[hidden - 1])}  # fmt: skip
+
+
+def bound(width: int, hidden: int) -> float:
+    """The probability that one input dies in one of so many hidden layers.
+
+    >>> bound(1, 2), bound(2, 1)
+    (0.75, 0.25)
+    """
+    return 1.0 - (1.0 - 2.0**-width) ** hidden
 
 
 def inputs(name: str) -> Array:
@@ -190,17 +206,118 @@ def weights(rng: np.random.Generator, count: int, shape: tuple[int, int]) -> Arr
     return INITIALISERS["he"](rng, (inputs, count * units)).reshape(count, inputs, units)
 
 
+# What the rows show -------------------------------------------------------------------------------
+
+
+def best_cells(rows: pd.DataFrame) -> list[str]:
+    """By features and depth, where ReLUs have the least mean validation error and none diverged."""
+    own = lab.chosen(rows, {"kind": "run", "activation": "relu"})
+    means = own.groupby(["place", "cell"])["held_error"].agg(lambda error: error.mean(skipna=False))
+    return [cell for _, cell in means.groupby("place").idxmin()]
+
+
+def deadliest_cells(rows: pd.DataFrame, seeds: list[int]) -> list[str]:
+    """By features, where most ReLUs are dead at the end of some seeds' runs, and none diverged."""
+    own = lab.chosen(rows, {"kind": "run", "activation": "relu", "seed": seeds})
+    means = own.groupby(["features", "cell"])["dead_share"].agg(lambda own: own.mean(skipna=False))
+    return [cell for _, cell in means.groupby("features").idxmax()]
+
+
+def results(rows: pd.DataFrame) -> list[Result]:
+    relu, leaky = ({"kind": "layer", "activation": name} for name in ("relu", "leaky_relu"))
+    own = lab.chosen(rows, relu)
+    seen, were, back = (int(own[name].sum()) for name in ("dead_sightings", "were_dead", "back"))
+    seeds = sorted(int(seed) for seed in rows["seed"].dropna().unique())
+    choosing, judged = seeds[: len(seeds) // 2], seeds[len(seeds) // 2 :]
+    deadliest, best = deadliest_cells(rows, choosing), best_cells(rows)
+    ended, counted = {"diverged": False, "had_dead": True}, {"counted": "layers of runs"}
+    return [
+        lab.every("dead_units_get_no_gradient", rows, "dead_get_none", **counted,
+                  where=relu | {"has_dead": True}, words=f"{seen:,} sightings of a dead unit"),
+        lab.mean("high_rates_kill", rows, "dead_share", by="features",
+                 where={"kind": "run", "cell": deadliest, "seed": judged},
+                 words=f"where half of the seeds found most: {'; '.join(deadliest)}"),
+        lab.mean("best_rates_spare_units", rows, "dead_share", by="place",
+                 where={"kind": "run", "cell": best}, words="at the best rate on validation"),
+        lab.every("dead_units_stay_dead", rows, "none_back", where=relu | ended,
+                  words=f"of {were:,} units dead at an earlier look, {back:,} live at the end",
+                  **counted),
+        lab.every("first_layer_stays_dead", rows, "none_back", where=relu | ended | {"layer": 1},
+                  **counted),
+        lab.every("leaky_units_keep_a_gradient", rows, "all_get_some", where=leaky, **counted),
+        lab.every("born_dead_bound", rows, "below_bound", where={"kind": "born"},
+                  words="no cell surely above the bound (95 % for all together)"),
+        lab.mean("born_dead_for_one_input", rows, "p_first", over="bound", by="inputs", unit="draw",
+                 where={"kind": "draw"}, words="means over depths, a draw a width"),
+    ]  # fmt: skip
+
+
+def figures(rows: pd.DataFrame) -> list[Figure]:
+    run = {"kind": "run", "diverged": False, "activation": "relu"}
+    own, born_rows = lab.chosen(rows, run), lab.chosen(rows, {"kind": "born", "inputs": DATA})
+    means = own.groupby(["features", "depth", "rate"])["dead_share"].mean()
+    most = means.groupby("features").max()
+    told = "; ".join(f"{share:.0%} with {name}" for name, share in most.items())
+    own = own.assign(depth=own["depth"].astype(int).map(layers))
+    below = born_rows[born_rows["bound"] > 0.05]
+    foot = f"digits, {own['seed'].nunique()} seeds, {own['updates'].max():.0f} updates"
+    axes = {"by": "features", "logarithms": "x", "foot": foot}
+    return [
+        lab.curves(own, "dead", "rate", "dead_share", "depth", scale=100, **axes,
+                   labels=("learning rate", "ReLUs dead at the end (%)"),
+                   alt="The share of dead units by learning rate, a panel for either features.",
+                   caption="Runs that did not diverge; a line ends where all do.",
+                   finding=f"Most ReLUs dead at any learning rate: {told}"),
+        Figure(
+            "born", "Networks that are 0 for all of 100 digits before training, by width. Dashed:"
+            " the bound, which is exact for one input.",
+            "Markers of the share born dead by depth, a colour a width, over dashed lines.",
+            lambda canvas: draw_born(canvas, born_rows), (7.0, 4.0),
+            finding="Networks are born dead"
+            f" {below['p_every'].sum() / below['bound'].sum():.0%} as often as the bound says",
+            foot=f"{born_rows['networks'].max():.0f} networks a width",
+        ),
+    ]  # fmt: skip
+
+
+def draw_born(canvas: Canvas, own: pd.DataFrame) -> None:
+    axes = canvas.subplots()
+    for width, style in lab.looks(sorted(own["width"].unique())).items():
+        part = own[own["width"] == width]
+        axes.plot(part["layers"], part["p_every"], style["marker"], color=style["color"],
+                  label=f"width {width:.0f}")  # fmt: skip
+        axes.plot(part["layers"], part["bound"], "--", color=style["color"], lw=1.2)
+    ticks = [1, 2, 4, 8, 16, 32, 64]
+    axes.set(xscale="log", xlabel="hidden layers", ylabel="P(born dead)", ylim=(-0.03, 1.03))
+    axes.set_xticks(ticks, map(str, ticks))
+    axes.minorticks_off()
+    canvas.legend(loc="outside right upper")
+
+
+BOUND = Section(
+    "The bound",
+    [
+        "L - 1 hidden layers of w ReLUs, weights symmetric about 0, no biases, one input. If a"
+        " layer's input is not 0, all of its w pre-activations are negative with probability 1/2^w,"
+        " and then everything after is 0. A network that is 0 for all inputs is 0 for this one:",
+        Formula(
+            r"P(\mathrm{born\ dead})\ \leq\ P(\mathrm{dead\ for\ one\ input}) ="
+            r" 1 - (1 - 2^{-w})^{L-1}"
+        ),
+    ],
+)
+
+
 EXPERIMENT = Experiment(
     name="dead_units",
     title="Dead units",
     question="When do ReLU units die, and do they come back?",
-    version=1,
+    version=2,
     cases=cases,
     measure=measure,
-    sections=sections,
-    tables=tables,
+    sections=lambda rows: [BOUND],
     figures=figures,
-    findings=findings,
+    results=results,
     method=f"""
     Training: 1,078 standardised digits, hidden layers of {UNITS} units with He's weights, plain SGD
     with minibatches of {BATCH}, learning rates up to divergence; for ReLUs also with features
@@ -211,14 +328,12 @@ EXPERIMENT = Experiment(
     """,
     limitations="""
     One data set and one width; neither momentum nor L2, which move a unit's weights even without a
-    gradient. Units of a run share its fate, so that an interval over units is narrower than one
-    over runs would be; claims about every unit do not depend on it. Units are looked at a few
-    times, and what dies and comes back in between is not seen. A run counts as diverged as soon as
-    its loss or a gradient is not finite, and its looks before that count as sightings. The highest
-    shares of dead units are those of networks that no longer learn.
+    gradient. Units are looked at a few times, and what dies and comes back in between is not seen.
+    The looks of a run before it diverged count as sightings. The highest shares of dead units are
+    those of networks that no longer learn.
     """,
     order=46,
 )
 
 if __name__ == "__main__":
-    main(EXPERIMENT)
+    lab.main(EXPERIMENT)

@@ -9,39 +9,39 @@ of one layer's Jacobian, the slope of an activation far from 0, and how far outp
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from _gradient_flow_findings import findings
-from _gradient_flow_page import FIRST_LAYERS, IDENTITY_BITS, figures, sections, tables
-from apparatus.gradient_flow_theory import (
-    ACTIVATIONS,
-    INITIALISERS,
-    VARIANCES,
-    mean_field,
-)
+from apparatus import gradient_flow_theory as theory
 from apparatus.learning import examples
+from matplotlib.figure import Figure as Canvas
 
-from difflab import derivative, gradient, jacobian, sigmoid
+from difflab import derivative, gradient, jacobian, lab, sigmoid
 from difflab.accuracy.digits import distances, points, truths
 from difflab.accuracy.digits import instances as rules
-from difflab.lab import (
-    Case,
-    Experiment,
-    Preset,
-    Row,
-    generator,
-    grid,
-    main,
-)
+from difflab.lab import Case, Experiment, Figure, Preset, Result, Row
 from difflab.networks import Network
 from difflab.networks.layers import Layer, pre_activations
 from difflab.tracing.trace import trace
 
 Array = np.ndarray
 INSTANCES = 100
+FIRST_LAYERS = 5
+"""So many hidden layers had the networks of Glorot & Bengio 2010, for singular values."""
+IDENTITY_BITS = 20
+"""Two real numbers count as the same if they agree to this many bits beyond a float's 53."""
+TAILS = {"sigmoid": (1.0, 1.0), "tanh": (4.0, 2.0)}
+"""c and k of g'(x) = c exp(-k|x|) / (1 + exp(-k|x|))^2."""
+TINY = float(np.finfo(np.float64).tiny)
+WIDEST = {"kind": "network", "widest": True}
+
+
+def cell(activation: str, initialiser: str) -> str:
+    """An activation with its initial weights, as it is called in rows."""
+    return f"{activation}, {theory.NAMES[initialiser]}"
 
 
 # Cases --------------------------------------------------------------------------------------------
@@ -50,24 +50,21 @@ INSTANCES = 100
 def cases(preset: Preset) -> list[Case]:
     depth = preset.choose(smoke=8, quick=16, full=30)
     widths = preset.choose(smoke=[48], quick=[96], full=[16, 64, 256])
-    pairs = {"activation": ACTIVATIONS, "initialiser": INITIALISERS, "seed": preset.seeds}
+    pairs = {
+        "activation": theory.ACTIVATIONS,
+        "initialiser": theory.INITIALISERS,
+        "seed": preset.seeds,
+    }
     flow = [
-        {
-            "part": "flow",
-            "data": data,
-            "width": n,
-            "depth": depth,
-            "widest": n == widths[-1],
-        }
-        for data in ("digits", "mnist1d")
-        for n in widths
-    ]
+        {"part": "flow", "data": data, "width": n, "depth": depth, "widest": n == widths[-1]}
+        for data in ("digits", "mnist1d") for n in widths
+    ]  # fmt: skip
     return [
-        *[first | second for first in flow for second in grid(**pairs)],
-        *grid(part=["jacobian"], **pairs, width=[preset.choose(smoke=32, quick=96, full=256)]),
-        *grid(part=["tails"], activation=ACTIVATIONS,
-              points=[preset.choose(smoke=40, quick=100, full=400)]),
-        {"part": "identity", "every": preset.choose(smoke=60, quick=10, full=1)},
+        *[first | second for first in flow for second in lab.grid(**pairs)],
+        *lab.grid(part=["jacobian"], **pairs, width=[preset.choose(smoke=32, quick=96, full=256)]),
+        *lab.grid(part=["tails"], activation=theory.ACTIVATIONS,
+              points=[preset.choose(smoke=40, quick=100, full=200)]),
+        {"part": "identity", "every": preset.choose(smoke=60, quick=10, full=8)},
     ]  # fmt: skip
 
 
@@ -90,7 +87,8 @@ def network(activation: str, initialiser: str, inputs: int, width: int, depth: i
 
 def drawn(net: Network, seed: int) -> list[Array]:
     """Weights that depend on the seed and the shapes, not on the activation."""
-    return [own["W"] for own in net.initial(int(generator("gradient_flow", seed).integers(2**31)))]
+    number = int(lab.generator("gradient_flow", seed).integers(2**31))
+    return [own["W"] for own in net.initial(number)]
 
 
 @functools.lru_cache(maxsize=4)
@@ -123,31 +121,25 @@ def flow(case: Case) -> Iterator[Row]:
     shape = (X.shape[1], case["width"], case["depth"])
     net = network(case["activation"], case["initialiser"], *shape)
     weights = drawn(net, case["seed"])
+    own = (case["activation"], case["initialiser"])
     norms = np.array([np.linalg.norm(g) for g in back_propagated(net, weights, X, y)[:-1]])
-    q = X.shape[1] * VARIANCES[case["initialiser"]](*shape[:2]) * float(np.mean(X**2))
-    expected = mean_field(case["activation"], case["initialiser"], q, case["depth"] - 1)
+    q = X.shape[1] * theory.VARIANCES[own[1]](*shape[:2]) * float(np.mean(X**2))
+    expected = theory.mean_field(*own, q, case["depth"] - 1)
     tree = [{"W": W, "b": np.zeros(W.shape[1])} for W in weights]
-    outputs = [net.layers[0].activate(a) for a in pre_activations(net.layers, tree, X)[:-1]]
-    offsets = [float(np.sqrt(np.mean(h.mean(axis=0) ** 2))) for h in outputs]
-    sizes = [float(np.sqrt(np.mean(h**2))) for h in outputs]
+    h = net.layers[0].activate(pre_activations(net.layers, tree, X)[0])
     yield {
         "kind": "network",
+        "cell": cell(*own),
+        "closed": theory.closed_form(*own) if own in theory.CLOSED else math.nan,
         "factor": float((norms[0] / norms[-1]) ** (1 / (case["depth"] - 1))),
         "mean_field": float(np.exp(np.mean(np.log(expected)))),
-        "offset": float(np.mean(offsets[:FIRST_LAYERS])),
-        "offset_share": float(np.mean(np.divide(offsets, sizes)[:FIRST_LAYERS])),
+        "offset_by_spread": math.sqrt(np.mean(h.mean(axis=0) ** 2) / np.mean(h.var(axis=0))),
     }
     if not (case["widest"] and case["data"] == "digits"):
         return
     ahead = np.append(np.cumprod(expected[::-1])[::-1], 1.0)
-    for layer in range(case["depth"]):
-        yield {
-            "kind": "layer",
-            "layer": layer + 1,
-            "relative": float(norms[layer] / norms[-1]),
-            "relative_mean_field": float(ahead[layer]),
-            "offset_share": offsets[layer] / sizes[layer],
-        }
+    for layer, (norm, field) in enumerate(zip(norms / norms[-1], ahead, strict=True), 1):
+        yield {"kind": "layer", "layer": layer, "relative": norm, "relative_mean_field": field}
 
 
 def singular_values(case: Case) -> Iterator[Row]:
@@ -158,11 +150,8 @@ def singular_values(case: Case) -> Iterator[Row]:
     h = net.layers[0].activate(X @ weights[0])[0]
     for number in range(1, FIRST_LAYERS):
         values = np.linalg.svd(layer_jacobian(case["activation"])(h, weights[number]), False, False)
-        yield {
-            "layer": number,
-            "mean_value": float(values.mean()),
-            "rms_value": float(np.sqrt(np.mean(values**2))),
-        }
+        yield {"layer": number, "mean_value": float(values.mean()),
+               "rms_value": float(np.sqrt(np.mean(values**2)))}  # fmt: skip
         h = net.layers[number].activate(h @ weights[number])
 
 
@@ -184,8 +173,22 @@ def tails(case: Case) -> Iterator[Row]:
     nearest, rest = truths(rule.partial(0), [x])
     slopes = derivative(Layer(1, 1, case["activation"]).activate)(x)
     ulps = distances(slopes, nearest, rest)
-    for row in zip(x.tolist(), slopes.tolist(), nearest.tolist(), ulps.tolist(), strict=True):
-        yield dict(zip(("x", "slope", "truth", "ulps"), row, strict=True))
+    found = {"x": x, "positive": x > 0, "slope": slopes, "ulps": ulps,
+             "as_theory": as_theory(case["activation"], x, slopes, ulps)}  # fmt: skip
+    yield from pd.DataFrame(found).to_dict("records")
+
+
+def as_theory(activation: str, x: Array, slopes: Array, ulps: Array) -> Array:
+    """Whether log g' is log c - k|x| up to what (1 + exp(-k|x|))^2 leaves and rounding; a ReLU's
+    slope is 1 or 0. What is not a normal number any more must be the truth, rounded.
+    """
+    if activation not in TAILS:
+        return slopes == (x > 0)
+    c, k = TAILS[activation]
+    with np.errstate(divide="ignore"):
+        gap = math.log(c) - k * np.abs(x) - np.log(slopes)
+    near = np.abs(gap - 2 * np.log1p(np.exp(-k * np.abs(x)))) <= 1e-12 * np.abs(x)
+    return np.where(slopes >= TINY, near, ulps <= 4.0)
 
 
 def shifted_sigmoid(x: Any) -> Any:
@@ -194,53 +197,152 @@ def shifted_sigmoid(x: Any) -> Any:
 
 
 def identity(case: Case) -> Iterator[Row]:
-    """Whether tanh(x) and 2 sigmoid(2x) - 1 are the same number, and how many ulps apart programs
-    of them are.
-    """
+    """Whether tanh(x) and 2 sigmoid(2x) - 1 are the same number, and how far off the program is."""
     (rule,) = rules({"tanh"})
     x = points(rule.row, 0)[0][:: case["every"]]
     nearest, rest = truths(rule.value(), [x])
     other, left = truths(trace(shifted_sigmoid, 1.0), [x])
     with np.errstate(all="ignore"):
-        written, direct = shifted_sigmoid(x), np.tanh(x)
         apart = np.where(nearest == other, np.abs(rest - left), np.inf)
-    found = {
-        "x": x,
-        "same": apart < 2.0**-IDENTITY_BITS,
-        "ulps": distances(written, nearest, rest),
-        "tanh_ulps": distances(direct, nearest, rest),
-    }
+        ulps = distances(shifted_sigmoid(x), nearest, rest)
+    found = {"x": x, "same": apart < 2.0**-IDENTITY_BITS, "ulps": ulps}
     yield from pd.DataFrame(found).to_dict("records")
+
+
+# What the rows show -------------------------------------------------------------------------------
+
+
+def results(rows: pd.DataFrame) -> list[Result]:
+    def factors(claim: str, *pairs: tuple[str, str], **told: Any) -> Result:
+        where = WIDEST | {"cell": [cell(*pair) for pair in pairs]}
+        words = "a network's mean factor per layer, both data sets"
+        return lab.mean(claim, rows, "factor", where=where, by="cell", words=words, **told)
+
+    loose = ("sigmoid", "glorot")
+    strict = [pair for pair in theory.CLOSED if pair != loose]
+    pairs = [(a, i) for a in theory.ACTIVATIONS for i in theory.INITIALISERS]
+    points_of = {"counted": "points"}
+    singular = {"singular_values_standard": "uniform", "singular_values_normalised": "glorot"}
+    return [
+        factors("closed_form_factors", *strict, over="closed"),
+        factors("closed_form_sigmoid_glorot", loose, over="closed"),
+        factors("mean_field_factors", *pairs, over="mean_field"),
+        factors("sigmoid_gradients_vanish", *pairs[:3]),
+        factors("tanh_gradients_vanish", ("tanh", "uniform"), ("tanh", "glorot")),
+        lab.mean(
+            "relu_gradients_stay", rows, "factor", where=WIDEST | {"cell": cell("relu", "he")}
+        ),
+        *[
+            lab.mean(
+                claim, rows, "mean_value", by=None,
+                where={"part": "jacobian", "activation": "tanh", "initialiser": initialiser},
+                words=f"mean over the Jacobians of {FIRST_LAYERS - 1} layers",
+            )
+            for claim, initialiser in singular.items()
+        ],
+        *[
+            lab.every(f"{name}_saturates", rows, "as_theory",
+                      where={"part": "tails", "activation": name}, **points_of)
+            for name in TAILS
+        ],
+        lab.every("relu_does_not_saturate", rows, "as_theory", **points_of,
+                  where={"part": "tails", "activation": "relu", "positive": True}),
+        lab.every("tanh_is_a_shifted_sigmoid", rows, "same", where={"part": "identity"},
+                  words="as real numbers; as a program the right side is off by up to"
+                  f" {rows['ulps'][rows['part'] == 'identity'].max():.0e} ulps", **points_of),
+        lab.ratio(
+            "tanh_is_zero_centred", rows, "offset_by_spread", left={"activation": "sigmoid"},
+            right={"activation": "tanh"}, where=WIDEST | {"initialiser": "glorot"},
+            words="root mean square of units' means over that of their spreads, first layer",
+        ),
+    ]  # fmt: skip
+
+
+def figures(rows: pd.DataFrame) -> list[Figure]:
+    own, layers = lab.chosen(rows, WIDEST), lab.chosen(rows, {"kind": "layer"})
+    logs = np.log(own[["factor", "mean_field"]]).groupby(own["cell"]).mean()
+    means, off = np.exp(logs["factor"]), np.exp((logs["factor"] - logs["mean_field"]).abs()) - 1
+    depth, width, networks = (own[name].max() for name in ("depth", "width", "seed"))
+    pairs = (("sigmoid", "glorot"), ("tanh", "glorot"), ("relu", "he"))
+    left = {cell(*pair): means[cell(*pair)] ** (depth - 1) for pair in pairs}
+    told = "; ".join(f"{name}: {value:.1g}" for name, value in left.items())
+    foot = f"{depth:.0f} layers of {width:.0f} units, {networks + 1:.0f} networks"
+    return [
+        Figure(
+            "factors", "Hollow: all networks. Bars: mean-field theory. Crosses: the closed form,"
+            " where there is one. Left of 1 gradients vanish, right of it they explode.",
+            "A row of markers for each activation and weights, with theory as bars and crosses.",
+            lambda canvas: draw_factors(canvas, own), (7.6, 4.4), foot=f"{foot}, 2 data sets",
+            finding=f"A layer's factor is off theory by at most {off.max():.1%};"
+            f" {int((means < 0.95).sum())} of {len(means)} settings vanish",
+        ),
+        Figure(
+            "gradient", "Gradient norm with respect to each layer's pre-activations over the last"
+            " hidden layer's: geometric means, bands of all networks; dotted: mean field. Read"
+            " from right to left, as the gradient goes.",
+            "For each activation a panel: a line for each initialisation, by layer, over theory.",
+            lambda canvas: draw_gradients(canvas, layers), (9.6, 4.0), foot=f"{foot}, digits",
+            finding=f"What {depth - 1:.0f} layers leave of a gradient: {told}",
+        ),
+    ]  # fmt: skip
+
+
+def draw_factors(canvas: Canvas, own: pd.DataFrame) -> None:
+    axes, names = canvas.subplots(), list(own["cell"].unique())
+    for place, name in enumerate(names):
+        part, style = own[own["cell"] == name], lab.looks(theory.ACTIVATIONS)[name.split(",")[0]]
+        axes.plot(part["factor"], np.full(len(part), place), style["marker"], fillstyle="none",
+                  color=style["color"], markersize=5, alpha=0.6)  # fmt: skip
+        axes.plot([np.exp(np.log(part["mean_field"]).mean())], [place], "|", color="black", ms=22)
+        axes.plot(part["closed"].iloc[:1], [place], "x", color="black", ms=8)
+    axes.axvline(1.0, color="#777777", linewidth=1, linestyle=":")
+    axes.set(xscale="log", xlabel="factor of the gradient's norm, per layer")
+    axes.set_yticks(range(len(names)), names)
+    axes.set_xticks(ticks := [0.15, 0.25, 0.5, 0.7, 1.0, 1.5], map(str, ticks))
+    axes.minorticks_off()
+    axes.invert_yaxis()
+
+
+def draw_gradients(canvas: Canvas, layers: pd.DataFrame) -> None:
+    panels = canvas.subplots(1, len(theory.ACTIVATIONS), sharey=True)
+    for panel, activation in zip(panels, theory.ACTIVATIONS, strict=True):
+        for name, style in lab.looks(theory.INITIALISERS).items():
+            own = lab.chosen(layers, {"activation": activation, "initialiser": name})
+            grouped = np.log(own["relative"]).groupby(own["layer"])
+            middle, low, high = (np.exp(grouped.agg(kind)) for kind in ("mean", "min", "max"))
+            panel.plot(middle, label=theory.NAMES[name], markevery=3, markersize=4, **style)
+            panel.fill_between(low.index, low, high, color=style["color"], alpha=0.15, linewidth=0)
+            panel.plot(own.groupby("layer")["relative_mean_field"].mean(), ":k", lw=1.2)
+        panel.set(title=activation, yscale="log", xlabel="hidden layer")
+    panels[0].set_ylabel("gradient norm, relative")
+    panels[0].legend(loc="lower right")
 
 
 EXPERIMENT = Experiment(
     name="gradient_flow",
     title="Gradient flow",
     question="How do gradients decay through the layers of a network at initialisation?",
-    version=1,
+    version=2,
     cases=cases,
     measure=measure,
-    sections=sections,
-    tables=tables,
+    sections=lambda rows: [theory.DERIVATION],
     figures=figures,
-    findings=findings,
+    results=results,
     method=f"""
     Networks of square hidden layers on {INSTANCES} standardised instances, with drawn weights and
     no training. Every instance has its own bias of 0, so that reverse mode's derivative by the
     biases is the gradient with respect to the pre-activations; its norm is taken over instances and
-    units. A network's factor per layer is the geometric mean over its hidden layers; intervals are
-    bootstrapped over networks. A seed draws weights and instances alike for each activation.
+    units. A seed draws weights and instances alike for each activation, and is what is independent.
     Derivatives of activations are held against balls, as in `accuracy`.
     """,
     limitations="""
-    Theory is for wide layers: at 16 units a factor is off by a few percent more, and single
-    networks of ReLUs differ from it by much. What is shown holds before the first update; training
-    moves weights away from it. The norm says how large a gradient is, not how useful: a sigmoid
-    network's can be scaled up again by an adaptive solver, and the claim that it cannot be trained
-    is for `activations`.
+    Theory is for wide layers: at 16 units a factor is off by a few percent more. What is shown
+    holds before the first update; training moves weights away from it. The norm says how large a
+    gradient is, not how useful: an adaptive solver can scale it up again, and whether such a
+    network can be trained is for `activations`.
     """,
     order=40,
 )
 
 if __name__ == "__main__":
-    main(EXPERIMENT)
+    lab.main(EXPERIMENT)

@@ -107,5 +107,6 @@ ACTIVATIONS: Final = {
     "relu": Activation(relu, "he", 1.0),
     "leaky_relu": Activation(leaky_relu, "he", 1.0, {"alpha": Option(0.01)}),
     "softplus": Activation(softplus, "he", 1.0),
+    "softsign": Activation(lambda x: x / (1.0 + np.abs(x)), "glorot", 1.0),
     "softmax": Activation(softmax, "glorot", probabilities=_ONE),
 }

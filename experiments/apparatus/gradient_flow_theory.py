@@ -39,14 +39,6 @@ CLOSED = (
     ("relu", "he"),
 )
 """Where the closed form is claimed to hold; elsewhere tanh and sigmoid are not near linear."""
-WRITTEN = {
-    ("sigmoid", "uniform"): "(1/4)/√3",
-    ("sigmoid", "glorot"): "1/4",
-    ("tanh", "uniform"): "1/√3",
-    ("relu", "uniform"): "1/√6",
-    ("relu", "glorot"): "1/√2",
-    ("relu", "he"): "1",
-}
 QUARTER_CIRCLE = 8 / (3 * math.pi)
 """The mean singular value of a large square random matrix, relative to the root mean square."""
 
@@ -99,34 +91,21 @@ def _at_normal(activation: str, deviation: float) -> tuple[float, float]:
 
 
 DERIVATION = Section(
-    "Where the dashed lines come from",
+    "Where the theory comes from",
     [
-        "A layer computes `a = W h + b` and `h = g(a)`; a bar denotes the derivative of the loss."
-        " What reverse mode sends back through a layer of n units is",
+        "A layer computes `a = W h + b` and `h = g(a)`; a bar denotes the derivative of the loss:",
         Formula(r"\bar a^{(l)}_i = g'(a^{(l)}_i)\;\sum_{j=1}^{n} w^{(l+1)}_{ji}\,\bar a^{(l+1)}_j"),
         "At initialisation the weights are independent, of mean 0, and in the limit of wide layers"
-        " independent of the gradient that meets them. Cross terms vanish, and the mean square"
-        " changes in each layer by",
+        " independent of the gradient that meets them. Cross terms vanish, and a layer changes the"
+        " root mean square by",
         Formula(
-            r"\mathrm{factor}^2 = \frac{E\,(\bar a^{(l)})^2}{E\,(\bar a^{(l+1)})^2}"
-            r" = n\,\mathrm{Var}(w)\;E[\,g'(a)^2\,]"
+            r"\mathrm{factor}^2 = n\,\mathrm{Var}(w)\;E[\,g'(a)^2\,],\qquad n\,\mathrm{Var}(w) ="
+            r" \frac{1}{3}\ (U),\ \ 1\ (\mathrm{Glorot}),\ \ 2\ (\mathrm{He})"
         ),
-        "The first part belongs to the initialisation. In square layers, weights uniform in"
-        " ±1/√n have variance 1/(3n), Glorot's 2/(n + n), He's 2/n:",
-        Formula(
-            r"n\,\mathrm{Var}(w) = \frac{1}{3}\ \ (U),\qquad 1\ \ (\mathrm{Glorot}),"
-            r"\qquad 2\ \ (\mathrm{He})"
-        ),
-        "The second belongs to the activation. Half of a ReLU's symmetric pre-activations are"
-        " positive; near 0 the sigmoid has slope 1/4 and tanh slope 1:",
-        Formula(
-            r"E[g'(a)^2] = \frac{1}{2}\ \ (\mathrm{ReLU}),\qquad"
-            r" \to \frac{1}{16}\ \ (\mathrm{sigmoid}),\qquad \to 1\ \ (\mathrm{tanh})"
-            r"\quad (a \to 0)"
-        ),
-        "So the factors are 1/√6, 1/√2 and 1 for the ReLU with U, Glorot and He, (1/4)/√3 and 1/4"
-        " for the sigmoid with U and Glorot, and 1/√3 for tanh with U, whose pre-activations shrink"
-        " by 1/√3 a layer and soon are small. Where they do not become small, the recursion of"
+        "Half of a ReLU's symmetric pre-activations are positive, so that E[g'^2] is 1/2; near 0"
+        " the sigmoid has slope 1/4 and tanh slope 1. The factors are therefore 1/√6, 1/√2 and 1"
+        " for the ReLU with U, Glorot and He, (1/4)/√3 and 1/4 for the sigmoid with U and Glorot,"
+        " and 1/√3 for tanh with U. Where pre-activations do not become small, the recursion of"
         " their variance q gives the slope (z is normal, of mean 0 and variance 1):",
         Formula(
             r"q^{(l+1)} = n\,\mathrm{Var}(w)\;E[\,g(\sqrt{q^{(l)}}\,z)^2\,],\qquad"
@@ -134,22 +113,9 @@ DERIVATION = Section(
         ),
         "For tanh with Glorot, q falls as 1/(2l) and the factor is √(1 - 1/l): below 1, but tending"
         " to 1, so that the gradient falls as a power of the depth and not exponentially. With He"
-        " q tends to a constant at which the factor is above 1: tanh's gradients then grow.",
-        "The singular values of one layer's Jacobian have the factor as their root mean square. For"
-        " a large square random matrix they fill a quarter of a circle, whose mean is 8/(3π) = 0.85"
+        " q tends to a constant at which the factor is above 1: tanh's gradients then grow. The"
+        " singular values of one layer's Jacobian have the factor as their root mean square; those"
+        " of a large square random matrix fill a quarter of a circle, whose mean is 8/(3π) = 0.85"
         " of that: 0.49 for tanh with U, and at most 0.85 with Glorot.",
-    ],
-)
-
-IDENTITY = Section(
-    "tanh is a sigmoid about zero",
-    [
-        Formula(
-            r"2\,\sigma(2x) - 1 = \frac{2}{1 + e^{-2x}} - 1 = \frac{1 - e^{-2x}}{1 + e^{-2x}}"
-            r" = \frac{e^x - e^{-x}}{e^x + e^{-x}} = \tanh x"
-        ),
-        "As real functions they are the same, which balls confirm to 73 bits at points across the"
-        " exponents of float64. As programs they are not: near 0 the sigmoid is close to 1/2, and"
-        " subtracting the 1 leaves rounding errors.",
     ],
 )

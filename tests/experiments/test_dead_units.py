@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from functools import cache
 from pathlib import Path
@@ -12,11 +13,10 @@ import pytest
 
 from difflab import gradient, relu
 from difflab.lab.cases import load
-from difflab.lab.results import findings_of
+from difflab.lab.findings import findings_of
 
 EXPERIMENT = load(Path(__file__).parents[2] / "experiments" / "dead_units.py")
 module = sys.modules[EXPERIMENT.measure.__module__]
-page = sys.modules["_dead_units_page"]
 
 
 # Before training ----------------------------------------------------------------------------------
@@ -24,28 +24,29 @@ page = sys.modules["_dead_units_page"]
 
 def dead(inputs: str, width: int, hidden: int, networks: int = 4000) -> pd.DataFrame:
     case = {"inputs": inputs, "width": width, "hidden": hidden, "networks": networks}
-    return pd.DataFrame(module.born(case, np.random.default_rng(3))).set_index("layers")
+    found = pd.DataFrame(module.born(case, np.random.default_rng(3)))
+    return found[found["kind"] == "born"].set_index("layers")
 
 
 @pytest.mark.parametrize("width", [1, 2, 4])
 def test_one_input_dies_with_the_probability_of_the_bound(width):
     found = dead("line", width, 8)
-    expected = page.bound(width, found.index.to_numpy())
+    expected = found["bound"]
     deviation = np.sqrt(expected * (1 - expected) / 4000)
-    assert np.all(np.abs(found["dead_first"] / 4000 - expected) < 4 * deviation)
+    assert np.all(np.abs(found["p_first"] - expected) < 4 * deviation)
 
 
 def test_what_is_dead_for_all_inputs_is_dead_for_one_and_stays_so():
     found = dead("digits", 2, 16, networks=300)
-    assert (found["dead_every"] <= found["dead_first"]).all()
-    assert found["dead_first"].is_monotonic_increasing
-    assert found["dead_every"].is_monotonic_increasing
+    assert (found["p_every"] <= found["p_first"]).all()
+    assert found["p_first"].is_monotonic_increasing
+    assert found["p_every"].is_monotonic_increasing
 
 
 def test_a_line_through_0_survives_one_layer_and_half_survive_two_of_width_1():
     found = dead("line", 1, 2)
-    assert found.loc[1, "dead_every"] == 0  # the unit is positive on one side or the other
-    assert found.loc[2, "dead_every"] / 4000 == pytest.approx(0.5, abs=0.035)
+    assert found.loc[1, "p_every"] == 0  # the unit is positive on one side or the other
+    assert found.loc[2, "p_every"] == pytest.approx(0.5, abs=0.035)
 
 
 def test_the_weights_are_hes():
@@ -94,13 +95,13 @@ def test_a_dead_layer_cuts_off_those_before_it():
 
 
 def test_counts_tell_who_is_back():
-    now = np.array([[True, False, False, True]])
-    still = np.array([[True, True, False, False]])
-    ever = np.array([[True, True, True, False]])
-    assert list(module.counts(now, still, ever)) == [
-        {"units": 4, "dead": 2, "no_gradient": 2, "dead_with_gradient": 1, "were_dead": 3,
-         "back": 2}
-    ]  # fmt: skip
+    dead = np.array([[True, True, True, False], [True, False, False, True]])
+    still = np.array([[True, True, True, False], [True, True, False, False]])
+    assert module.counts(dead, still) == {
+        "dead_sightings": 5, "has_dead": True, "dead_get_none": False, "all_get_some": False,
+        "were_dead": 3, "had_dead": True, "back": 2, "none_back": False,
+    }  # fmt: skip
+    assert module.counts(dead[:1], still[:1])["none_back"]
 
 
 def run(**settings) -> pd.DataFrame:
@@ -109,21 +110,20 @@ def run(**settings) -> pd.DataFrame:
     return pd.DataFrame([case | row for row in module.training(case)])
 
 
-def test_a_run_is_looked_at_and_one_that_diverges_says_so():
-    calm = run()
-    assert calm["update"].tolist() == [1, 10, 30]
+def test_a_run_has_a_row_and_one_for_each_layer_and_one_that_diverges_says_so():
+    calm = run(depth=2)
+    assert calm["kind"].tolist() == ["run", "layer", "layer"]
     assert not calm["diverged"].any()
-    assert calm["held_error"].iloc[-1] < 0.5
+    assert calm["held_error"].iloc[0] < 0.5
     wild = run(rate=1e200)
-    assert wild["diverged"].iloc[-1]
-    assert page.last_looks(pd.concat([calm, wild]))["rate"].tolist() == [0.1]
+    assert wild["diverged"].all() and wild["dead_share"].isna().all()
 
 
 def test_features_from_0_upwards_kill_units_of_the_first_layer():
-    high = run(rate=1.0, centred=False, updates=100).iloc[-1]
-    low = run(rate=1.0, centred=True, updates=100).iloc[-1]
-    assert high["dead"] > 10
-    assert low["dead"] == 0
+    high = run(rate=1.0, centred=False, updates=100).iloc[0]
+    low = run(rate=1.0, centred=True, updates=100).iloc[0]
+    assert high["dead_share"] > 0.15
+    assert low["dead_share"] == 0
 
 
 # Findings -----------------------------------------------------------------------------------------
@@ -131,42 +131,40 @@ def test_features_from_0_upwards_kill_units_of_the_first_layer():
 
 @cache
 def rows() -> pd.DataFrame:
-    """Ten seeds: at the high rate half of the second layer dies; nothing comes back."""
+    """Ten seeds: at the high rate half of the units die; nothing comes back."""
     found = []
-    for activation, centred, rate, seed in (
-        (activation, centred, rate, seed)
-        for activation, centred in (("relu", True), ("relu", False), ("leaky_relu", True))
-        for rate in (0.1, 1.0)
-        for seed in range(10)
+    for activation, centred, rate, seed in itertools.product(
+        ("relu", "leaky_relu"), (True, False), (0.1, 1.0), range(10)
     ):
-        silent = 32 + seed % 3 if rate == 1.0 else 0
-        has_slope = activation == "leaky_relu"
-        for layer in (1, 2):
-            own = silent * (layer == 2 or not centred)
-            found.append(
-                {"part": "training", "activation": activation, "centred": centred, "depth": 2,
-                 "rate": rate, "seed": seed, "updates": 9, "update": 9, "diverged": False,
-                 "held_error": 0.05 + (rate == 1.0) * 0.3, "layer": layer, "units": 64,
-                 "dead": own, "no_gradient": 0 if has_slope else own,
-                 "dead_with_gradient": own if has_slope else 0, "were_dead": own, "back": 0}
-            )  # fmt: skip
-    for inputs in ("digits", "line"):
-        for width in (1, 2, 3, 4):
-            for layers in (2, 8, 32):
-                expected = page.bound(width, layers)
-                found.append(
-                    {"part": "born", "inputs": inputs, "width": width, "layers": layers,
-                     "networks": 4000, "dead_first": round(4000 * expected),
-                     "dead_every": round(3600 * expected)}
-                )  # fmt: skip
+        silent, leaky = rate == 1.0, activation == "leaky_relu"
+        place = f"{module.FEATURES[centred]}, 2 hidden layers"
+        about = {"part": "training", "activation": activation, "centred": centred, "depth": 2,
+                 "rate": rate, "seed": seed, "features": module.FEATURES[centred], "place": place,
+                 "cell": f"{activation}, {place}, rate {rate:g}", "diverged": False,
+                 "dead_share": silent * (0.5 + seed / 100), "held_error": 0.05 + silent * 0.3,
+                 "updates": 9}  # fmt: skip
+        found.append(about | {"kind": "run"})
+        found += [
+            {**about, "kind": "layer", "layer": layer, "dead_sightings": 32 * silent,
+             "has_dead": silent, "dead_get_none": not (leaky and silent), "all_get_some": leaky,
+             "were_dead": 32 * silent, "had_dead": silent, "back": 0, "none_back": True}
+            for layer in (1, 2)
+        ]  # fmt: skip
+    for inputs, width in itertools.product(("digits", "line"), (1, 2, 3, 4, 5, 6)):
+        odds = module.bound(width, 8)
+        own = {"part": "born", "inputs": inputs, "width": width, "networks": 4000, "bound": odds}
+        found.append({**own, "kind": "born", "layers": 8, "p_first": odds, "p_every": 0.9 * odds,
+                      "below_bound": True})  # fmt: skip
+        noisy = odds * (1 + 0.01 * (-1) ** width)
+        found.append({**own, "kind": "draw", "draw": f"{inputs} {width}", "p_first": noisy})
     return pd.DataFrame(found)
 
 
 def verdicts(table: pd.DataFrame) -> dict[str, str]:
-    return {finding.claim.id: finding.verdict for finding in findings_of(EXPERIMENT, table)}
+    return {finding["id"]: finding["verdict"] for finding in findings_of(EXPERIMENT, table)}
 
 
-def with_row(chosen: dict[str, object], **values: float) -> pd.DataFrame:
+def with_row(chosen: dict[str, object], **values: object) -> pd.DataFrame:
     """The rows with one of them changed."""
     table = rows().copy()
     place = table.index[table[list(chosen)].eq(list(chosen.values())).all(axis=1)][0]
@@ -175,45 +173,49 @@ def with_row(chosen: dict[str, object], **values: float) -> pd.DataFrame:
     return table
 
 
-def test_rows_without_a_counterexample_confirm_every_claim():
-    assert set(verdicts(rows()).values()) == {"confirmed"}
+def test_rows_without_a_counterexample_support_every_claim():
+    assert set(verdicts(rows()).values()) == {"holds", "reproduced"}
 
 
-HIGH = {"activation": "relu", "rate": 1.0, "centred": False}
+HIGH = {"kind": "layer", "activation": "relu", "rate": 1.0}
 
 
 @pytest.mark.parametrize(
-    ("claims", "table"),
+    ("claims", "chosen", "change"),
     [
-        (["dead_units_get_no_gradient"], lambda: with_row(HIGH, dead_with_gradient=1)),
-        (["dead_units_stay_dead"], lambda: with_row(HIGH | {"layer": 2}, back=1)),
-        (["dead_units_stay_dead", "first_layer_stays_dead"],
-         lambda: with_row(HIGH | {"layer": 1}, back=1)),
-        (["leaky_units_keep_a_gradient"],
-         lambda: with_row({"activation": "leaky_relu"}, no_gradient=1)),
-        (["born_dead_bound"],
-         lambda: with_row({"inputs": "digits", "width": 3, "layers": 8}, dead_every=3900)),
+        (["dead_units_get_no_gradient"], HIGH, {"dead_get_none": False}),
+        (["dead_units_stay_dead"], HIGH | {"layer": 2}, {"none_back": False}),
+        (["dead_units_stay_dead", "first_layer_stays_dead"], HIGH | {"layer": 1},
+         {"none_back": False}),
+        (["leaky_units_keep_a_gradient"], {"kind": "layer", "activation": "leaky_relu"},
+         {"all_get_some": False}),
+        (["born_dead_bound"], {"kind": "born", "width": 3}, {"below_bound": False}),
     ],
 )  # fmt: skip
-def test_one_counterexample_refutes(claims, table):
-    found = verdicts(table())
-    assert {name for name, verdict in found.items() if verdict == "refuted"} == set(claims)
+def test_one_counterexample_fails(claims, chosen, change):
+    found = verdicts(with_row(chosen, **change))
+    assert {name for name, verdict in found.items() if verdict == "fails"} == set(claims)
 
 
 def test_units_that_die_at_the_best_rate_or_nowhere_are_told():
-    everywhere = rows().assign(dead=20.0)
-    assert verdicts(everywhere)["best_rates_spare_units"] == "refuted"
-    few = rows().assign(dead=rows()["dead"] / 4)
-    assert verdicts(few)["high_rates_kill"] == "weaker"
+    everywhere = rows().assign(dead_share=rows()["dead_share"] + 0.3)
+    assert verdicts(everywhere)["best_rates_spare_units"] == "contradicted"
+    few = rows().assign(dead_share=rows()["dead_share"] / 4)
+    assert verdicts(few)["high_rates_kill"] == "partly"
 
 
-def test_a_wrong_law_for_one_input_is_refuted():
-    other = rows().assign(dead_first=rows()["dead_first"] * 0.8)
-    assert verdicts(other)["born_dead_for_one_input"] == "refuted"
+def test_a_rate_at_which_a_run_diverged_is_not_the_best():
+    table = with_row({"kind": "run", "activation": "relu", "centred": True, "rate": 0.1},
+                     held_error=np.nan)  # fmt: skip
+    assert "rate 1" in module.best_cells(table)[1]
+
+
+def test_a_wrong_law_for_one_input_is_not_reproduced():
+    other = rows().assign(p_first=rows()["p_first"] * 0.8)
+    assert verdicts(other)["born_dead_for_one_input"] == "not reproduced here"
 
 
 def test_no_dead_unit_is_no_evidence():
-    none = rows().assign(dead=0, no_gradient=0, were_dead=0)
-    found = verdicts(none)
-    assert found["dead_units_get_no_gradient"] == "inconclusive"
-    assert found["first_layer_stays_dead"] == "inconclusive"
+    found = verdicts(rows().assign(has_dead=False, had_dead=False))
+    assert found["dead_units_get_no_gradient"] == "not judged"
+    assert found["first_layer_stays_dead"] == "not judged"
