@@ -99,7 +99,7 @@ class Criterion:
 
     def verdict(self, interval: Interval | None, noise: float = 0.0) -> Verdict:
         """The verdict on an interval, widened by the noise."""
-        if interval is None or math.isnan(sum(interval[:3])) or interval.n < self.least:
+        if interval is None or any(map(math.isnan, interval)) or interval.n < self.least:
             return "undecided"
         low, high = interval.low - noise, interval.high + noise
         if self.within is not None:

@@ -224,7 +224,7 @@ def render(experiment: Experiment, folder: Path, single_file: bool = False) -> l
     findings = page.attempt(functools.partial(findings_of, experiment, finished)) or []
     figures = page.blocks(drawings)
     results = results_table(findings)
-    before = run["previous"].get("findings", [])
+    before = [one for one in run["previous"].get("findings", []) if "parts" in one]  # not older
     content = {
         "experiment": experiment,
         "findings": [finding for finding in findings if finding["kind"] == "finding"],
