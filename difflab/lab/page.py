@@ -122,6 +122,8 @@ class _Page:
     def _table(self, table: Table) -> Shown:
         frame = flat(table.frame)
         slug = "tables/" + re.sub(r"[^a-z0-9]+", "-", table.title.lower()).strip("-")[:60]
+        same = sum(path.suffix == ".csv" and path.stem.startswith(slug[7:]) for path in self.files)
+        slug += f"-{same + 1}" if same else ""  # titles may repeat: a trace for each function
         shown = frame.head(TABLE_ROWS)
         return {
             "title": table.title,
