@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Canvas
 
+FEW = 4
+"""As many lines have their legend among them."""
+SHORT = 100.0
+"""An axis of less than this ratio is labelled with plain numbers."""
+
 
 def curves(
     rows: pd.DataFrame,
@@ -55,17 +60,31 @@ def curves(
             for value in names:
                 _band(axes, part[part[of] == value], x, y, scale, str(value), style[str(value)])
             axes.set(title=title, xlabel=labels[0] or x)
-            if "x" in logarithms:
-                axes.set_xscale("log")
-            if "y" in logarithms:
-                axes.set_yscale("log")
+            for letter in logarithms:
+                logarithmic(axes, letter)
         grid[0].set_ylabel(labels[1] or y)
-        grid[-1].legend()
+        if len(names) <= FEW:
+            grid[-1].legend()
+        else:  # more would cover the lines
+            canvas.legend(*grid[-1].get_legend_handles_labels(), loc="outside right center")
 
     units = own[unit].nunique()
     band = f"Lines are medians of {units} {unit}s, bands reach from quartile to quartile."
-    size = (max(4.6, 3.4 * len(panels) + 0.8), 3.8)
+    size = (max(4.6, 3.4 * len(panels) + 0.8) + 2.0 * (len(names) > FEW), 3.8)
     return Figure(name, f"{caption} {band}".strip(), alt, draw, size, **told)
+
+
+def logarithmic(axes: Axes, letter: str) -> None:
+    """Make an axis ("x" or "y") logarithmic, with plain numbers where it spans few decades."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    getattr(axes, f"set_{letter}scale")("log")
+    low, high = getattr(axes, f"get_{letter}lim")()
+    if high < low * SHORT:
+        axis = getattr(axes, f"{letter}axis")
+        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_formatter(NullFormatter())
 
 
 def _band(
