@@ -42,32 +42,31 @@ def read(outputs: Iterable[Expr], known: dict[Expr, Any]) -> dict[Expr, Any]:
 def _value(node: Expr, known: Mapping[Expr, Any]) -> Any:
     row, params = node.primitive, dict(node.params)
     if row is CONSTANT:
-        return _numbers(node.value) if node.dtype.kind == "f" else np.asarray(node.value)
+        return numbers(node.value) if node.dtype.kind == "f" else np.asarray(node.value)
     operands = [known[x] for x in node.operands]
     plain = node.dtype.kind != "f" and all(x.dtype.kind != "f" for x in node.operands)
     if plain or row.name in AS_THEY_ARE or row.kind == "movement":
         found = row.evaluate(*operands, **params)
     elif row.name in ROWS:
-        found = ROWS[row.name](*map(_numbers, operands), **params)
+        found = ROWS[row.name](*map(numbers, operands), **params)
     elif row.name in MATRICES:
         found = np.empty(node.shape, object)
         for lead in np.ndindex(operands[0].shape[:-2]):
-            found[lead] = MATRICES[row.name](*[_numbers(x)[lead] for x in operands])
+            found[lead] = MATRICES[row.name](*[numbers(x)[lead] for x in operands])
     elif row.name in EACH:
         each = partial(EACH[row.name], **params) if params else EACH[row.name]
         if row.name != "where":
-            operands = [_numbers(x) if x.dtype.kind == "f" else x for x in operands]
+            operands = [numbers(x) if x.dtype.kind == "f" else x for x in operands]
         found = np.frompyfunc(each, len(operands), 1)(*operands)
     else:
         raise Unread(f"no reading of {row.name!r}")
-    return _numbers(found) if node.dtype.kind == "f" else np.asarray(found).astype(node.dtype)
+    return numbers(found) if node.dtype.kind == "f" else np.asarray(found).astype(node.dtype)
 
 
-def _numbers(array: Any) -> Any:
+def numbers(array: Any) -> Any:
     """An array of mpmath's numbers."""
     found = np.empty(np.shape(array), object)
-    numbers = [x if isinstance(x, mpf) else mpf(float(x)) for x in np.asarray(array).flat]
-    found.reshape(-1)[:] = numbers
+    found.reshape(-1)[:] = [x if isinstance(x, mpf) else mpf(float(x)) for x in np.ravel(array)]
     return found
 
 
@@ -161,7 +160,7 @@ def _softmax(x: Any, axis: int) -> Any:
 
 
 def _share(x: Any, axes: tuple[int, ...]) -> Any:
-    top = _numbers((x == np.max(x, axes, keepdims=True)).astype(float))
+    top = numbers((x == np.max(x, axes, keepdims=True)).astype(float))
     return top / np.sum(top, axes, keepdims=True)
 
 
@@ -169,11 +168,12 @@ def _by_row(rule: Callable[[Any], Any], x: Any, axis: int) -> Any:
     return np.apply_along_axis(lambda row: np.asarray(rule(list(row))), axis, x)
 
 
-_order = lambda row: sorted(range(len(row)), key=row.__getitem__)
 ROWS: Mapping[str, Callable[..., Any]] = {
     "max": lambda x, axes: np.max(x, axes),
     "argmax": lambda x, axis: _by_row(lambda row: row.index(max(row)), x, axis),
-    "argsort": lambda x, axis, kind: _by_row(_order, x, axis),
+    "argsort": lambda x, axis, kind: _by_row(
+        lambda row: sorted(range(len(row)), key=row.__getitem__), x, axis
+    ),
     "share_of_largest": _share,
     "softmax": _softmax,
     "log_softmax": lambda x, axis: np.frompyfunc(_log, 1, 1)(_softmax(x, axis)),

@@ -12,7 +12,7 @@ Everything here is a function of arrays: arguments that are trees are flattened 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import mpmath
@@ -64,21 +64,7 @@ class Candidate:
     wrong: NDArray[np.bool_] | None = None
 
 
-@dataclass(slots=True)
-class Set:
-    """The mutants of a function at a point, and how many attempts were none, or not certainly."""
-
-    mutants: list[Candidate] = field(default_factory=list)
-    equivalent: int = 0
-    uncertified: int = 0
-
-
 # Certification ------------------------------------------------------------------------------------
-
-
-def float_positions(args: Sequence[Any]) -> Any:
-    """All arguments, as `argnums`."""
-    return 0 if len(args) == 1 else tuple(range(len(args)))
 
 
 def difference(
@@ -123,23 +109,23 @@ def is_finite(result: Any) -> bool:
     return all(bool(np.all(np.isfinite(leaf))) for leaf in flatten(result)[0])
 
 
-def certified(attempts: Iterator[Candidate], args: Sequence[Any], true: Slopes, count: int) -> Set:
-    """The first attempts that are mutants; those on the way that are not are counted."""
-    kept, tried = Set(), set()
+def certified(
+    attempts: Iterator[Candidate], args: Sequence[Any], true: Slopes, count: int
+) -> tuple[list[Candidate], int]:
+    """The first attempts that are mutants, and how many on the way are none, or not certainly."""
+    mutants, tried = [], set()
     for attempt in attempts:
-        if len(kept.mutants) == count:
+        if len(mutants) == count:
             break
         if (attempt.error, attempt.label) in tried:
             continue
         tried.add((attempt.error, attempt.label))
         with np.errstate(all="ignore"):
             usable = is_finite(attempt.gradient(*args))
-        told = difference(attempt.gradient, args, true) if usable else (0.0, None, None)
-        if told[0] > 0:
-            kept.mutants.append(replace(attempt, change=told[0], off=told[1], wrong=told[2]))
-        kept.equivalent += told[0] == 0
-        kept.uncertified += np.isnan(told[0])
-    return kept
+        size, off, wrong = difference(attempt.gradient, args, true) if usable else (0, None, None)
+        if size > 0:
+            mutants.append(replace(attempt, change=size, off=off, wrong=wrong))
+    return mutants, len(tried) - len(mutants)
 
 
 # The reverse sweep, with a mistake on one edge ----------------------------------------------------
@@ -200,22 +186,17 @@ def sites(graph: Graph) -> list[Site]:
     """Every edge that a cotangent flows along, from the outputs back."""
     ones = [constant(np.ones(out.shape, out.dtype)) for out in graph.outputs]
     numbers = {node: number for number, node in enumerate(graph.operations)}
-    return [
-        Site(node, operand, numbers[node])
-        for node, _, parts in sweep(graph.outputs, ones, graph.inputs)
-        for operand, part in enumerate(parts)
-        if part is not None
-    ]
+    return [Site(node, operand, numbers[node])
+            for node, _, parts in sweep(graph.outputs, ones, graph.inputs)
+            for operand, part in enumerate(parts) if part is not None]  # fmt: skip
 
 
 EDGE_ERRORS: Mapping[str, Callable[[Any], Any]] = {
-    "sign": lambda ct: -ct,
-    "factor 2": lambda ct: 2.0 * ct,
-    "factor 1/2": lambda ct: 0.5 * ct,
+    "sign": lambda ct: -ct, "factor 2": lambda ct: 2.0 * ct, "factor 1/2": lambda ct: 0.5 * ct,
     "edge dropped": lambda ct: 0.0 * ct,
     "shifted": lambda ct: np.roll(ct.reshape(-1), 1).reshape(ct.shape),
     **{error: (lambda ct, size=size: ct * (1.0 + size)) for error, size in SIZES.items()},
-}
+}  # fmt: skip
 """What can become of a cotangent on its way along an edge."""
 RULE_ERRORS = (*EDGE_ERRORS, "swapped operands", "rule at the result")
 

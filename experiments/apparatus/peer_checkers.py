@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from apparatus.mutants import float_positions, parts_of
+from apparatus.mutants import parts_of
 
 OWN, OPAQUE = "difflab", "difflab (opaque)"
 ACCEPTED, REJECTED, UNDECIDED, ERROR = "accepted", "rejected", "undecided", "error"
@@ -337,9 +337,10 @@ def judge(checker: str, f: Function, gradient: Function, args: tuple[Any, ...]) 
 
     if checker == OPAQUE:
         f, gradient = opaque(typed(f, dtype)), opaque(typed(gradient, dtype))
+    argnums = tuple(range(len(args))) if len(args) > 1 else 0
     try:
         with np.errstate(all="ignore"):
-            said = check(f, *args, gradient=gradient, argnums=float_positions(args))
+            said = check(f, *args, gradient=gradient, argnums=argnums)
     except Exception as reason:
         return _crashed(reason)
     words = f"{said.verdict}: {said.diagnosis}" if said.diagnosis else said.verdict

@@ -15,11 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from apparatus import mutants
 from apparatus.handwritten import ALTERNATIVES, HANDWRITTEN
 from apparatus.independent import UNKNOWN, Slopes, slopes
-from apparatus.mutants import (
-    Candidate, certified, change, is_finite, of_a_result, of_the_rules, reverse,
-)  # fmt: skip
+from apparatus.mutants import Candidate, change, is_finite
 from apparatus.special_points import SPECIAL
 from difflab.accuracy.zoo import ZOO
 from difflab.ir.expr import Graph
@@ -77,18 +76,17 @@ def staged(
     if true.verdict == UNKNOWN:
         return Stage(f, args, about | {"left_out": true.reason}, ())
     graph = trace(f, *args)
-    backward = reverse(graph)
+    backward = mutants.reverse(graph)
     if true.verdict == "smooth" and not (is_finite(value) and finite(backward, args)):
         about["group"] = "no number"
     if about["group"] != "smooth":
         return Stage(f, args, about, (Candidate("reverse mode", backward),))
     rights = right_ones(source, name, graph, backward, args, true)
     written = HANDWRITTEN.get(name) if source == "hand" else None
-    attempts = (of_a_result(written.gradient, args, rng, written.terms) if written else
-                of_the_rules(graph, rng))  # fmt: skip
-    made = certified(attempts, args, true, 6 if written else 3)
-    about["dropped"] = made.equivalent + made.uncertified
-    return Stage(f, args, about, (*rights, *made.mutants), true.numbers)
+    attempts = (mutants.of_a_result(written.gradient, args, rng, written.terms) if written else
+                mutants.of_the_rules(graph, rng))  # fmt: skip
+    wrong, about["dropped"] = mutants.certified(attempts, args, true, 6 if written else 3)
+    return Stage(f, args, about, (*rights, *wrong), true.numbers)
 
 
 def finite(gradient: Callable[..., Any], args: tuple[Any, ...]) -> bool:
