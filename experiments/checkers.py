@@ -197,10 +197,6 @@ def results(rows: pd.DataFrame) -> list[Result]:
     tables, gradients = derived(rows), {"counted": "gradients", "by": "what"}
     undecided = int((rows[OWN].eq(UNDECIDED) & rows["group"].eq("smooth")).sum())
 
-    def shares(claim: str) -> Result:
-        by, _, column = tables[claim].columns
-        return share(claim, tables[claim], column, by=by, unit="function")
-
     def pairs(claim: str, column: str, side: str) -> Result:
         told = {"unit": "function", "scale": 100.0, "missing": "not seen by both"}
         return paired(claim, tables[claim], column, left={"side": side}, right={"side": "peer"},
@@ -211,7 +207,8 @@ def results(rows: pd.DataFrame) -> list[Result]:
               words=f"{undecided} are left undecided", **gradients),
         every("no_wrong_answer_if_opaque", rows, "no_fault_opaque",
               where={"group": "smooth", "in_values": True}, **gradients),
-        *(shares(claim) for claim in list(tables)[:-2]),
+        *(share(claim, table, table.columns[2], by=table.columns[0], unit="function")
+          for claim, table in list(tables.items())[:-2]),
         pairs("more_mistakes_found_if_traced", "rejected", OWN),
         pairs("fewer_wrong_answers_if_opaque", "fault", OPAQUE),
         every("special_points_are_told", rows, "no_fault", where={"group": "special"}, by="kind",
@@ -323,14 +320,13 @@ EXPERIMENT = Experiment(
     too, differs by more than 1e-9 (5e-7 in float32), relative, in a component; one that should be
     zero is measured against the largest. What mpmath does not settle is left out, and counted.
 
-    All checkers get the same function, gradient and point, with the settings that they have by
-    default, once. Mutants of one function are averaged before an interval is made: functions are
-    the units. What difflab must never do is counted over all gradients. Checkers of values are not
-    asked for what values do not show: right formulas that lose digits, and in float32 changes below
-    1e-5. A mutant that is accepted, and inside the tolerance or band that its checker states, is
-    tolerated: no wrong answer, and not found. A diagnosis names the kind of mistake if it has the
-    words for it, such as "wrong sign"; the components, if those that it calls wrong are just those
-    that mpmath certifies to be.
+    All checkers get the same function, gradient and point, with their default settings, once.
+    Mutants of one function are averaged before an interval is made: functions are the units. What
+    difflab must never do is counted over all gradients. Checkers of values are not asked for what
+    values do not show: right formulas that lose digits, and in float32 changes below 1e-5. A mutant
+    that is accepted, and inside the tolerance or band that its checker states, is tolerated: no
+    wrong answer, and not found. A diagnosis names the kind of mistake if it has the words for it,
+    such as "wrong sign"; the components, if those that it calls wrong are just the wrong ones.
     """,
     limitations="""
     Kinds of mistakes are chosen, and equally frequent, which they are not in practice. With other

@@ -84,27 +84,8 @@ def _power(x: Any, exponent: Any) -> Any:
     return mpf(1) if n == 0 else mpf(0) if x == 0 and n > 0 else mp.nan
 
 
-def _sign(x: Any) -> Any:
-    return x if mpmath.isnan(x) else mpf(mpmath.sign(x))
-
-
-def _extreme(a: Any, b: Any, sign: int) -> Any:
-    if mpmath.isnan(a) or mpmath.isnan(b):
-        return mp.nan
-    return a if sign * (a - b) >= 0 else b
-
-
-def _sigmoid(x: Any) -> Any:
-    s = mpmath.exp(-abs(x))
-    return 1 / (1 + s) if x >= 0 else s / (1 + s)
-
-
-def _rint(x: Any) -> Any:
-    half = x + mpf(1) / 2
-    low = mpmath.floor(half)
-    return low - 1 if half == low and low % 2 else low
-
-
+_sign = lambda x: x if mpmath.isnan(x) else mpf(mpmath.sign(x))
+_extreme = lambda a, b, sign: b if mpmath.isnan(b) or sign * (b - a) > 0 else a
 _cbrt = lambda x: _sign(x) * mpmath.cbrt(abs(x))
 _trunc = lambda x: _sign(x) * mpmath.floor(abs(x))
 _softplus = lambda x: _extreme(x, mpf(0), 1) + mpmath.log1p(mpmath.exp(-abs(x)))
@@ -133,14 +114,15 @@ EACH: Mapping[str, Callable[..., Any]] = {
     "arccosh": _where_defined(lambda x: x >= 1, mpmath.acosh),
     "arctanh": _where_defined(lambda x: abs(x) < 1, mpmath.atanh),
     "hypot": lambda x, y: mpmath.sqrt(x * x + y * y), "sech2": lambda x: 1 / mpmath.cosh(x) ** 2,
-    "sigmoid": _sigmoid, "softplus": _softplus, "relu": lambda x: _extreme(x, mpf(0), 1),
-    "spherical_bessel": _bessel, "abs": abs, "sign": _sign,
-    "maximum": lambda a, b: _extreme(a, b, 1), "minimum": lambda a, b: _extreme(a, b, -1),
+    "sigmoid": lambda x: 1 / (1 + mpmath.exp(-x)), "softplus": _softplus,
+    "relu": lambda x: _extreme(x, mpf(0), 1), "spherical_bessel": _bessel,
+    "abs": abs, "sign": _sign, "minimum": lambda a, b: _extreme(a, b, -1),
+    "maximum": lambda a, b: _extreme(a, b, 1),
     "heaviside": lambda x, h: mpf(1) if x > 0 else mpf(0) if x < 0 else h,
     "copysign": lambda a, b: abs(a) if b >= 0 else -abs(a),
     "remainder": lambda a, b: a - b * mpmath.floor(_quotient(a, b)),
     "floor_divide": lambda a, b: mpmath.floor(_quotient(a, b)),
-    "trunc": _trunc, "rint": _rint, "where": lambda c, a, b: a if c else b,
+    "trunc": _trunc, "rint": mpmath.nint, "where": lambda c, a, b: a if c else b,
     "convert": lambda x, dtype: int(_trunc(x)) if np.dtype(dtype).kind == "i" else x,
     "greater": operator.gt, "greater_equal": operator.ge, "less": operator.lt,
     "less_equal": operator.le, "equal": operator.eq, "not_equal": operator.ne,
@@ -160,7 +142,7 @@ def _softmax(x: Any, axis: int) -> Any:
 
 
 def _share(x: Any, axes: tuple[int, ...]) -> Any:
-    top = numbers((x == np.max(x, axes, keepdims=True)).astype(float))
+    top = numbers(x == np.max(x, axes, keepdims=True))
     return top / np.sum(top, axes, keepdims=True)
 
 
@@ -209,10 +191,8 @@ def _cholesky(a: Any) -> Any:
 
 _determinant = lambda a: _eliminated(a, np.zeros((len(a), 0), object))[0]
 MATRICES: Mapping[str, Callable[..., Any]] = {
-    "solve": lambda a, b: _eliminated(a, b)[1],
-    "det": _determinant,
+    "solve": lambda a, b: _eliminated(a, b)[1], "cholesky": _cholesky, "det": _determinant,
     "log_abs_det": lambda a: _log(abs(_determinant(a))),
     "sign_det": lambda a: _sign(_determinant(a)),
-    "cholesky": _cholesky,
-}
+}  # fmt: skip
 """Of one matrix."""

@@ -52,16 +52,11 @@ class Answer:
     tolerance: Tolerance | None = None
     wrong: Array | None = None
 
-    def covers(self, off: Array | None, exact: Array | None) -> bool:
-        """Whether a mistake is inside the tolerance or band that the checker states."""
-        if self.tolerance is None or off is None or exact is None:
-            return False
-        return bool(self.tolerance(off, np.abs(exact)))
-
     def of(self, off: Array | None, exact: Array | None, wrong: bool) -> str:
-        """The answer, where a mistake may be tolerated."""
-        tolerated = wrong and self.answer == ACCEPTED and self.covers(off, exact)
-        return WITHIN if tolerated else self.answer
+        """The answer, where a mistake may be inside the tolerance that the checker states."""
+        asked = wrong and self.answer == ACCEPTED and off is not None and exact is not None
+        covered = asked and self.tolerance and self.tolerance(off, np.abs(exact))
+        return WITHIN if covered else self.answer
 
 
 def componentwise(absolute: Any, relative: float = 0.0) -> Tolerance:
@@ -177,10 +172,8 @@ def _jax_function(value: tuple[int, ...], shapes: tuple[Any, ...], dtype: str) -
         found = [_pulled(np.asarray(cotangent), block) for block in slot["gradient"](*xs)]
         return tuple(np.asarray(part, dtype) for part in found)
 
-    @jax.custom_vjp
-    def wrapped(*xs: Any) -> Any:
-        return jax.pure_callback(lambda *xs: slot["f"](*xs), shaped, *xs)
-
+    called = lambda *xs: slot["f"](*xs)
+    wrapped = jax.custom_vjp(lambda *xs: jax.pure_callback(called, shaped, *xs))
     wrapped.defvjp(
         lambda *xs: (wrapped(*xs), xs),
         lambda xs, cotangent: jax.pure_callback(pulled, blocks, cotangent, *xs),

@@ -18,6 +18,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from scipy.integrate import odeint, solve_ivp
 
 DERIVATIVE, ONE_SIDED, NOWHERE = "derivative", "one-sided", "none"
 Gradient = Callable[..., Any]
@@ -54,7 +55,7 @@ def _constant(numbers: Any, x: Any) -> Any:
     return 0.0 * x + numbers
 
 
-def _sigmoid_by_branches(x: Any) -> Any:
+def _sigmoid(x: Any) -> Any:
     return 1 / (1 + np.exp(-x)) if x >= 0 else np.exp(x) / (1 + np.exp(x))
 
 
@@ -75,8 +76,7 @@ edge, vertical = _of("edge", ONE_SIDED), _of("edge", NOWHERE)
 ZEROS = [0.0, 0.0]
 REMOVABLE: Mapping[str, Special] = {
     "sigmoid by branches": removable(
-        _sigmoid_by_branches, 0.0,
-        [0.25, lambda x: _sigmoid_by_branches(x) * (1 - _sigmoid_by_branches(x))], [0.5, 0.2501]),
+        _sigmoid, 0.0, [0.25, lambda x: _sigmoid(x) * (1 - _sigmoid(x))], [0.5, 0.2501]),
     "|x| sign x": removable(lambda x: np.abs(x) * np.sign(x), 0.0, [1.0], [0.0, 0.5]),
     "a hole, filled": removable(lambda x: np.where(x == 0, 0.0, x), 0.0, [1.0], [0.0]),
     "sinc": removable(_sinc, 0.0, [0.0], [1.0, 1e-3]),
@@ -122,30 +122,20 @@ ELSEWHERE: Mapping[str, Special] = {
 
 # Solutions of differential equations: exp(-a), at time 1 of y' = -a y ----------------------------
 
-
-def _by_odeint(a: Any) -> Any:
-    from scipy.integrate import odeint
-
-    return odeint(lambda y, t: -float(a) * y, 1.0, [0.0, 1.0])[-1, 0]
+_by_odeint = lambda a: odeint(lambda y, t: -float(a) * y, 1.0, [0.0, 1.0])[-1, 0]
 
 
 def _by_solve_ivp(a: Any, **settings: float) -> Any:
-    from scipy.integrate import solve_ivp
-
     return solve_ivp(lambda t, y: -float(a) * y, (0.0, 1.0), [1.0], **settings).y[0, -1]
 
 
-def _off_by(share: float) -> Gradient:
-    return lambda a: -(1.0 + share) * np.exp(-a)
-
-
-_solver, _wrong = _of("solver"), [_off_by(-0.5), _off_by(1e-3), _off_by(1e-5)]
-_closely = partial(_by_solve_ivp, rtol=1e-8, atol=1e-10)
+_slopes = [lambda a, off=off: -(1.0 + off) * np.exp(-a) for off in (0.0, -0.5, 1e-3, 1e-5)]
 SOLVERS: Mapping[str, Special] = {
-    "exp(-a) by odeint": _solver(_by_odeint, 0.7, [_off_by(0.0)], _wrong),
-    "exp(-a) by solve_ivp": _solver(_by_solve_ivp, 0.7, [_off_by(0.0)], _wrong),
-    "exp(-a) by solve_ivp, rtol=1e-8": _solver(_closely, 0.7, [_off_by(0.0)], _wrong),
+    f"exp(-a) by {name}": _of("solver")(solver, 0.7, _slopes[:1], _slopes[1:])
+    for name, solver in {
+        "odeint": _by_odeint,
+        "solve_ivp": _by_solve_ivp,
+        "solve_ivp, rtol=1e-8": partial(_by_solve_ivp, rtol=1e-8, atol=1e-10),
+    }.items()
 }
 SPECIAL: Mapping[str, Special] = {**REMOVABLE, **ELSEWHERE, **SOLVERS}
-KINDS = ("removable", "solver", "edge", "tie", "jump", "no value")
-"""In the order of the page."""
