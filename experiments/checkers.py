@@ -33,13 +33,11 @@ from difflab.lab.cases import digest
 from matplotlib.figure import Figure as Canvas
 # isort: on
 
-STAIRCASES = ("bisection_sqrt",)
-"""Programs whose value is a staircase: they have the slope of a step, their graph another one."""
+STAIRCASES = ("bisection_sqrt",)  # with the slope of a step, while their graph has another one
 KEPT, VISIBLE = {"float64": 1e-12, "float32": 1e-5}, {"float64": 0.0, "float32": 1e-5}
 """Values that are further from the truth, relative, have lost digits; a smaller change is within
 the rounding of the values, and shows in the formula alone."""
-FIXED = ("torch", "jax", "autograd", "scipy")
-"""The checkers that compare with a fixed tolerance."""
+FIXED = ("torch", "jax", "autograd", "scipy")  # those that compare with a fixed tolerance
 SIZES = (1e-9, 1e-7, 1e-5, 1e-3, 1e-1, np.inf)
 TOLD: Mapping[str, str] = {
     "sign": "wrong sign",

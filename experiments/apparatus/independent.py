@@ -31,12 +31,9 @@ from difflab.ir.expr import Expr, Graph
 from difflab.ir.tree import read_arguments
 from difflab.tracing.trace import retrace, trace
 
-DIGITS = (200, 700, 2000)
-"""Of the values behind differences; each is tried where the ones before leave a question."""
-FORMULA_DIGITS = (100, 400, 1600)
-"""Of the values of a gradient's formula, which count where two of them agree."""
-STEPS = (-133, -200)
-"""Binary exponents of the steps, relative to the scale of the point."""
+DIGITS = (200, 700, 2000)  # behind differences; each is tried where the ones before do not tell
+FORMULA_DIGITS = (100, 400, 1600)  # of a gradient's formula, which counts where two of them agree
+STEPS = (-133, -200)  # binary exponents, relative to the scale of the point
 SECONDS = 20.0
 UNKNOWN = "not certified"
 VERDICTS = ("smooth", "one-sided", "infinite", "kink", "jump", "undefined", UNKNOWN)
@@ -45,8 +42,7 @@ LEAST_GAP = mpf(2) ** -50
 """Sides that differ by less than this, relatively, meet as far as floats can tell."""
 CLOSE, CLOSER = mpf(10) ** -15, mpf(10) ** -25
 """How far two quotients may be apart, to one side and central ones."""
-LINES = 2
-"""Directions, besides the axes, along which a gradient is tried."""
+LINES = 2  # directions, besides the axes, along which a gradient is tried
 Move = tuple[int, tuple[int, ...]]
 
 
@@ -89,13 +85,7 @@ def slopes(f: Callable[..., Any], args: Sequence[Any]) -> Slopes:
 
 
 def formula(gradient: Callable[..., Any], args: Sequence[Any]) -> list[Any]:
-    """What a gradient's formula is worth, in the order of `Slopes.balls`.
-
-    Raises
-    ------
-    Uncertified
-        Where no number of digits is enough.
-    """
+    """What a gradient's formula is worth, in the order of `Slopes.balls`."""
     graph = trace(gradient, *args)
     _, arrays = read_arguments(tuple(args), {})
     before: list[Any] = []

@@ -33,8 +33,7 @@ from difflab.readings.tangents import zeros
 LEAST = {8: 1e-9, 4: 5e-7}
 """A mutant counts from this relative change of a component, by the size of a float in bytes:
 rounding a constant of the formula to float32 changes it by 6e-8, and is no mistake."""
-SMALLEST = mpf(2) ** -1075
-"""Half of the smallest float."""
+SMALLEST = mpf(2) ** -1075  # half of the smallest float
 Gradient = Callable[..., Any]
 SIZES = {f"relative {size}": float(size) for size in ("1e-2", "1e-4", "1e-6", "1e-8")}
 FAMILIES: Mapping[str, tuple[str, ...]] = {
@@ -140,10 +139,9 @@ def reverse(graph: Graph, planted: Mapping[Expr, Expr] | None = None) -> Graph:
     planted = planted or {}
     outputs = substitute(graph.outputs, planted)
     blocks = [block for out in outputs for block in _blocks(out, graph.inputs)]
-    back: dict[Expr, Expr] = {}
-    for node, wrong in planted.items():
-        back[wrong] = node
-        back |= {x: x.operands[0] for x in wrong.operands if x.primitive.name == EDGE}
+    back = {wrong: node for node, wrong in planted.items()}
+    edges = [x for wrong in back for x in wrong.operands if x.primitive.name == EDGE]
+    back |= {x: x.operands[0] for x in edges}
     tree = LEAF if len(blocks) == 1 else Structure(tuple, (), (LEAF,) * len(blocks))
     return Graph(graph.inputs, tuple(substitute(blocks, back)), output_tree=tree)
 
@@ -298,7 +296,9 @@ def of_a_result(
     A stale gradient is one at a point a step away: what a cache that was not emptied gives.
     """
     values = [np.asarray(part) for part in parts_of(gradient(*args))]
-    attempts = list(_of_parts(gradient, values, rng))
+    place = int(rng.integers(len(values)))
+    attempts = [(error, f"{where}by argument {place}", with_part(gradient, place, alter))
+                for error, where, alter in _of_a_part(values[place], rng)]  # fmt: skip
     attempts += [("stale", "", lambda *args: gradient(*[x * 1.125 for x in args]))]
     attempts += [
         ("by another argument", f"{left} and {right}", _exchanged(gradient, left, right))
@@ -312,38 +312,29 @@ def of_a_result(
         yield Candidate(where, wrong, error)
 
 
-def _of_parts(
-    gradient: Gradient, values: Sequence[Any], rng: np.random.Generator
-) -> Iterator[tuple[str, str, Gradient]]:
-    """Each mistake in the part of one argument, which is drawn."""
-    place = int(rng.integers(len(values)))
-    value = values[place]
+def _of_a_part(
+    value: Any, rng: np.random.Generator
+) -> Iterator[tuple[str, str, Callable[[Any], Any]]]:
+    """Each mistake in the part of one argument, in a component that is drawn, or in all."""
     component, size = int(rng.integers(value.size)), value.size
-    whole = f"by argument {place}"
     of_one: dict[str, float] = {"sign of a component": -1.0} if size > 1 else {}
     of_one |= {"component zero": 0.0} | {error: 1.0 + by for error, by in SIZES.items()}
     of_all = {"sign": -1.0, "factor 2": 2.0, "factor 1/2": 0.5, "factor n": float(size)}
     for error, factor in of_one.items():
         mask = np.ones(value.shape, value.dtype)
         mask.reshape(-1)[component] = factor
-        yield error, f"component {component} {whole}", with_part(gradient, place, _times(mask))
+        yield error, f"component {component} ", _times(mask)
     for error, factor in of_all.items():
-        yield error, whole, with_part(gradient, place, _times(factor))
+        yield error, "", _times(factor)
     if size > 1:
         other = (component + 1 + int(rng.integers(size - 1))) % size
         order = np.arange(size)
         order[[component, other]] = other, component
-        pair = f"{component} and {other} {whole}"
-        yield "components swapped", pair, with_part(gradient, place, _permuted(order))
-        roll = _permuted(np.roll(np.arange(size), 1))
-        yield "rolled", whole, with_part(gradient, place, roll)
+        yield "components swapped", f"{component} and {other} ", _permuted(order)
+        yield "rolled", "", _permuted(np.roll(np.arange(size), 1))
     if value.ndim == 2 and value.shape[0] == value.shape[1]:
-        yield "transposed", whole, with_part(gradient, place, np.transpose)
+        yield "transposed", "", np.transpose
 
 
-def _times(factor: Any) -> Callable[[Any], Any]:
-    return lambda part: part * factor
-
-
-def _permuted(order: Any) -> Callable[[Any], Any]:
-    return lambda part: part.reshape(-1)[order].reshape(part.shape)
+_times = lambda factor: lambda part: part * factor
+_permuted = lambda order: lambda part: part.reshape(-1)[order].reshape(part.shape)

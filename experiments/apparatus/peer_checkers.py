@@ -28,13 +28,10 @@ from apparatus.mutants import parts_of
 
 OWN, OPAQUE = "difflab", "difflab (opaque)"
 ACCEPTED, REJECTED, UNDECIDED, ERROR = "accepted", "rejected", "undecided", "error"
-NONE = "no derivative"
-"""What a checker answers that knows of kinks."""
-WITHIN = "tolerated"
-"""What becomes of a mistake that is accepted, and inside the tolerance that a checker states."""
+NONE = "no derivative"  # what a checker answers that knows of kinks
+WITHIN = "tolerated"  # a mistake that is accepted, inside the tolerance that the checker states
 MISSING = "missing"
-SEED = 20250101
-"""Of the tools that draw directions from NumPy's global generator."""
+SEED = 20250101  # of the tools that draw directions from NumPy's global generator
 Array = NDArray[np.float64]
 Function = Callable[..., Any]
 Tolerance = Callable[[Array, Array], bool]
@@ -77,32 +74,6 @@ class Peer:
     rule: str
     run: Callable[[Function, Function, list[Any]], Answer]
     needs: str = ""
-
-    @property
-    def version(self) -> str:
-        """The installed version, or "missing"."""
-        try:
-            found = metadata.version(self.package)
-        except metadata.PackageNotFoundError:
-            return MISSING
-        return found if not self.needs or find_spec(self.needs) else MISSING
-
-
-def ask(peer: Peer, f: Function, gradient: Function, args: Sequence[Any], dtype: str) -> Answer:
-    """A peer's answer; whatever it raises, other than its rejection, is an error."""
-    point = [np.asarray(x, dtype) for x in args]
-    function, slopes = typed(f, dtype), typed(gradient, dtype)
-    try:
-        with warnings.catch_warnings(), np.errstate(all="ignore"), _numpy_seeded():
-            warnings.simplefilter("ignore")
-            return peer.run(function, lambda *xs: parts_of(slopes(*xs)), point)
-    except Exception as reason:
-        return _crashed(reason)
-
-
-def _crashed(reason: Exception) -> Answer:
-    """A checker that crashes has not judged."""
-    return Answer(ERROR, f"{type(reason).__name__}: {str(reason).partition(chr(10))[0]}")
 
 
 def typed(function: Function, dtype: str) -> Function:
@@ -317,25 +288,38 @@ CHECKERS = (OWN, OPAQUE, *PEERS)
 
 
 def version(checker: str) -> str:
-    """The version of a checker, or "missing"."""
-    return PEERS[checker].version if checker in PEERS else metadata.version("difflab")
+    """The installed version of a checker, or "missing"."""
+    package, needs = "difflab", ""
+    if checker in PEERS:
+        package, needs = PEERS[checker].package, PEERS[checker].needs
+    try:
+        return metadata.version(package) if not needs or find_spec(needs) else MISSING
+    except metadata.PackageNotFoundError:
+        return MISSING
 
 
 def judge(checker: str, f: Function, gradient: Function, args: tuple[Any, ...]) -> Answer:
-    """What a checker says of a gradient."""
+    """What a checker says of a gradient; what it raises, other than a rejection, is an error."""
     dtype = str(np.asarray(args[0]).dtype)
-    if checker in PEERS:
-        return ask(PEERS[checker], f, gradient, args, dtype)
+    function, slopes = typed(f, dtype), typed(gradient, dtype)
+    try:
+        with warnings.catch_warnings(), np.errstate(all="ignore"), _numpy_seeded():
+            warnings.simplefilter("ignore")
+            if checker == OWN:
+                return _difflab(f, gradient, args)
+            if checker == OPAQUE:
+                return _difflab(opaque(function), opaque(slopes), args)
+            point = [np.asarray(x, dtype) for x in args]
+            return PEERS[checker].run(function, lambda *xs: parts_of(slopes(*xs)), point)
+    except Exception as reason:
+        return Answer(ERROR, f"{type(reason).__name__}: {str(reason).partition(chr(10))[0]}")
+
+
+def _difflab(f: Function, gradient: Function, args: tuple[Any, ...]) -> Answer:
     from difflab.accuracy.check import check
 
-    if checker == OPAQUE:
-        f, gradient = opaque(typed(f, dtype)), opaque(typed(gradient, dtype))
     argnums = tuple(range(len(args))) if len(args) > 1 else 0
-    try:
-        with np.errstate(all="ignore"):
-            said = check(f, *args, gradient=gradient, argnums=argnums)
-    except Exception as reason:
-        return _crashed(reason)
+    said = check(f, *args, gradient=gradient, argnums=argnums)
     words = f"{said.verdict}: {said.diagnosis}" if said.diagnosis else said.verdict
     bands = np.array([c.band for c in said.components])
     wrong = np.array([c.verdict == "wrong" for c in said.components])
