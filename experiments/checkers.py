@@ -14,56 +14,30 @@ import itertools
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
+
+# isort: off
 from apparatus.handwritten import HANDWRITTEN
 from apparatus.mutants import FAMILY, Candidate
-from apparatus.peer_checkers import (
-    ACCEPTED,
-    CHECKERS,
-    ERROR,
-    MISSING,
-    NONE,
-    OPAQUE,
-    OWN,
-    PEERS,
-    REJECTED,
-    UNDECIDED,
-    WITHIN,
-    Answer,
-    Counted,
-    judge,
-    version,
-)
+from apparatus.peer_checkers import ACCEPTED, CHECKERS, ERROR, MISSING, NONE, OPAQUE, OWN, PEERS
+from apparatus.peer_checkers import REJECTED, UNDECIDED, WITHIN, Answer, judge, version
 from apparatus.special_points import SPECIAL
 from apparatus.stages import Stage, stages
-from matplotlib.figure import Figure as Canvas
-
 from difflab.accuracy.zoo import ZOO
-from difflab.lab import (
-    Case,
-    Experiment,
-    Figure,
-    Preset,
-    Result,
-    Row,
-    Table,
-    every,
-    looks,
-    main,
-    paired,
-    share,
-)
+from difflab.lab import Case, Experiment, Figure, Preset, Result, Row, Table
+from difflab.lab import every, looks, main, paired, share
 from difflab.lab.cases import digest
+from matplotlib.figure import Figure as Canvas
+# isort: on
 
-STAIRCASES = ("bisection_sqrt",)
-"""Programs whose value is a staircase: they have the slope of a step, their graph another one."""
+STAIRCASES = ("bisection_sqrt",)  # with the slope of a step, while their graph has another one
 KEPT, VISIBLE = {"float64": 1e-12, "float32": 1e-5}, {"float64": 0.0, "float32": 1e-5}
 """Values that are further from the truth, relative, have lost digits; a smaller change is within
 the rounding of the values, and shows in the formula alone."""
-FIXED = ("torch", "jax", "autograd", "scipy")
-"""The checkers that compare with a fixed tolerance."""
+FIXED = ("torch", "jax", "autograd", "scipy")  # those that compare with a fixed tolerance
 SIZES = (1e-9, 1e-7, 1e-5, 1e-3, 1e-1, np.inf)
 TOLD: Mapping[str, str] = {
     "sign": "wrong sign",
@@ -96,12 +70,11 @@ def cases(preset: Preset) -> list[Case]:
 
 
 def measure(case: Case, rng: np.random.Generator) -> Iterator[Row]:
+    if case.get("version") == MISSING:
+        yield {"status": "not installed"}
+        return
     if "size" in case:
-        yield (
-            timing(case["checker"], case["size"])
-            if case["version"] != MISSING
-            else {"status": "not installed"}
-        )
+        yield timing(case["checker"], case["size"])
         return
     present = [checker for checker in CHECKERS if version(checker) != MISSING]
     for stage in stages(case["source"], case["function"], case["dtype"], rng):
@@ -151,10 +124,16 @@ def at_fault(answer: str, wrong: bool, known: bool) -> bool:
 def timing(checker: str, size: int) -> Row:
     """One check of Rosenbrock's function and its right gradient."""
     written, args = HANDWRITTEN["rosenbrock"], (np.linspace(-1.0, 1.0, size),)
+    calls = []
+
+    def counted(x: Any) -> Any:
+        calls.append(1)
+        return written.f(x)
+
     judge(checker, written.f, written.gradient, args)  # what is done once, such as importing
-    counted, start = Counted(written.f), time.perf_counter()
+    start = time.perf_counter()
     judge(checker, counted, written.gradient, args)
-    return {"evaluations": counted.calls, "seconds": time.perf_counter() - start}
+    return {"evaluations": len(calls), "seconds": time.perf_counter() - start}
 
 
 # What the rows show -------------------------------------------------------------------------------
@@ -166,13 +145,10 @@ def answers_of(rows: pd.DataFrame) -> pd.DataFrame:
     named = ["source", "function", "dtype", "kind", "what", "error", "change"]
     present = [name for name in CHECKERS if name in rows and seen[name].notna().any()]
     long = seen.melt(named, present, "checker", "answer")
-    wrong = long["what"] == "mutant"
-    return long.assign(
-        small=long["change"] < 1e-4,
-        rejected=long["answer"] == REJECTED,
-        fault=long["answer"].isin([ACCEPTED, NONE, ERROR]).where(
-            wrong, long["answer"].isin([REJECTED, NONE, ERROR])),
-    )  # fmt: skip
+    wrong, rejected = long["what"] == "mutant", long["answer"] == REJECTED
+    none = long["answer"].isin([NONE, ERROR])
+    fault = none | rejected.where(~wrong, long["answer"] == ACCEPTED)
+    return long.assign(small=long["change"] < 1e-4, rejected=rejected, fault=fault)
 
 
 def beside(long: pd.DataFrame) -> pd.DataFrame:
@@ -184,28 +160,26 @@ def beside(long: pd.DataFrame) -> pd.DataFrame:
 
 
 def derived(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """By claim, a row for each function: the mean over its gradients, of which there are more or
-    fewer.
-    """
+    """By claim, a row for each function: the mean over its gradients, however many."""
     long, smooth = answers_of(rows), rows[rows["group"] == "smooth"]
-    wrong = long[(long["what"] == "mutant") & (long["dtype"] == "float64")]
+    double = long[long["dtype"] == "float64"]
+    wrong = double[double["what"] == "mutant"]
     right = long[(long["what"] == "right") & (long["dtype"] == "float32")]
     ordinary = smooth[smooth["in_values"].eq(True) & (smooth["kind"] == "ordinary")]
     diagnosed = smooth[smooth.reindex(columns=["components_named"])["components_named"].notna()]
     kinds = diagnosed[diagnosed["mistake"].notna() & (diagnosed["dtype"] == "float64")]
     hand, small = wrong[wrong["source"] == "hand"], wrong[wrong["small"]]
-    return {
-        "seldom_undecided": by_function(ordinary, "opaque_undecided", "dtype"),
-        "mistakes_by_hand_are_found": by_function(of(hand, PEERS), "rejected", "checker"),
-        "fixed_tolerances_miss_small_errors": by_function(of(small, FIXED), "rejected", "checker"),
-        "false_alarms_in_single_precision": by_function(of(right, PEERS), "rejected", "checker"),
-        "wrong_components_are_named": by_function(diagnosed, "components_named", "source"),
-        "kind_of_mistake_is_named": by_function(kinds, "mistake_named", "mistake"),
-        "more_mistakes_found_if_traced": by_function(beside(wrong), "rejected", "peer", "side"),
-        "fewer_wrong_answers_if_opaque": by_function(
-            beside(long[long["dtype"] == "float64"]), "fault", "peer", "side"
-        ),
+    tables = {
+        "seldom_undecided": (ordinary, "opaque_undecided", "dtype"),
+        "mistakes_by_hand_are_found": (of(hand, PEERS), "rejected", "checker"),
+        "fixed_tolerances_miss_small_errors": (of(small, FIXED), "rejected", "checker"),
+        "false_alarms_in_single_precision": (of(right, PEERS), "rejected", "checker"),
+        "wrong_components_are_named": (diagnosed, "components_named", "source"),
+        "kind_of_mistake_is_named": (kinds, "mistake_named", "mistake"),
+        "more_mistakes_found_if_traced": (beside(wrong), "rejected", "peer", "side"),
+        "fewer_wrong_answers_if_opaque": (beside(double), "fault", "peer", "side"),
     }
+    return {claim: by_function(*asked) for claim, asked in tables.items()}
 
 
 def of(long: pd.DataFrame, names: Iterable[str]) -> pd.DataFrame:
@@ -221,10 +195,6 @@ def results(rows: pd.DataFrame) -> list[Result]:
     tables, gradients = derived(rows), {"counted": "gradients", "by": "what"}
     undecided = int((rows[OWN].eq(UNDECIDED) & rows["group"].eq("smooth")).sum())
 
-    def shares(claim: str) -> Result:
-        by, _, column = tables[claim].columns
-        return share(claim, tables[claim], column, by=by, unit="function")
-
     def pairs(claim: str, column: str, side: str) -> Result:
         told = {"unit": "function", "scale": 100.0, "missing": "not seen by both"}
         return paired(claim, tables[claim], column, left={"side": side}, right={"side": "peer"},
@@ -235,7 +205,8 @@ def results(rows: pd.DataFrame) -> list[Result]:
               words=f"{undecided} are left undecided", **gradients),
         every("no_wrong_answer_if_opaque", rows, "no_fault_opaque",
               where={"group": "smooth", "in_values": True}, **gradients),
-        *(shares(claim) for claim in list(tables)[:-2]),
+        *(share(claim, table, table.columns[2], by=table.columns[0], unit="function")
+          for claim, table in list(tables.items())[:-2]),
         pairs("more_mistakes_found_if_traced", "rejected", OWN),
         pairs("fewer_wrong_answers_if_opaque", "fault", OPAQUE),
         every("special_points_are_told", rows, "no_fault", where={"group": "special"}, by="kind",
@@ -248,55 +219,39 @@ def results(rows: pd.DataFrame) -> list[Result]:
 def figures(rows: pd.DataFrame) -> list[Figure]:
     long = answers_of(rows)
     wrong = long[(long["what"] == "mutant") & (long["dtype"] == "float64")]
-    foot = f"{wrong['function'].nunique()} functions, float64, each checker by default"
-    diagnosed = rows[rows["mistake"].notna()] if "mistake" in rows else rows.head(0)
     tiny, rejected = accepted(wrong[wrong["change"] < SIZES[2]]), alarms(long, "float64")
     return [
         Figure("sizes", "The share of mutants that a checker accepts, the mean over the functions,"
                " against the relative change of the component that changes most. Most of it is"
                " within the tolerance that the checker states: that is what it misses by default.",
                "Falling lines: share of mistakes accepted, over their relative size, by checker",
-               lambda canvas: draw_sizes(canvas, wrong), (9.0, 4.4), foot=foot,
-               finding=f"Mistakes below 1e-5 that are accepted: {told(tiny, CHECKERS)}"),
+               lambda canvas: draw_sizes(canvas, wrong), (9.0, 4.4),
+               finding=f"Mistakes below 1e-5 that are accepted: {told(tiny)}",
+               foot=f"{wrong['function'].nunique()} functions, float64, each checker by default"),
         Figure("alarms", "The share of right gradients, with all their digits, that a checker"
                " calls wrong, the mean over the functions.",
                "Dots of the share of right gradients rejected, by checker and dtype",
                lambda canvas: draw_alarms(canvas, long), (8.0, 3.8),
-               finding=f"In float64, right gradients called wrong: {told(rejected, CHECKERS)}",
+               finding=f"In float64, right gradients called wrong: {told(rejected)}",
                foot="each checker by default"),
-        Figure("diagnosis", "Of mutants that difflab calls wrong, the share whose diagnosis names"
-               " the kind of mistake, and whose table names just the components that are wrong;"
-               " means over the functions. Dropped terms may be named as components of zero.",
-               "Dots of the share of diagnoses that are right, by kind of mistake",
-               lambda canvas: draw_diagnosis(canvas, diagnosed), (8.0, 3.8),
-               finding=f"The kind of mistake is named: {told(named(diagnosed), TOLD)}",
-               foot="functions that can be traced"),
     ]  # fmt: skip
 
 
-def told(shares: pd.Series, order: Iterable[str]) -> str:
+def told(shares: pd.Series) -> str:
     """Shares in percent, in words."""
-    return ", ".join(f"{name} {100 * shares[name]:.0f} %" for name in order if name in shares)
+    return ", ".join(f"{name} {100 * shares[name]:.0f} %" for name in CHECKERS if name in shares)
 
 
 def accepted(wrong: pd.DataFrame) -> pd.Series:
     """By checker, the share of mutants that it accepts: the mean over the functions."""
-    taken = wrong["answer"].isin([ACCEPTED, WITHIN, NONE])
-    by_function = taken.groupby([wrong["checker"], wrong["function"]]).mean()
-    return by_function.groupby("checker").mean()
+    taken = wrong.assign(taken=wrong["answer"].isin([ACCEPTED, WITHIN, NONE]))
+    return by_function(taken, "taken", "checker").groupby("checker")["taken"].mean()
 
 
 def alarms(long: pd.DataFrame, dtype: str) -> pd.Series:
     """By checker, the share of right gradients that it rejects: the mean over the functions."""
     good = long[(long["what"] == "right") & (long["dtype"] == dtype)]
-    shares = good.groupby(["checker", "function"])["fault"].mean().groupby("checker").mean()
-    return shares.reindex([name for name in CHECKERS if name in shares])
-
-
-def named(diagnosed: pd.DataFrame, column: str = "mistake_named") -> pd.Series:
-    """By kind of mistake, the share that is named: the mean over the functions."""
-    right = diagnosed[column].eq(True).groupby([diagnosed["mistake"], diagnosed["function"]])
-    return right.mean().groupby("mistake").mean()
+    return by_function(good, "fault", "checker").groupby("checker", sort=False)["fault"].mean()
 
 
 def draw_sizes(canvas: Canvas, wrong: pd.DataFrame) -> None:
@@ -325,26 +280,13 @@ def draw_alarms(canvas: Canvas, long: pd.DataFrame) -> None:
     canvas.legend(loc="outside right center")
 
 
-def draw_diagnosis(canvas: Canvas, diagnosed: pd.DataFrame) -> None:
-    axes = canvas.subplots()
-    for column, label, marker in (("mistake_named", "the kind of mistake", "o"),
-                                  ("components_named", "the wrong components", "^")):  # fmt: skip
-        shares = named(diagnosed, column)
-        order = [family for family in TOLD if family in shares]
-        words = [f"relative {name}" if name[0].isdigit() else name for name in order]
-        axes.plot(100 * shares[order], words, marker, label=label, fillstyle="none")
-    axes.invert_yaxis()
-    axes.set(xlim=(-3, 103), xlabel="named rightly (% of mutants that are called wrong)")
-    canvas.legend(loc="outside right center")
-
-
 def tables(rows: pd.DataFrame) -> list[Table]:
     asked = rows[rows["size"].notna()].set_index("checker")
-    own = {
+    known = {
         OWN: ("difflab.check", "formula and rounding apart; no tolerance"),
         OPAQUE: ("difflab.check", "not traced: extrapolated differences, with a band"),
+        **{name: (peer.call, peer.rule) for name, peer in PEERS.items()},
     }
-    known = own | {name: (peer.call, peer.rule) for name, peer in PEERS.items()}
     checkers = pd.DataFrame(known, ["call", "rule"]).T.rename_axis("checker")
     checkers.insert(0, "version", asked["version"])
     for column, words in (("evaluations", "evaluations"), ("seconds", "time, s")):
@@ -364,18 +306,10 @@ def tables(rows: pd.DataFrame) -> list[Table]:
 
 
 EXPERIMENT = Experiment(
-    name="checkers",
-    title="Checkers",
-    question="Which gradient checker can be trusted?",
-    version=2,
-    cases=cases,
-    measure=measure,
-    tables=tables,
-    figures=figures,
-    results=results,
-    volatile=("seconds",),
-    timed=lambda case: "size" in case,
-    seeded_by=("source", "function"),
+    name="checkers", title="Checkers", question="Which gradient checker can be trusted?", version=2,
+    cases=cases, measure=measure, results=results, figures=figures, tables=tables,
+    volatile=("seconds",), timed=lambda case: "size" in case, seeded_by=("source", "function"),
+    order=50,
     method="""
     A mutant is a right gradient with one mistake: on an edge of the reverse sweep through a zoo
     function, or in a gradient written by hand. The derivative is certified by mpmath: central
@@ -384,14 +318,13 @@ EXPERIMENT = Experiment(
     too, differs by more than 1e-9 (5e-7 in float32), relative, in a component; one that should be
     zero is measured against the largest. What mpmath does not settle is left out, and counted.
 
-    All checkers get the same function, gradient and point, with the settings that they have by
-    default, once. Mutants of one function are averaged before an interval is made: functions are
-    the units. What difflab must never do is counted over all gradients. Checkers of values are not
-    asked for what values do not show: right formulas that lose digits, and in float32 changes below
-    1e-5. A mutant that is accepted, and inside the tolerance or band that its checker states, is
-    tolerated: no wrong answer, and not found. A diagnosis names the kind of mistake if it has the
-    words for it, such as "wrong sign"; the components, if those that it calls wrong are just those
-    that mpmath certifies to be.
+    All checkers get the same function, gradient and point, with their default settings, once.
+    Mutants of one function are averaged before an interval is made: functions are the units. What
+    difflab must never do is counted over all gradients. Checkers of values are not asked for what
+    values do not show: right formulas that lose digits, and in float32 changes below 1e-5. A mutant
+    that is accepted, and inside the tolerance or band that its checker states, is tolerated: no
+    wrong answer, and not found. A diagnosis names the kind of mistake if it has the words for it,
+    such as "wrong sign"; the components, if those that it calls wrong are just the wrong ones.
     """,
     limitations="""
     Kinds of mistakes are chosen, and equally frequent, which they are not in practice. With other
@@ -399,8 +332,7 @@ EXPERIMENT = Experiment(
     difflab's trace. A tool that leaves the comparison to us (scipy, numdifftools,
     scipy.differentiate) is judged by the rule in the table of checkers.
     """,
-    order=50,
-)
+)  # fmt: skip
 
 if __name__ == "__main__":
     main(EXPERIMENT)

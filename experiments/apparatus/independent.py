@@ -1,10 +1,9 @@
 """Derivatives that owe nothing to difflab: values in mpmath, and differences with tiny steps.
 
-What flows: a traced graph is read as values in mpmath, of hundreds of digits, with choices decided
-by those digits. Two central differences, 1e-40 and 1e-60 of the point's scale apart, become a slope
-where they agree to 25 digits and both sides meet; else they say what there is instead. Where no
-number of digits tells, the answer is "not certified", with the reason. The invariant: no ball, no
-germ and no derivative rule is used; what is shared with difflab is the trace alone.
+What flows: a traced graph is read as values of hundreds of digits. Two central differences, 1e-40
+and 1e-60 of the point's scale apart, become a slope where they agree to 25 digits and both sides
+meet; else they say what there is instead, or "not certified", with the reason. The invariant: no
+ball, no germ and no derivative rule is used; what is shared with difflab is the trace alone.
 
 >>> found = slopes(lambda x: np.abs(x) * np.sign(x), (0.0,))
 >>> found.verdict, float(found.balls[0])
@@ -26,18 +25,15 @@ import mpmath
 import numpy as np
 from mpmath import mp, mpf
 
-from apparatus.mpmath_values import Unread, read
+from apparatus.mpmath_values import Unread, numbers, read
 from difflab.errors import DifflabError
 from difflab.ir.expr import Expr, Graph
 from difflab.ir.tree import read_arguments
 from difflab.tracing.trace import retrace, trace
 
-DIGITS = (200, 700, 2000)
-"""Of the values behind differences; each is tried where the ones before leave a question."""
-FORMULA_DIGITS = (100, 400, 1600)
-"""Of the values of a gradient's formula, which count where two of them agree."""
-STEPS = (-133, -200)
-"""Binary exponents of the steps, relative to the scale of the point."""
+DIGITS = (200, 700, 2000)  # behind differences; each is tried where the ones before do not tell
+FORMULA_DIGITS = (100, 400, 1600)  # of a gradient's formula, which counts where two of them agree
+STEPS = (-133, -200)  # binary exponents, relative to the scale of the point
 SECONDS = 20.0
 UNKNOWN = "not certified"
 VERDICTS = ("smooth", "one-sided", "infinite", "kink", "jump", "undefined", UNKNOWN)
@@ -46,8 +42,7 @@ LEAST_GAP = mpf(2) ** -50
 """Sides that differ by less than this, relatively, meet as far as floats can tell."""
 CLOSE, CLOSER = mpf(10) ** -15, mpf(10) ** -25
 """How far two quotients may be apart, to one side and central ones."""
-LINES = 2
-"""Directions, besides the axes, along which a gradient is tried."""
+LINES = 2  # directions, besides the axes, along which a gradient is tried
 Move = tuple[int, tuple[int, ...]]
 
 
@@ -66,13 +61,12 @@ class Slope:
 @dataclass(frozen=True, slots=True)
 class Slopes:
     """The derivative at a point, a number for each output by each input, output by output within
-    the block of an argument, as a gradient has them.
+    the block of an argument, as a gradient has them; and the bytes of the shortest float.
     """
 
     verdict: str
     balls: tuple[Any, ...] = ()
     least: int = 8
-    """The bytes of the shortest float."""
     reason: str = ""
 
     @property
@@ -91,13 +85,7 @@ def slopes(f: Callable[..., Any], args: Sequence[Any]) -> Slopes:
 
 
 def formula(gradient: Callable[..., Any], args: Sequence[Any]) -> list[Any]:
-    """What a gradient's formula is worth, in the order of `Slopes.balls`.
-
-    Raises
-    ------
-    Uncertified
-        Where no number of digits is enough.
-    """
+    """What a gradient's formula is worth, in the order of `Slopes.balls`."""
     graph = trace(gradient, *args)
     _, arrays = read_arguments(tuple(args), {})
     before: list[Any] = []
@@ -117,14 +105,8 @@ def _meet(a: Any, b: Any) -> bool:
 
 def _exact(graph: Graph, arrays: Sequence[Any]) -> dict[Expr, Any]:
     """The inputs, as they are in floats."""
-    found = {}
-    for x, array in zip(graph.inputs, map(np.asarray, arrays), strict=True):
-        if array.dtype.kind == "f":
-            found[x] = np.empty(array.shape, object)
-            found[x].reshape(-1)[:] = [mpf(float(v)) for v in array.ravel()]
-        else:
-            found[x] = array
-    return found
+    pairs = zip(graph.inputs, map(np.asarray, arrays), strict=True)
+    return {x: numbers(a) if a.dtype.kind == "f" else a for x, a in pairs}
 
 
 class _Point:
@@ -143,15 +125,13 @@ class _Point:
 
     def slopes(self) -> Slopes:
         """The derivative, axis by axis, then along other lines."""
-        moves: list[Move] = [
-            (i, index) for i in self.floats for index in np.ndindex(np.shape(self.arrays[i]))
-        ]
+        shapes = {i: np.shape(self.arrays[i]) for i in self.floats}
+        moves = [(i, index) for i, shape in shapes.items() for index in np.ndindex(shape)]
         columns = [self.along({move: mpf(1)}) for move in moves]
         worst = max((s for c in columns for s in c), key=lambda s: VERDICTS.index(s.verdict))
         if worst.verdict == "smooth" and len(moves) > 1:
             worst = self.on_lines(moves, columns)
-        widths = [np.size(self.arrays[i]) for i in self.floats]
-        ends = np.cumsum([0, *widths])
+        ends = np.cumsum([0, *map(math.prod, shapes.values())])
         blocks = [columns[a:b] for a, b in itertools.pairwise(ends)]
         flat = [column[k].value for b in blocks for k in range(len(columns[0])) for column in b]
         least = min(self.graph.inputs[i].dtype.itemsize for i in self.floats)
@@ -167,10 +147,8 @@ class _Point:
             for k, seen in enumerate(self.along(line)):
                 if seen.verdict != "smooth":
                     return seen
-                parts = [
-                    w * self.scale(m) * c[k].value
-                    for (m, w), c in zip(line.items(), columns, strict=True)
-                ]
+                parts = [w * self.scale(m) * c[k].value
+                         for (m, w), c in zip(line.items(), columns, strict=True)]  # fmt: skip
                 if abs(seen.value - sum(parts)) > mpf(10) ** -20 * sum(map(abs, parts)):
                     return Slope("kink")
         return Slope("smooth")
@@ -183,22 +161,19 @@ class _Point:
 
     def along(self, line: Mapping[Move, Any]) -> list[Slope]:
         """The slope of each output along a line of components, in their scales if several."""
-        unit = self.scale(next(iter(line))) if len(line) == 1 else mpf(1)
+        scales = {move: self.scale(move) for move in line}
+        unit = next(iter(scales.values())) if len(line) == 1 else mpf(1)
         for digits in DIGITS:
             if time.monotonic() > self.deadline:
                 raise Uncertified(f"more than {SECONDS:g} s")
             with mp.workdps(digits):
                 there = [
-                    self.outputs({m: w * sign * mpf(2) ** step * (unit if len(line) == 1 else
-                                  self.scale(m)) for m, w in line.items()})
-                    for step in STEPS for sign in (-1, 1)
+                    self.outputs({m: w * sign * mpf(2) ** n * scales[m] for m, w in line.items()})
+                    for n in STEPS for sign in (-1, 1)
                 ]  # fmt: skip
-                middle = self.outputs({})
                 steps = [unit * mpf(2) ** step for step in STEPS]
-                found = [
-                    _judged(y, sides, steps, digits)
-                    for y, *sides in zip(middle, *there, strict=True)
-                ]
+                found = [_judged(y, sides, steps, digits)
+                         for y, *sides in zip(self.outputs({}), *there, strict=True)]  # fmt: skip
             if None not in found:
                 break
         return [slope or Slope(UNKNOWN) for slope in found]
@@ -208,9 +183,7 @@ class _Point:
         known = _exact(self.graph, self.arrays)
         for (i, index), step in moves.items():
             known[self.graph.inputs[i]][index] += step
-        graph = self.graph
-        if moves and graph.guards:
-            graph = self.taken(known)
+        graph = self.taken(known) if moves and self.graph.guards else self.graph
         read(graph.outputs, known)
         return list(known[graph.outputs[0]].flat)
 

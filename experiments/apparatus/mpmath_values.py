@@ -42,35 +42,32 @@ def read(outputs: Iterable[Expr], known: dict[Expr, Any]) -> dict[Expr, Any]:
 def _value(node: Expr, known: Mapping[Expr, Any]) -> Any:
     row, params = node.primitive, dict(node.params)
     if row is CONSTANT:
-        return _numbers(node.value) if node.dtype.kind == "f" else np.asarray(node.value)
+        return numbers(node.value) if node.dtype.kind == "f" else np.asarray(node.value)
     operands = [known[x] for x in node.operands]
     plain = node.dtype.kind != "f" and all(x.dtype.kind != "f" for x in node.operands)
     if plain or row.name in AS_THEY_ARE or row.kind == "movement":
         found = row.evaluate(*operands, **params)
     elif row.name in ROWS:
-        found = ROWS[row.name](*map(_numbers, operands), **params)
+        found = ROWS[row.name](*map(numbers, operands), **params)
     elif row.name in MATRICES:
         found = np.empty(node.shape, object)
         for lead in np.ndindex(operands[0].shape[:-2]):
-            found[lead] = MATRICES[row.name](*[_numbers(x)[lead] for x in operands])
+            found[lead] = MATRICES[row.name](*[numbers(x)[lead] for x in operands])
     elif row.name in EACH:
         each = partial(EACH[row.name], **params) if params else EACH[row.name]
         if row.name != "where":
-            operands = [_numbers(x) if x.dtype.kind == "f" else x for x in operands]
+            operands = [numbers(x) if x.dtype.kind == "f" else x for x in operands]
         found = np.frompyfunc(each, len(operands), 1)(*operands)
     else:
         raise Unread(f"no reading of {row.name!r}")
-    return _numbers(found) if node.dtype.kind == "f" else np.asarray(found).astype(node.dtype)
+    return numbers(found) if node.dtype.kind == "f" else np.asarray(found).astype(node.dtype)
 
 
-def _numbers(array: Any) -> Any:
+def numbers(array: Any) -> Any:
     """An array of mpmath's numbers."""
-    array = np.asarray(array)
-    found = np.empty(array.shape, object)
-    flat = found.reshape(-1)
-    for k, x in enumerate(array.flat):
-        flat[k] = x if isinstance(x, mpf) else mpf(float(x))
-    return flat.reshape(array.shape)
+    found = np.empty(np.shape(array), object)
+    found.reshape(-1)[:] = [x if isinstance(x, mpf) else mpf(float(x)) for x in np.ravel(array)]
+    return found
 
 
 # Numbers ------------------------------------------------------------------------------------------
@@ -87,118 +84,51 @@ def _power(x: Any, exponent: Any) -> Any:
     return mpf(1) if n == 0 else mpf(0) if x == 0 and n > 0 else mp.nan
 
 
-def _cbrt(x: Any) -> Any:
-    return _sign(x) * mpmath.cbrt(abs(x))
-
-
-def _sign(x: Any) -> Any:
-    return x if mpmath.isnan(x) else mpf(mpmath.sign(x))
-
-
-def _extreme(a: Any, b: Any, sign: int) -> Any:
-    if mpmath.isnan(a) or mpmath.isnan(b):
-        return mp.nan
-    return a if sign * (a - b) >= 0 else b
-
-
-def _softplus(x: Any) -> Any:
-    return _extreme(x, mpf(0), 1) + mpmath.log1p(mpmath.exp(-abs(x)))
-
-
-def _sigmoid(x: Any) -> Any:
-    s = mpmath.exp(-abs(x))
-    return 1 / (1 + s) if x >= 0 else s / (1 + s)
-
-
-def _spherical_bessel(x: Any, n: int) -> Any:
-    series = mpmath.hyp0f1(n + mpf(1.5), -x * x / 4)
-    return series * x**n / mpmath.fac2(2 * n + 1)
-
-
-def _rint(x: Any) -> Any:
-    half = x + mpf(1) / 2
-    low = mpmath.floor(half)
-    return low - 1 if half == low and low % 2 else low
-
-
-def _trunc(x: Any) -> Any:
-    return _sign(x) * mpmath.floor(abs(x))
-
-
-def _heaviside(x: Any, h: Any) -> Any:
-    return mpf(1) if x > 0 else mpf(0) if x < 0 else h
-
-
+_sign = lambda x: x if mpmath.isnan(x) else mpf(mpmath.sign(x))
+_extreme = lambda a, b, sign: b if mpmath.isnan(b) or sign * (b - a) > 0 else a
+_cbrt = lambda x: _sign(x) * mpmath.cbrt(abs(x))
+_trunc = lambda x: _sign(x) * mpmath.floor(abs(x))
+_softplus = lambda x: _extreme(x, mpf(0), 1) + mpmath.log1p(mpmath.exp(-abs(x)))
 _quotient = _where_defined(lambda a, b: b != 0, operator.truediv)
 _log = _where_defined(lambda x: x > 0, mpmath.log)
+_sqrt = _where_defined(lambda x: x >= 0, mpmath.sqrt)
+_bessel = lambda x, n: mpmath.hyp0f1(n + mpf(1.5), -x * x / 4) * x**n / mpmath.fac2(2 * n + 1)
 
+# fmt: off
+SAME = ("exp", "expm1", "sin", "cos", "tan", "sinh", "cosh", "tanh", "erf", "floor", "ceil",
+        "isfinite", "isnan", "isinf")
 EACH: Mapping[str, Callable[..., Any]] = {
-    "negative": operator.neg,
-    "add": operator.add,
-    "subtract": operator.sub,
-    "multiply": operator.mul,
-    "divide": _quotient,
-    "reciprocal": lambda x: _quotient(mpf(1), x),
-    "square": lambda x: x * x,
-    "power": _power,
-    "constant_power": _power,
-    "sqrt": _where_defined(lambda x: x >= 0, mpmath.sqrt),
-    "root": _where_defined(lambda x: x >= 0, mpmath.sqrt),
-    "cbrt": _cbrt,
-    "cbrt_slope": lambda x: _quotient(mpf(1), 3 * _cbrt(x) ** 2),
-    "exp": mpmath.exp,
-    "exp2": lambda x: mpf(2) ** x,
-    "expm1": mpmath.expm1,
-    "log": _log,
-    "log2": lambda x: _log(x) / mpmath.log(2),
+    **{name: getattr(mpmath, name) for name in SAME},
+    "negative": operator.neg, "add": operator.add, "subtract": operator.sub,
+    "multiply": operator.mul, "divide": _quotient, "reciprocal": lambda x: _quotient(mpf(1), x),
+    "square": lambda x: x * x, "power": _power, "constant_power": _power,
+    "sqrt": _sqrt, "root": _sqrt,
+    "cbrt": _cbrt, "cbrt_slope": lambda x: _quotient(mpf(1), 3 * _cbrt(x) ** 2),
+    "exp2": lambda x: mpf(2) ** x, "log": _log, "log2": lambda x: _log(x) / mpmath.log(2),
     "log10": lambda x: _log(x) / mpmath.log(10),
     "log1p": _where_defined(lambda x: x > -1, mpmath.log1p),
     "logaddexp": lambda a, b: b + _softplus(a - b),
-    "sin": mpmath.sin,
-    "cos": mpmath.cos,
-    "tan": mpmath.tan,
     "arcsin": _where_defined(lambda x: abs(x) <= 1, mpmath.asin),
     "arccos": _where_defined(lambda x: abs(x) <= 1, mpmath.acos),
-    "arctan": mpmath.atan,
-    "arctan2": mpmath.atan2,
-    "hypot": lambda x, y: mpmath.sqrt(x * x + y * y),
-    "sinh": mpmath.sinh,
-    "cosh": mpmath.cosh,
-    "tanh": mpmath.tanh,
-    "sech2": lambda x: 1 / mpmath.cosh(x) ** 2,
-    "arcsinh": mpmath.asinh,
+    "arctan": mpmath.atan, "arctan2": mpmath.atan2, "arcsinh": mpmath.asinh,
     "arccosh": _where_defined(lambda x: x >= 1, mpmath.acosh),
     "arctanh": _where_defined(lambda x: abs(x) < 1, mpmath.atanh),
-    "sigmoid": _sigmoid,
-    "softplus": _softplus,
-    "relu": lambda x: _extreme(x, mpf(0), 1),
-    "erf": mpmath.erf,
-    "spherical_bessel": _spherical_bessel,
-    "abs": abs,
+    "hypot": lambda x, y: mpmath.sqrt(x * x + y * y), "sech2": lambda x: 1 / mpmath.cosh(x) ** 2,
+    "sigmoid": lambda x: 1 / (1 + mpmath.exp(-x)), "softplus": _softplus,
+    "relu": lambda x: _extreme(x, mpf(0), 1), "spherical_bessel": _bessel,
+    "abs": abs, "sign": _sign, "minimum": lambda a, b: _extreme(a, b, -1),
     "maximum": lambda a, b: _extreme(a, b, 1),
-    "minimum": lambda a, b: _extreme(a, b, -1),
-    "sign": _sign,
-    "heaviside": _heaviside,
+    "heaviside": lambda x, h: mpf(1) if x > 0 else mpf(0) if x < 0 else h,
     "copysign": lambda a, b: abs(a) if b >= 0 else -abs(a),
     "remainder": lambda a, b: a - b * mpmath.floor(_quotient(a, b)),
     "floor_divide": lambda a, b: mpmath.floor(_quotient(a, b)),
-    "floor": mpmath.floor,
-    "ceil": mpmath.ceil,
-    "trunc": _trunc,
-    "rint": _rint,
-    "where": lambda c, a, b: a if c else b,
+    "trunc": _trunc, "rint": mpmath.nint, "where": lambda c, a, b: a if c else b,
     "convert": lambda x, dtype: int(_trunc(x)) if np.dtype(dtype).kind == "i" else x,
-    "greater": operator.gt,
-    "greater_equal": operator.ge,
-    "less": operator.lt,
-    "less_equal": operator.le,
-    "equal": operator.eq,
-    "not_equal": operator.ne,
-    "isfinite": mpmath.isfinite,
-    "isnan": mpmath.isnan,
-    "isinf": mpmath.isinf,
+    "greater": operator.gt, "greater_equal": operator.ge, "less": operator.lt,
+    "less_equal": operator.le, "equal": operator.eq, "not_equal": operator.ne,
 }
 """Of one element of each operand."""
+# fmt: on
 
 
 # Rows and matrices --------------------------------------------------------------------------------
@@ -212,7 +142,7 @@ def _softmax(x: Any, axis: int) -> Any:
 
 
 def _share(x: Any, axes: tuple[int, ...]) -> Any:
-    top = _numbers((x == np.max(x, axes, keepdims=True)).astype(float))
+    top = numbers(x == np.max(x, axes, keepdims=True))
     return top / np.sum(top, axes, keepdims=True)
 
 
@@ -220,14 +150,12 @@ def _by_row(rule: Callable[[Any], Any], x: Any, axis: int) -> Any:
     return np.apply_along_axis(lambda row: np.asarray(rule(list(row))), axis, x)
 
 
-def _order(row: list[Any]) -> list[int]:
-    return sorted(range(len(row)), key=row.__getitem__)
-
-
 ROWS: Mapping[str, Callable[..., Any]] = {
     "max": lambda x, axes: np.max(x, axes),
     "argmax": lambda x, axis: _by_row(lambda row: row.index(max(row)), x, axis),
-    "argsort": lambda x, axis, kind: _by_row(_order, x, axis),
+    "argsort": lambda x, axis, kind: _by_row(
+        lambda row: sorted(range(len(row)), key=row.__getitem__), x, axis
+    ),
     "share_of_largest": _share,
     "softmax": _softmax,
     "log_softmax": lambda x, axis: np.frompyfunc(_log, 1, 1)(_softmax(x, axis)),
@@ -253,23 +181,18 @@ def _eliminated(a: Any, b: Any) -> tuple[Any, Any]:
     return sign * mpmath.fprod(a.diagonal()), b
 
 
-def _determinant(a: Any) -> Any:
-    return _eliminated(a, np.zeros((len(a), 0), object))[0]
-
-
 def _cholesky(a: Any) -> Any:
     lower = np.full(a.shape, mpf(0), object)
     for i, j in zip(*np.tril_indices(len(a)), strict=True):
         rest = a[i, j] - sum((lower[i, k] * lower[j, k] for k in range(j)), mpf(0))
-        lower[i, j] = EACH["sqrt"](rest) if i == j else _quotient(rest, lower[j, j])
+        lower[i, j] = _sqrt(rest) if i == j else _quotient(rest, lower[j, j])
     return lower
 
 
+_determinant = lambda a: _eliminated(a, np.zeros((len(a), 0), object))[0]
 MATRICES: Mapping[str, Callable[..., Any]] = {
-    "solve": lambda a, b: _eliminated(a, b)[1],
-    "det": _determinant,
+    "solve": lambda a, b: _eliminated(a, b)[1], "cholesky": _cholesky, "det": _determinant,
     "log_abs_det": lambda a: _log(abs(_determinant(a))),
     "sign_det": lambda a: _sign(_determinant(a)),
-    "cholesky": _cholesky,
-}
+}  # fmt: skip
 """Of one matrix."""

@@ -12,7 +12,7 @@ Everything here is a function of arrays: arguments that are trees are flattened 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import mpmath
@@ -31,66 +31,39 @@ from difflab.readings.cotangents import pullback, sweep
 from difflab.readings.tangents import zeros
 
 LEAST = {8: 1e-9, 4: 5e-7}
-"""A mutant counts from this relative change of a component, by the size of a float in bytes.
-
-Rounding a constant of the formula to float32 changes it by 6e-8, and is no mistake.
-"""
-SMALLEST = mpf(2) ** -1075
-"""Half of the smallest float."""
+"""A mutant counts from this relative change of a component, by the size of a float in bytes:
+rounding a constant of the formula to float32 changes it by 6e-8, and is no mistake."""
+SMALLEST = mpf(2) ** -1075  # half of the smallest float
 Gradient = Callable[..., Any]
-
+SIZES = {f"relative {size}": float(size) for size in ("1e-2", "1e-4", "1e-6", "1e-8")}
 FAMILIES: Mapping[str, tuple[str, ...]] = {
     "sign": ("sign", "sign of a component"),
     "factor": ("factor 2", "factor 1/2", "factor n"),
     "missing": ("edge dropped", "component zero", "term missing"),
-    "wrong index": (
-        "shifted",
-        "swapped operands",
-        "components swapped",
-        "rolled",
-        "transposed",
-        "by another argument",
-    ),
+    "wrong index": ("shifted", "swapped operands", "components swapped", "rolled", "transposed",
+                    "by another argument"),
     "wrong argument": ("rule at the result", "stale"),
-    "1e-2": ("relative 1e-2",),
-    "1e-4": ("relative 1e-4",),
-    "1e-6": ("relative 1e-6",),
-    "1e-8": ("relative 1e-8",),
-}
+    **{error.removeprefix("relative "): (error,) for error in SIZES},
+}  # fmt: skip
 """What is mistaken, in groups of a kind."""
 FAMILY = {error: family for family, errors in FAMILIES.items() for error in errors}
-SIZES = {f"relative {size}": float(size) for size in ("1e-2", "1e-4", "1e-6", "1e-8")}
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A gradient to be judged: what is wrong with it, and where (empty for a right one)."""
+    """A gradient to be judged: what is wrong with it, and where (empty for a right one); how far
+    each component is from the truth, and which are certainly wrong.
+    """
 
     label: str
     gradient: Gradient
     error: str = ""
     change: float = 0.0
     off: NDArray[np.float64] | None = None
-    """How far each component is from the truth."""
     wrong: NDArray[np.bool_] | None = None
-    """Which components are certainly wrong."""
-
-
-@dataclass(slots=True)
-class Set:
-    """The mutants of a function at a point, and how many attempts were none, or not certainly."""
-
-    mutants: list[Candidate] = field(default_factory=list)
-    equivalent: int = 0
-    uncertified: int = 0
 
 
 # Certification ------------------------------------------------------------------------------------
-
-
-def float_positions(args: Sequence[Any]) -> Any:
-    """All arguments, as `argnums`."""
-    return 0 if len(args) == 1 else tuple(range(len(args)))
 
 
 def difference(
@@ -109,13 +82,11 @@ def difference(
     if len(found) != len(true.balls):
         return float("nan"), None, None
     with mp.workdps(FORMULA_DIGITS[0]):
-        pairs = list(zip(found, true.balls, strict=True))
-        off = [abs(a - t) for a, t in pairs]
+        off = [abs(a - t) for a, t in zip(found, true.balls, strict=True)]
         largest = max(abs(t) for t in true.balls)
         sizes = [abs(t) or largest for t in true.balls]
         each = [_relative(o, s, LEAST[true.least]) for o, s in zip(off, sizes, strict=True)]
-    certain = [size for size in each if size > 0]
-    size = max(certain) if certain else sum(each)  # 0, or NaN
+    size = max((x for x in each if x > 0), default=sum(each))  # 0, or NaN
     return size, np.array([float(o) for o in off]), np.array(each) > 0
 
 
@@ -137,27 +108,23 @@ def is_finite(result: Any) -> bool:
     return all(bool(np.all(np.isfinite(leaf))) for leaf in flatten(result)[0])
 
 
-def certified(attempts: Iterator[Candidate], args: Sequence[Any], true: Slopes, count: int) -> Set:
-    """The first attempts that are mutants; those on the way that are not are counted."""
-    kept = Set()
-    tried = set()
+def certified(
+    attempts: Iterator[Candidate], args: Sequence[Any], true: Slopes, count: int
+) -> tuple[list[Candidate], int]:
+    """The first attempts that are mutants, and how many on the way are none, or not certainly."""
+    mutants, tried = [], set()
     for attempt in attempts:
-        if len(kept.mutants) == count:
+        if len(mutants) == count:
             break
         if (attempt.error, attempt.label) in tried:
             continue
         tried.add((attempt.error, attempt.label))
         with np.errstate(all="ignore"):
             usable = is_finite(attempt.gradient(*args))
-        told = difference(attempt.gradient, args, true) if usable else (0.0, None, None)
-        size, off, wrong = told
+        size, off, wrong = difference(attempt.gradient, args, true) if usable else (0, None, None)
         if size > 0:
-            kept.mutants.append(replace(attempt, change=size, off=off, wrong=wrong))
-        elif size == 0:
-            kept.equivalent += 1
-        else:
-            kept.uncertified += 1
-    return kept
+            mutants.append(replace(attempt, change=size, off=off, wrong=wrong))
+    return mutants, len(tried) - len(mutants)
 
 
 # The reverse sweep, with a mistake on one edge ----------------------------------------------------
@@ -172,12 +139,10 @@ def reverse(graph: Graph, planted: Mapping[Expr, Expr] | None = None) -> Graph:
     planted = planted or {}
     outputs = substitute(graph.outputs, planted)
     blocks = [block for out in outputs for block in _blocks(out, graph.inputs)]
-    back: dict[Expr, Expr] = {}
-    for node, wrong in planted.items():
-        back[wrong] = node
-        back |= {x: x.operands[0] for x in wrong.operands if x.primitive.name == EDGE}
-    many = Structure(tuple, (), (LEAF,) * len(blocks))
-    tree = LEAF if len(blocks) == 1 else many
+    back = {wrong: node for node, wrong in planted.items()}
+    edges = [x for wrong in back for x in wrong.operands if x.primitive.name == EDGE]
+    back |= {x: x.operands[0] for x in edges}
+    tree = LEAF if len(blocks) == 1 else Structure(tuple, (), (LEAF,) * len(blocks))
     return Graph(graph.inputs, tuple(substitute(blocks, back)), output_tree=tree)
 
 
@@ -188,15 +153,10 @@ def _blocks(out: Expr, inputs: Sequence[Expr]) -> list[Expr]:
         seed[index] = 1
         found = pullback([out], [constant(seed)], inputs)
         rows.append([zeros(x) if ct is None else ct for ct, x in zip(found, inputs, strict=True)])
-    columns = zip(inputs, zip(*rows, strict=True), strict=True)
     if not out.shape:
-        return [column[0] for _, column in columns]
-    return [_stacked(column, out.shape + x.shape) for x, column in columns]
-
-
-def _stacked(rows: Sequence[Expr], shape: tuple[int, ...]) -> Expr:
-    joined: Any = np.stack(rows)
-    return reshaped(joined, shape)
+        return rows[0]
+    columns: Any = [np.stack(column) for column in zip(*rows, strict=True)]
+    return [reshaped(c, out.shape + x.shape) for c, x in zip(columns, inputs, strict=True)]
 
 
 EDGE = "edge"
@@ -216,11 +176,6 @@ class Site:
     operand: int
     number: int
 
-    @property
-    def x(self) -> Expr:
-        """The operand."""
-        return self.node.operands[self.operand]
-
     def __str__(self) -> str:
         return f"{self.node.primitive.name} {self.number}, operand {self.operand}"
 
@@ -229,25 +184,17 @@ def sites(graph: Graph) -> list[Site]:
     """Every edge that a cotangent flows along, from the outputs back."""
     ones = [constant(np.ones(out.shape, out.dtype)) for out in graph.outputs]
     numbers = {node: number for number, node in enumerate(graph.operations)}
-    return [
-        Site(node, operand, numbers[node])
-        for node, _, parts in sweep(graph.outputs, ones, graph.inputs)
-        for operand, part in enumerate(parts)
-        if part is not None
-    ]
+    return [Site(node, operand, numbers[node])
+            for node, _, parts in sweep(graph.outputs, ones, graph.inputs)
+            for operand, part in enumerate(parts) if part is not None]  # fmt: skip
 
 
 EDGE_ERRORS: Mapping[str, Callable[[Any], Any]] = {
-    "sign": lambda ct: -ct,
-    "factor 2": lambda ct: 2.0 * ct,
-    "factor 1/2": lambda ct: 0.5 * ct,
+    "sign": lambda ct: -ct, "factor 2": lambda ct: 2.0 * ct, "factor 1/2": lambda ct: 0.5 * ct,
     "edge dropped": lambda ct: 0.0 * ct,
     "shifted": lambda ct: np.roll(ct.reshape(-1), 1).reshape(ct.shape),
-    "relative 1e-2": lambda ct: ct * (1.0 + 1e-2),
-    "relative 1e-4": lambda ct: ct * (1.0 + 1e-4),
-    "relative 1e-6": lambda ct: ct * (1.0 + 1e-6),
-    "relative 1e-8": lambda ct: ct * (1.0 + 1e-8),
-}
+    **{error: (lambda ct, size=size: ct * (1.0 + size)) for error, size in SIZES.items()},
+}  # fmt: skip
 """What can become of a cotangent on its way along an edge."""
 RULE_ERRORS = (*EDGE_ERRORS, "swapped operands", "rule at the result")
 
@@ -255,26 +202,22 @@ RULE_ERRORS = (*EDGE_ERRORS, "swapped operands", "rule at the result")
 def planted(site: Site, error: str) -> Expr | None:
     """The site's node with a mistake on the edge, or None where that mistake cannot be made."""
     node, operands = site.node, list(site.node.operands)
+    x = operands[site.operand]
     if error == "rule at the result":
         return _at_the_result(node)
     if error == "swapped operands":
-        other = next((k for k, x in enumerate(operands) if _exchangeable(x, site)), None)
-        if other is None:
+        alike = [k for k, y in enumerate(operands)
+                 if y is not x and (y.shape, y.dtype) == (x.shape, x.dtype)]  # fmt: skip
+        if not alike:
             return None
-        left, right = site.x, operands[other]
-        operands[site.operand] = _edge(lambda ct, a, b: (None, ct), left, right)
-        operands[other] = _edge(lambda ct, a, b: (None, ct), right, left)
+        other = operands[alike[0]]
+        operands[site.operand] = _edge(lambda ct, a, b: (None, ct), x, other)
+        operands[alike[0]] = _edge(lambda ct, a, b: (None, ct), other, x)
+    elif error == "shifted" and x.size == 1:
+        return None
     else:
-        if error == "shifted" and site.x.size == 1:
-            return None
-        alter = EDGE_ERRORS[error]
-        operands[site.operand] = _edge(lambda ct, x: (alter(ct),), site.x)
+        operands[site.operand] = _edge(lambda ct, x: (EDGE_ERRORS[error](ct),), x)
     return Expr(node.primitive, tuple(operands), node.params)
-
-
-def _exchangeable(x: Expr, site: Site) -> bool:
-    """Whether the parts of an operand and of the site's could be mixed up."""
-    return x is not site.x and (x.shape, x.dtype) == (site.x.shape, site.x.dtype)
 
 
 def _at_the_result(node: Expr) -> Expr | None:
@@ -312,119 +255,86 @@ def parts_of(result: Any) -> tuple[Any, ...]:
     return result if isinstance(result, tuple) else (result,)
 
 
-def _as_given(parts: Sequence[Any]) -> Any:
-    return tuple(parts) if len(parts) > 1 else parts[0]
+def _altered(gradient: Gradient, alter: Callable[[Sequence[Any]], Sequence[Any]]) -> Gradient:
+    """A gradient with other parts."""
+
+    def wrong(*args: Any) -> Any:
+        parts = alter(parts_of(gradient(*args)))
+        return tuple(parts) if len(parts) > 1 else parts[0]
+
+    return wrong
 
 
 def with_part(gradient: Gradient, place: int, alter: Callable[[Any], Any]) -> Gradient:
     """A gradient whose part by one argument is altered."""
-
-    def wrong(*args: Any) -> Any:
-        parts = list(parts_of(gradient(*args)))
-        parts[place] = alter(parts[place])
-        return _as_given(parts)
-
-    return wrong
+    return _altered(gradient, lambda p: [*p[:place], alter(p[place]), *p[place + 1 :]])
 
 
 def without_term(terms: Callable[..., list[Any]], number: int) -> Gradient:
     """The sum of a gradient's terms but one."""
-
-    def wrong(*args: Any) -> Any:
-        return total([term for k, term in enumerate(terms(*args)) if k != number])
-
-    return wrong
+    return lambda *args: total([term for k, term in enumerate(terms(*args)) if k != number])
 
 
 def total(terms: Sequence[Any]) -> Any:
     """The sum of terms, each an array or a tuple of them, one for each argument."""
     columns = zip(*map(parts_of, terms), strict=True)
-    return _as_given([sum(column[1:], start=column[0]) for column in columns])
-
-
-def _elsewhere(gradient: Gradient) -> Gradient:
-    """The gradient at a point that is a step away: what a cache that was not emptied gives."""
-
-    def stale(*args: Any) -> Any:
-        return gradient(*[x * 1.125 for x in args])
-
-    return stale
+    parts = [sum(column[1:], start=column[0]) for column in columns]
+    return tuple(parts) if len(parts) > 1 else parts[0]
 
 
 def _exchanged(gradient: Gradient, left: int, right: int) -> Gradient:
-    def wrong(*args: Any) -> Any:
-        parts = list(parts_of(gradient(*args)))
-        parts[left], parts[right] = parts[right], parts[left]
-        return _as_given(parts)
-
-    return wrong
-
-
-def _scale(like: Any, component: int, factor: float) -> Callable[[Any], Any]:
-    """Multiply one component, in the dtype that the part has."""
-    mask = np.ones(np.shape(like), np.asarray(like).dtype)
-    mask.reshape(-1)[component] = factor
-    return lambda part: part * mask
+    swap = {left: right, right: left}
+    return _altered(gradient, lambda parts: [parts[swap.get(k, k)] for k in range(len(parts))])
 
 
 def of_a_result(
-    gradient: Gradient,
-    args: Sequence[Any],
-    rng: np.random.Generator,
+    gradient: Gradient, args: Sequence[Any], rng: np.random.Generator,
     terms: Callable[..., list[Any]] | None = None,
-) -> Iterator[Candidate]:
-    """Attempts at mutants of a gradient as a whole, in an order that is drawn."""
+) -> Iterator[Candidate]:  # fmt: skip
+    """Attempts at mutants of a gradient as a whole, in an order that is drawn.
+
+    A stale gradient is one at a point a step away: what a cache that was not emptied gives.
+    """
     values = [np.asarray(part) for part in parts_of(gradient(*args))]
-    attempts = list(_of_parts(gradient, values, rng))
-    attempts += [("stale", "", _elsewhere(gradient))]
-    for left in range(len(values)):
-        for right in range(left):
-            if values[left].shape == values[right].shape:
-                wrong = _exchanged(gradient, left, right)
-                attempts.append(("by another argument", f"{left} and {right}", wrong))
-    if terms is not None:
-        count = len(terms(*args))
-        missing = range(count) if count > 1 else range(0)
-        attempts += [("term missing", str(k), without_term(terms, k)) for k in missing]
+    place = int(rng.integers(len(values)))
+    attempts = [(error, f"{where}by argument {place}", with_part(gradient, place, alter))
+                for error, where, alter in _of_a_part(values[place], rng)]  # fmt: skip
+    attempts += [("stale", "", lambda *args: gradient(*[x * 1.125 for x in args]))]
+    attempts += [
+        ("by another argument", f"{left} and {right}", _exchanged(gradient, left, right))
+        for left in range(len(values)) for right in range(left)
+        if values[left].shape == values[right].shape
+    ]  # fmt: skip
+    if terms is not None and (count := len(terms(*args))) > 1:
+        attempts += [("term missing", str(k), without_term(terms, k)) for k in range(count)]
     for k in rng.permutation(len(attempts)):
         error, where, wrong = attempts[k]
         yield Candidate(where, wrong, error)
 
 
-def _of_parts(
-    gradient: Gradient, values: Sequence[Any], rng: np.random.Generator
-) -> Iterator[tuple[str, str, Gradient]]:
-    """Each mistake in the part of one argument, which is drawn."""
-    place = int(rng.integers(len(values)))
-    value = values[place]
-    component = int(rng.integers(value.size))
-    where = f"component {component} by argument {place}"
-    for error, factor in {"sign of a component": -1.0, "component zero": 0.0}.items():
-        if value.size > 1 or error != "sign of a component":
-            alter = _scale(value, component, factor)
-            yield error, where, with_part(gradient, place, alter)
-    for error, size in SIZES.items():
-        yield error, where, with_part(gradient, place, _scale(value, component, 1.0 + size))
-    whole = f"by argument {place}"
-    factors = {"sign": -1.0, "factor 2": 2.0, "factor 1/2": 0.5, "factor n": float(value.size)}
-    for error, factor in factors.items():
-        yield error, whole, with_part(gradient, place, _times(factor))
-    if value.size > 1:
-        other = (component + 1 + int(rng.integers(value.size - 1))) % value.size
-        order = np.arange(value.size)
+def _of_a_part(
+    value: Any, rng: np.random.Generator
+) -> Iterator[tuple[str, str, Callable[[Any], Any]]]:
+    """Each mistake in the part of one argument, in a component that is drawn, or in all."""
+    component, size = int(rng.integers(value.size)), value.size
+    of_one: dict[str, float] = {"sign of a component": -1.0} if size > 1 else {}
+    of_one |= {"component zero": 0.0} | {error: 1.0 + by for error, by in SIZES.items()}
+    of_all = {"sign": -1.0, "factor 2": 2.0, "factor 1/2": 0.5, "factor n": float(size)}
+    for error, factor in of_one.items():
+        mask = np.ones(value.shape, value.dtype)
+        mask.reshape(-1)[component] = factor
+        yield error, f"component {component} ", _times(mask)
+    for error, factor in of_all.items():
+        yield error, "", _times(factor)
+    if size > 1:
+        other = (component + 1 + int(rng.integers(size - 1))) % size
+        order = np.arange(size)
         order[[component, other]] = other, component
-        swap = _permuted(order, value.shape)
-        pair = f"{component} and {other} by argument {place}"
-        yield "components swapped", pair, with_part(gradient, place, swap)
-        roll = _permuted(np.roll(np.arange(value.size), 1), value.shape)
-        yield "rolled", whole, with_part(gradient, place, roll)
+        yield "components swapped", f"{component} and {other} ", _permuted(order)
+        yield "rolled", "", _permuted(np.roll(np.arange(size), 1))
     if value.ndim == 2 and value.shape[0] == value.shape[1]:
-        yield "transposed", whole, with_part(gradient, place, np.transpose)
+        yield "transposed", "", np.transpose
 
 
-def _times(factor: float) -> Callable[[Any], Any]:
-    return lambda part: part * factor
-
-
-def _permuted(order: Any, shape: tuple[int, ...]) -> Callable[[Any], Any]:
-    return lambda part: part.reshape(-1)[order].reshape(shape)
+_times = lambda factor: lambda part: part * factor
+_permuted = lambda order: lambda part: part.reshape(-1)[order].reshape(part.shape)

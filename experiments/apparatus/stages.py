@@ -15,17 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from apparatus import mutants
 from apparatus.handwritten import ALTERNATIVES, HANDWRITTEN
 from apparatus.independent import UNKNOWN, Slopes, slopes
-from apparatus.mutants import (
-    Candidate,
-    certified,
-    change,
-    is_finite,
-    of_a_result,
-    of_the_rules,
-    reverse,
-)
+from apparatus.mutants import Candidate, change, is_finite
 from apparatus.special_points import SPECIAL
 from difflab.accuracy.zoo import ZOO
 from difflab.ir.expr import Graph
@@ -52,13 +45,12 @@ def stages(source: str, name: str, dtype: str, rng: np.random.Generator) -> Iter
         yield special_stage(name)
         return
     if source == "hand":
-        written = HANDWRITTEN[name]
-        points = [(written.f, point, "ordinary") for point in written.points]
+        points = [(HANDWRITTEN[name].f, x, "ordinary") for x in HANDWRITTEN[name].points]
     else:
         points = [(*flat(ZOO[name].f, point.args), point.kind) for point in ZOO[name].points]
     for number, (f, args, kind) in enumerate(points):
-        point = tuple(np.asarray(x, dtype)[()] for x in args)
-        stage = staged(source, name, f, point, {"point": number, "kind": kind}, rng)
+        at = tuple(np.asarray(x, dtype)[()] for x in args)
+        stage = staged(source, name, f, at, {"point": number, "kind": kind}, rng)
         if stage is not None:
             yield stage
 
@@ -84,19 +76,17 @@ def staged(
     if true.verdict == UNKNOWN:
         return Stage(f, args, about | {"left_out": true.reason}, ())
     graph = trace(f, *args)
-    backward = reverse(graph)
+    backward = mutants.reverse(graph)
     if true.verdict == "smooth" and not (is_finite(value) and finite(backward, args)):
         about["group"] = "no number"
     if about["group"] != "smooth":
         return Stage(f, args, about, (Candidate("reverse mode", backward),))
     rights = right_ones(source, name, graph, backward, args, true)
-    if source == "hand":
-        written = HANDWRITTEN[name]
-        made = certified(of_a_result(written.gradient, args, rng, written.terms), args, true, 6)
-    else:
-        made = certified(of_the_rules(graph, rng), args, true, 3)
-    about["dropped"] = made.equivalent + made.uncertified
-    return Stage(f, args, about, (*rights, *made.mutants), true.numbers)
+    written = HANDWRITTEN.get(name) if source == "hand" else None
+    attempts = (mutants.of_a_result(written.gradient, args, rng, written.terms) if written else
+                mutants.of_the_rules(graph, rng))  # fmt: skip
+    wrong, about["dropped"] = mutants.certified(attempts, args, true, 6 if written else 3)
+    return Stage(f, args, about, (*rights, *wrong), true.numbers)
 
 
 def finite(gradient: Callable[..., Any], args: tuple[Any, ...]) -> bool:
