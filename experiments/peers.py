@@ -16,34 +16,11 @@ from apparatus.peers import alone as in_a_process
 from apparatus.peers import contestants as peers
 from apparatus.peers import functions as own_words
 from apparatus.peers.contestants import COMPILED, CONTESTANTS, HAND, JAX, NATIVE, chosen
-from apparatus.peers.workloads import (
-    KINDS,
-    LOOP,
-    NETWORKS,
-    PRODUCT,
-    TRAINING,
-    apart,
-    arrays,
-    workload,
-)
+from apparatus.peers.workloads import LOOP, NETWORKS, PRODUCT, TRAINING, apart, arrays, workload
 from matplotlib.figure import Figure as Canvas
 
-from difflab.lab import (
-    TIME_COLUMNS,
-    Case,
-    Experiment,
-    Figure,
-    Preset,
-    Result,
-    Row,
-    Table,
-    every,
-    interleave,
-    looks,
-    main,
-    ratio,
-    timed,
-)
+from difflab import lab
+from difflab.lab import TIME_COLUMNS, Case, Experiment, Figure, Preset, Result, Row, Table
 from difflab.operators import value_and_gradient
 
 AGREES = {"float64": 1e-9, "float32": 1e-4}  # relative to the largest component
@@ -80,20 +57,20 @@ def cases(preset: Preset) -> list[Case]:
 
 
 def measure(case: Case, rng: np.random.Generator) -> Iterator[Row]:
-    """Who takes part, installed or not; times; or what new processes cost."""
-    if case["part"] == "contestants":
-        for name, version in case["versions"].items():
-            yield {"contestant": name, "version": version, "call": CONTESTANTS[name].how}
-    else:
-        yield from {"time": times, "alone": alone}[case["part"]](case)
+    return {"contestants": contestants, "time": times, "alone": alone}[case["part"]](case)
+
+
+def contestants(case: Case) -> Iterator[Row]:
+    """Who takes part, installed or not."""
+    for name, version in case["versions"].items():
+        yield {"contestant": name, "version": version, "call": CONTESTANTS[name].how}
 
 
 def times(case: Case) -> Iterator[Row]:
     """A row for each contestant: its first call, whether its result is that of most, and its times
     if so, all side by side."""
     task = workload(case["workload"], case["size"])
-    given = arrays(task.args)
-    facts: Row = {"label": task.label, "counts": KINDS[task.name].counts}
+    facts: Row = {"label": task.label, "counts": task.counts}
     if task.direction is None:
         made = value_and_gradient(task.f(own_words), argnums=task.first, engine="numpy")
         graph = made.prepare(*task.args).derivation.graph
@@ -109,15 +86,14 @@ def times(case: Case) -> Iterator[Row]:
     for name, own in found.items():
         errors = sorted(apart(own, other) for who, other in found.items() if who != name)
         middle = errors[(len(errors) - 1) // 2] if errors else 0.0
-        rows[name] |= {"apart": middle, "agrees": middle <= AGREES[given[0].dtype.name]}
+        rows[name] |= {"apart": middle, "agrees": middle <= AGREES[arrays(task.args)[0].dtype.name]}
     racing = {name: call for name, call in calls.items() if rows[name]["agrees"]}
     if racing:
-        table = interleave(racing, rounds=case["rounds"], sample_seconds=case["sample"])
+        table = lab.interleave(racing, rounds=case["rounds"], sample_seconds=case["sample"])
         for name, timings in table.set_index("contestant")[[*TIME_COLUMNS]].iterrows():
             rows.get(name, {}).update(timings.to_dict())  # the alias of the first has no row
-    best: dict[str, str] = {}
-    for name in sorted(racing, key=lambda who: rows[who]["ratio"]):
-        best.setdefault(peers.PROJECTS.get(name, name), name)
+    ranked = sorted(racing, key=lambda who: -rows[who]["ratio"])
+    best = {peers.PROJECTS.get(name, name): name for name in ranked}
     for name, row in rows.items():
         project = peers.PROJECTS.get(name, name)
         yield {"contestant": name, "project": project, "best": best.get(project) == name,
@@ -129,8 +105,8 @@ def alone(case: Case) -> Iterator[Row]:
     name, size = case["workload"], case["size"]
     for who in case["among"]:
         runs = [in_a_process.measured(who, name, size) for _ in range(case["repeats"])]
-        yield {"contestant": who, "label": workload(name, size).label,
-               **pd.DataFrame(runs).median().to_dict()}  # fmt: skip
+        found = pd.DataFrame(runs).median().to_dict()
+        yield {"contestant": who, "label": workload(name, size).label, **found}
 
 
 def raced(rows: pd.DataFrame) -> pd.DataFrame:
@@ -142,22 +118,23 @@ def results(rows: pd.DataFrame) -> list[Result]:
     """Projects that did not run here are not judged."""
     if (own := raced(rows)).empty:
         return []
-    found = [every("peers_agree", rows, "agrees", where={"part": "time"},
-                   counted="pairs of a contestant and a workload",
-                   words="who disagrees with most others is not timed")]  # fmt: skip
+    found = [lab.every("peers_agree", rows, "agrees", where={"part": "time"},
+                       counted="pairs of a contestant and a workload",
+                       words="who disagrees with most others is not timed")]  # fmt: skip
     for claim, project in AHEAD.items():
         if (own["project"] == project).any():
             where = {"part": "time", "beside": NATIVE, "project": project, "best": True}
-            found.append(timed(claim, rows, where=where, by="label", words=ahead(own, project)))
+            words = ahead(own, project)
+            found.append(lab.timed(claim, rows, where=where, by="label", words=words))
+    sides: Row = {"left": {"contestant": JAX}, "right": {"contestant": NATIVE}}
+    sides |= {"by": None, "unit": "label"}
     for claim, part, column, words in (
         ("first_call_before_jax", "time", "first_call_seconds", "first calls, once a workload"),
         ("less_memory_than_jax", "alone", "process_bytes", "growth by imports and five calls"),
     ):
         if ((rows["part"] == part) & (rows["contestant"] == JAX)).any():
-            found.append(
-                ratio(claim, rows, column, left={"contestant": JAX}, right={"contestant": NATIVE},
-                      where={"part": part}, by=None, unit="label", words=words)
-            )  # fmt: skip
+            where = {"part": part}
+            found.append(lab.ratio(claim, rows, column, where=where, words=words, **sides))
     return found
 
 
@@ -181,24 +158,11 @@ def absent(rows: pd.DataFrame) -> str:
 
 
 def tables(rows: pd.DataFrame) -> list[Table]:
-    own = raced(rows)
-    first = own[own["contestant"] == NATIVE].set_index("label")["seconds"]
-    cells = own.assign(cell=own["ratio"].map(short))
-    cells = cells.pivot(index="label", columns="contestant", values="cell").reindex(first.index)
-    speed = cells[[who for who in CONTESTANTS if who in cells and who != NATIVE]].fillna("–")
-    speed.insert(0, f"{NATIVE}, µs", [short(1e6 * seconds) for seconds in first])
     taking = rows.loc[rows["part"] == "contestants", ["contestant", "version", "call"]]
-    wrong = rows[rows["agrees"].eq(False)] if "agrees" in rows else own
+    wrong = rows[rows["agrees"].eq(False)] if "agrees" in rows else rows[:0]
     words = ", ".join(f"{row.contestant} on {row.label}" for row in wrong.itertuples()) or "none"
-    return [
-        Table("Time of value and gradient, relative to difflab's native engine",
-              "One call of the native engine, then how many times as long others take: medians of"
-              f" per-round ratios. A dash: no form of it, or another result.{absent(rows)}",
-              speed.rename_axis(columns=None).reset_index(names="workload")),
-        Table("Who takes part",
-              f"Left out because of another result: {words}.{absent(rows)}",
-              taking.reset_index(drop=True)),
-    ]  # fmt: skip
+    told = f"Left out because of another result: {words}.{absent(rows)}"
+    return [Table("Who takes part", told, taking.reset_index(drop=True))]
 
 
 def figures(rows: pd.DataFrame) -> list[Figure]:
@@ -210,8 +174,7 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
     who = next(name for name in AHEAD.values() if (others["project"] == name).any())
     first = own.assign(ms=1e3 * own["first_call_seconds"])
     found = [
-        dots("ratios", others, "ratio", "time / native engine's", who,
-             ahead(own, who),
+        dots("ratios", others, "ratio", "time / native engine's", who, ahead(own, who),
              "Time of value and gradient relative to difflab's native engine (the line at 1), with"
              " 95 % intervals: right of the line difflab is faster. The grey band is the noise:"
              f" difflab against itself. Of a project's ways, the fastest.{absent(rows)}"),
@@ -222,12 +185,10 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
     ]  # fmt: skip
     if "process_bytes" in rows:
         own = rows[rows["part"] == "alone"].assign(mb=(rows["process_bytes"] / 1e6).clip(0.1))
-        found += [
-            dots("memory", own, "mb", "memory (MB)", who,
-                 f"A process with {who} grows {over(own, 'mb', who)} times as much as a native one",
-                 "By how much a new process grows, at most, by imports and five calls. Difflab and"
-                 " NumPy, which all of these import, are not counted."),
-        ]  # fmt: skip
+        told = f"A process with {who} grows {over(own, 'mb', who)} times as much as a native one"
+        caption = ("By how much a new process grows, at most, by imports and five calls. Difflab"
+                   " and NumPy, which all of these import, are not counted.")  # fmt: skip
+        found.append(dots("memory", own, "mb", "memory (MB)", who, told, caption))
     return found
 
 
@@ -243,7 +204,7 @@ def dots(
     """A line of dots for each workload, sorted by the first; a look for each contestant."""
     by = own[own["contestant"] == first].set_index("label")[column].sort_values()
     labels = [*by.index, *(label for label in own["label"].unique() if label not in by)]
-    styles = looks(sorted(CONTESTANTS, key=lambda name: name in (COMPILED, NATIVE)))
+    styles = lab.looks(sorted(CONTESTANTS, key=lambda name: name in (COMPILED, NATIVE)))
     names = [who for who in CONTESTANTS if (own["contestant"] == who).any()]
 
     def draw(canvas: Canvas) -> None:
@@ -297,4 +258,4 @@ EXPERIMENT = Experiment(
 )  # fmt: skip
 
 if __name__ == "__main__":
-    main(EXPERIMENT)
+    lab.main(EXPERIMENT)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, NamedTuple, TypeAlias
 
@@ -29,13 +28,13 @@ NETWORKS: dict[Any, tuple[tuple[int, ...], int, str]] = {
 }
 
 
-@dataclass(frozen=True)
-class Workload:
+class Workload(NamedTuple):
     """A function, told by its name in functions.py, at a point."""
 
     name: str
     size: int | str
     function: str
+    counts: str
     args: tuple[Any, ...]
     wrt: int = 1
     steps: int | None = None
@@ -56,15 +55,6 @@ class Workload:
         made: Callable[..., Any] = getattr(words, self.function)
         steps = self.steps
         return made if steps is None else lambda *args: made(*args, steps)
-
-
-class Kind(NamedTuple):
-    """Workloads of a name: their function, what their size counts, and how arguments are drawn."""
-
-    function: str
-    counts: str
-    draw: Callable[[Any, Draw], tuple[Any, ...]]
-    wrt: int = 1
 
 
 def helmholtz(n: int, draw: Draw) -> tuple[Any, ...]:
@@ -102,32 +92,33 @@ def training(name: str, draw: Draw) -> tuple[Any, ...]:
     return layers, x, draw.integers(0, sizes[-1], batch)
 
 
-KINDS = {
-    "Rosenbrock": Kind("rosenbrock", "variables", lambda n, draw: (draw.uniform(-1.0, 1.0, n),)),
-    "Helmholtz": Kind("helmholtz", "substances", helmholtz),
-    "logistic regression": Kind("logistic", "instances of 50 features", logistic),
-    "Gaussian mixture": Kind("mixture", "points in 10 dimensions, 25 components", mixture, 3),
-    "softplus chain": Kind("chain", "variables, 20 functions deep",
-                           lambda n, draw: (draw.normal(size=n),)),
-    "LSTM cell": Kind("lstm", "units, batch of 16", lstm, 3),
-    "attention": Kind("attention", "tokens of 32 numbers", attention, 3),
-    "bodies": Kind("bodies", "bodies",
-                   lambda n, draw: (draw.normal(size=(n, 3)), draw.uniform(0.5, 1.5, n))),
-    LOOP: Kind("pendulums", "steps of 8 pendulums",
-               lambda n, draw: (draw.normal(size=8), draw.uniform(0.5, 2.0, 8)), 2),
-    PRODUCT: Kind("rosenbrock", "variables of Rosenbrock's function",
-                  lambda n, draw: tuple(draw.uniform(-1.0, 1.0, (2, n)))),
-    TRAINING: Kind("network", "layers and minibatch of a ReLU network", training),
+KINDS: dict[str, tuple[str, str, Callable[[Any, Draw], tuple[Any, ...]], int]] = {
+    "Rosenbrock": ("rosenbrock", "variables", lambda n, draw: (draw.uniform(-1.0, 1.0, n),), 1),
+    "Helmholtz": ("helmholtz", "substances", helmholtz, 1),
+    "logistic regression": ("logistic", "instances of 50 features", logistic, 1),
+    "Gaussian mixture": ("mixture", "points in 10 dimensions, 25 components", mixture, 3),
+    "softplus chain": ("chain", "variables, 20 functions deep",
+                       lambda n, draw: (draw.normal(size=n),), 1),
+    "LSTM cell": ("lstm", "units, batch of 16", lstm, 3),
+    "attention": ("attention", "tokens of 32 numbers", attention, 3),
+    "bodies": ("bodies", "bodies",
+               lambda n, draw: (draw.normal(size=(n, 3)), draw.uniform(0.5, 1.5, n)), 1),
+    LOOP: ("pendulums", "steps of 8 pendulums",
+           lambda n, draw: (draw.normal(size=8), draw.uniform(0.5, 2.0, 8)), 2),
+    PRODUCT: ("rosenbrock", "variables of Rosenbrock's function",
+              lambda n, draw: tuple(draw.uniform(-1.0, 1.0, (2, n))), 1),
+    TRAINING: ("network", "layers and minibatch of a ReLU network", training, 1),
 }  # fmt: skip
+"""By name: the function, what its size counts, how arguments are drawn, how many are variables."""
 
 
 def workload(name: str, size: Any) -> Workload:
     """The workload of that name and size."""
-    kind = KINDS[name]
-    args = kind.draw(size, generator("peers", name, size))
+    function, counts, draw, wrt = KINDS[name]
+    args = draw(size, generator("peers", name, size))
     if name == PRODUCT:
-        return Workload(name, size, kind.function, args[:1], direction=args[1])
-    return Workload(name, size, kind.function, args, kind.wrt, size if name == LOOP else None)
+        return Workload(name, size, function, counts, args[:1], direction=args[1])
+    return Workload(name, size, function, counts, args, wrt, size if name == LOOP else None)
 
 
 def arrays(found: Any) -> list[Any]:
