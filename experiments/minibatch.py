@@ -16,14 +16,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from apparatus.learning import TRAINING, TUNING, chosen_rates, run_seed, training_cases
-from matplotlib.figure import Figure as Canvas
+from apparatus.training_programs import network
 
 from difflab import gradient, lab
 from difflab.engines.numpy import compiled
 from difflab.ir.tree import flatten, unflatten
 from difflab.lab import TIME_COLUMNS, Case, Experiment, Figure, Preset, Result, Row
 from difflab.methods import Reverse
-from difflab.networks import MinibatchSGD, Network, load
+from difflab.networks import Network, load
 from difflab.networks.examples import Minibatches
 from difflab.networks.update import Update
 
@@ -98,21 +98,13 @@ def instances(data: str, part: str, seed: int) -> tuple[np.ndarray, ...]:
     return tuple(array for pair in parts for array in pair)
 
 
-def network(inputs: int, batch: int, rate: float = 0.1, dtype: str = "float32") -> Network:
-    net = Network(inputs, dtype=dtype)
-    net.fc(HIDDEN)
-    net.fc(CLASSES, activation="softmax")
-    net.solver = MinibatchSGD(learning_rate=rate, batch_size=batch)
-    return net
-
-
 def descend(case: Case) -> Iterator[Row]:
     """The loss on all training data along a run, until it is at the threshold, or the run diverges,
     or has made 1,000 updates and ten passes without having arrived."""
     X, y, held_X, held_y = instances(case["data"], case["part"], case["seed"])
     X, y = X[: case["n"]], y[: case["n"]]
     batch = case["batch"] or len(X)
-    net = network(X.shape[1], batch, case["rate"])
+    net = network((X.shape[1], HIDDEN, CLASSES), "relu", "float32", batch, case["rate"])
     seed, most = run_seed(case["part"], case["seed"]), max(1000, 10 * len(X) // batch)
     rows = []
     for update, parameters in looks_at(net, Minibatches(X, y, batch, seed), seed, most):
@@ -152,7 +144,7 @@ def gradient_errors(case: Case, rng: np.random.Generator) -> Iterator[Row]:
     `expected` follows from the gradients of `SINGLE` instances, one by one.
     """
     X, y, _, _ = (a.astype(np.float64) for a in instances(case["data"], TRAINING, case["seed"]))
-    net = network(X.shape[1], 16, dtype="float64")
+    net = network((X.shape[1], HIDDEN, CLASSES), "relu", "float64", 16, 0.1)
     seed, updates = run_seed(TRAINING, case["seed"]), POINTS[case["point"]]
     parameters = net.initial(seed)
     if updates:
@@ -195,7 +187,7 @@ def times(case: Case) -> Iterator[Row]:
 
 def one_update(X: np.ndarray, y: np.ndarray, batch: int) -> tuple[Any, int]:
     """An update by a minibatch, from its selection on, and the bytes of its program's buffers."""
-    net = network(X.shape[1], batch)
+    net = network((X.shape[1], HIDDEN, CLASSES), "relu", "float32", batch, 0.1)
     batches = Minibatches(X, y, batch, seed=0)
     arrays = flatten(net.initial(0))[0]
     update = Update(net, Reverse(), net.initial(0), batches.take(1))
@@ -245,12 +237,11 @@ def results(rows: pd.DataFrame) -> list[Result]:
 
 
 def figures(rows: pd.DataFrame) -> list[Figure]:
-    last = lab.chosen(rows, {"part": TRAINING, "last": True})
-    foot = f"{last['seed'].nunique()} seeds, each batch size at its own rate"
-    saved, powers = (
+    saved, powers, slopes = (
         ", ".join(f"{part.interval.estimate:.2g}" for part in result.parts if part.interval)
-        for result in results(rows)[:2]
+        for result in results(rows)[:3]
     )
+    foot = f"{rows['seed'].nunique()} seeds, each batch size at its own rate"
     return [
         lab.curves(
             derived(rows), "saving", "n", "saving", "data", by=None, logarithms="xy", foot=foot,
@@ -260,32 +251,13 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
             alt="The ratio against the number of instances", finding=f"All at once sees {saved}"
             f" times the instances; it grows like n to the {powers}",
         ),
-        Figure(
-            "curves", "Training loss of one seed against updates, instances and seconds (updates"
-            " times the measured time of one): the batch sizes come in another order in each.",
-            "Three panels of falling curves, one for each batch size",
-            lambda canvas: draw_curves(canvas, rows), (10.5, 4.6),
-            finding="The same runs, counted in three ways",
+        lab.curves(
+            rows, "gradient_error", "effective", "error", "drawn", by=None, logarithms="xy",
+            where={"part": GRADIENT}, labels=("effective m", "error / gradient's length"),
+            caption="Distance of a minibatch's gradient from that of all instances.",
+            alt="Falling straight lines", finding=f"The error falls like m to the {slopes}",
         ),
     ]  # fmt: skip
-
-
-def draw_curves(canvas: Canvas, rows: pd.DataFrame) -> None:
-    own = rows[rows["curve"].eq(True)]
-    own = own[own["data"] == own["data"].iloc[-1]].replace({"batch": {0: own["n"].iloc[-1]}})
-    clock = lab.chosen(rows, {"part": TIME, "again": False, "data": [own["data"].iloc[0]]})
-    own = own.assign(seconds=own["update"] * own["batch"].map(clock.set_index("batch")["seconds"]))
-    own = own.rename(columns={"update": "updates", "examples": "instances seen"})
-    panels = canvas.subplots(1, 3, sharey=True)
-    for batch, look in lab.looks(sorted(own["batch"].unique())).items():
-        for panel, x in zip(panels, ("updates", "instances seen", "seconds"), strict=True):
-            run = own[own["batch"] == batch]
-            line = {"color": look["color"], "label": f"{batch:.0f}"}
-            panel.plot(run[x], run["loss"], look["linestyle"], **line)
-            panel.set(xscale="log", yscale="log", xlabel=x, ylim=(0.07, 6))
-    panels[0].set_ylabel("loss on all training data")
-    handles = panels[0].get_legend_handles_labels()
-    canvas.legend(*handles, title="batch size", ncols=6, loc="outside lower center")
 
 
 EXPERIMENT = Experiment(

@@ -1,8 +1,8 @@
 """How fast is difflab beside its peers?
 
 What flows: workloads -> each contestant's call, held against those of the others -> times, taken in
-one interleaved run, as ratios to the native engine; and what a new process costs. The invariant:
-who computes something else has no time, and who is not installed is named.
+one interleaved run, as ratios to the native engine; and what a new process costs.
+Invariant: who computes something else has no time, and who is not installed is named.
 """
 
 from __future__ import annotations

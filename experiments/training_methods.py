@@ -3,7 +3,6 @@
 What flows: one network from one start, on the same minibatches, trained by every method with the
 update that `Network.fit` compiles -> how far its parameters are from reverse mode's, gradients
 against ball enclosures along the path, and test accuracy. Then what an update costs.
-
 Invariant: but for the gradient everything is the same, bit by bit.
 """
 
@@ -11,13 +10,11 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from apparatus.cost_programs import cost_of
-from apparatus.training_programs import Problem, angle_to, apart, gradient_of, path, update_of
-from matplotlib.figure import Figure as Canvas
+from apparatus.training_programs import Problem, angle, apart, gradient_of, path, update_of
 
 from difflab import lab
 from difflab.ir.tree import flatten
@@ -95,13 +92,13 @@ def paths(case: Case) -> Iterator[Row]:
         judged = {name: problem.judged(found[name]) for name in names}
         for name in names:
             with np.errstate(all="ignore"):
-                made = gradient_of(update_of(problem.net, name))(*found["reverse"], *batch)
+                made = gradient_of(update_of(problem.spec, name))(*found["reverse"], *batch)
             row = {"run": run, "start": origin, "method": name, "update": number, "last": last,
                    **judged[name], "apart": far[name], "same": far[name] <= SAME[name],
-                   "angle": angle_to(truth, made)}  # fmt: skip
+                   "angle": angle(made, truth)}  # fmt: skip
             if last:
-                off = judged[name]["accuracy"] - judged["reverse"]["accuracy"]
-                row |= {"off": 100 * off, "parted": parted[name]}
+                off = 100 * (judged[name]["accuracy"] - judged["reverse"]["accuracy"])
+                row |= {"off": off, "parted": parted[name]}
             yield row
 
 
@@ -115,10 +112,10 @@ def times(case: Case) -> Iterator[Row]:
     memory = problem.net.solver.memory(arrays)
     rows, calls, moved = {}, {}, {}
     for name in methods_for(case):
-        update = update_of(problem.net, name)
+        update = update_of(problem.spec, name)
         calls[name] = functools.partial(update, arrays, batch, memory, 1)
         moved[name] = calls[name]()[2]
-        rows[name] = counted(problem.net, name)
+        rows[name] = counted(problem, name)
         if not apart(moved[name], moved["reverse"], arrays) <= 100 * SAME[name]:
             del calls[name]
     table = lab.interleave(calls, baseline="reverse", rounds=case["rounds"])
@@ -127,12 +124,13 @@ def times(case: Case) -> Iterator[Row]:
         yield {"method": name, **rows[name.split()[0]], **row}
 
 
-def counted(net: Any, method: str) -> Row:
+def counted(problem: Problem, method: str) -> Row:
     """Parameters, operations and evaluations of a gradient."""
+    net = problem.net
     wrt = range(len(flatten(net.parameters)[0]))
     batch = [np.ones((net.solver.batch_size, width)) for width in (net.inputs, net.last.units)]
     graph = simplify(trace(net.objective, net.parameters, *batch))
-    derivation = update_of(net, method).derivation if method == "symbolic" else None
+    derivation = update_of(problem.spec, method).derivation if method == "symbolic" else None
     costs = cost_of(derivation or METHODS[method].derive(graph, wrt), graph, wrt)
     return {"parameters": costs.pop("inputs"), **costs}
 
@@ -140,8 +138,7 @@ def counted(net: Any, method: str) -> Row:
 def results(rows: pd.DataFrame) -> list[Result]:
     early = {"part": PATH, "update": AFTER, "dtype": "float64"}
     others = [name for name in METHODS if name != "reverse"]
-    ends = {"part": PATH, "last": True, "network": "16-8-10", "activation": "relu",
-            "method": others}  # fmt: skip
+    ends = {"part": PATH, "last": True, "network": "16-8-10", "activation": "relu"}
     words = "test accuracy minus reverse mode's at the end of training, network 16-8-10"
     return [
         lab.every(
@@ -159,10 +156,10 @@ def results(rows: pd.DataFrame) -> list[Result]:
             where={"part": TIME, "largest": True, "method": others},
             words="time of an update, relative to reverse mode's, side by side",
         ),
-        lab.mean("same_end_of_training", rows, "off", where={**ends, "dtype": "float64"},
-                 by="method", words=words),
-        lab.mean("same_end_in_single_precision", rows, "off", where={**ends, "dtype": "float32"},
-                 by="method", words=words),
+        lab.mean("same_end_of_training", rows, "off", by="method", words=words,
+                 where={**ends, "dtype": "float64", "method": others}),
+        lab.mean("same_end_in_single_precision", rows, "off", by="method", words=words,
+                 where={**ends, "dtype": "float32", "method": others}),
     ]  # fmt: skip
 
 
@@ -174,9 +171,6 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
     exact = ends[ends["method"].isin(EXACT) & ends["dtype"].eq("float64")]["apart"].max()
     parted = ends[ends["parted"].notna()]["method"].value_counts()
     told = ", ".join(f"{name} {count}" for name, count in parted.items()) or "none"
-    clocked = lab.chosen(rows, {"part": TIME, "largest": True, "method": list(METHODS)})
-    clocked = clocked.set_index("method")
-    slow = clocked["ratio"].drop("reverse")
     known = {"by": "run", "order": list(METHODS), "foot": f"{own['seed'].nunique()} seeds"}
     return [
         lab.curves(
@@ -196,24 +190,7 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
             " path.", alt="Curves of angles for each method", **known,
             finding=f"Visibly apart from reverse mode, of {ends['start'].nunique()} runs: {told}",
         ),
-        Figure(
-            "cost", "Median time of an update of the largest network, and how many times reverse"
-            " mode's it is.", "Dots of the time of an update by each method",
-            lambda canvas: draw_cost(canvas, clocked), (7.5, 3.8),
-            finding=f"An update by {slow.idxmin()} takes {slow.min():.3g} times as long as by"
-            f" reverse mode, by {slow.idxmax()} {slow.max():,.0f} times",
-        ),
     ]  # fmt: skip
-
-
-def draw_cost(canvas: Canvas, own: pd.DataFrame) -> None:
-    axes = canvas.subplots()
-    axes.plot(1e3 * own["seconds"], own.index, "o")
-    for method, at, ratio in own[["seconds", "ratio"]].itertuples():
-        axes.annotate(f"  x {ratio:,.3g}", (1e3 * at, method), va="center", fontsize=9)
-    axes.set(xscale="log", xlabel="time of an update (ms); x reverse mode's")
-    axes.set_xlim(right=8e3 * own["seconds"].max())
-    axes.invert_yaxis()
 
 
 EXPERIMENT = Experiment(

@@ -8,8 +8,8 @@ of a network, one step of training: the loss and the new parameters.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
+from itertools import pairwise
 from types import ModuleType
 from typing import Any, NamedTuple, TypeAlias
 
@@ -84,11 +84,9 @@ def attention(n: int, draw: Draw) -> tuple[Any, ...]:
 def training(name: str, draw: Draw) -> tuple[Any, ...]:
     """The parameters, layer by layer, and one minibatch."""
     sizes, batch, dtype = NETWORKS[name]
-    layers = [
-        ((draw.normal(size=(m, n)) / m**0.5).astype(dtype), np.zeros(n, dtype))
-        for m, n in itertools.pairwise(sizes)
-    ]
+    weights = [(draw.normal(size=pair) / pair[0] ** 0.5).astype(dtype) for pair in pairwise(sizes)]
     x = draw.normal(size=(batch, sizes[0])).astype(dtype)
+    layers = [(w, np.zeros(w.shape[1], dtype)) for w in weights]
     return layers, x, draw.integers(0, sizes[-1], batch)
 
 
