@@ -176,46 +176,39 @@ def overhead(case: Case) -> Iterator[Row]:
 
 
 def shape_times(case: Case) -> Iterator[Row]:
-    """The Jacobian of a wide and of a narrow function by both modes: the one that is recommended,
-    relative to the other.
-    """
+    """The Jacobian of a wide and a narrow function by the recommended mode, beside the other."""
     for inputs, outputs in sides(case["product"], range(-5, 6, 10)):
         made = programs.between(inputs, outputs)
         arrays = read_arguments(made.args, {})[1]
         names = ("reverse", "forward") if inputs < outputs else ("forward", "reverse")
-        calls = {
-            name: calling(jacobian(made.f, method=name, engine="numpy").prepare(*made.args), arrays)
-            for name in names
-        }
+        made_by = {name: jacobian(made.f, method=name, engine="numpy") for name in names}
+        calls = {name: calling(f.prepare(*made.args), arrays) for name, f in made_by.items()}
         yield {"method": names[1], "label": f"from R^{inputs} to R^{outputs}, {names[1]} mode",
                "inputs": inputs, "outputs": outputs, **clocked(calls, case)[names[1]]}  # fmt: skip
 
 
 def results(rows: pd.DataFrame) -> list[Result]:
     reverse, forward = {"method": "reverse"}, {"method": "forward"}
+    passes, time = {"part": "passes"}, {"part": "time"}
     counted: dict[str, Any] = {"by": "function", "counted": "programs"}
-    grown: dict[str, Any] = {"by": "family", "unit": "function"}
 
-    def growth(claim: str, methods: Case, **told: Any) -> Result:
+    def growth(claim: str, methods: Case, by: str = "family") -> Result:
         where = {"part": "growth", **methods}
-        return lab.exponent(claim, rows, "inputs", "relative", where=where, **grown | told)
+        return lab.exponent(claim, rows, "inputs", "relative", where=where, by=by, unit="function")
 
     return [
-        lab.every("one_reverse_pass", rows, "as_claimed", where={"part": "passes", **reverse},
-                  **counted),
-        lab.every("one_forward_pass", rows, "as_claimed", where={"part": "passes", **forward},
-                  **counted),
-        lab.every("only_the_forward_pass", rows, "agrees", where={"part": "time", **reverse},
-                  **counted,
+        lab.every("one_reverse_pass", rows, "as_claimed", where=passes | reverse, **counted),
+        lab.every("one_forward_pass", rows, "as_claimed", where=passes | forward, **counted),
+        lab.every("only_the_forward_pass", rows, "agrees", where=time | reverse, **counted,
                   words="gradients made from the plain NumPy function agree with their enclosures"),
         growth("forward_grows_with_inputs", forward),
         growth("differences_grow_with_inputs", {"method": list(DIFFERENCES)}, by="label"),
         growth("reverse_does_not_grow", reverse),
-        lab.every("cheap_gradient", rows, "cheap", where={"part": "counts", **reverse}, **counted),
+        lab.every("cheap_gradient", rows, "cheap", where={"part": "counts"} | reverse, **counted),
         lab.every("cheap_gradient_of_any_function", rows, "cheap", where={"part": "zoo"},
                   counted="functions"),
         lab.mean("break_even", rows, "crossing", where={"part": "shapes"}, by=None, unit="product"),
-        lab.timed("cheap_gradient_in_time", rows, where={"part": "time", **reverse}, by="label"),
+        lab.timed("cheap_gradient_in_time", rows, where=time | reverse, by="label"),
         lab.timed("right_mode_is_faster", rows, where={"part": "shapes time"}, by="label"),
         lab.timed("overhead_at_small_sizes", rows,
                   where={"part": "overhead", **reverse, "n": int(rows["n"].min())}),
@@ -280,17 +273,16 @@ EXPERIMENT = Experiment(
     Each method makes the program of value and gradient; its operations are counted per array
     element (a function call is one, a matrix product is its multiplications and additions) and
     divided by those of the function, simplified. The complex step has no program: its evaluations
-    are counted, in complex arithmetic. An exponent is the slope of log(ratio) on log(inputs) of one
-    program, over its sizes (a vector of 48 to 384 numbers, layers 8 to 16 wide): programs are the
-    units. Times: one BLAS thread, one core, each round visits every method once in a rotating
-    order; ratios are medians of per-round ratios to the compiled function, which runs twice to show
-    the noise. A gradient is timed only if it agrees with the enclosure of the truth.
+    are counted. An exponent is the slope of log(ratio) on log(inputs) of one program, over its
+    sizes (vectors of 48 to 384 numbers, layers 8 to 16 wide): programs are the units. Times: one
+    core, each round visits every method once in a rotating order; ratios are medians of per-round
+    ratios to the compiled function, which runs twice to show the noise.
     """,
     limitations=f"""
     Operations are not equal in time: a tanh is tens of additions. Methods that visit every input
     apart are left out above {INPUTS} inputs, where their batch would fill the memory, and SymPy
-    beyond the sizes that it derives in about a second. One engine, NumPy's; a compiler would move
-    the overhead. The complex step runs node by node, outside that engine.
+    beyond sizes that it derives in a second. One engine, NumPy's; a compiler would move the
+    overhead. The complex step runs node by node, outside that engine.
     """,
     volatile=(*TIME_COLUMNS, "trace_seconds", "derive_seconds", "simplify_seconds",
               "compile_seconds"),

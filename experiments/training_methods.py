@@ -30,10 +30,8 @@ LARGE = {"network": "64-8-10", "sizes": [64, 8, 10], "rate": 0.5}
 LOGGED = (0, 1, 2, 3, 5, 7, 10, 14, 20, 30, 50, 70, 100, 140, 200)
 EXACT = ["forward", "symbolic", "complex_step"]  # without truncation error, as reverse mode
 DIFFERENCES = ["forward_difference", "backward_difference", "central_difference", "richardson"]
-SAME = {name: 1e-10 if METHODS[name].exact else 1e-5 for name in METHODS}
-"""How far apart parameters may be that count as the same, relative to the way gone."""
-VISIBLE = 0.01
-AFTER = 20
+SAME = {name: 1e-10 if METHODS[name].exact else 1e-5 for name in METHODS}  # so far apart at most
+VISIBLE, AFTER = 0.01, 20
 EQUAL = 1e-17  # where equal parameters are drawn on a logarithmic axis
 
 
@@ -70,8 +68,8 @@ def measure(case: Case, rng: np.random.Generator) -> Iterator[Row]:
 def paths(case: Case) -> Iterator[Row]:
     """Training by every method, side by side: gradients and parameters along the path.
 
-    `parted` is the first update at which parameters are visibly apart. The rows at the end have the
-    accuracy minus reverse mode's, in points.
+    `parted` is the first update with parameters visibly apart, `off` the final accuracy minus
+    reverse mode's, in points.
     """
     problem, updates, names = Problem.of(case), case["updates"], methods_for(case)
     batches, start = problem.minibatches(), problem.start
@@ -103,10 +101,7 @@ def paths(case: Case) -> Iterator[Row]:
 
 
 def times(case: Case) -> Iterator[Row]:
-    """The time of one update by every method, side by side, beside its operations.
-
-    A method whose update disagrees has no time.
-    """
+    """The time of one update by every method whose update agrees, beside its operations."""
     problem = Problem.of(case)
     arrays, batch = problem.start, problem.minibatches().take(1)
     memory = problem.net.solver.memory(arrays)
@@ -210,8 +205,7 @@ EXPERIMENT = Experiment(
     Small networks, because numerical methods need an evaluation for every parameter; plain gradient
     descent for at most 200 updates. SymPy takes part in the smallest network alone. Rounding grows
     along a path at a rate that depends on the network: longer or less stable training would part
-    the exact methods as well. What an update costs is of this machine and of this package's
-    programs; operations are of the derivative programs as they are run.
+    the exact methods as well. What an update costs is of this machine and this package's programs.
     """,
     volatile=TIME_COLUMNS,
     timed=lambda case: case["part"] == TIME,

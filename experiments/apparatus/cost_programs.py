@@ -28,10 +28,10 @@ from difflab.operators.programs import Prepared
 from difflab.table.identities import simplify
 from difflab.tracing.trace import trace
 
-AGREES = {True: 1e-10, False: 1e-4}
-"""How far a gradient may be from the truth, relative to its largest component, by `exact`."""
-PERIOD = 10
-"""Rosenbrock's point repeats after so many components, and so does its gradient inside."""
+AGREES = {True: 1e-10, False: 1e-4}  # of the gradient's largest component, by `exact`
+PERIOD = 10  # Rosenbrock's point repeats after so many components, and so does its gradient
+PHASES = {"to sympy": "derive", "derive": "derive", "simplify": "simplify",
+          "generate": "simplify", "compile": "compile"}  # fmt: skip
 
 
 class Program(NamedTuple):
@@ -46,9 +46,8 @@ def helmholtz(n: int) -> Program:
     rng = generator("cost", "helmholtz", n)
     a, volume = rng.uniform(0.5, 1.5, (n, n)), rng.uniform(0.5, 1.5, n) / n
     attraction = (a + a.T) / 2
-    return Program(
-        lambda x: functions.helmholtz(x, attraction, volume), (rng.uniform(0.1, 0.6, n),)
-    )
+    x = rng.uniform(0.1, 0.6, n)
+    return Program(lambda x: functions.helmholtz(x, attraction, volume), (x,))
 
 
 def rosenbrock(n: int) -> Program:
@@ -120,11 +119,6 @@ def true_gradient(function: str, size: int) -> list[np.ndarray]:
     return [np.asarray(block) for block in flatten(blocks)[0]]
 
 
-PHASES = {"to sympy": "derive", "derive": "derive", "simplify": "simplify",
-          "generate": "simplify", "compile": "compile"}  # fmt: skip
-"""The phases of a derivation, as the rows name them."""
-
-
 def calling(prepared: Prepared, arrays: list[Any]) -> partial[Any]:
     return partial(prepared.run, *arrays)
 
@@ -147,9 +141,7 @@ def prepared_in_phases(program: Program, method: str, repeats: int = 3) -> tuple
 
 
 def cost_of(derivation: Derivation, graph: Graph, wrt: Sequence[int]) -> Row:
-    """Operations and evaluations; where there is no program (complex step), evaluations times the
-    function's operations.
-    """
+    """Operations and evaluations; where there is no program, evaluations times the function's."""
     own, made = graph.operation_count(), derivation.graph
     total = derivation.evaluations * own if made is None else made.operation_count()
     return {
