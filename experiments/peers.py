@@ -166,69 +166,42 @@ def tables(rows: pd.DataFrame) -> list[Table]:
 
 
 def figures(rows: pd.DataFrame) -> list[Figure]:
-    """The ratios, first calls and memory, sorted by the first project of these that is there."""
+    """The ratios, sorted by the first project of these that is there."""
     if (own := raced(rows)).empty:
         return []
-    others = own[own["best"].eq(True) & (own["contestant"] != NATIVE)]
-    others = others.assign(contestant=others["project"])
-    who = next(name for name in AHEAD.values() if (others["project"] == name).any())
-    first = own.assign(ms=1e3 * own["first_call_seconds"])
-    found = [
-        dots("ratios", others, "ratio", "time / native engine's", who, ahead(own, who),
-             "Time of value and gradient relative to difflab's native engine (the line at 1), with"
-             " 95 % intervals: right of the line difflab is faster. The grey band is the noise:"
-             f" difflab against itself. Of a project's ways, the fastest.{absent(rows)}"),
-        dots("first_calls", first, "ms", "first call (ms)", who,
-             f"The first call by {who} takes {over(first, 'ms', who)} times the native engine's",
-             "The first call, with tracing and compiling: what compilers ask in advance. Imports"
-             " and the start of a library are not counted."),
-    ]  # fmt: skip
-    if "process_bytes" in rows:
-        own = rows[rows["part"] == "alone"].assign(mb=(rows["process_bytes"] / 1e6).clip(0.1))
-        told = f"A process with {who} grows {over(own, 'mb', who)} times as much as a native one"
-        caption = ("By how much a new process grows, at most, by imports and five calls. Difflab"
-                   " and NumPy, which all of these import, are not counted.")  # fmt: skip
-        found.append(dots("memory", own, "mb", "memory (MB)", who, told, caption))
-    return found
-
-
-def over(own: pd.DataFrame, column: str, who: str) -> str:
-    """The geometric mean of a contestant's column over the native engine's, in words."""
-    sides = own.pivot(index="label", columns="contestant", values=column)
-    return short(np.exp(np.log(sides[who] / sides[NATIVE]).mean()))
-
-
-def dots(
-    name: str, own: pd.DataFrame, column: str, axis: str, first: str, finding: str, caption: str
-) -> Figure:
-    """A line of dots for each workload, sorted by the first; a look for each contestant."""
-    by = own[own["contestant"] == first].set_index("label")[column].sort_values()
+    own = own[own["best"].eq(True) & (own["contestant"] != NATIVE)]
+    who = next(name for name in AHEAD.values() if (own["project"] == name).any())
+    by = own[own["project"] == who].set_index("label")["ratio"].sort_values()
     labels = [*by.index, *(label for label in own["label"].unique() if label not in by)]
+    return [
+        Figure("ratios", "Time of value and gradient relative to difflab's native engine (the line"
+               " at 1), with 95 % intervals: right of the line difflab is faster. The grey band is"
+               " the noise: difflab against itself. Of a project's ways, the fastest."
+               + absent(rows), "Dots by workload and project on a logarithmic axis of time",
+               lambda canvas: draw_ratios(canvas, own, labels), (9.5, 1.6 + 0.27 * len(labels)),
+               finding=ahead(own, who), foot=f"one core; workloads: {len(labels)}"),
+    ]  # fmt: skip
+
+
+def draw_ratios(canvas: Canvas, own: pd.DataFrame, labels: list[str]) -> None:
+    """A line of dots for each workload; a look for each project."""
+    axes = canvas.subplots()
     styles = lab.looks(sorted(CONTESTANTS, key=lambda name: name in (COMPILED, NATIVE)))
-    names = [who for who in CONTESTANTS if (own["contestant"] == who).any()]
-
-    def draw(canvas: Canvas) -> None:
-        axes = canvas.subplots()
-        for who, shift in zip(names, np.linspace(0.3, -0.3, len(names)), strict=True):
-            part, look = own[own["contestant"] == who], {**styles[who], "linestyle": "none"}
-            place = part["label"].map(labels.index) + shift
-            axes.plot(part[column], place, markersize=4, label=who, **look)
-            if column == "ratio":
-                ends = part[["ratio_low", "ratio_high"]].assign(gap=np.nan).to_numpy().ravel()
-                axes.plot(ends, np.repeat(place, 3), color=look["color"], linestyle="-")
-        if column == "ratio":
-            axes.axvline(1.0, color="black", linewidth=1)
-            noise = own.groupby("label")["noise"].max().reindex(labels).clip(upper=0.9)
-            axes.barh(range(len(labels)), 2 * noise, 0.9, 1 - noise, color="#cccccc", zorder=0)
-        axes.set_yticks(range(len(labels)), labels)
-        axes.set(xlabel=axis, xscale="log", ylim=(-0.6, len(labels) - 0.4))
-        axes.xaxis.set_major_formatter("{x:g}")
-        axes.minorticks_off()
-        canvas.legend(loc="outside right center")
-
-    alt = f"Dots by workload and contestant on a logarithmic axis: {axis}"
-    size, foot = (9.5, 1.6 + 0.27 * len(labels)), f"one core; workloads: {len(labels)}"
-    return Figure(name, caption, alt, draw, size, finding, foot)
+    names = [who for who in CONTESTANTS if (own["project"] == who).any()]
+    for who, shift in zip(names, np.linspace(0.3, -0.3, len(names)), strict=True):
+        part, look = own[own["project"] == who], {**styles[who], "linestyle": "none"}
+        place = part["label"].map(labels.index) + shift
+        axes.plot(part["ratio"], place, markersize=4, label=who, **look)
+        ends = part[["ratio_low", "ratio_high"]].assign(gap=np.nan).to_numpy().ravel()
+        axes.plot(ends, np.repeat(place, 3), color=look["color"], linestyle="-")
+    axes.axvline(1.0, color="black", linewidth=1)
+    noise = own.groupby("label")["noise"].max().reindex(labels).clip(upper=0.9)
+    axes.barh(range(len(labels)), 2 * noise, 0.9, 1 - noise, color="#cccccc", zorder=0)
+    axes.set_yticks(range(len(labels)), labels)
+    axes.set(xlabel="time / native engine's", xscale="log", ylim=(-0.6, len(labels) - 0.4))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.minorticks_off()
+    canvas.legend(loc="outside right center")
 
 
 EXPERIMENT = Experiment(
@@ -239,18 +212,15 @@ EXPERIMENT = Experiment(
     written out), as a competent user would: compiled once, in 64 bits, data handed over beforehand,
     NumPy's arrays in and out. A training step keeps its parameters in the library's own arrays, in
     float32 where it does not say otherwise. Only who gives what most others give, within 1e-9 of
-    the largest component (float32: 1e-4), is timed.
-
-    One core, one thread; each round visits every contestant once in a rotating order; ratios are
-    medians of per-round ratios to the native engine, which runs twice to show the noise. First
-    calls include tracing and compiling, but neither imports nor a library's start, and are timed
-    once a workload. Memory: a new process for each contestant and workload, the median of three.
+    the largest component (float32: 1e-4), is timed. One core; each round visits every contestant
+    once in a rotating order; ratios are medians of per-round ratios to the native engine, which
+    runs twice to show the noise. First calls include tracing and compiling, but no imports, and are
+    timed once a workload. Memory: a new process for each contestant and workload, median of three.
     """,
     limitations="""
     One core of one machine: threads, which JAX, PyTorch and difflab use for large arrays, are left
     out, and GPUs, for which JAX and PyTorch are made. Texts and workloads are this project's own. C
-    is compiled with -ffast-math, and at the least sizes its time is that of ctypes. Loops of many
-    steps have no form by torch.compile.
+    is compiled with -ffast-math; at the least sizes its time is that of ctypes.
     """,
     volatile=(*TIME_COLUMNS, "best", "first_call_seconds", "start_seconds", "alone_seconds",
               "process_bytes"),
