@@ -153,13 +153,12 @@ double pendulums(long n, long steps, in angles, in k, out by_angle, out by_k) {
     return total;
 }
 """
-NUMBERS: dict[str, Callable[..., tuple[int, ...]]] = {
+NUMBERS: dict[str, Callable[..., tuple[int, ...]]] = {  # the whole numbers that they get first
     **dict.fromkeys(("rosenbrock", "product", "helmholtz", "chain"), lambda x, *_: x.shape),
     "logistic": lambda w, features, labels: features.shape,
     "bodies": lambda x, masses: x.shape[:1],
     "pendulums": lambda angles, k, steps: (len(angles), steps),
 }
-"""The functions that there are in C: from the arguments to their first, whole numbers."""
 
 
 @functools.cache

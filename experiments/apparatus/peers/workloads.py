@@ -1,9 +1,9 @@
 """What is timed beside peers: functions at a size, with their arguments.
 
 What flows: a name and a size -> a `Workload`, whose arrays are drawn from a seed made of both, so
-that every run and every process times the same numbers. Each contestant makes value and gradient
-by the first `wrt` arguments; of a workload with a direction, the product of the Hessian with it;
-of a network, one step of training: the loss and the new parameters.
+that every run and process times the same numbers. Each contestant makes value and gradient by the
+first `wrt` arguments; of a workload with a direction, the product of the Hessian with it; of a
+network, one step of training: the loss and the new parameters.
 """
 
 from __future__ import annotations
@@ -68,8 +68,8 @@ def logistic(n: int, draw: Draw) -> tuple[Any, ...]:
 
 
 def mixture(n: int, draw: Draw) -> tuple[Any, ...]:
-    weights, means = draw.normal(size=25), draw.normal(size=(25, 10))
-    return weights, means, 0.1 * draw.normal(size=(25, 10)), draw.normal(size=(n, 10))
+    weights, means, scales = (draw.normal(size=size) for size in (25, (25, 10), (25, 10)))
+    return weights, means, 0.1 * scales, draw.normal(size=(n, 10))
 
 
 def lstm(n: int, draw: Draw) -> tuple[Any, ...]:
