@@ -2,9 +2,7 @@
 
 What flows: a network trained with minibatches of 1 instance up to all of them, each at its own
 learning rate, until its loss on all training data is at a threshold -> instances seen, by seed and
-by the number of instances there are. Beside it, the error of a minibatch's gradient, and what an
-update costs in time and memory.
-
+by the number there are. Beside it, the error of a minibatch's gradient, and the cost of an update.
 Invariant: batch sizes share split, subset, initial weights and order, seed by seed.
 """
 
@@ -18,85 +16,60 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from apparatus.learning import TRAINING, TUNING, chosen_rates, run_seed, training_cases
-from matplotlib.figure import Figure as Canvas
+from apparatus.training_programs import network
 
 from difflab import gradient, lab
 from difflab.engines.numpy import compiled
 from difflab.ir.tree import flatten, unflatten
 from difflab.lab import TIME_COLUMNS, Case, Experiment, Figure, Preset, Result, Row
 from difflab.methods import Reverse
-from difflab.networks import MinibatchSGD, Network, load
+from difflab.networks import Network, load
 from difflab.networks.examples import Minibatches
 from difflab.networks.update import Update
 
 GRADIENT, TIME = "gradient", "time"
 NAMES = ["data", "n", "batch"]
-SMALL = 16
-"""The batch size that stands against all instances at once (0); settled beforehand."""
-LEAST = ("late", "held_loss")
-"""What the chosen rate minimises: instances seen until the threshold."""
+SMALL = 16  # the batch size that stands against all instances at once (0); settled beforehand
+LEAST = ("late", "held_loss")  # what the chosen rate minimises: instances seen until the threshold
 HIDDEN, CLASSES = 32, 10
+SIZES = {"digits": (180, 360, 720, 1437), "mnist_5k": (500, 1000, 2000, 4000)}
 BATCHES = (1, 4, 16, 64, 256)
-THRESHOLD = 0.1
-"""The loss on all training data at which a run has arrived: a twentieth of the initial one."""
-RATES = tuple(2.0**k for k in range(-9, 5))
-CENTRE = {1: 2, 4: 3, 16: 5, 64: 7, 256: 9, 0: 9}
-"""Where a batch size's own six rates lie in the grid."""
-SINGLE = 200
-"""So many gradients of single instances predict the error of a minibatch's."""
-SPACING = 1.1
-"""How much further a run goes before its loss on all data is looked at again."""
-POINTS = {"start": 0, "trained": 200}
-"""Where gradients are compared: after so many updates by minibatches of 16."""
-
-
-# Cases --------------------------------------------------------------------------------------------
+LOWEST = {1: -8, 4: -7, 16: -5, 64: -3, 256: -1, 0: -1}  # power of two of a batch size's first rate
+THRESHOLD = 0.1  # of the loss on all training data: a twentieth of the initial one
+SINGLE = 200  # so many gradients of single instances predict the error of a minibatch's
+POINTS = {"start": 0, "trained": 200}  # where gradients are compared: after so many updates
 
 
 def configurations(preset: Preset) -> list[Case]:
     """The data sets, their subsets, and the batch sizes; 0 is all instances."""
-    digits = preset.choose(smoke=(180, 1437), quick=(180, 1437), full=(180, 360, 720, 1437))
-    images = preset.choose(smoke=(), quick=(), full=(500, 1000, 2000, 4000))
+    few = {"digits": SIZES["digits"][::3]}
+    sizes = preset.choose(smoke=few, quick=few, full=SIZES)
     batches = preset.choose(smoke=(16, 0), quick=(4, 16, 0), full=(*BATCHES, 0))
-    sizes = [*(("digits", n) for n in digits), *(("mnist_5k", n) for n in images)]
     return [
         {"data": data, "n": n, "batch": batch}
-        for data, n in sizes
-        for batch in batches
-        if batch < n
-    ]
-
-
-def most(preset: Preset) -> dict[str, int]:
-    """Every data set with its greatest number of instances."""
-    return {own["data"]: own["n"] for own in configurations(preset)}
-
-
-def rates_of(batch: int, preset: Preset) -> list[float]:
-    """The rates that are tried for a batch size."""
-    every = RATES[CENTRE[batch] - 1 : CENTRE[batch] + 5]
-    return list(preset.choose(smoke=every[::3], quick=every[::2], full=every))
+        for data in sizes for n in sizes[data] for batch in batches if batch < n
+    ]  # fmt: skip
 
 
 def cases(preset: Preset) -> list[Case]:
+    step, rounds = preset.choose(smoke=(3, 1), quick=(2, 3), full=(1, 15))
     tuning = [
-        {"part": TUNING, **configuration, "rate": rate, "seed": seed}
+        {"part": TUNING, **own, "rate": 2.0 ** (LOWEST[own["batch"]] + power), "seed": seed}
         for seed in range(preset.choose(smoke=1, quick=1, full=2))
-        for configuration in configurations(preset)
-        for rate in rates_of(configuration["batch"], preset)
-    ]
+        for own in configurations(preset) for power in range(0, 6, step)
+    ]  # fmt: skip
     noise = lab.grid(
         part=[GRADIENT],
         data=preset.choose(smoke=["digits"], quick=["digits"], full=["digits", "mnist1d"]),
         point=preset.choose(smoke=["start"], quick=["trained"], full=list(POINTS)),
         draws=[preset.choose(smoke=20, quick=40, full=100)],
-        sizes=[preset.choose(smoke=(1, 4, 16), quick=(1, 8, 64), full=(1, 4, 16, 64, 256))],
+        sizes=[preset.choose(smoke=(1, 4, 16), quick=(1, 8, 64), full=BATCHES)],
         seed=preset.seeds,
     )
-    rounds = preset.choose(smoke=1, quick=3, full=15)
+    most = {own["data"]: own["n"] for own in configurations(preset)}
     time = [
         {"part": TIME, "data": data, "n": n, "batches": [*BATCHES, n], "rounds": rounds}
-        for data, n in most(preset).items()
+        for data, n in most.items()
     ]
     return [*tuning, *noise, *time]
 
@@ -105,7 +78,7 @@ def further(preset: Preset, rows: pd.DataFrame) -> list[Case]:
     """Every configuration at its fastest rate; a whole curve is kept of the largest n, once."""
     found = training_cases(rows, configurations(preset), preset.seeds, LEAST)
     for case in found:
-        case["most"] = case["n"] == most(preset)[case["data"]]
+        case["most"] = case["n"] == SIZES[case["data"]][-1]
         case["curve"] = case["most"] and case["seed"] == 0
     return sorted(found, key=lambda case: (case["data"], case["seed"]))
 
@@ -114,9 +87,6 @@ def measure(case: Case, rng: np.random.Generator) -> Iterable[Row]:
     if case["part"] == GRADIENT:
         return gradient_errors(case, rng)
     return times(case) if case["part"] == TIME else descend(case)
-
-
-# A run --------------------------------------------------------------------------------------------
 
 
 @functools.lru_cache(maxsize=4)
@@ -128,24 +98,13 @@ def instances(data: str, part: str, seed: int) -> tuple[np.ndarray, ...]:
     return tuple(array for pair in parts for array in pair)
 
 
-def network(inputs: int, batch: int, rate: float = 0.1, dtype: str = "float32") -> Network:
-    net = Network(inputs, dtype=dtype)
-    net.fc(HIDDEN)
-    net.fc(CLASSES, activation="softmax")
-    net.solver = MinibatchSGD(learning_rate=rate, batch_size=batch)
-    return net
-
-
 def descend(case: Case) -> Iterator[Row]:
-    """The loss on all training data along a run, until it is at the threshold.
-
-    It is looked at after updates whose numbers grow by a tenth. A run ends without having arrived
-    after 1,000 updates or ten passes, whichever is more, or once it diverges.
-    """
+    """The loss on all training data along a run, until it is at the threshold, or the run diverges,
+    or has made 1,000 updates and ten passes without having arrived."""
     X, y, held_X, held_y = instances(case["data"], case["part"], case["seed"])
     X, y = X[: case["n"]], y[: case["n"]]
     batch = case["batch"] or len(X)
-    net = network(X.shape[1], batch, case["rate"])
+    net = network((X.shape[1], HIDDEN, CLASSES), "relu", "float32", batch, case["rate"])
     seed, most = run_seed(case["part"], case["seed"]), max(1000, 10 * len(X) // batch)
     rows = []
     for update, parameters in looks_at(net, Minibatches(X, y, batch, seed), seed, most):
@@ -154,18 +113,13 @@ def descend(case: Case) -> Iterator[Row]:
         if not loss < 100.0 or loss <= THRESHOLD:
             break
     right = np.argmax(net.forward(parameters, held_X), axis=1) == np.argmax(held_y, axis=1)
-    seen = rows[-1]["examples"]
-    there = loss <= THRESHOLD
+    seen, there = rows[-1]["examples"], loss <= THRESHOLD
+    reached = seen if there else math.nan
     rows[-1] |= {
-        "last": True,
-        "diverged": not loss < 100.0,
-        "reached": seen if there else math.nan,
-        "passes": seen / len(X) if there else math.nan,
-        "size": batch,
-        "late": seen if there else 10 * seen,  # where rates are chosen, such a run counts
-        "held_error": 1.0 - float(np.mean(right)),
-        "held_loss": loss,
-    }
+        "last": True, "diverged": not loss < 100.0, "reached": reached, "passes": reached / len(X),
+        "size": batch, "late": seen if there else 10 * seen,  # where rates are chosen, it counts
+        "held_error": 1.0 - float(np.mean(right)), "held_loss": loss,
+    }  # fmt: skip
     yield from rows if case.get("curve") else rows[-1:]
 
 
@@ -180,20 +134,17 @@ def looks_at(net: Network, batches: Minibatches, seed: int, most: int) -> Iterat
             _, _, arrays, memory = update(arrays, batches.take(number), memory, number)
             if number in (due, most):
                 yield number, unflatten(structure, arrays)
-                due = max(number + 1, int(number * SPACING))
-
-
-# The gradient of a minibatch ----------------------------------------------------------------------
+                due = max(number + 1, int(number * 1.1))
 
 
 def gradient_errors(case: Case, rng: np.random.Generator) -> Iterator[Row]:
-    """The root mean square distance of minibatch gradients from that of all data, at a point.
+    """The root mean square distance of minibatch gradients from that of all data, at a point,
+    relative to the latter's norm; without replacement, m counts as m (n - 1) / (n - m).
 
-    Relative to the latter's norm; drawn with replacement, and without, where m counts as
-    m (n - 1) / (n - m). `expected` follows from the gradients of `SINGLE` instances, one by one.
+    `expected` follows from the gradients of `SINGLE` instances, one by one.
     """
     X, y, _, _ = (a.astype(np.float64) for a in instances(case["data"], TRAINING, case["seed"]))
-    net = network(X.shape[1], 16, dtype="float64")
+    net = network((X.shape[1], HIDDEN, CLASSES), "relu", "float64", 16, 0.1)
     seed, updates = run_seed(TRAINING, case["seed"]), POINTS[case["point"]]
     parameters = net.initial(seed)
     if updates:
@@ -201,8 +152,7 @@ def gradient_errors(case: Case, rng: np.random.Generator) -> Iterator[Row]:
     slopes = gradient(net.objective, engine="numpy")
 
     def at(rows: np.ndarray) -> np.ndarray:
-        leaves = flatten(slopes(parameters, X[rows], y[rows]))[0]
-        return np.concatenate([leaf.ravel() for leaf in leaves])
+        return np.concatenate([*map(np.ravel, flatten(slopes(parameters, X[rows], y[rows]))[0])])
 
     n = len(X)
     whole = at(np.arange(n))
@@ -214,39 +164,30 @@ def gradient_errors(case: Case, rng: np.random.Generator) -> Iterator[Row]:
             drawn = [rng.choice(n, m, replace=kind == "with") for _ in range(case["draws"])]
             squares = [float(np.sum((at(rows) - whole) ** 2)) for rows in drawn]
             effective = m if kind == "with" else m * (n - 1) / (n - m)
-            yield {
-                "drawn": f"{case['data']}, {case['point']}, {kind} replacement",
-                "n": n,
-                "m": m,
-                "effective": effective,
-                "error": math.sqrt(np.mean(squares)) / norm,
-                "expected": spread / math.sqrt(effective) / norm,
-            }
-
-
-# Time and memory ----------------------------------------------------------------------------------
+            yield {"drawn": f"{case['data']}, {case['point']}, {kind} replacement",
+                   "n": n, "m": m, "effective": effective,
+                   "error": math.sqrt(np.mean(squares)) / norm,
+                   "expected": spread / math.sqrt(effective) / norm}  # fmt: skip
 
 
 def times(case: Case) -> Iterator[Row]:
     """The time of an update by batch size, side by side, and the memory that its program keeps."""
     X, y, _, _ = instances(case["data"], TRAINING, 0)
-    X, y = X[: case["n"]], y[: case["n"]]
     calls, kept = {}, {}
     for batch in case["batches"]:
-        calls[str(batch)], kept[batch] = one_update(X, y, batch)
+        calls[str(batch)], kept[batch] = one_update(X[: case["n"]], y[: case["n"]], batch)
     table = lab.interleave(calls, baseline=str(case["batches"][-1]), rounds=case["rounds"])
     for row in table.to_dict("records"):
         name = row.pop("contestant")
         batch = int(name.split()[0])
-        more = case["n"] / batch
-        each = {f"each{end}": more * row[f"ratio{end}"] for end in ("", "_low", "_high")}
-        again = name != str(batch)
-        yield {"batch": batch, "again": again, "buffer_bytes": kept[batch], **row, **each}
+        yield {"batch": batch, "again": name != str(batch), "buffer_bytes": kept[batch], **row,
+               **{f"each{end}": case["n"] / batch * row[f"ratio{end}"]
+                  for end in ("", "_low", "_high")}}  # fmt: skip
 
 
 def one_update(X: np.ndarray, y: np.ndarray, batch: int) -> tuple[Any, int]:
     """An update by a minibatch, from its selection on, and the bytes of its program's buffers."""
-    net = network(X.shape[1], batch)
+    net = network((X.shape[1], HIDDEN, CLASSES), "relu", "float32", batch, 0.1)
     batches = Minibatches(X, y, batch, seed=0)
     arrays = flatten(net.initial(0))[0]
     update = Update(net, Reverse(), net.initial(0), batches.take(1))
@@ -259,23 +200,17 @@ def one_update(X: np.ndarray, y: np.ndarray, batch: int) -> tuple[Any, int]:
     return call, compiled(update.run.graph).buffer_bytes
 
 
-# Results ------------------------------------------------------------------------------------------
-
-
 def derived(rows: pd.DataFrame) -> pd.DataFrame:
     """By data set, n and seed: how many times the instances all at once see of what `SMALL` do."""
     last = lab.chosen(rows, {"part": TRAINING, "last": True})
-    sides = [
-        lab.chosen(last, {"batch": batch}).set_index(["data", "n", "seed"])["reached"]
-        for batch in (0, SMALL)
-    ]
-    return (sides[0] / sides[1]).rename("saving").reset_index()
+    seen = {batch: own.set_index(["data", "n", "seed"])["reached"]
+            for batch, own in last.groupby("batch")}  # fmt: skip
+    return (seen[0] / seen[SMALL]).rename("saving").reset_index()
 
 
 def results(rows: pd.DataFrame) -> list[Result]:
-    best = chosen_rates(rows, NAMES, LEAST)
-    edge = int(best["edge"].sum())
-    badges = (f"{edge} of {len(best)} rates at the grid's edge",) if edge else ()
+    edge = chosen_rates(rows, NAMES, LEAST)["edge"]
+    badges = (f"{edge.sum()} of {len(edge)} rates at the grid's edge",) if edge.any() else ()
     return [
         lab.ratio(
             "minibatches_need_fewer_passes", rows, "reached", left={"batch": 0},
@@ -302,15 +237,11 @@ def results(rows: pd.DataFrame) -> list[Result]:
 
 
 def figures(rows: pd.DataFrame) -> list[Figure]:
-    last = lab.chosen(rows, {"part": TRAINING, "last": True})
-    foot = f"{last['seed'].nunique()} seeds, each batch size at its own rate"
-    fewer, grows, falls, _ = results(rows)
-    saved = ", ".join(f"{part.interval.estimate:.2g}" for part in fewer.parts if part.interval)
-    powers = ", ".join(f"{part.interval.estimate:.2g}" for part in grows.parts if part.interval)
-    slopes = [part.interval.estimate for part in falls.parts if part.interval]
-    noise = rows[(rows["part"] == GRADIENT) & rows["drawn"].str.endswith("with replacement")]
-    both = [noise.assign(error=noise[name], of=name) for name in ("error", "expected")]
-    measured = pd.concat(both).replace({"of": {"error": "measured"}})
+    saved, powers, slopes = (
+        ", ".join(f"{part.interval.estimate:.2g}" for part in result.parts if part.interval)
+        for result in results(rows)[:3]
+    )
+    foot = f"{rows['seed'].nunique()} seeds, each batch size at its own rate"
     return [
         lab.curves(
             derived(rows), "saving", "n", "saving", "data", by=None, logarithms="xy", foot=foot,
@@ -320,53 +251,19 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
             alt="The ratio against the number of instances", finding=f"All at once sees {saved}"
             f" times the instances; it grows like n to the {powers}",
         ),
-        Figure(
-            "curves", "Training loss of one seed against updates, instances and seconds (updates"
-            " times the measured time of one): the batch sizes come in another order in each.",
-            "Three panels of falling curves, one for each batch size",
-            lambda canvas: draw_curves(canvas, rows), (10.5, 4.6),
-            finding="The same runs, counted in three ways",
-        ),
         lab.curves(
-            measured, "gradient_error", "effective", "error", "of", by="drawn", logarithms="xy",
-            labels=("effective m", "error / gradient's length"),
-            caption="Distance of a minibatch's gradient from that of all instances, and what the"
-            " gradients of single instances predict (not fitted).",
-            alt="Falling lines of the error, measured and predicted, one on the other",
-            finding=f"The error falls like m to the {min(slopes):.2f} to {max(slopes):.2f}",
+            rows, "gradient_error", "effective", "error", "drawn", by=None, logarithms="xy",
+            where={"part": GRADIENT}, labels=("effective m", "error / gradient's length"),
+            caption="Distance of a minibatch's gradient from that of all instances.",
+            alt="Falling straight lines", finding=f"The error falls like m to the {slopes}",
         ),
     ]  # fmt: skip
 
 
-def draw_curves(canvas: Canvas, rows: pd.DataFrame) -> None:
-    own = rows[rows["curve"].eq(True)]
-    own = own[own["data"] == own["data"].iloc[-1]]
-    clock = lab.chosen(rows, {"part": TIME, "again": False, "data": [own["data"].iloc[0]]})
-    seconds = clock.set_index("batch")["seconds"]
-    panels = canvas.subplots(1, 3, sharey=True)
-    for batch, look in lab.looks(sorted(own["batch"].unique(), key=lambda m: m or 1e9)).items():
-        run = own[own["batch"] == batch]
-        time = run["update"] * seconds[batch or run["n"].iloc[0]]
-        name = f"{batch:.0f}" if batch else "all"
-        for panel, x in zip(panels, (run["update"], run["examples"], time), strict=True):
-            panel.plot(x, run["loss"], look["linestyle"], color=look["color"], label=name)
-    for panel, label in zip(panels, ("updates", "instances seen", "seconds"), strict=True):
-        panel.set(xscale="log", yscale="log", xlabel=label, ylim=(0.07, 6))
-    panels[0].set_ylabel("loss on all training data")
-    handles = panels[0].get_legend_handles_labels()
-    canvas.legend(*handles, title="batch size", ncols=6, loc="outside lower center")
-
-
 EXPERIMENT = Experiment(
-    name="minibatch",
-    title="Minibatches",
+    name="minibatch", title="Minibatches", version=2, order=52,
     question="Why stochastic gradients: what do minibatches save, and does it grow with the data?",
-    version=2,
-    cases=cases,
-    after=further,
-    measure=measure,
-    figures=figures,
-    results=results,
+    cases=cases, after=further, measure=measure, figures=figures, results=results,
     method=f"""
     A network of {HIDDEN} ReLUs, softmax and cross-entropy in float32; plain gradient descent at a
     constant learning rate, with minibatches cut from permutations of the data that follow one
@@ -375,8 +272,7 @@ EXPERIMENT = Experiment(
     set, n and batch size is the one that arrived after the fewest instances in the mean of tuning
     runs with other seeds. A seed sets split, subset, initial weights and order for all alike.
     Gradients of single minibatches are compared in float64 at fixed parameters, by reverse mode.
-    Seconds are updates times the time of an update, which is measured side by side, apart from the
-    runs.
+    Seconds are updates times the time of an update, measured side by side, apart from the runs.
     """,
     limitations="""
     The threshold is one of training loss: it says how fast the training problem is solved, not how
@@ -388,8 +284,7 @@ EXPERIMENT = Experiment(
     """,
     volatile=(*TIME_COLUMNS, "each", "each_low", "each_high"),
     timed=lambda case: case["part"] == TIME,
-    order=52,
-)
+)  # fmt: skip
 
 if __name__ == "__main__":
     lab.main(EXPERIMENT)

@@ -1,8 +1,8 @@
 """How fast is difflab beside its peers?
 
 What flows: workloads -> each contestant's call, held against those of the others -> times, taken in
-one interleaved run, as ratios to the native engine; and what a new process costs. The invariant:
-who computes something else has no time, and who is not installed is named.
+one interleaved run, as ratios to the native engine; and what a new process costs.
+Invariant: who computes something else has no time, and who is not installed is named.
 """
 
 from __future__ import annotations
@@ -16,34 +16,11 @@ from apparatus.peers import alone as in_a_process
 from apparatus.peers import contestants as peers
 from apparatus.peers import functions as own_words
 from apparatus.peers.contestants import COMPILED, CONTESTANTS, HAND, JAX, NATIVE, chosen
-from apparatus.peers.workloads import (
-    KINDS,
-    LOOP,
-    NETWORKS,
-    PRODUCT,
-    TRAINING,
-    apart,
-    arrays,
-    workload,
-)
+from apparatus.peers.workloads import LOOP, NETWORKS, PRODUCT, TRAINING, apart, arrays, workload
 from matplotlib.figure import Figure as Canvas
 
-from difflab.lab import (
-    TIME_COLUMNS,
-    Case,
-    Experiment,
-    Figure,
-    Preset,
-    Result,
-    Row,
-    Table,
-    every,
-    interleave,
-    looks,
-    main,
-    ratio,
-    timed,
-)
+from difflab import lab
+from difflab.lab import TIME_COLUMNS, Case, Experiment, Figure, Preset, Result, Row, Table
 from difflab.operators import value_and_gradient
 
 AGREES = {"float64": 1e-9, "float32": 1e-4}  # relative to the largest component
@@ -80,20 +57,20 @@ def cases(preset: Preset) -> list[Case]:
 
 
 def measure(case: Case, rng: np.random.Generator) -> Iterator[Row]:
-    """Who takes part, installed or not; times; or what new processes cost."""
-    if case["part"] == "contestants":
-        for name, version in case["versions"].items():
-            yield {"contestant": name, "version": version, "call": CONTESTANTS[name].how}
-    else:
-        yield from {"time": times, "alone": alone}[case["part"]](case)
+    return {"contestants": contestants, "time": times, "alone": alone}[case["part"]](case)
+
+
+def contestants(case: Case) -> Iterator[Row]:
+    """Who takes part, installed or not."""
+    for name, version in case["versions"].items():
+        yield {"contestant": name, "version": version, "call": CONTESTANTS[name].how}
 
 
 def times(case: Case) -> Iterator[Row]:
     """A row for each contestant: its first call, whether its result is that of most, and its times
     if so, all side by side."""
     task = workload(case["workload"], case["size"])
-    given = arrays(task.args)
-    facts: Row = {"label": task.label, "counts": KINDS[task.name].counts}
+    facts: Row = {"label": task.label, "counts": task.counts}
     if task.direction is None:
         made = value_and_gradient(task.f(own_words), argnums=task.first, engine="numpy")
         graph = made.prepare(*task.args).derivation.graph
@@ -109,15 +86,14 @@ def times(case: Case) -> Iterator[Row]:
     for name, own in found.items():
         errors = sorted(apart(own, other) for who, other in found.items() if who != name)
         middle = errors[(len(errors) - 1) // 2] if errors else 0.0
-        rows[name] |= {"apart": middle, "agrees": middle <= AGREES[given[0].dtype.name]}
+        rows[name] |= {"apart": middle, "agrees": middle <= AGREES[arrays(task.args)[0].dtype.name]}
     racing = {name: call for name, call in calls.items() if rows[name]["agrees"]}
     if racing:
-        table = interleave(racing, rounds=case["rounds"], sample_seconds=case["sample"])
+        table = lab.interleave(racing, rounds=case["rounds"], sample_seconds=case["sample"])
         for name, timings in table.set_index("contestant")[[*TIME_COLUMNS]].iterrows():
             rows.get(name, {}).update(timings.to_dict())  # the alias of the first has no row
-    best: dict[str, str] = {}
-    for name in sorted(racing, key=lambda who: rows[who]["ratio"]):
-        best.setdefault(peers.PROJECTS.get(name, name), name)
+    ranked = sorted(racing, key=lambda who: -rows[who]["ratio"])
+    best = {peers.PROJECTS.get(name, name): name for name in ranked}
     for name, row in rows.items():
         project = peers.PROJECTS.get(name, name)
         yield {"contestant": name, "project": project, "best": best.get(project) == name,
@@ -129,8 +105,8 @@ def alone(case: Case) -> Iterator[Row]:
     name, size = case["workload"], case["size"]
     for who in case["among"]:
         runs = [in_a_process.measured(who, name, size) for _ in range(case["repeats"])]
-        yield {"contestant": who, "label": workload(name, size).label,
-               **pd.DataFrame(runs).median().to_dict()}  # fmt: skip
+        found = pd.DataFrame(runs).median().to_dict()
+        yield {"contestant": who, "label": workload(name, size).label, **found}
 
 
 def raced(rows: pd.DataFrame) -> pd.DataFrame:
@@ -142,22 +118,23 @@ def results(rows: pd.DataFrame) -> list[Result]:
     """Projects that did not run here are not judged."""
     if (own := raced(rows)).empty:
         return []
-    found = [every("peers_agree", rows, "agrees", where={"part": "time"},
-                   counted="pairs of a contestant and a workload",
-                   words="who disagrees with most others is not timed")]  # fmt: skip
+    found = [lab.every("peers_agree", rows, "agrees", where={"part": "time"},
+                       counted="pairs of a contestant and a workload",
+                       words="who disagrees with most others is not timed")]  # fmt: skip
     for claim, project in AHEAD.items():
         if (own["project"] == project).any():
             where = {"part": "time", "beside": NATIVE, "project": project, "best": True}
-            found.append(timed(claim, rows, where=where, by="label", words=ahead(own, project)))
+            words = ahead(own, project)
+            found.append(lab.timed(claim, rows, where=where, by="label", words=words))
+    sides: Row = {"left": {"contestant": JAX}, "right": {"contestant": NATIVE}}
+    sides |= {"by": None, "unit": "label"}
     for claim, part, column, words in (
         ("first_call_before_jax", "time", "first_call_seconds", "first calls, once a workload"),
         ("less_memory_than_jax", "alone", "process_bytes", "growth by imports and five calls"),
     ):
         if ((rows["part"] == part) & (rows["contestant"] == JAX)).any():
-            found.append(
-                ratio(claim, rows, column, left={"contestant": JAX}, right={"contestant": NATIVE},
-                      where={"part": part}, by=None, unit="label", words=words)
-            )  # fmt: skip
+            where = {"part": part}
+            found.append(lab.ratio(claim, rows, column, where=where, words=words, **sides))
     return found
 
 
@@ -181,93 +158,50 @@ def absent(rows: pd.DataFrame) -> str:
 
 
 def tables(rows: pd.DataFrame) -> list[Table]:
-    own = raced(rows)
-    first = own[own["contestant"] == NATIVE].set_index("label")["seconds"]
-    cells = own.assign(cell=own["ratio"].map(short))
-    cells = cells.pivot(index="label", columns="contestant", values="cell").reindex(first.index)
-    speed = cells[[who for who in CONTESTANTS if who in cells and who != NATIVE]].fillna("–")
-    speed.insert(0, f"{NATIVE}, µs", [short(1e6 * seconds) for seconds in first])
     taking = rows.loc[rows["part"] == "contestants", ["contestant", "version", "call"]]
-    wrong = rows[rows["agrees"].eq(False)] if "agrees" in rows else own
+    wrong = rows[rows["agrees"].eq(False)] if "agrees" in rows else rows[:0]
     words = ", ".join(f"{row.contestant} on {row.label}" for row in wrong.itertuples()) or "none"
-    return [
-        Table("Time of value and gradient, relative to difflab's native engine",
-              "One call of the native engine, then how many times as long others take: medians of"
-              f" per-round ratios. A dash: no form of it, or another result.{absent(rows)}",
-              speed.rename_axis(columns=None).reset_index(names="workload")),
-        Table("Who takes part",
-              f"Left out because of another result: {words}.{absent(rows)}",
-              taking.reset_index(drop=True)),
-    ]  # fmt: skip
+    told = f"Left out because of another result: {words}.{absent(rows)}"
+    return [Table("Who takes part", told, taking.reset_index(drop=True))]
 
 
 def figures(rows: pd.DataFrame) -> list[Figure]:
-    """The ratios, first calls and memory, sorted by the first project of these that is there."""
+    """The ratios, sorted by the first project of these that is there."""
     if (own := raced(rows)).empty:
         return []
-    others = own[own["best"].eq(True) & (own["contestant"] != NATIVE)]
-    others = others.assign(contestant=others["project"])
-    who = next(name for name in AHEAD.values() if (others["project"] == name).any())
-    first = own.assign(ms=1e3 * own["first_call_seconds"])
-    found = [
-        dots("ratios", others, "ratio", "time / native engine's", who,
-             ahead(own, who),
-             "Time of value and gradient relative to difflab's native engine (the line at 1), with"
-             " 95 % intervals: right of the line difflab is faster. The grey band is the noise:"
-             f" difflab against itself. Of a project's ways, the fastest.{absent(rows)}"),
-        dots("first_calls", first, "ms", "first call (ms)", who,
-             f"The first call by {who} takes {over(first, 'ms', who)} times the native engine's",
-             "The first call, with tracing and compiling: what compilers ask in advance. Imports"
-             " and the start of a library are not counted."),
-    ]  # fmt: skip
-    if "process_bytes" in rows:
-        own = rows[rows["part"] == "alone"].assign(mb=(rows["process_bytes"] / 1e6).clip(0.1))
-        found += [
-            dots("memory", own, "mb", "memory (MB)", who,
-                 f"A process with {who} grows {over(own, 'mb', who)} times as much as a native one",
-                 "By how much a new process grows, at most, by imports and five calls. Difflab and"
-                 " NumPy, which all of these import, are not counted."),
-        ]  # fmt: skip
-    return found
-
-
-def over(own: pd.DataFrame, column: str, who: str) -> str:
-    """The geometric mean of a contestant's column over the native engine's, in words."""
-    sides = own.pivot(index="label", columns="contestant", values=column)
-    return short(np.exp(np.log(sides[who] / sides[NATIVE]).mean()))
-
-
-def dots(
-    name: str, own: pd.DataFrame, column: str, axis: str, first: str, finding: str, caption: str
-) -> Figure:
-    """A line of dots for each workload, sorted by the first; a look for each contestant."""
-    by = own[own["contestant"] == first].set_index("label")[column].sort_values()
+    own = own[own["best"].eq(True) & (own["contestant"] != NATIVE)]
+    who = next(name for name in AHEAD.values() if (own["project"] == name).any())
+    by = own[own["project"] == who].set_index("label")["ratio"].sort_values()
     labels = [*by.index, *(label for label in own["label"].unique() if label not in by)]
-    styles = looks(sorted(CONTESTANTS, key=lambda name: name in (COMPILED, NATIVE)))
-    names = [who for who in CONTESTANTS if (own["contestant"] == who).any()]
+    return [
+        Figure("ratios", "Time of value and gradient relative to difflab's native engine (the line"
+               " at 1), with 95 % intervals: right of the line difflab is faster. The grey band is"
+               " the noise: difflab against itself. Of a project's ways, the fastest."
+               + absent(rows), "Dots by workload and project on a logarithmic axis of time",
+               lambda canvas: draw_ratios(canvas, own, labels), (9.5, 1.6 + 0.27 * len(labels)),
+               finding=ahead(own, who), foot=f"one core; workloads: {len(labels)}"),
+    ]  # fmt: skip
 
-    def draw(canvas: Canvas) -> None:
-        axes = canvas.subplots()
-        for who, shift in zip(names, np.linspace(0.3, -0.3, len(names)), strict=True):
-            part, look = own[own["contestant"] == who], {**styles[who], "linestyle": "none"}
-            place = part["label"].map(labels.index) + shift
-            axes.plot(part[column], place, markersize=4, label=who, **look)
-            if column == "ratio":
-                ends = part[["ratio_low", "ratio_high"]].assign(gap=np.nan).to_numpy().ravel()
-                axes.plot(ends, np.repeat(place, 3), color=look["color"], linestyle="-")
-        if column == "ratio":
-            axes.axvline(1.0, color="black", linewidth=1)
-            noise = own.groupby("label")["noise"].max().reindex(labels).clip(upper=0.9)
-            axes.barh(range(len(labels)), 2 * noise, 0.9, 1 - noise, color="#cccccc", zorder=0)
-        axes.set_yticks(range(len(labels)), labels)
-        axes.set(xlabel=axis, xscale="log", ylim=(-0.6, len(labels) - 0.4))
-        axes.xaxis.set_major_formatter("{x:g}")
-        axes.minorticks_off()
-        canvas.legend(loc="outside right center")
 
-    alt = f"Dots by workload and contestant on a logarithmic axis: {axis}"
-    size, foot = (9.5, 1.6 + 0.27 * len(labels)), f"one core; workloads: {len(labels)}"
-    return Figure(name, caption, alt, draw, size, finding, foot)
+def draw_ratios(canvas: Canvas, own: pd.DataFrame, labels: list[str]) -> None:
+    """A line of dots for each workload; a look for each project."""
+    axes = canvas.subplots()
+    styles = lab.looks(sorted(CONTESTANTS, key=lambda name: name in (COMPILED, NATIVE)))
+    names = [who for who in CONTESTANTS if (own["project"] == who).any()]
+    for who, shift in zip(names, np.linspace(0.3, -0.3, len(names)), strict=True):
+        part, look = own[own["project"] == who], {**styles[who], "linestyle": "none"}
+        place = part["label"].map(labels.index) + shift
+        axes.plot(part["ratio"], place, markersize=4, label=who, **look)
+        ends = part[["ratio_low", "ratio_high"]].assign(gap=np.nan).to_numpy().ravel()
+        axes.plot(ends, np.repeat(place, 3), color=look["color"], linestyle="-")
+    axes.axvline(1.0, color="black", linewidth=1)
+    noise = own.groupby("label")["noise"].max().reindex(labels).clip(upper=0.9)
+    axes.barh(range(len(labels)), 2 * noise, 0.9, 1 - noise, color="#cccccc", zorder=0)
+    axes.set_yticks(range(len(labels)), labels)
+    axes.set(xlabel="time / native engine's", xscale="log", ylim=(-0.6, len(labels) - 0.4))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.minorticks_off()
+    canvas.legend(loc="outside right center")
 
 
 EXPERIMENT = Experiment(
@@ -278,18 +212,15 @@ EXPERIMENT = Experiment(
     written out), as a competent user would: compiled once, in 64 bits, data handed over beforehand,
     NumPy's arrays in and out. A training step keeps its parameters in the library's own arrays, in
     float32 where it does not say otherwise. Only who gives what most others give, within 1e-9 of
-    the largest component (float32: 1e-4), is timed.
-
-    One core, one thread; each round visits every contestant once in a rotating order; ratios are
-    medians of per-round ratios to the native engine, which runs twice to show the noise. First
-    calls include tracing and compiling, but neither imports nor a library's start, and are timed
-    once a workload. Memory: a new process for each contestant and workload, the median of three.
+    the largest component (float32: 1e-4), is timed. One core; each round visits every contestant
+    once in a rotating order; ratios are medians of per-round ratios to the native engine, which
+    runs twice to show the noise. First calls include tracing and compiling, but no imports, and are
+    timed once a workload. Memory: a new process for each contestant and workload, median of three.
     """,
     limitations="""
     One core of one machine: threads, which JAX, PyTorch and difflab use for large arrays, are left
     out, and GPUs, for which JAX and PyTorch are made. Texts and workloads are this project's own. C
-    is compiled with -ffast-math, and at the least sizes its time is that of ctypes. Loops of many
-    steps have no form by torch.compile.
+    is compiled with -ffast-math; at the least sizes its time is that of ctypes.
     """,
     volatile=(*TIME_COLUMNS, "best", "first_call_seconds", "start_seconds", "alone_seconds",
               "process_bytes"),
@@ -297,4 +228,4 @@ EXPERIMENT = Experiment(
 )  # fmt: skip
 
 if __name__ == "__main__":
-    main(EXPERIMENT)
+    lab.main(EXPERIMENT)

@@ -3,7 +3,6 @@
 What flows: one network from one start, on the same minibatches, trained by every method with the
 update that `Network.fit` compiles -> how far its parameters are from reverse mode's, gradients
 against ball enclosures along the path, and test accuracy. Then what an update costs.
-
 Invariant: but for the gradient everything is the same, bit by bit.
 """
 
@@ -11,13 +10,11 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from apparatus.cost_programs import cost_of
-from apparatus.training_programs import Problem, angle_to, apart, gradient_of, path, update_of
-from matplotlib.figure import Figure as Canvas
+from apparatus.training_programs import Problem, angle, apart, gradient_of, path, update_of
 
 from difflab import lab
 from difflab.ir.tree import flatten
@@ -27,52 +24,36 @@ from difflab.table.identities import simplify
 from difflab.tracing.trace import trace
 
 PATH, TIME = "path", "time"
-SMALL = {"network": "4-3-2", "sizes": [4, 3, 2], "rate": 0.5}
-"""Digits 0 and 1 in 2 x 2 pixels: small enough for SymPy."""
-DIGITS = {"network": "16-8-10", "sizes": [16, 8, 10], "rate": 0.5}
-"""All digits in 4 x 4 pixels: small enough for Richardson's extrapolation."""
+SMALL = {"network": "4-3-2", "sizes": [4, 3, 2], "rate": 0.5}  # few enough weights for SymPy
+DIGITS = {"network": "16-8-10", "sizes": [16, 8, 10], "rate": 0.5}  # and for extrapolation
 LARGE = {"network": "64-8-10", "sizes": [64, 8, 10], "rate": 0.5}
 LOGGED = (0, 1, 2, 3, 5, 7, 10, 14, 20, 30, 50, 70, 100, 140, 200)
-"""The numbers of updates after which parameters are looked at."""
-EXACT = ["forward", "symbolic", "complex_step"]
-"""The methods without truncation error, beside reverse mode."""
+EXACT = ["forward", "symbolic", "complex_step"]  # without truncation error, as reverse mode
 DIFFERENCES = ["forward_difference", "backward_difference", "central_difference", "richardson"]
-SAME = {name: 1e-10 if METHODS[name].exact else 1e-5 for name in METHODS}
-"""How far apart parameters may be that count as the same, relative to the way gone."""
-VISIBLE = 0.01
-AFTER = 20
-EQUAL = 1e-17
-"""Where equal parameters are drawn on a logarithmic axis."""
-
-
-# Cases --------------------------------------------------------------------------------------------
+SAME = {name: 1e-10 if METHODS[name].exact else 1e-5 for name in METHODS}  # so far apart at most
+VISIBLE, AFTER = 0.01, 20
+EQUAL = 1e-17  # where equal parameters are drawn on a logarithmic axis
 
 
 def cases(preset: Preset) -> list[Case]:
-    small = SMALL | {"batch": preset.choose(smoke=1, quick=1, full=4)}
-    digits = DIGITS | {"batch": preset.choose(smoke=2, quick=2, full=8)}
-    updates = preset.choose(smoke=20, quick=20, full=200)
-    both = preset.choose(smoke=["tanh"], quick=["tanh"], full=["tanh", "relu"])
-    few = ["float64"]
-    kinds = preset.choose(smoke=few, quick=few, full=["float64", "float32"])
-    wide = preset.choose(smoke=few, quick=["float64", "float32"], full=kinds)
-    nets = preset.choose(smoke=[small], quick=[digits], full=[small, digits, LARGE | {"batch": 32}])
-    shorter = preset.choose(smoke=[], quick=[], full=["tanh"])
-    seeds = preset.seeds
-    settings = [
-        *[small | {"updates": updates} | own
-          for own in lab.grid(activation=both, dtype=kinds, seed=seeds)],
-        *[digits | {"updates": updates} | own
-          for own in lab.grid(activation=["relu"], dtype=wide, seed=seeds)],
-        *[digits | {"updates": AFTER} | own
-          for own in lab.grid(activation=shorter, dtype=few, seed=seeds)],
-    ]  # fmt: skip
-    rounds = preset.choose(smoke=2, quick=7, full=15)
+    full = preset.choose(smoke=False, quick=False, full=True)
+    updates, rounds = preset.choose(smoke=(20, 2), quick=(20, 7), full=(200, 15))
+    small, digits = SMALL | {"batch": 4 if full else 1}, DIGITS | {"batch": 8 if full else 2}
+    large = LARGE | {"batch": 32}
+    nets = preset.choose(smoke=[small], quick=[digits], full=[small, digits, large])
+    doubles, kinds = ["float64"], ["float64", "float32"]
+    wide = preset.choose(smoke=doubles, quick=kinds, full=kinds)
+    paths = [
+        (small, updates, ["tanh", "relu"] if full else ["tanh"], kinds if full else doubles),
+        (digits, updates, ["relu"], wide),
+        (digits, AFTER, ["tanh"] if full else [], doubles),
+    ]
     fixed = {"activation": "relu", "dtype": "float64", "seed": 0, "rounds": rounds}
     return [
-        *[{"part": PATH, **own} for own in settings],
+        *[{"part": PATH, **net, "updates": number, **own} for net, number, activations, dtypes
+          in paths for own in lab.grid(activation=activations, dtype=dtypes, seed=preset.seeds)],
         *[{"part": TIME, **net, **fixed, "largest": net is nets[-1]} for net in nets],
-    ]
+    ]  # fmt: skip
 
 
 def methods_for(case: Case) -> list[str]:
@@ -84,14 +65,11 @@ def measure(case: Case, rng: np.random.Generator) -> Iterator[Row]:
     return times(case) if case["part"] == TIME else paths(case)
 
 
-# The same training --------------------------------------------------------------------------------
-
-
 def paths(case: Case) -> Iterator[Row]:
     """Training by every method, side by side: gradients and parameters along the path.
 
-    `parted` is the first update at which parameters are visibly apart. The rows at the end have the
-    accuracy minus reverse mode's, in points.
+    `parted` is the first update with parameters visibly apart, `off` the final accuracy minus
+    reverse mode's, in points.
     """
     problem, updates, names = Problem.of(case), case["updates"], methods_for(case)
     batches, start = problem.minibatches(), problem.start
@@ -112,33 +90,27 @@ def paths(case: Case) -> Iterator[Row]:
         judged = {name: problem.judged(found[name]) for name in names}
         for name in names:
             with np.errstate(all="ignore"):
-                made = gradient_of(update_of(problem.net, name))(*found["reverse"], *batch)
-            row = {"run": run, "start": origin, "method": name, "update": number, "last": last}
-            row |= {**judged[name], "apart": far[name], "same": far[name] <= SAME[name]}
-            row |= {"angle": angle_to(truth, made)}
+                made = gradient_of(update_of(problem.spec, name))(*found["reverse"], *batch)
+            row = {"run": run, "start": origin, "method": name, "update": number, "last": last,
+                   **judged[name], "apart": far[name], "same": far[name] <= SAME[name],
+                   "angle": angle(made, truth)}  # fmt: skip
             if last:
-                off = judged[name]["accuracy"] - judged["reverse"]["accuracy"]
-                row |= {"off": 100 * off, "parted": parted[name]}
+                off = 100 * (judged[name]["accuracy"] - judged["reverse"]["accuracy"])
+                row |= {"off": off, "parted": parted[name]}
             yield row
 
 
-# What it costs ------------------------------------------------------------------------------------
-
-
 def times(case: Case) -> Iterator[Row]:
-    """The time of one update by every method, side by side, beside its operations.
-
-    A method whose update disagrees has no time.
-    """
+    """The time of one update by every method whose update agrees, beside its operations."""
     problem = Problem.of(case)
     arrays, batch = problem.start, problem.minibatches().take(1)
     memory = problem.net.solver.memory(arrays)
     rows, calls, moved = {}, {}, {}
     for name in methods_for(case):
-        update = update_of(problem.net, name)
+        update = update_of(problem.spec, name)
         calls[name] = functools.partial(update, arrays, batch, memory, 1)
         moved[name] = calls[name]()[2]
-        rows[name] = counted(problem.net, name)
+        rows[name] = counted(problem, name)
         if not apart(moved[name], moved["reverse"], arrays) <= 100 * SAME[name]:
             del calls[name]
     table = lab.interleave(calls, baseline="reverse", rounds=case["rounds"])
@@ -147,25 +119,23 @@ def times(case: Case) -> Iterator[Row]:
         yield {"method": name, **rows[name.split()[0]], **row}
 
 
-def counted(net: Any, method: str) -> Row:
+def counted(problem: Problem, method: str) -> Row:
     """Parameters, operations and evaluations of a gradient."""
+    net = problem.net
     wrt = range(len(flatten(net.parameters)[0]))
     batch = [np.ones((net.solver.batch_size, width)) for width in (net.inputs, net.last.units)]
     graph = simplify(trace(net.objective, net.parameters, *batch))
-    derivation = update_of(net, method).derivation if method == "symbolic" else None
+    derivation = update_of(problem.spec, method).derivation if method == "symbolic" else None
     costs = cost_of(derivation or METHODS[method].derive(graph, wrt), graph, wrt)
     return {"parameters": costs.pop("inputs"), **costs}
 
 
-# Results ------------------------------------------------------------------------------------------
-
-
 def results(rows: pd.DataFrame) -> list[Result]:
     early = {"part": PATH, "update": AFTER, "dtype": "float64"}
-    ends = {"part": PATH, "last": True, "network": "16-8-10", "activation": "relu"}
     others = [name for name in METHODS if name != "reverse"]
+    ends = {"part": PATH, "last": True, "network": "16-8-10", "activation": "relu"}
     words = "test accuracy minus reverse mode's at the end of training, network 16-8-10"
-    found = [
+    return [
         lab.every(
             "exact_methods_train_alike", rows, "same", where={**early, "method": EXACT},
             by="method", counted="runs", words=f"parameters after {AFTER} updates, relative to the"
@@ -181,12 +151,11 @@ def results(rows: pd.DataFrame) -> list[Result]:
             where={"part": TIME, "largest": True, "method": others},
             words="time of an update, relative to reverse mode's, side by side",
         ),
+        lab.mean("same_end_of_training", rows, "off", by="method", words=words,
+                 where={**ends, "dtype": "float64", "method": others}),
+        lab.mean("same_end_in_single_precision", rows, "off", by="method", words=words,
+                 where={**ends, "dtype": "float32", "method": others}),
     ]  # fmt: skip
-    claims = {"float64": "same_end_of_training", "float32": "same_end_in_single_precision"}
-    for dtype, claim in claims.items():
-        where = {**ends, "dtype": dtype, "method": others}
-        found.append(lab.mean(claim, rows, "off", where=where, by="method", words=words))
-    return found
 
 
 def figures(rows: pd.DataFrame) -> list[Figure]:
@@ -216,46 +185,13 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
             " path.", alt="Curves of angles for each method", **known,
             finding=f"Visibly apart from reverse mode, of {ends['start'].nunique()} runs: {told}",
         ),
-        Figure(
-            "cost", "Median time of an update of the largest network, and how many times reverse"
-            " mode's it is.", "Dots of the time of an update by each method",
-            lambda canvas: draw_cost(canvas, rows), (7.5, 3.8), finding=dearest(rows),
-        ),
     ]  # fmt: skip
 
 
-def clocked(rows: pd.DataFrame) -> pd.DataFrame:
-    """The times of the largest network's update, without reverse mode's second run."""
-    return lab.chosen(rows, {"part": TIME, "largest": True, "method": list(METHODS)})
-
-
-def dearest(rows: pd.DataFrame) -> str:
-    own = clocked(rows).set_index("method")["ratio"].drop("reverse")
-    return (
-        f"An update by {own.idxmin()} takes {own.min():.3g} times as long as by reverse mode, by"
-        f" {own.idxmax()} {own.max():,.0f} times"
-    )
-
-
-def draw_cost(canvas: Canvas, rows: pd.DataFrame) -> None:
-    own, axes = clocked(rows), canvas.subplots()
-    axes.plot(1e3 * own["seconds"], own["method"], "o")
-    for at, method, ratio in zip(own["seconds"], own["method"], own["ratio"], strict=True):
-        axes.annotate(f"  x {ratio:,.3g}", (1e3 * at, method), va="center", fontsize=9)
-    axes.set(xscale="log", xlabel="time of an update (ms); x reverse mode's")
-    axes.set_xlim(right=8e3 * own["seconds"].max())
-    axes.invert_yaxis()
-
-
 EXPERIMENT = Experiment(
-    name="training_methods",
-    title="Training by every method",
+    name="training_methods", title="Training by every method", version=2, order=30,
     question="Does it matter which way the gradient was made?",
-    version=2,
-    cases=cases,
-    measure=measure,
-    results=results,
-    figures=figures,
+    cases=cases, measure=measure, results=results, figures=figures,
     method=f"""
     Digits in 2 x 2 pixels (0 and 1; 4-3-2 units), 4 x 4 (16-8-10) and 8 x 8 (64-8-10), softmax with
     cross-entropy, plain gradient descent at a rate of 0.5: one loop, that of `Network.fit`, with
@@ -269,13 +205,11 @@ EXPERIMENT = Experiment(
     Small networks, because numerical methods need an evaluation for every parameter; plain gradient
     descent for at most 200 updates. SymPy takes part in the smallest network alone. Rounding grows
     along a path at a rate that depends on the network: longer or less stable training would part
-    the exact methods as well. What an update costs is of this machine and of this package's
-    programs; operations are of the derivative programs as they are run.
+    the exact methods as well. What an update costs is of this machine and this package's programs.
     """,
     volatile=TIME_COLUMNS,
     timed=lambda case: case["part"] == TIME,
-    order=30,
-)
+)  # fmt: skip
 
 if __name__ == "__main__":
     lab.main(EXPERIMENT)

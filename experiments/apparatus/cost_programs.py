@@ -10,32 +10,31 @@ import itertools
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from sympy.core.cache import clear_cache
 
+from apparatus.peers import functions
 from difflab.accuracy.truth import truth
 from difflab.accuracy.zoo import ZOO
 from difflab.ir.expr import Graph
 from difflab.ir.tree import flatten, unflatten
-from difflab.lab import Row, generator
+from difflab.lab import Case, Row, generator
 from difflab.methods import Derivation
 from difflab.operators import jvp, value_and_gradient, vjp
 from difflab.operators.programs import Prepared
 from difflab.table.identities import simplify
 from difflab.tracing.trace import trace
 
-AGREES = {True: 1e-10, False: 1e-4}
-"""How far a gradient may be from the truth, relative to its largest component, by `exact`."""
-PERIOD = 10
-"""Rosenbrock's point repeats after so many components, and so does its gradient inside."""
+AGREES = {True: 1e-10, False: 1e-4}  # of the gradient's largest component, by `exact`
+PERIOD = 10  # Rosenbrock's point repeats after so many components, and so does its gradient
+PHASES = {"to sympy": "derive", "derive": "derive", "simplify": "simplify",
+          "generate": "simplify", "compile": "compile"}  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Program:
+class Program(NamedTuple):
     """A function at a point, differentiated by its first argument."""
 
     f: Callable[..., Any]
@@ -43,28 +42,18 @@ class Program:
 
 
 def helmholtz(n: int) -> Program:
-    """The Helmholtz free energy of a mixture of n substances, in reduced units."""
+    """The Helmholtz free energy of a mixture of n substances."""
     rng = generator("cost", "helmholtz", n)
-    a = rng.uniform(0.5, 1.5, (n, n))
-    attraction, volume = (a + a.T) / 2, rng.uniform(0.5, 1.5, n) / n
-    root = np.sqrt(2)
-
-    def energy(x: Any) -> Any:
-        filled = volume @ x
-        ideal = np.sum(x * np.log(x / (1 - filled)))
-        pairs = x @ (attraction @ x) / (np.sqrt(8) * filled)
-        return ideal - pairs * np.log((1 + (1 + root) * filled) / (1 + (1 - root) * filled))
-
-    return Program(energy, (rng.uniform(0.1, 0.6, n),))
+    a, volume = rng.uniform(0.5, 1.5, (n, n)), rng.uniform(0.5, 1.5, n) / n
+    attraction = (a + a.T) / 2
+    x = rng.uniform(0.1, 0.6, n)
+    return Program(lambda x: functions.helmholtz(x, attraction, volume), (x,))
 
 
 def rosenbrock(n: int) -> Program:
     """Rosenbrock's function, at a point that repeats itself."""
-
-    def valley(x: Any) -> Any:
-        return np.sum(100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2)
-
-    return Program(valley, (np.resize(generator("cost", "rosenbrock").normal(size=PERIOD), n),))
+    point = generator("cost", "rosenbrock").normal(size=PERIOD)
+    return Program(ZOO["rosenbrock"].f, (np.resize(point, n),))
 
 
 def network(width: int, hidden: int = 1) -> Program:
@@ -118,8 +107,8 @@ def program(function: str, size: int) -> Program:
 def true_gradient(function: str, size: int) -> list[np.ndarray]:
     """The gradient as its enclosure's midpoint, a block for each input.
 
-    A long Rosenbrock function needs no long enclosure: a component of its gradient depends on the
-    neighbours alone, so the gradient repeats with the point, but for both ends.
+    A component of Rosenbrock's gradient depends on its neighbours alone, so that a long gradient
+    repeats with the point, but for both ends.
     """
     if function == "Rosenbrock" and size > 3 * PERIOD and size % PERIOD == 0:
         (short,) = true_gradient(function, 3 * PERIOD)
@@ -128,18 +117,6 @@ def true_gradient(function: str, size: int) -> list[np.ndarray]:
     made = program(function, size)
     blocks = truth(made.f, *made.args, argnums=0).midpoint
     return [np.asarray(block) for block in flatten(blocks)[0]]
-
-
-# Preparing ----------------------------------------------------------------------------------------
-
-PHASES = {
-    "to sympy": "derive",
-    "derive": "derive",
-    "simplify": "simplify",
-    "generate": "simplify",
-    "compile": "compile",
-}
-"""The phases of a derivation, as the page names them."""
 
 
 def calling(prepared: Prepared, arrays: list[Any]) -> partial[Any]:
@@ -153,36 +130,24 @@ def prepared_in_phases(program: Program, method: str, repeats: int = 3) -> tuple
         clear_cache()
         start = time.perf_counter()
         trace(program.f, *program.args)
-        phases = {"trace": time.perf_counter() - start}
-        prepared = value_and_gradient(program.f, method=method, engine="numpy").prepare(
-            *program.args
-        )
+        phases = {"trace": time.perf_counter() - start, **dict.fromkeys(PHASES.values(), 0.0)}
+        gradient = value_and_gradient(program.f, method=method, engine="numpy")
+        prepared = gradient.prepare(*program.args)
         for phase, seconds in prepared.derivation.seconds.items():
-            phases[PHASES[phase]] = phases.get(PHASES[phase], 0.0) + seconds
+            phases[PHASES[phase]] += seconds
         found.append(phases)
-    return prepared, {
-        f"{phase}_seconds": statistics.median(phases.get(phase, 0.0) for phases in found)
-        for phase in ("trace", "derive", "simplify", "compile")
-    }
+    medians = {phase: statistics.median(each[phase] for each in found) for phase in found[0]}
+    return prepared, {f"{phase}_seconds": median for phase, median in medians.items()}
 
 
 def cost_of(derivation: Derivation, graph: Graph, wrt: Sequence[int]) -> Row:
-    """Operations and evaluations; where there is no program (complex step), evaluations times the
-    function's operations.
-    """
-    own = graph.operation_count()
-    total = (
-        derivation.evaluations * own
-        if derivation.graph is None
-        else derivation.graph.operation_count()
-    )
+    """Operations and evaluations; where there is no program, evaluations times the function's."""
+    own, made = graph.operation_count(), derivation.graph
+    total = derivation.evaluations * own if made is None else made.operation_count()
     return {
-        "inputs": sum(graph.inputs[i].size for i in wrt),
-        "function_operations": own,
-        "evaluations": derivation.evaluations,
-        "operations": total,
-        "relative": total / own,
-    }
+        "inputs": sum(graph.inputs[i].size for i in wrt), "function_operations": own,
+        "evaluations": derivation.evaluations, "operations": total, "relative": total / own,
+    }  # fmt: skip
 
 
 def relative_error(blocks: list[Any], known: list[Any]) -> float:
@@ -191,14 +156,11 @@ def relative_error(blocks: list[Any], known: list[Any]) -> float:
     return wrong / max(float(np.max(np.abs(k))) for k in known)
 
 
-# Single passes ------------------------------------------------------------------------------------
-
-
-def passes(function: str, size: int) -> Iterator[Row]:
+def passes(case: Case) -> Iterator[Row]:
     """One pass of reverse mode, and one of forward mode for each input: what each of them gives."""
-    made = program(function, size)
+    made = program(case["function"], case["size"])
     x, *others = made.args
-    known = flat(true_gradient(function, size))
+    known = flat(true_gradient(case["function"], case["size"]))
 
     def f(x: Any) -> Any:
         return made.f(x, *others)

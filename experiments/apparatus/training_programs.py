@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from apparatus.learning import TRAINING, examples, run_seed
-from difflab.accuracy.truth import Enclosure, truth
+from difflab.accuracy.truth import truth
 from difflab.engines import compile as compiled
 from difflab.ir.tree import flatten, unflatten
 from difflab.lab import Case, Row
@@ -28,6 +28,8 @@ from difflab.networks.update import Update
 
 Array = np.ndarray
 Arrays = Sequence[Array]
+Spec = tuple[tuple[int, ...], str, str, int, float]
+"""A network's sizes, activation and dtype, the size of minibatches and the learning rate."""
 
 
 def network(sizes: Sequence[int], activation: str, dtype: str, batch: int, rate: float) -> Network:
@@ -49,30 +51,29 @@ def pooled(images: Array, inputs: int) -> Array:
 
 def digits(sizes: Sequence[int], part: str, seed: int) -> tuple[Part, Part]:
     """The digits of as many classes as there are outputs, in as many pixels as inputs."""
-    found = []
-    for rows in examples("digits", part, seed):
-        kept = rows.y < sizes[-1]
-        found.append(Part(pooled(rows.X[kept], sizes[0]), rows.y[kept]))
-    return found[0], found[1]
+    kept = [(own, own.y < sizes[-1]) for own in examples("digits", part, seed)]
+    learn, held = (Part(pooled(own.X[few], sizes[0]), own.y[few]) for own, few in kept)
+    return learn, held
 
 
 @dataclass(frozen=True)
 class Problem:
-    """A network, what it learns from, and where it starts."""
+    """A network, what it learns from, and where it starts: the same for every method."""
 
-    net: Network
+    spec: Spec
     learn: Part
     held: Part
     seed: int
 
     @classmethod
     def of(cls, case: Case) -> Problem:
-        """The problem of a case: every method gets the same."""
-        names = ("sizes", "activation", "dtype", "batch", "rate")
-        net = network(*(case[name] for name in names))
-        return cls(
-            net, *digits(case["sizes"], TRAINING, case["seed"]), run_seed(TRAINING, case["seed"])
-        )
+        rest = (case[name] for name in ("activation", "dtype", "batch", "rate"))
+        parts = digits(case["sizes"], TRAINING, case["seed"])
+        return cls((tuple(case["sizes"]), *rest), *parts, run_seed(TRAINING, case["seed"]))
+
+    @functools.cached_property
+    def net(self) -> Network:
+        return network(*self.spec)
 
     @property
     def start(self) -> list[Array]:
@@ -97,28 +98,17 @@ class Problem:
         accuracy = np.mean(np.argmax(found, axis=1) == self.held.y)
         return {"loss": float(loss), "accuracy": float(accuracy)}
 
-    def truth(self, arrays: Arrays, batch: Arrays) -> Enclosure:
-        """The exact gradient of a minibatch's loss, in balls."""
-        return truth(self.net.objective, self.tree(arrays), *batch, argnums=0)
-
-
-# Updates ------------------------------------------------------------------------------------------
-
-
-def update_of(net: Network, method: str) -> Update:
-    """The update of a network by a method; derived once for all seeds."""
-    sizes = (net.inputs, *(layer.units for layer in net.layers))
-    solver = net.solver
-    rest = (net.layers[0].activation, net.dtype.name, solver.batch_size, solver.learning_rate)
-    return _update(sizes, *rest, method)
+    def truth(self, arrays: Arrays, batch: Arrays) -> list[Array]:
+        """The exact gradient of a minibatch's loss: the midpoints of its enclosure in balls."""
+        return flatten(truth(self.net.objective, self.tree(arrays), *batch, argnums=0).midpoint)[0]
 
 
 @functools.cache
-def _update(
-    sizes: tuple[int, ...], activation: str, dtype: str, batch: int, rate: float, method: str
-) -> Update:
-    net = network(sizes, activation, dtype, batch, rate)
-    like = [np.zeros((batch, width), net.dtype) for width in (sizes[0], sizes[-1])]
+def update_of(spec: Spec, method: str) -> Update:
+    """The update of a network by a method; derived once for all seeds."""
+    net = network(*spec)
+    widths = (net.inputs, net.last.units)
+    like = [np.zeros((net.solver.batch_size, width), net.dtype) for width in widths]
     return Update(net, METHODS[method], net.parameters, like, engine="numpy")
 
 
@@ -127,25 +117,18 @@ def gradient_of(update: Update) -> Callable[..., list[Array]]:
     """The gradient alone that an update follows: arrays and a minibatch in, gradients out."""
     derivation = update.derivation
     run = derivation.run if derivation.graph is None else compiled(derivation.graph, "numpy")
-
-    def gradient(*given: Any) -> list[Array]:
-        return list(run(*given)[1:])
-
-    return gradient
+    return lambda *given: list(run(*given)[1:])
 
 
 def path(problem: Problem, method: str, updates: int) -> Iterator[list[Array]]:
     """The parameters before the first update, and after every one."""
     arrays, batches = problem.start, problem.minibatches()
-    update, memory = update_of(problem.net, method), problem.net.solver.memory(arrays)
+    update, memory = update_of(problem.spec, method), problem.net.solver.memory(arrays)
     yield arrays
     for number in range(1, updates + 1):
         with np.errstate(all="ignore"):
             _, _, arrays, memory = update(arrays, batches.take(number), memory, number)
         yield arrays
-
-
-# Differences --------------------------------------------------------------------------------------
 
 
 def apart(arrays: Arrays, others: Arrays, start: Arrays) -> float:
@@ -173,8 +156,3 @@ def angle(left: Arrays, right: Arrays) -> float:
     )
     p, q = p / np.linalg.norm(p), q / np.linalg.norm(q)
     return float(2.0 * np.arctan2(np.linalg.norm(p - q), np.linalg.norm(p + q)))
-
-
-def angle_to(enclosure: Enclosure, gradient: Arrays) -> float:
-    """The angle between the truth and a gradient."""
-    return angle(gradient, flatten(enclosure.midpoint)[0])

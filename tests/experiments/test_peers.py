@@ -155,13 +155,6 @@ def test_nothing_is_claimed_of_who_did_not_run() -> None:
     assert verdicts(timed({"a": 9.0}))["ahead_of_casadi"]["verdict"] == "not judged"
 
 
-def test_the_table_of_speed_has_a_row_a_workload() -> None:
-    rows = timed({"a": 9.04, "b": 1234.0}).assign(version=None, call="")
-    frame = EXPERIMENT.tables(rows)[0].frame
-    assert list(frame) == ["workload", "difflab native, µs", "JAX jit"]
-    assert frame.to_numpy().tolist() == [["a", "1,000,000", "9"], ["b", "1,000,000", "1,234"]]
-
-
 def test_who_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(OTHERS.importlib.util, "find_spec", lambda name: None)
     (case, *others) = EXPERIMENT.cases(preset("smoke"))

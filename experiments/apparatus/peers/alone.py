@@ -1,8 +1,8 @@
 """One contestant in a process of its own: what its start, its first call and its memory cost.
 
 What flows: ``python -m apparatus.peers.alone CONTESTANT WORKLOAD SIZE`` prints a row as JSON:
-seconds to import and start, seconds from there to the first result, and by how many bytes memory
-has grown at most, imports and some calls together. The arguments are there before.
+seconds to import and start, from there to the first result, and by how much memory has grown at
+most, imports and some calls together. The arguments are there before.
 """
 
 from __future__ import annotations
@@ -23,11 +23,9 @@ STATUS = Path("/proc/self/status")
 def measured(contestant: str, name: str, size: int) -> dict[str, Any]:
     """The row of a contestant, measured in a new process."""
     folders = [str(Path(__file__).parents[2]), *filter(None, sys.path)]
-    done = subprocess.run(
-        [sys.executable, "-m", "apparatus.peers.alone", contestant, name, str(size)],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(folders)},
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
+    command = [sys.executable, "-m", "apparatus.peers.alone", contestant, name, str(size)]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(folders)}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
@@ -40,7 +38,6 @@ def memory(field: str) -> int:
 
 
 def main(contestant: str, name: str, size: str) -> None:
-    """Measure here, and print the row."""
     from apparatus.peers.contestants import CONTESTANTS
     from apparatus.peers.workloads import workload
 

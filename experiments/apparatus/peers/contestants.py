@@ -3,8 +3,8 @@
 What flows: a workload -> for each contestant that is installed a call without arguments, which
 takes NumPy's arrays and gives back the value and the gradients as NumPy's (of a network: makes a
 step of training with the library's own parameters). Each is written as its manual says: compiled
-once, in 64 bits, data that are not differentiated handed over beforehand. The invariant: importing
-this module imports no peer.
+once, in 64 bits, data that are not differentiated handed over beforehand.
+Invariant: importing this module imports no peer.
 """
 
 from __future__ import annotations
@@ -16,12 +16,11 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from functools import cache, partial
 from importlib import import_module, metadata
 from itertools import chain
 from types import ModuleType, SimpleNamespace
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -34,8 +33,7 @@ from difflab.engines import native
 Call: TypeAlias = Callable[[], Any]
 """Value and gradients, or loss and parameters; a Hessian product gives None for the value."""
 RATE = 1e-3
-UNROLLABLE = 20
-"""Steps of a loop whose unrolled form JAX compiles in seconds; 50 take it more than 5 minutes."""
+UNROLLABLE = 20  # steps of a loop that JAX compiles unrolled in seconds; 50 take it over 5 minutes
 
 
 def in_words(name: str, **words: Any) -> ModuleType:
@@ -79,18 +77,17 @@ def jax_words(unrolled: bool = False) -> ModuleType:
         flags = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {flags}".strip()
     import jax
-    import jax.numpy as jnp
 
     jax.config.update("jax_enable_x64", True)
-    jnp.zeros(1).block_until_ready()  # so that no workload's first call counts the start
+    jax.numpy.zeros(1).block_until_ready()  # so that no workload's first call counts the start
 
     def repeat(times: int, step: Callable[[Any], Any], state: Any) -> Any:
         return jax.lax.fori_loop(0, times, lambda _, state: step(state), state)
 
     names = ("relu", "sigmoid", "softplus", "softmax", "log_softmax")
     words = {name: getattr(jax.nn, name) for name in names}
-    words |= {"np": jnp, "logsumexp": jax.scipy.special.logsumexp}
-    return in_words("jax", **words, **({} if unrolled else {"repeat": repeat}))
+    words |= {} if unrolled else {"repeat": repeat}
+    return in_words("jax", np=jax.numpy, logsumexp=jax.scipy.special.logsumexp, **words)
 
 
 def by_jax(task: Workload) -> Call:
@@ -101,34 +98,26 @@ def by_jax(task: Workload) -> Call:
     if task.direction is not None:
         product = jax.jit(lambda x, v: jax.jvp(jax.grad(f), (x,), (v,))[1])
         return lambda: (None, np.asarray(product(*point, task.direction)))
-    if task.name == TRAINING:
-        return jax_step(f, *point, *data)
-    compiled = jax.jit(jax.value_and_grad(f, argnums=tuple(range(task.wrt))))
-
-    def call() -> Any:
-        value, gradients = compiled(*point, *data)
-        return np.asarray(value), *map(np.asarray, gradients)
-
-    return call
-
-
-def jax_step(f: Callable[..., Any], begin: Any, x: Any, y: Any) -> Call:
-    """One compiled step that gives its old parameters away."""
-    import jax
 
     def update(layers: Any, x: Any, y: Any) -> Any:
         value, slopes = jax.value_and_grad(f)(layers, x, y)
         return value, jax.tree.map(lambda own, slope: own - RATE * slope, layers, slopes)
 
-    compiled = jax.jit(update, donate_argnums=0)
-    layers = jax.tree.map(jax.numpy.array, begin)
-
     def step() -> Any:
         nonlocal layers
-        value, layers = compiled(layers, x, y)
+        value, layers = compiled(layers, *data)
         return float(value), layers
 
-    return step
+    def call() -> Any:
+        value, gradients = compiled(*point, *data)
+        return np.asarray(value), *map(np.asarray, gradients)
+
+    if task.name == TRAINING:
+        compiled = jax.jit(update, donate_argnums=0)  # it gives its old parameters away
+        layers = jax.tree.map(jax.numpy.array, *point)
+        return step
+    compiled = jax.jit(jax.value_and_grad(f, argnums=tuple(range(task.wrt))))
+    return call
 
 
 @cache
@@ -177,31 +166,23 @@ def by_torch(task: Workload, compiled: bool = False) -> Call:
         (slope,) = torch.autograd.grad(f(x), x, create_graph=True)
         return None, torch.autograd.grad(slope, x, along)[0].numpy()
 
-    if task.name == TRAINING:
-        return torch_step(f, *begin, *data)
-    if task.direction is None:
-        return call
-    along = torch.from_numpy(task.direction)
-    return product
-
-
-def torch_step(f: Callable[..., Any], begin: Any, x: Any, y: Any) -> Call:
-    """The eager step, with the update written out."""
-    import torch
-
-    layers = [tuple(torch.tensor(own, requires_grad=True) for own in layer) for layer in begin]
-    owns = list(chain(*layers))
-    left = [own.detach() for own in owns]  # the same memory
-
     def step() -> Any:
-        value = f(layers, x, y)
+        value = f(layers, *data)
         slopes = torch.autograd.grad(value, owns)
         with torch.no_grad():
             for own, slope in zip(owns, slopes, strict=True):
                 own.sub_(slope, alpha=RATE)
         return value.item(), left
 
-    return step
+    if task.name == TRAINING:
+        layers = [[torch.tensor(own, requires_grad=True) for own in pair] for pair in begin[0]]
+        owns = list(chain(*layers))
+        left = [own.detach() for own in owns]  # the same memory
+        return step
+    if task.direction is None:
+        return call
+    along = torch.from_numpy(task.direction)
+    return product
 
 
 @cache
@@ -209,12 +190,10 @@ def autograd_words() -> ModuleType:
     import autograd.numpy as anp
     import autograd.scipy.special as special
 
-    def softmax(x: Any) -> Any:
-        return anp.exp(x - special.logsumexp(x, axis=-1, keepdims=True))
-
     return in_words(
-        "autograd", np=anp, sigmoid=special.expit, softmax=softmax,
-        softplus=partial(anp.logaddexp, 0.0), logsumexp=special.logsumexp,
+        "autograd", np=anp, sigmoid=special.expit, logsumexp=special.logsumexp,
+        softmax=lambda x: anp.exp(x - special.logsumexp(x, axis=-1, keepdims=True)),
+        softplus=partial(anp.logaddexp, 0.0),
     )  # fmt: skip
 
 
@@ -307,8 +286,7 @@ COMPILED = "PyTorch compiled"
 PROJECTS = {COMPILED: TORCH}  # every other contestant stands for itself
 
 
-@dataclass(frozen=True)
-class Contestant:
+class Contestant(NamedTuple):
     """One who makes value and gradient: how it is called, what it needs and how that is started."""
 
     make: Callable[[Workload], Call]
@@ -322,9 +300,8 @@ class Contestant:
         """Whether it can run here."""
         if self.package == GCC:
             return shutil.which(GCC) is not None
-        if self.package == LLVM and native.why_not() is not None:
-            return False
-        return not self.package or importlib.util.find_spec(self.package) is not None
+        works = self.package != LLVM or native.why_not() is None
+        return works and (not self.package or importlib.util.find_spec(self.package) is not None)
 
     @property
     def version(self) -> str:
@@ -332,7 +309,7 @@ class Contestant:
         if not self.there:
             return ABSENT
         package = self.package or "numpy"
-        return package if package == GCC else f"{package} {metadata.version(package)}"
+        return GCC if package == GCC else f"{package} {metadata.version(package)}"
 
 
 CONTESTANTS: dict[str, Contestant] = {

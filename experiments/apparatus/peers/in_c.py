@@ -28,7 +28,7 @@ typedef double *restrict out;
 
 double rosenbrock(long n, in x, out g) {
     double total = 0.0;
-    for (long i = 0; i < n - 1; i++) {
+    EACH(i, n - 1) {
         double r = x[i + 1] - x[i] * x[i], s = 1.0 - x[i];
         total += 100.0 * r * r + s * s;
     }
@@ -42,8 +42,7 @@ double rosenbrock(long n, in x, out g) {
 
 double product(long n, in x, in v, out g) {
     EACH(i, n) {
-        double sum = 0.0;
-        if (i > 0) sum += 200.0 * v[i] - 400.0 * x[i - 1] * v[i - 1];
+        double sum = i > 0 ? 200.0 * v[i] - 400.0 * x[i - 1] * v[i - 1] : 0.0;
         if (i < n - 1)
             sum += (1200.0 * x[i] * x[i] - 400.0 * x[i + 1] + 2.0) * v[i] - 400.0 * x[i] * v[i + 1];
         g[i] = sum;
@@ -154,13 +153,12 @@ double pendulums(long n, long steps, in angles, in k, out by_angle, out by_k) {
     return total;
 }
 """
-NUMBERS: dict[str, Callable[..., tuple[int, ...]]] = {
+NUMBERS: dict[str, Callable[..., tuple[int, ...]]] = {  # the whole numbers that they get first
     **dict.fromkeys(("rosenbrock", "product", "helmholtz", "chain"), lambda x, *_: x.shape),
     "logistic": lambda w, features, labels: features.shape,
     "bodies": lambda x, masses: x.shape[:1],
     "pendulums": lambda angles, k, steps: (len(angles), steps),
 }
-"""The functions that there are in C: from the arguments to their first, whole numbers."""
 
 
 @functools.cache

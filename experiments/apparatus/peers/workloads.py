@@ -1,16 +1,15 @@
 """What is timed beside peers: functions at a size, with their arguments.
 
 What flows: a name and a size -> a `Workload`, whose arrays are drawn from a seed made of both, so
-that every run and every process times the same numbers. Each contestant makes value and gradient
-by the first `wrt` arguments; of a workload with a direction, the product of the Hessian with it;
-of a network, one step of training: the loss and the new parameters.
+that every run and process times the same numbers. Each contestant makes value and gradient by the
+first `wrt` arguments; of a workload with a direction, the product of the Hessian with it; of a
+network, one step of training: the loss and the new parameters.
 """
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
-from dataclasses import dataclass
+from itertools import pairwise
 from types import ModuleType
 from typing import Any, NamedTuple, TypeAlias
 
@@ -29,13 +28,13 @@ NETWORKS: dict[Any, tuple[tuple[int, ...], int, str]] = {
 }
 
 
-@dataclass(frozen=True)
-class Workload:
+class Workload(NamedTuple):
     """A function, told by its name in functions.py, at a point."""
 
     name: str
     size: int | str
     function: str
+    counts: str
     args: tuple[Any, ...]
     wrt: int = 1
     steps: int | None = None
@@ -58,15 +57,6 @@ class Workload:
         return made if steps is None else lambda *args: made(*args, steps)
 
 
-class Kind(NamedTuple):
-    """Workloads of a name: their function, what their size counts, and how arguments are drawn."""
-
-    function: str
-    counts: str
-    draw: Callable[[Any, Draw], tuple[Any, ...]]
-    wrt: int = 1
-
-
 def helmholtz(n: int, draw: Draw) -> tuple[Any, ...]:
     a = draw.uniform(0.5, 1.5, (n, n))
     return draw.uniform(0.1, 0.6, n), (a + a.T) / 2, draw.uniform(0.5, 1.5, n) / n
@@ -78,8 +68,8 @@ def logistic(n: int, draw: Draw) -> tuple[Any, ...]:
 
 
 def mixture(n: int, draw: Draw) -> tuple[Any, ...]:
-    weights, means = draw.normal(size=25), draw.normal(size=(25, 10))
-    return weights, means, 0.1 * draw.normal(size=(25, 10)), draw.normal(size=(n, 10))
+    weights, means, scales = (draw.normal(size=size) for size in (25, (25, 10), (25, 10)))
+    return weights, means, 0.1 * scales, draw.normal(size=(n, 10))
 
 
 def lstm(n: int, draw: Draw) -> tuple[Any, ...]:
@@ -94,40 +84,39 @@ def attention(n: int, draw: Draw) -> tuple[Any, ...]:
 def training(name: str, draw: Draw) -> tuple[Any, ...]:
     """The parameters, layer by layer, and one minibatch."""
     sizes, batch, dtype = NETWORKS[name]
-    layers = [
-        ((draw.normal(size=(m, n)) / m**0.5).astype(dtype), np.zeros(n, dtype))
-        for m, n in itertools.pairwise(sizes)
-    ]
+    weights = [(draw.normal(size=pair) / pair[0] ** 0.5).astype(dtype) for pair in pairwise(sizes)]
     x = draw.normal(size=(batch, sizes[0])).astype(dtype)
+    layers = [(w, np.zeros(w.shape[1], dtype)) for w in weights]
     return layers, x, draw.integers(0, sizes[-1], batch)
 
 
-KINDS = {
-    "Rosenbrock": Kind("rosenbrock", "variables", lambda n, draw: (draw.uniform(-1.0, 1.0, n),)),
-    "Helmholtz": Kind("helmholtz", "substances", helmholtz),
-    "logistic regression": Kind("logistic", "instances of 50 features", logistic),
-    "Gaussian mixture": Kind("mixture", "points in 10 dimensions, 25 components", mixture, 3),
-    "softplus chain": Kind("chain", "variables, 20 functions deep",
-                           lambda n, draw: (draw.normal(size=n),)),
-    "LSTM cell": Kind("lstm", "units, batch of 16", lstm, 3),
-    "attention": Kind("attention", "tokens of 32 numbers", attention, 3),
-    "bodies": Kind("bodies", "bodies",
-                   lambda n, draw: (draw.normal(size=(n, 3)), draw.uniform(0.5, 1.5, n))),
-    LOOP: Kind("pendulums", "steps of 8 pendulums",
-               lambda n, draw: (draw.normal(size=8), draw.uniform(0.5, 2.0, 8)), 2),
-    PRODUCT: Kind("rosenbrock", "variables of Rosenbrock's function",
-                  lambda n, draw: tuple(draw.uniform(-1.0, 1.0, (2, n)))),
-    TRAINING: Kind("network", "layers and minibatch of a ReLU network", training),
+KINDS: dict[str, tuple[str, str, Callable[[Any, Draw], tuple[Any, ...]], int]] = {
+    "Rosenbrock": ("rosenbrock", "variables", lambda n, draw: (draw.uniform(-1.0, 1.0, n),), 1),
+    "Helmholtz": ("helmholtz", "substances", helmholtz, 1),
+    "logistic regression": ("logistic", "instances of 50 features", logistic, 1),
+    "Gaussian mixture": ("mixture", "points in 10 dimensions, 25 components", mixture, 3),
+    "softplus chain": ("chain", "variables, 20 functions deep",
+                       lambda n, draw: (draw.normal(size=n),), 1),
+    "LSTM cell": ("lstm", "units, batch of 16", lstm, 3),
+    "attention": ("attention", "tokens of 32 numbers", attention, 3),
+    "bodies": ("bodies", "bodies",
+               lambda n, draw: (draw.normal(size=(n, 3)), draw.uniform(0.5, 1.5, n)), 1),
+    LOOP: ("pendulums", "steps of 8 pendulums",
+           lambda n, draw: (draw.normal(size=8), draw.uniform(0.5, 2.0, 8)), 2),
+    PRODUCT: ("rosenbrock", "variables of Rosenbrock's function",
+              lambda n, draw: tuple(draw.uniform(-1.0, 1.0, (2, n))), 1),
+    TRAINING: ("network", "layers and minibatch of a ReLU network", training, 1),
 }  # fmt: skip
+"""By name: the function, what its size counts, how arguments are drawn, how many are variables."""
 
 
 def workload(name: str, size: Any) -> Workload:
     """The workload of that name and size."""
-    kind = KINDS[name]
-    args = kind.draw(size, generator("peers", name, size))
+    function, counts, draw, wrt = KINDS[name]
+    args = draw(size, generator("peers", name, size))
     if name == PRODUCT:
-        return Workload(name, size, kind.function, args[:1], direction=args[1])
-    return Workload(name, size, kind.function, args, kind.wrt, size if name == LOOP else None)
+        return Workload(name, size, function, counts, args[:1], direction=args[1])
+    return Workload(name, size, function, counts, args, wrt, size if name == LOOP else None)
 
 
 def arrays(found: Any) -> list[Any]:
