@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import math
 import sys
 from functools import cache
 from pathlib import Path
@@ -21,7 +19,6 @@ from difflab.lab.findings import findings_of
 EXPERIMENT = load(Path(__file__).parents[2] / "experiments" / "cost.py")
 COST: Any = sys.modules[EXPERIMENT.measure.__module__]
 PROGRAMS: Any = sys.modules["apparatus.cost_programs"]
-GROWTH: Any = importlib.import_module("apparatus.growth")
 
 
 def verdicts(rows: pd.DataFrame) -> dict[str, str]:
@@ -107,15 +104,6 @@ def test_a_gradient_that_is_wrong_is_not_timed(monkeypatch: pytest.MonkeyPatch) 
     assert timed[["function", "function (again)", "reverse", "forward", "complex_step"]].all()
     assert not timed[["forward_difference", "central_difference"]].any()
     assert rows.loc["reverse", "agrees"] and not rows.loc["forward_difference", "agrees"]
-
-
-def test_a_power_law_has_its_exponent_and_too_few_sizes_have_none() -> None:
-    sizes = pd.Series([1, 2, 4, 8])
-    fit = GROWTH.fitted_exponent(sizes, 3 * sizes**2)
-    assert fit.estimate == pytest.approx(2.0) and fit.high - fit.low < 1e-12
-    bent = GROWTH.fitted_exponent(sizes, sizes + 4)
-    assert bent.low < bent.estimate < bent.high and bent.estimate < 0.7
-    assert math.isnan(GROWTH.fitted_exponent(sizes[:2], sizes[:2]).low)
 
 
 def test_only_times_run_alone() -> None:
