@@ -7,7 +7,6 @@ operation counts of the logistic map have a closed form, which the counts must m
 
 from __future__ import annotations
 
-import statistics
 import time
 import tracemalloc
 from collections.abc import Iterator
@@ -15,21 +14,14 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 import sympy
-from apparatus.swell_programs import (
-    FAMILIES,
-    LAWS,
-    counts,
-    expressions,
-    logistic_counts,
-    logistic_map,
-    sympy_counts,
-    with_tangent,
-)
+from apparatus import swell_programs as programs
+from apparatus.swell_programs import FAMILIES, LAWS
 from matplotlib.figure import Figure as Canvas
 from sympy.core.cache import clear_cache
 
 from difflab import derivative, jvp
 from difflab.accuracy.truth import truth
+from difflab.ir.expr import Graph
 from difflab.lab import Case, Code, Experiment, Figure, Preset, Result, Row, Section, grid, main
 from difflab.lab.results import chosen, every, exponent, mean
 from difflab.lab.style import looks
@@ -47,7 +39,6 @@ SHOWN = {"function": "the program", "written_out": "written out",
 
 
 def cases(preset: Preset) -> list[Case]:
-    doubling = [2**k for k in range(7)]
     last = {  # how far each family goes
         "logistic map": preset.choose(smoke=7, quick=8, full=10),
         "x tanh x, nested": preset.choose(smoke=6, quick=7, full=10),
@@ -57,27 +48,26 @@ def cases(preset: Preset) -> list[Case]:
         "1/(1 + exp(-x)), nested": preset.choose(smoke=4, quick=8, full=16),
     }
     timed = preset.choose(smoke=[2, 4], quick=[2, 4, 6], full=range(1, 11))
-    rounds = preset.choose(smoke=1, quick=1, full=5)
     return [
         *[{"part": "counts", "family": name, "size": n, "largest": n == last[name]}
           for name, family in FAMILIES.items()
-          for n in (doubling if family.log else range(1, 11)) if n <= last[name]],
+          for n in ([2**k for k in range(7)] if family.log else range(1, 11)) if n <= last[name]],
         {"part": "values"},
-        *grid(part=["time"], family=["logistic map"], size=timed, rounds=[rounds]),
+        *grid(part=["time"], family=["logistic map"], size=timed,
+              rounds=[preset.choose(smoke=1, quick=1, full=5)]),
     ]  # fmt: skip
 
 
 def measure(case: Case, rng: np.random.Generator) -> Iterator[Row]:
-    parts = {"values": values, "time": times, "counts": counted}
-    yield from parts[case["part"]](case)
+    yield from {"values": values, "time": times, "counts": counted}[case["part"]](case)
 
 
 def counted(case: Case) -> Iterator[Row]:
     """The operations of a program's derivative, and of the logistic map whether they obey."""
     n, logistic = case["size"], case["family"] == "logistic map"
     program = FAMILIES[case["family"]].program(n)
-    row = counts(program)
-    row |= logistic_counts(n) if logistic else sympy_counts(*expressions(program))
+    by_sympy = programs.logistic_counts(n) if logistic else programs.sympy_counts(program)
+    row = programs.counts(program) | by_sympy
     row["written_out"] = row["sympy_function"] + row["sympy_derivative"]
     row["grown"] = row["function"] >= 8  # below, constants hide how counts grow
     if case["largest"]:
@@ -85,21 +75,20 @@ def counted(case: Case) -> Iterator[Row]:
         row["closed"] = (row["written_out"] - row["sympy_cse"]) / gap
         row["alike"] = 0.5 <= row["sympy_cse"] / row["reverse"] <= 1.5
     if logistic:
-        laws = (law for law in LAWS if n >= law.first)
-        row |= {law.claim: row[law.column] == law.value(n) for law in laws}
+        row |= {law.claim: row[law.column] == law.value(n) for law in LAWS if n >= law.first}
     if logistic and n > 3:
-        row["doubled"] = row["sympy_derivative"] > 2 * logistic_counts(n - 1)["sympy_derivative"]
+        before = programs.logistic_counts(n - 1)
+        row["doubled"] = row["sympy_derivative"] > 2 * before["sympy_derivative"]
     yield row
 
 
 def values(case: Case) -> Iterator[Row]:
     """The survey's derivative at its point, by every way, against the truth and the print."""
-    f, x = logistic_map(4), sympy.Symbol("x")
+    f, loop, x = programs.logistic_map(4), programs.with_tangent(4), sympy.Symbol("x")
     exact = sympy.diff(f(x), x).subs(x, sympy.Rational(1, 5))
     enclosure = truth(f, 0.2)
-    ways = ("symbolic", "forward", "reverse")
-    found = {name: derivative(f, method=name)(0.2) for name in ways}
-    found |= {"loop with tangent": with_tangent(4)(0.2, 1.0)[1], "jvp": jvp(f, (0.2,), (1.0,))[1]}
+    found = {name: derivative(f, method=name)(0.2) for name in ("symbolic", "forward", "reverse")}
+    found |= {"loop with tangent": loop(0.2, 1.0)[1], "jvp": jvp(f, (0.2,), (1.0,))[1]}
     for name, value in found.items():
         printed = f"{value:.{len(PUBLISHED.partition('.')[2])}f}" == PUBLISHED
         yield {"method": name, "value": float(value), "exact": str(exact), "as_printed": printed,
@@ -111,23 +100,22 @@ def times(case: Case) -> Iterator[Row]:
     program = FAMILIES[case["family"]].program(case["size"])
     unlimited = Symbolic(seconds=3600.0, operations=10**12)
     methods: list[Method] = [unlimited, Forward(), Reverse()]
-    seconds: dict[str, list[float]] = {method.name: [] for method in methods}
-    for _ in range(case["rounds"]):
-        for method in methods:
-            clear_cache()
-            graph = program.graph
-            start = time.perf_counter()
-            method.derive(graph, program.wrt)
-            seconds[method.name].append(time.perf_counter() - start)
-    for method in methods:
-        clear_cache()
+    rounds = [[seconds(method, program.graph, program.wrt) for method in methods]
+              for _ in range(case["rounds"])]  # fmt: skip
+    for method, middle in zip(methods, np.median(rounds, axis=0).tolist(), strict=True):
         graph = program.graph
         tracemalloc.start()
-        method.derive(graph, program.wrt)
+        seconds(method, graph, program.wrt)
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
-        middle = statistics.median(seconds[method.name])
         yield {"method": method.name, "seconds": middle, "peak_bytes": peak}
+
+
+def seconds(method: Method, graph: Graph, wrt: range) -> float:
+    clear_cache()
+    start = time.perf_counter()
+    method.derive(graph, wrt)
+    return time.perf_counter() - start
 
 
 # What is found ------------------------------------------------------------------------------------
@@ -153,20 +141,7 @@ def results(rows: pd.DataFrame) -> list[Result]:
     ]  # fmt: skip
 
 
-def sections(rows: pd.DataFrame) -> list[Section]:
-    own = rows[rows["value_text"].notna()].sort_values("size")
-    text = "\n\n".join(f"l_{row.size:.0f}  = {row.value_text}\nl_{row.size:.0f}' = {row.slope_text}"
-                       for row in own[["value_text", "slope_text"]].assign(size=own["size"])
-                       .itertuples())  # fmt: skip
-    about = (
-        "`l_1 = x`, `l_(n+1) = 4 l_n (1 - l_n)`, as SymPy writes it: the value doubles, because a"
-        " step uses what it is given twice; in the derivative the product rule repeats the"
-        " whole product for each of its n factors."
-    )
-    return [Section("What swells", [about, Code(text, "SymPy's unexpanded expressions.")])]
-
-
-# Figures ------------------------------------------------------------------------------------------
+# The page ----------------------------------------------------------------------------------------
 
 
 def figures(rows: pd.DataFrame) -> list[Figure]:
@@ -243,16 +218,23 @@ def draw_time(canvas: Canvas, time: pd.DataFrame) -> None:
     left.legend()
 
 
+def sections(rows: pd.DataFrame) -> list[Section]:
+    own = rows[rows["value_text"].notna()].sort_values("size")
+    texts = own[["size", "value_text", "slope_text"]].itertuples(index=False)
+    about = (
+        "`l_1 = x`, `l_(n+1) = 4 l_n (1 - l_n)`, as SymPy writes it: the value doubles, because a"
+        " step uses what it is given twice; in the derivative the product rule repeats the"
+        " whole product for each of its n factors."
+    )
+    text = "\n\n".join(f"l_{n:.0f}  = {value}\nl_{n:.0f}' = {slope}" for n, value, slope in texts)
+    return [Section("What swells", [about, Code(text, "SymPy's unexpanded expressions.")])]
+
+
 EXPERIMENT = Experiment(
-    name="expression_swell",
-    title="Expression swell",
+    name="expression_swell", title="Expression swell", version=2, order=22,
     question="How fast do symbolic derivatives grow, and what does sharing save?",
-    version=2,
-    cases=cases,
-    measure=measure,
-    results=results,
-    sections=sections,
-    figures=figures,
+    cases=cases, measure=measure, results=results, sections=sections, figures=figures,
+    volatile=("seconds", "peak_bytes"), timed=lambda case: case["part"] == "time",
     method="""
     The logistic map's loop `x = 4*x*(1 - x)` runs on a SymPy symbol, and `sympy.diff`
     differentiates the result; nothing is expanded or simplified by us. Written out:
@@ -265,10 +247,7 @@ EXPERIMENT = Experiment(
     Another computer algebra system may merge less or share more. `count_ops` weighs a tanh like an
     addition. Peak memory is what Python allocates while deriving, without the programs compiled.
     """,
-    volatile=("seconds", "peak_bytes"),
-    timed=lambda case: case["part"] == "time",
-    order=22,
-)
+)  # fmt: skip
 
 if __name__ == "__main__":
     main(EXPERIMENT)
