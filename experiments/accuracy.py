@@ -41,6 +41,7 @@ WRITTEN_OUT = 10**9
 """SymPy is not tried on a function of more operations than this, written out as an expression."""
 SLOW = ("pendulum", "helmholtz", "least_squares", "gaussian_mixture", "exp_series")
 """Left out of smaller presets: many operations, each enclosed in thousands of bits."""
+KEYS = ("kind", "exists", "method")
 KINDS = ["ordinary", "hard", "removable", "edge"]
 GRADED = {"part": "function", "exists": True}
 GRADIENTS = GRADED | {"kind": "ordinary", "gradient": True}
@@ -51,13 +52,13 @@ GRADIENTS = GRADED | {"kind": "ordinary", "gradient": True}
 
 def cases(preset: Preset) -> list[Case]:
     step = preset.choose(smoke=12, quick=4, full=1)
-    samples = preset.choose(smoke=300, quick=300, full=7_000)
     rules = [row.name for row in TABLE.values() if is_gradable(row)]
-    names = [name for name in ZOO if step == 1 or name not in SLOW][::step]
+    names = [name for name in ZOO if step == 1 or name not in SLOW]
     return [
-        *grid(function=names),
-        *grid(rule=rules[1::step] if step > 1 else rules, samples=[samples]),
-    ]
+        *grid(function=names[::step]),
+        *grid(rule=rules if step == 1 else rules[1::step],
+              samples=[preset.choose(smoke=300, quick=300, full=7_000)]),
+    ]  # fmt: skip
 
 
 def methods() -> dict[str, Method]:
@@ -70,23 +71,19 @@ def measure(case: Case, rng: np.random.Generator) -> Iterator[Row]:
         table = partial_digits([case["rule"]], samples=case["samples"])
         run = table[table["program"] != "rule"]  # as users run it
         worst = run.loc[run["max_ulps"].idxmax()]
-        corner = float(run["corner_ulps"].max())
-        yield {"part": "rule", "ulps": float(worst["max_ulps"]), "corner_ulps": corner,
+        yield {"part": "rule", "ulps": float(worst["max_ulps"]),
+               "corner_ulps": float(run["corner_ulps"].max()),
                "close": float(worst["max_ulps"] <= ULPS),
                "note": ", ".join(f"{x:.17g}" for x in worst["worst_x"])}  # fmt: skip
         return
-    found = [
-        row for point in lookup(case["function"]).points for row in at(case["function"], point)
-    ]
+    name, order = case["function"], [*methods()]
+    found = [row for point in lookup(name).points for row in at(name, point)]
     yield from (row for row in found if row["part"] == "point")
     own = [row for row in found if row["part"] == "method"]
-    keys = ("kind", "exists", "method")
     own.sort(key=lambda row: [*KINDS, row["kind"]].index(row["kind"]))
-    for way in methods():
-        same = (row for row in own if row["method"] == way)
-        for values, rows in itertools.groupby(same, lambda row: [row[key] for key in keys]):
-            about = dict(zip(keys, values, strict=True))
-            yield {"part": "function"} | about | averaged(list(rows))
+    own.sort(key=lambda row: order.index(row["method"]))
+    for _, rows in itertools.groupby(own, lambda row: [row[key] for key in KEYS]):
+        yield averaged(list(rows))
 
 
 def at(name: str, point: Point) -> Iterator[Row]:
@@ -98,9 +95,9 @@ def at(name: str, point: Point) -> Iterator[Row]:
     _, arrays = read_arguments(args, {})
     limit = limit_of_differences(graph, arrays, enclosure)
     smooth = not enclosure.kinks and point.kind != "kink"
-    about = {"kind": point.kind, "exists": smooth and limit == "agrees"}
     several = sum(x.size for x in graph.inputs if x.dtype.kind == "f") > 1
-    about["gradient"] = several and sum(out.size for out in graph.outputs) == 1
+    about = {"kind": point.kind, "exists": smooth and limit == "agrees",
+             "gradient": several and sum(out.size for out in graph.outputs) == 1}  # fmt: skip
     for way, method in methods().items():
         refused = way == "symbolic" and written_out(graph) > WRITTEN_OUT
         row = {"outcome": "refused"} if refused else held(f, args, method, enclosure, graph)
@@ -122,19 +119,18 @@ def held(f: Any, args: tuple[Any, ...], method: Method, enclosure: Enclosure, gr
     except np.linalg.LinAlgError:  # a singular matrix
         return {"outcome": "not finite"}
     finite = all(np.all(np.isfinite(leaf)) for leaf in flatten(result)[0])
-    row = {"outcome": "number" if finite else "not finite", **errors(result, enclosure)}
-    derivation = prepared.derivation
-    program, evaluations = derivation.graph, derivation.evaluations
-    counted = program is not None and method.name in ("reverse", "forward", "symbolic")
-    own = max(graph.operation_count(), 1)
-    row["cost"] = program.operation_count() / own if counted else float(evaluations)
-    return row
+    program, cost = prepared.derivation.graph, float(prepared.derivation.evaluations)
+    if program is not None and method.name in ("reverse", "forward", "symbolic"):
+        cost = program.operation_count() / max(graph.operation_count(), 1)
+    outcome = "number" if finite else "not finite"
+    return {"outcome": outcome, **errors(result, enclosure), "cost": cost}
 
 
 def averaged(rows: list[Row]) -> Row:
     """The points of one kind: medians of errors, means of digits; no number has no digits."""
     outcomes = [row["outcome"] for row in rows]
-    found = {"points": len(rows), "gradient": rows[0]["gradient"]}
+    found = {"part": "function"} | {key: rows[0][key] for key in KEYS} | {"points": len(rows)}
+    found |= {"gradient": rows[0]["gradient"]}
     found |= {name: outcomes.count(name) for name in ("number", "not finite", "refused")}
     if not rows[0]["exists"] or found["refused"]:
         return found
@@ -144,10 +140,9 @@ def averaged(rows: list[Row]) -> Row:
     return found | {
         "ulps": float(np.median([row["ulps_max"] for row in known])),
         "close": float(np.mean([row["ulps_max"] <= ULPS for row in known])),
-        "digits": digits,
-        "lost": 1.0 - digits / DIGITS[8],
+        "digits": digits, "lost": 1.0 - digits / DIGITS[8],
         "cost": float(np.mean(costs)) if costs else math.nan,
-    }
+    }  # fmt: skip
 
 
 # What is found ------------------------------------------------------------------------------------
@@ -234,28 +229,19 @@ def whiskers(middle: pd.DataFrame) -> np.ndarray:
     return np.abs(middle[[0.25, 0.75]].to_numpy().T - middle[0.5].to_numpy())
 
 
-PLACES = {"reverse": (-6, -14, "right"), "forward": (7, -14, "left"), "symbolic": (-6, 7, "right"),
-          "backward_difference": (7, -14, "left")}  # fmt: skip
-
-
 def draw_costs(canvas: Canvas, rows: pd.DataFrame) -> None:
     axes = canvas.subplots()
-    cost, wrong = (quartiles(rows, column) for column in ("cost", "ulps"))
+    cost, wrong = quartiles(rows, "cost"), quartiles(rows, "ulps").clip(lower=0.1)
     for name, look in looks(wrong.index).items():
-        x, y = cost.loc[[name]], wrong.loc[[name]].clip(lower=0.1)
+        x, y = cost.loc[[name]], wrong.loc[[name]]
         axes.errorbar(x[0.5], y[0.5], xerr=whiskers(x), yerr=whiskers(y), fmt=look["marker"],
-                      color=look["color"], markersize=7, elinewidth=1, alpha=0.9)  # fmt: skip
-        right, up, side = PLACES.get(name, (7, 6, "left"))
-        axes.annotate(name.replace("_", " "), (x[0.5].iloc[0], y[0.5].iloc[0]), (right, up),
-                      textcoords="offset points", ha=side, color=look["color"])  # fmt: skip
+                      color=look["color"], elinewidth=1, label=name.replace("_", " "))  # fmt: skip
     axes.set(xscale="log", yscale="log", xlabel="cost of the gradient (times the function)",
              ylabel="error (ulps; below 0.1 drawn at 0.1)")  # fmt: skip
-    axes.axhline(0.5, color="black", linestyle=":", linewidth=1)
-    axes.annotate("half an ulp", (0.99, 0.5), (0, 3), xycoords=("axes fraction", "data"),
-                  textcoords="offset points", ha="right", fontsize=9)  # fmt: skip
+    axes.axhline(0.5, color="black", linestyle=":", linewidth=1, label="half an ulp")
     axes.set_xticks([1, 2, 5, 10, 20, 50, 100], ["1", "2", "5", "10", "20", "50", "100"])
     axes.tick_params(axis="x", which="minor", labelbottom=False)
-    axes.margins(x=0.12)
+    canvas.legend(loc="outside right center")
 
 
 def draw_digits(canvas: Canvas, rows: pd.DataFrame) -> None:
@@ -275,15 +261,9 @@ def draw_digits(canvas: Canvas, rows: pd.DataFrame) -> None:
 
 
 EXPERIMENT = Experiment(
-    name="accuracy",
-    title="Accuracy",
+    name="accuracy", title="Accuracy", version=2, order=20,
     question="How wrong is each method, what does it cost, and where are the digits lost?",
-    version=2,
-    cases=cases,
-    measure=measure,
-    results=results,
-    tables=tables,
-    figures=figures,
+    cases=cases, measure=measure, results=results, tables=tables, figures=figures,
     method="""
     The truth is a ball that contains the derivative of the real function that the program
     describes, sharp to the last digit of a float. It comes from the same rules as automatic
@@ -296,11 +276,10 @@ EXPERIMENT = Experiment(
     The zoo is chosen, not drawn at random, and has more hard points than practice does: intervals
     say how much a share would move for as many other functions of the same kind. Where an `if`
     returns a constant at one point, reverse mode differentiates that branch; the truth does not. A
-    cost counts an operation on
-    complex numbers as one, and that of differences leaves the steps' own arithmetic out.
+    cost counts an operation on complex numbers as one, and that of differences leaves the steps'
+    own arithmetic out.
     """,
-    order=20,
-)
+)  # fmt: skip
 
 if __name__ == "__main__":
     main(EXPERIMENT)
