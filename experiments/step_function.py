@@ -7,14 +7,15 @@ when the step of a difference is small; a wide one smooths the loss.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from apparatus.learning import TRAINING, TUNING, badges, run_seed, train, training_cases
-
-from apparatus.learning import tuning_cases  # isort: skip
+from apparatus import learning
+from apparatus.learning import TRAINING, TUNING, badges, run_seed, train
 from apparatus.training_programs import digits, network
 from matplotlib.figure import Figure as Canvas
 
@@ -41,11 +42,16 @@ SAMPLED = 20
 OBSERVED = (0.01, 0.1)
 """Shares of weights that jump between which laws are fitted: enough are seen, few jump twice."""
 EXACT = ("reverse", "forward", "symbolic")
-WAYS = {"reverse": "reverse mode", "theory": "differences by theory", "wide": "wide differences"}
+WAYS: dict[str, str | Method] = {
+    "reverse": "reverse",
+    "theory": "central_difference",
+    "wide": Numerical("central", 2, step=WIDE),
+}
+WORDS = {"reverse": "reverse mode", "theory": "differences by theory", "wide": "wide differences"}
 NAMES = ["network", "activation", "method"]
 
 
-# Cases --------------------------------------------------------------------------------------------
+# Gradients ----------------------------------------------------------------------------------------
 
 
 def configurations(preset: Preset) -> list[Case]:
@@ -64,21 +70,20 @@ def cases(preset: Preset) -> list[Case]:
     rates = preset.choose(smoke=RATES[2:4], quick=RATES[1:5], full=RATES)
     tuning = range(preset.choose(smoke=1, quick=1, full=3))
     steps = preset.choose(smoke=STEPS[8:14], quick=STEPS[::2], full=STEPS)
-    draws = preset.choose(smoke=2, quick=5, full=50)
-    few = preset.choose(smoke=preset.seeds[:1], quick=preset.seeds[:1], full=preset.seeds)
+    few = preset.seeds if preset.name == "full" else preset.seeds[:1]
     return [
         *grid(part=["zeros"], network=[COARSE], batch=[BATCH], seed=few),
         *grid(part=["zeros"], network=[TINY], batch=[preset.choose(smoke=1, quick=1, full=2)],
               seed=preset.seeds[:1]),
-        *grid(part=["jumps"], network=[WIDER], batch=[128], steps=[steps], draws=[draws],
-              seed=preset.seeds),
-        *tuning_cases(configurations(preset), rates, tuning),
+        *grid(part=["jumps"], network=[WIDER], batch=[128], steps=[steps],
+              draws=[preset.choose(smoke=2, quick=5, full=50)], seed=preset.seeds),
+        *learning.tuning_cases(configurations(preset), rates, tuning),
     ]  # fmt: skip
 
 
 def after(preset: Preset, rows: pd.DataFrame) -> list[Case]:
     """The training runs, at the rates that the tuning runs chose."""
-    return training_cases(rows, configurations(preset), preset.seeds)
+    return learning.training_cases(rows, configurations(preset), preset.seeds)
 
 
 def measure(case: Case, rng: np.random.Generator) -> Iterator[Row]:
@@ -87,9 +92,6 @@ def measure(case: Case, rng: np.random.Generator) -> Iterator[Row]:
 
 def sizes(case: Case) -> list[int]:
     return [int(units) for units in case["network"].split("-")]
-
-
-# Gradients ----------------------------------------------------------------------------------------
 
 
 def start(case: Case, activation: str = "step") -> tuple[Network, Any, Part]:
@@ -102,22 +104,17 @@ def start(case: Case, activation: str = "step") -> tuple[Network, Any, Part]:
 
 def zeros(case: Case) -> Iterator[Row]:
     """The share of exact zeros in the gradient of the hidden layer."""
-    for name in METHODS:
-        if name == "symbolic" and case["network"] != TINY:
-            continue
-        for activation in ("step", "relu"):
-            net, parameters, batch = start(case, activation)
-            targets = np.eye(net.last.units)[batch.y]  # floats: labels have no complex reading
-            slope = gradient(net.objective, method=name, engine="numpy")
-            try:
-                slopes = slope(parameters, batch.X, targets)
-            except UnsupportedError:
-                continue
+    names = [name for name in METHODS if name != "symbolic" or case["network"] == TINY]
+    for name, activation in itertools.product(names, ("step", "relu")):
+        net, parameters, batch = start(case, activation)
+        targets = np.eye(net.last.units)[batch.y]  # floats: labels have no complex reading
+        slope = gradient(net.objective, method=name, engine="numpy")
+        with suppress(UnsupportedError):
+            slopes = slope(parameters, batch.X, targets)
             hidden = np.concatenate(flatten(slopes[0])[0], axis=None)
-            found: Row = {"hidden_zero": float(np.mean(hidden == 0.0))}
-            if name in EXACT:
-                found["untouched"] = bool(np.all(hidden == 0.0))
-            yield {"method": name, "activation": activation, **found}
+            exact = {"untouched": bool(np.all(hidden == 0.0))} if name in EXACT else {}
+            share = float(np.mean(hidden == 0.0))
+            yield {"method": name, "activation": activation, "hidden_zero": share, **exact}
 
 
 def jumps(case: Case) -> Iterator[Row]:
@@ -134,8 +131,8 @@ def jumps(case: Case) -> Iterator[Row]:
             taken += [difference(net, parameters, batch, tuple(place), h) for place in few]
         part = found / (case["draws"] * drawn[0][0]["W"].size)
         median = float(np.median(np.abs(taken))) if taken else np.nan
-        inside = OBSERVED[0] <= part <= OBSERVED[1]
-        yield {"h": h, "share": part, "median_size": median, "observed": inside}
+        yield {"h": h, "share": part, "median_size": median,
+               "observed": OBSERVED[0] <= part <= OBSERVED[1]}  # fmt: skip
 
 
 def difference(net: Network, parameters: Any, batch: Part, place: Any, h: float) -> float:
@@ -160,12 +157,6 @@ def crossed(layer: dict[str, Any], X: Any, h: float) -> Any:
 # Training -----------------------------------------------------------------------------------------
 
 
-def method_of(name: str) -> str | Method:
-    """Reverse mode, or central differences of the step by theory or of a wide one."""
-    ways = {"theory": "central_difference", "wide": Numerical("central", 2, step=WIDE)}
-    return ways.get(name, name)
-
-
 def run(case: Case) -> Iterator[Row]:
     """A training run, and whether the hidden layer moved; of the step also random features."""
     names = ("part", "seed", "rate", "updates")
@@ -173,13 +164,13 @@ def run(case: Case) -> Iterator[Row]:
     parts = digits(sizes(case), case["part"], case["seed"])
     net = network(sizes(case), case["activation"], "float64", BATCH, case["rate"])
     first = net.initial(run_seed(case["part"], case["seed"]))
-    found = list(train(net, parts, **options, method=method_of(case["method"])))
+    found = list(train(net, parts, **options, method=WAYS[case["method"]]))
     found[-1]["untouched"] = same_arrays(net.parameters[0], first[0])
     if case["activation"] == "step" and case["method"] == "reverse" and case["part"] != TUNING:
         features, error = random_features(net, first, parts, options)
         alike = same_arrays(features.parameters[0], net.parameters[1])
         found[-1]["random_features"] = alike and error == found[-1]["held_error"]
-    way = f"{case['activation']}, {WAYS[case['method']]}"
+    way = f"{case['activation']}, {WORDS[case['method']]}"
     yield from (row | {"configuration": way} for row in found)
 
 
@@ -280,15 +271,9 @@ def draw_jumps(canvas: Canvas, rows: pd.DataFrame) -> None:
 
 
 EXPERIMENT = Experiment(
-    name="step_function",
-    title="The step function",
+    name="step_function", title="The step function", version=2, order=47,
     question="Can stochastic gradient descent train a step activation?",
-    version=2,
-    cases=cases,
-    measure=measure,
-    after=after,
-    results=results,
-    figures=figures,
+    cases=cases, measure=measure, after=after, results=results, figures=figures,
     method=f"""
     Digits in 8 x 8 pixels (64-32-10 units) and in 4 x 4 (16-8-10), softmax with cross-entropy,
     plain gradient descent with minibatches of {BATCH}; the learning rate of each configuration is
@@ -302,8 +287,7 @@ EXPERIMENT = Experiment(
     train the small network only, for a few hundred updates, and one wide step was tried, not tuned.
     How often a stencil meets a jump grows with the number of instances in the batch.
     """,
-    order=47,
-)
+)  # fmt: skip
 
 if __name__ == "__main__":
     main(EXPERIMENT)
