@@ -35,19 +35,13 @@ from difflab.methods import METHODS, Method, Numerical
 from difflab.operators import jacobian
 from difflab.tracing.trace import trace
 
-ULPS = 4.0
-"""What counts as rounding alone, in units in the last place."""
-WRITTEN_OUT = 10**9
-"""SymPy is not tried on a function of more operations than this, written out as an expression."""
+ULPS = 4.0  # up to here an error counts as rounding alone, in units in the last place
+WRITTEN_OUT = 10**9  # SymPy is not tried on a function of more operations, written out
 SLOW = ("pendulum", "helmholtz", "least_squares", "gaussian_mixture", "exp_series")
 """Left out of smaller presets: many operations, each enclosed in thousands of bits."""
 KEYS = ("kind", "exists", "method")
 KINDS = ["ordinary", "hard", "removable", "edge"]
 GRADED = {"part": "function", "exists": True}
-GRADIENTS = GRADED | {"kind": "ordinary", "gradient": True}
-
-
-# Measuring ----------------------------------------------------------------------------------------
 
 
 def cases(preset: Preset) -> list[Case]:
@@ -188,9 +182,6 @@ def tables(rows: pd.DataFrame) -> list[Table]:
     ]  # fmt: skip
 
 
-# Figures ------------------------------------------------------------------------------------------
-
-
 def quartiles(rows: pd.DataFrame, column: str) -> pd.DataFrame:
     """By method, in the order in which they were measured: lower quartile, median, upper one."""
     known = rows.dropna(subset=column)
@@ -198,11 +189,9 @@ def quartiles(rows: pd.DataFrame, column: str) -> pd.DataFrame:
 
 
 def figures(rows: pd.DataFrame) -> list[Figure]:
-    graded = chosen(rows, GRADED)
-    gradients = chosen(rows, GRADIENTS)
+    gradients = chosen(rows, GRADED | {"kind": "ordinary", "gradient": True})
     cost, wrong = (quartiles(gradients, column)[0.5] for column in ("cost", "ulps"))
     lost = 100 * chosen(gradients, {"method": "central_difference"})["lost"].median()
-    digits = graded[graded["method"] == "reverse"].groupby("kind", sort=False)["digits"].mean()
     foot = f"{gradients['function'].nunique()} functions of several numbers, ordinary points"
     return [
         Figure("cost_and_error",
@@ -215,49 +204,23 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
                finding=f"Reverse mode costs {cost['reverse']:.2g} times the function and errs by"
                f" {wrong['reverse']:.2g} ulps; central differences cost"
                f" {cost['central_difference']:.2g} times and lose {lost:.0f} % of the digits"),
-        Figure("digits", "Correct decimal digits of the worst component, by kind of point: the"
-               " median and the quartiles over functions.",
-               "Dots with bars of the correct digits of every method, for four kinds of points",
-               lambda canvas: draw_digits(canvas, graded), (8.4, 5.0),
-               foot=f"{graded['function'].nunique()} functions, float64",
-               finding=f"Of {DIGITS[8]:.2f} digits reverse mode keeps, in the mean, "
-               + ", ".join(f"{digits[kind]:.1f} at {kind} points" for kind in digits.index)),
     ]  # fmt: skip
-
-
-def whiskers(middle: pd.DataFrame) -> np.ndarray:
-    return np.abs(middle[[0.25, 0.75]].to_numpy().T - middle[0.5].to_numpy())
 
 
 def draw_costs(canvas: Canvas, rows: pd.DataFrame) -> None:
     axes = canvas.subplots()
     cost, wrong = quartiles(rows, "cost"), quartiles(rows, "ulps").clip(lower=0.1)
     for name, look in looks(wrong.index).items():
-        x, y = cost.loc[[name]], wrong.loc[[name]]
-        axes.errorbar(x[0.5], y[0.5], xerr=whiskers(x), yerr=whiskers(y), fmt=look["marker"],
-                      color=look["color"], elinewidth=1, label=name.replace("_", " "))  # fmt: skip
+        low, middle, high = np.transpose([cost.loc[name], wrong.loc[name]])
+        bars = np.abs([low - middle, high - middle]).T[:, :, None]
+        axes.errorbar(*middle, xerr=bars[0], yerr=bars[1], fmt=look["marker"], elinewidth=1,
+                      color=look["color"], label=name.replace("_", " "))  # fmt: skip
     axes.set(xscale="log", yscale="log", xlabel="cost of the gradient (times the function)",
              ylabel="error (ulps; below 0.1 drawn at 0.1)")  # fmt: skip
     axes.axhline(0.5, color="black", linestyle=":", linewidth=1, label="half an ulp")
     axes.set_xticks([1, 2, 5, 10, 20, 50, 100], ["1", "2", "5", "10", "20", "50", "100"])
     axes.tick_params(axis="x", which="minor", labelbottom=False)
     canvas.legend(loc="outside right center")
-
-
-def draw_digits(canvas: Canvas, rows: pd.DataFrame) -> None:
-    axes = canvas.subplots()
-    for shift, (kind, look) in zip((-0.27, -0.09, 0.09, 0.27), looks(KINDS).items(), strict=True):
-        part = rows[rows["kind"] == kind]
-        if part.empty:
-            continue
-        middle = quartiles(part, "digits").reindex(rows["method"].unique())
-        label = f"{kind} points, {part['function'].nunique()} functions"
-        axes.errorbar(middle[0.5], np.arange(len(middle)) + shift, xerr=whiskers(middle),
-                      fmt=look["marker"], color=look["color"], label=label)  # fmt: skip
-    axes.set_yticks(range(len(middle)), [name.replace("_", " ") for name in middle.index])
-    axes.invert_yaxis()
-    axes.set_xlabel(f"correct decimal digits (of {DIGITS[8]:.2f})")
-    axes.legend(loc="upper left")
 
 
 EXPERIMENT = Experiment(

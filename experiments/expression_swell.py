@@ -28,14 +28,10 @@ from difflab.lab.style import looks
 from difflab.methods import Forward, Method, Reverse
 from difflab.methods.symbolic import Symbolic
 
-PUBLISHED = "9.0660864"
-"""The survey's l_4'(0.2)."""
+PUBLISHED = "9.0660864"  # the survey's l_4'(0.2)
 LOGISTIC = {"part": "counts", "family": "logistic map"}
 SHOWN = {"function": "the program", "written_out": "written out",
          "sympy_cse": "shared", "reverse": "reverse mode"}  # fmt: skip
-
-
-# Measuring ----------------------------------------------------------------------------------------
 
 
 def cases(preset: Preset) -> list[Case]:
@@ -139,9 +135,6 @@ def results(rows: pd.DataFrame) -> list[Result]:
                  where={"part": "counts", "grown": True}, missing="too small",
                  words="operations of reverse mode's gradient against the program's own"),
     ]  # fmt: skip
-
-
-# The page ----------------------------------------------------------------------------------------
 
 
 def figures(rows: pd.DataFrame) -> list[Figure]:

@@ -17,7 +17,6 @@ import pandas as pd
 from apparatus import learning
 from apparatus.learning import TRAINING, TUNING, badges, run_seed, train
 from apparatus.training_programs import digits, network
-from matplotlib.figure import Figure as Canvas
 
 from difflab import gradient
 from difflab.errors import UnsupportedError
@@ -25,33 +24,23 @@ from difflab.ir.tree import flatten
 from difflab.lab import Case, Experiment, Figure, Preset, Result, Row, curves, grid, main
 from difflab.lab.cases import generator
 from difflab.lab.results import chosen, every, exponent, paired
-from difflab.methods import METHODS, Method, Numerical
+from difflab.methods import METHODS, Numerical
 from difflab.networks import Network
 from difflab.networks.activations import step
 from difflab.networks.data import Part
 
-DIGITS, WIDER, COARSE, TINY = "64-32-10", "16-32-10", "16-8-10", "4-3-2"
-"""Networks of one hidden layer: on images of 8 x 8, 4 x 4 and 2 x 2 pixels."""
+DIGITS, WIDER, COARSE, TINY = "64-32-10", "16-32-10", "16-8-10", "4-3-2"  # squares of pixels
 RATES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
-WIDE = 0.3
-"""The step of differences that smooth the loss, about a third of a feature's deviation."""
 STEPS = [float(f"{10 ** (power / 4):.3g}") for power in range(-20, 1)]
 BATCH = 32
-SAMPLED = 20
-"""Of how many weights that jump, at most, differences are taken for each draw and step."""
+SAMPLED = 20  # of so many weights that jump, at most, are differences taken for a draw and a step
 OBSERVED = (0.01, 0.1)
 """Shares of weights that jump between which laws are fitted: enough are seen, few jump twice."""
 EXACT = ("reverse", "forward", "symbolic")
-WAYS: dict[str, str | Method] = {
-    "reverse": "reverse",
-    "theory": "central_difference",
-    "wide": Numerical("central", 2, step=WIDE),
-}
+WIDE = Numerical("central", 2, step=0.3)  # about a third of a feature's deviation: smooths the loss
+WAYS = {"reverse": "reverse", "theory": "central_difference", "wide": WIDE}
 WORDS = {"reverse": "reverse mode", "theory": "differences by theory", "wide": "wide differences"}
 NAMES = ["network", "activation", "method"]
-
-
-# Gradients ----------------------------------------------------------------------------------------
 
 
 def configurations(preset: Preset) -> list[Case]:
@@ -59,10 +48,10 @@ def configurations(preset: Preset) -> list[Case]:
     exact = [("step", "reverse"), ("sigmoid", "reverse"), ("relu", "reverse")]
     coarse = [*exact, ("step", "theory"), ("step", "wide")]
     long, short = preset.choose(smoke=(20, 5), quick=(200, 40), full=(1000, 300))
-    chosen = [(DIGITS, long, pair) for pair in exact] + [(COARSE, short, pair) for pair in coarse]
     return [
         {"network": net, "activation": activation, "method": method, "updates": updates}
-        for net, updates, (activation, method) in chosen
+        for net, updates, pairs in ((DIGITS, long, exact), (COARSE, short, coarse))
+        for activation, method in pairs
     ]
 
 
@@ -154,9 +143,6 @@ def crossed(layer: dict[str, Any], X: Any, h: float) -> Any:
     return np.any((moved > 0) != (before > 0), axis=0)
 
 
-# Training -----------------------------------------------------------------------------------------
-
-
 def run(case: Case) -> Iterator[Row]:
     """A training run, and whether the hidden layer moved; of the step also random features."""
     names = ("part", "seed", "rate", "updates")
@@ -167,8 +153,8 @@ def run(case: Case) -> Iterator[Row]:
     found = list(train(net, parts, **options, method=WAYS[case["method"]]))
     found[-1]["untouched"] = same_arrays(net.parameters[0], first[0])
     if case["activation"] == "step" and case["method"] == "reverse" and case["part"] != TUNING:
-        features, error = random_features(net, first, parts, options)
-        alike = same_arrays(features.parameters[0], net.parameters[1])
+        last, error = random_features(net, first, parts, options)
+        alike = same_arrays(last.parameters[0], net.parameters[1])
         found[-1]["random_features"] = alike and error == found[-1]["held_error"]
     way = f"{case['activation']}, {WORDS[case['method']]}"
     yield from (row | {"configuration": way} for row in found)
@@ -219,7 +205,7 @@ def results(rows: pd.DataFrame) -> list[Result]:
         paired("wide_differences_train_a_step", rows, "held_error", left={"method": "reverse"},
                right={"method": "wide"}, where=ends | {"activation": "step", "network": COARSE},
                by="network", scale=100, badges=badges(rows, NAMES),
-               words=f"test error by reverse mode less that by central differences of {WIDE:g}"),
+               words=f"test error by reverse mode less that by differences of {WIDE.step}"),
     ]  # fmt: skip
 
 
@@ -232,7 +218,9 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
     ends = chosen(runs, {"last": True, "network": DIGITS, "method": "reverse"})
     error = 100 * ends.groupby("activation")["held_error"].mean()
     fitted = chosen(rows, {"part": "jumps", "observed": True})
-    low, high = fitted["h"].min(), fitted["h"].max()
+    columns = {"share": "share that is not 0", "median_size": "median size of those"}
+    jumped = chosen(rows, {"part": "jumps"}).rename(columns=columns)
+    jumped = jumped.melt(["seed", "h"], [*columns.values()], "of").query("value > 0")
     ways = ["step, reverse mode", "relu, reverse mode", "sigmoid, reverse mode",
             "step, differences by theory", "step, wide differences"]  # fmt: skip
     return [
@@ -243,31 +231,15 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
                finding=f"{100 * zero['hidden_zero'].mean():.0f} % of the step's hidden gradient is"
                f" exactly 0: test error {error['step']:.1f} %, against {error['relu']:.1f} % with"
                " ReLUs", foot=f"digits, {runs['seed'].nunique()} seeds"),
-        Figure("jumps", "Forward differences of the hidden weights against their step h. Left: the"
-               " share that is not 0; dashed: in proportion to h. Right: the median size of those;"
-               " dashed: in proportion to 1/h.",
-               "A rising line of shares, and a falling line of sizes, on logarithmic axes",
-               lambda canvas: draw_jumps(canvas, chosen(rows, {"part": "jumps"})), (9.5, 4.0),
-               foot=f"digits, {fitted['seed'].nunique()} seeds",
-               finding=f"Between h = {low:g} and {high:g}, differences are not 0 for"
-               f" {fitted['share'].min():.0%} to {fitted['share'].max():.0%} of the weights"),
+        curves(jumped, "jumps", "h", "value", "of", by=None, logarithms="xy",
+               labels=("step h", "share, or size"), caption="Forward differences of the hidden"
+               " weights: the share that is not 0, which grows with h, and the median size of"
+               " those, which falls as 1/h.", alt="A rising and a falling line, both axes"
+               " logarithmic", foot=f"digits, {fitted['seed'].nunique()} seeds",
+               finding=f"Between h = {fitted['h'].min():g} and {fitted['h'].max():g}, differences"
+               f" are not 0 for {fitted['share'].min():.0%} to {fitted['share'].max():.0%} of the"
+               " weights"),
     ]  # fmt: skip
-
-
-def draw_jumps(canvas: Canvas, rows: pd.DataFrame) -> None:
-    panels = canvas.subplots(1, 2)
-    means = rows[rows["share"] > 0].groupby("h")[["share", "median_size"]].mean()
-    inside = means[means["share"].between(*OBSERVED)]
-    labels = {"share": "share of weights with a difference", "median_size": "size of a difference"}
-    for panel, (column, label), power in zip(panels, labels.items(), (1, -1), strict=True):
-        panel.plot(means[column], "o-", markersize=4, label="forward differences")
-        if len(inside):
-            h = inside.index[len(inside) // 2]
-            law = means[column][h] * (means.index.to_series() / h) ** power
-            panel.plot(law.where(law <= means[column].max()), "--", color="black", linewidth=1,
-                       label="in proportion to " + ("h" if power == 1 else "1/h"))  # fmt: skip
-        panel.set(xscale="log", yscale="log", xlabel="step h", ylabel=label)
-        panel.legend()
 
 
 EXPERIMENT = Experiment(

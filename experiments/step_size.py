@@ -17,8 +17,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from apparatus import step_size_curves as measured
-from apparatus.step_size_curves import LARGEST, Problem, Quotients
+from apparatus.step_size_curves import LARGEST, Problem, Quotients, drawn, problems
 from matplotlib.figure import Figure as Canvas
 
 from difflab.accuracy.zoo import ZOO
@@ -29,14 +28,12 @@ from difflab.lab.style import looks
 from difflab.methods import Numerical
 from difflab.methods.differences.prediction import Prediction
 
-SHOWN = ("logistic_map_closed", "logistic_map_loop")
-"""The functions whose whole curves are kept, with steps down to where they are lost in x."""
+SHOWN = ("logistic_map_closed", "logistic_map_loop")  # whose curves are kept, from 1e-20
 VEE = ("forward 1", "central 2", "central 4", "central 8", "complex step")
 CLAIMED = {"forward": "forward 1", "central": "central 2"}
 EPS = {"float64": 2.0**-52, "float32": 2.0**-23}
 SMALLEST = {"float64": 1e-14, "float32": 1e-7}
-TINIEST = 10.0 ** -np.arange(20.0, 201.0, 20.0)
-"""The steps along the imaginary axis that no difference could take."""
+TINIEST = 10.0 ** -np.arange(20.0, 201.0, 20.0)  # along the imaginary axis
 STEP_FACTOR, ERROR_FACTOR = 3.0, 10.0
 MEANS = ("step", "step_predicted", "error", "error_predicted", "loss", "loss_thumb")
 
@@ -44,10 +41,9 @@ MEANS = ("step", "step_predicted", "error", "error_predicted", "loss", "loss_thu
 def cases(preset: Preset) -> list[Case]:
     names = [name for name, entry in ZOO.items() if entry.tags & {"scalar", "multivariate"}]
     few = [*SHOWN, "sine", "sqrt_difference", "baydin", "rosenbrock"]
-    hard = preset.choose(smoke=[], quick=[], full=["hard"])
     return grid(
         function=preset.choose(smoke=few, quick=sorted({*few, *names[::4]}), full=names),
-        kinds=[["ordinary", *hard]],
+        kinds=[["ordinary", *preset.choose(smoke=[], quick=[], full=["hard"])]],
         points=[preset.choose(smoke=1, quick=1, full=4)],
         components=[preset.choose(smoke=1, quick=1, full=3)],
         each=[preset.choose(smoke=4, quick=8, full=16)],
@@ -68,33 +64,32 @@ def measure(case: Case, rng: np.random.Generator) -> Iterator[Row]:
     found: dict[tuple[str, str], list[Row]] = {}
     for dtype, smallest in SMALLEST.items():
         whole = dtype == "float64" and case["function"] in SHOWN
-        steps = measured.drawn(1e-20 if whole else smallest, 8, case["each"], rng)
+        steps = drawn(1e-20 if whole else smallest, 8, case["each"], rng)
         kinds = case["kinds"] if dtype == "float64" else ["ordinary"]
         few = (case["points"], case["components"])
-        for problem in measured.problems(case["function"], dtype, kinds, *few):
+        for problem in problems(case["function"], dtype, kinds, *few):
             if problem.stationary:
                 continue
-            quotients = Quotients(problem, steps)
+            quotients = Quotients(problem, *steps)
             for stencil, order in stencils(problem):
                 name = "complex step" if stencil == "complex" else f"{stencil} {order}"
                 errors, prediction = quotients.errors(stencil, order), None
                 with suppress(DomainError):  # at a kink no step is best
-                    prediction = problem.predictor(
-                        problem.arrays, problem.index, stencil, order, largest=LARGEST
-                    )
+                    prediction = problem.predict(stencil, order)
                 about = {"at": (problem.number, problem.position, problem.index), "dtype": dtype}
                 own = found.setdefault((problem.kind, name), [])
                 own.append(about | summary(quotients, errors, stencil, order, prediction))
                 if whole and name in VEE and len(own) == 1 and prediction:
                     kept = {"part": "curve", "kind": problem.kind, "stencil": name}
-                    yield from (kept | row for row in curve(steps, errors, prediction))
+                    yield from (kept | row for row in curve(quotients, errors, prediction))
     for (kind, name), rows in found.items():
         if averages := averaged(rows):
             yield {"part": "function", "kind": kind, "stencil": name} | averages
 
 
-def curve(steps: measured.Steps, errors: Any, prediction: Prediction) -> Iterator[Row]:
-    for h, error in list(zip(steps.centres.tolist(), errors.tolist(), strict=True))[::2]:
+def curve(quotients: Quotients, errors: Any, prediction: Prediction) -> Iterator[Row]:
+    pairs = list(zip(quotients.centres.tolist(), errors.tolist(), strict=True))
+    for h, error in pairs[::2]:
         yield {"step": h, "error": error, "truncation": float(prediction.truncation(h)),
                "rounding": float(prediction.rounding(h))}  # fmt: skip
 
@@ -103,29 +98,33 @@ def summary(
     quotients: Quotients, errors: Any, stencil: str, order: int, prediction: Prediction | None
 ) -> Row:
     """The best step as measured, as predicted and by the rule of thumb, and the curve's shape."""
-    steps, problem = quotients.steps, quotients.problem
-    best = measured.best_of(errors, steps, problem.ulp)
-    if best is None:  # the error is 0 at every step, or never a number
+    problem, smooth = quotients.problem, quotients.smoothed(errors)
+    if smooth is None:  # the error is 0 at every step, or never a number
         return {}
-    inside = best.bin < len(steps.decades) - 3
-    row: Row = {"step": best.step, "error": best.error, "both": False, "inside": inside}
+    k = int(np.argmin(smooth))
+    best, error = float(quotients.centres[k]), float(10.0 ** smooth[k])
     rounding = problem.ulp / 12**0.5
+
+    def loss(step: float) -> float:
+        """The error at a step, over the least error."""
+        at = float(np.interp(np.log10(step), quotients.decades, smooth))
+        return float(10.0 ** (at - np.log10(error)))
+
+    row: Row = {"step": best, "error": error, "both": False, "inside": k < len(smooth) - 3}
     if prediction is not None:
-        row["step_predicted"] = prediction.step
+        row["step_predicted"], row["loss"] = prediction.step, loss(prediction.step)
         row["error_predicted"] = max(prediction.error, rounding)
-        row["loss"] = best.loss(prediction.step)
-        near = within(prediction.step / best.step, STEP_FACTOR)
-        row["both"] = near and within(row["error_predicted"] / best.error, ERROR_FACTOR)
+        near = within(prediction.step / best, STEP_FACTOR)
+        row["both"] = near and within(row["error_predicted"] / error, ERROR_FACTOR)
     if stencil == "complex":
         assert prediction is not None
-        tiny = quotients.root_mean_square(problem.along_imaginary_axis(TINIEST)[None, :])[0]
-        least = max(prediction.floor, rounding, best.error)
+        least = max(prediction.floor, rounding, error)
+        tiny = quotients.imaginary_errors(TINIEST[None, :])[0]
         return row | {"flat": bool(tiny <= ERROR_FACTOR * least)}
     thumb = Numerical(stencil, order).steps(np.array([problem.x]))[0]  # type: ignore[arg-type]
-    row["loss_thumb"] = best.loss(min(float(thumb), LARGEST))
-    for side, low, high in (("left", 1e-3, 0.1), ("right", 5, 500)):
-        ends = low * best.step, min(high * best.step, LARGEST)
-        row[side] = measured.slope_between(errors, steps, *ends)
+    row["loss_thumb"] = loss(min(float(thumb), LARGEST))
+    row["left"] = quotients.slope(errors, 1e-3 * best, 0.1 * best)
+    row["right"] = quotients.slope(errors, 5 * best, min(500 * best, LARGEST))
     return row
 
 
@@ -187,9 +186,6 @@ def results(rows: pd.DataFrame) -> list[Result]:
               words="from 1e-20 down to 1e-200 the error of every component stays within a factor"
               " 10 of the least, or of the predicted rounding"),
     ]  # fmt: skip
-
-
-# The page -----------------------------------------------------------------------------------------
 
 
 def figures(rows: pd.DataFrame) -> list[Figure]:
@@ -256,9 +252,8 @@ def draw_vee(canvas: Canvas, lines: pd.DataFrame) -> None:
 
 
 def draw_predicted(canvas: Canvas, own: pd.DataFrame) -> None:
-    panels = canvas.subplots(1, 2)
     factors = {"step": ("best step", STEP_FACTOR), "error": ("least error", ERROR_FACTOR)}
-    for panel, (column, (what, factor)) in zip(panels, factors.items(), strict=True):
+    for panel, (column, (what, factor)) in zip(canvas.subplots(1, 2), factors.items(), strict=True):
         for name, look in looks(own["stencil"].unique()).items():
             part = own[own["stencil"] == name]
             panel.plot(part[column], part[f"{column}_predicted"], look["marker"], label=name,
@@ -268,7 +263,7 @@ def draw_predicted(canvas: Canvas, own: pd.DataFrame) -> None:
             panel.plot(ends, side * ends, line, color="black", linewidth=0.9)
         panel.set(xscale="log", yscale="log", xlim=ends, ylim=ends, xlabel=f"measured {what}",
                   ylabel=f"predicted {what}")  # fmt: skip
-    canvas.legend(*panels[0].get_legend_handles_labels(), loc="outside right center")
+    canvas.legend(*panel.get_legend_handles_labels(), loc="outside right center")
 
 
 EXPERIMENT = Experiment(

@@ -24,8 +24,7 @@ from difflab.views.pictures import computation_graph, latex, trace_table
 
 LECTURE = "lecture: computation graphs and backpropagation"
 SURVEY = "Baydin et al. 2018, Automatic differentiation in machine learning, tables 2 and 3"
-ULPS = 4.0
-"""What counts as rounding alone, in units in the last place."""
+ULPS = 4.0  # up to here an error counts as rounding alone, in units in the last place
 EPS = float(np.finfo(float).eps)
 TRUNCATION = {"forward_difference": EPS ** (1 / 2), "backward_difference": EPS ** (1 / 2),
               "central_difference": EPS ** (2 / 3), "richardson": EPS ** (2 / 3)}  # fmt: skip
@@ -179,9 +178,6 @@ def against_print(example: Example, table: list[Row]) -> Iterator[Row]:
             kind = quantity.removesuffix("s")
             yield {"part": "published", "name": row["name"], "quantity": kind, "figure": figure,
                    "value": found, "agrees": agrees}  # fmt: skip
-
-
-# The page -----------------------------------------------------------------------------------------
 
 
 def results(rows: pd.DataFrame) -> list[Result]:

@@ -21,25 +21,20 @@ from difflab.accuracy.zoo import lookup
 from difflab.ir.expr import Expr, Graph, evaluate, reachable
 from difflab.ir.row import CONSTANT, Unsupported
 from difflab.ir.tree import flatten, read_arguments, unflatten
-from difflab.methods.differences.prediction import Predictor
+from difflab.methods.differences.prediction import Prediction, Predictor
 from difflab.methods.differences.stencils import offsets_of, weights
 from difflab.readings.balls import rounded
 from difflab.readings.batches import batch
 from difflab.tracing.trace import trace
 
 Floats = NDArray[np.float64]
-LARGEST = 0.1
-"""The largest step."""
-HIDDEN = 16.0
-"""A slope below so many eps, relative to the value over the argument, counts as zero."""
+LARGEST = 0.1  # step
+HIDDEN = 16.0  # a slope below so many eps, relative to value over argument, counts as zero
 
 
 @dataclass(frozen=True)
 class Problem:
-    """A component of a zoo function at a point, with the truth.
-
-    The truth is `slope + beyond`, in twice the digits.
-    """
+    """A component of a function at a point; the truth is `slope + beyond`, in twice the digits."""
 
     name: str
     number: int
@@ -97,6 +92,9 @@ class Problem:
         with np.errstate(all="ignore"):
             return np.imag(self._batched(self.x + 1j * steps, [])[0]) / steps
 
+    def predict(self, stencil: str, order: int) -> Prediction:
+        return self.predictor(self.arrays, self.index, stencil, order, largest=LARGEST)
+
     def _batched(self, points: NDArray[Any], further: list[Expr]) -> list[Any]:
         """The function's value, and further nodes, at all points in one run."""
         x = np.asarray(self.arrays[self.position])
@@ -143,38 +141,23 @@ def problems(
                               position, index, slope, beyond)  # fmt: skip
 
 
-# Curves -------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Steps:
-    """Bins of steps, equally wide on a logarithmic axis, with as many random steps in each.
-
-    `decades` are the bins' centres, as powers of ten; `steps` is (bins, steps in each).
-    """
-
-    decades: Floats
-    steps: Floats
-
-    @property
-    def centres(self) -> Floats:
-        return 10.0**self.decades
-
-
-def drawn(smallest: float, per_decade: int, each: int, rng: np.random.Generator) -> Steps:
-    """Bins from the smallest step to the largest."""
+def drawn(
+    smallest: float, per_decade: int, each: int, rng: np.random.Generator
+) -> tuple[Floats, Floats]:
+    """Bins of steps: their centres, as powers of ten, and random steps (bins, in each)."""
     first, last = (round(per_decade * np.log10(h)) for h in (smallest, LARGEST))
     decades = np.arange(first, last + 1) / per_decade
     shift = (rng.random((len(decades), each)) - 0.5) / per_decade
-    return Steps(decades, 10.0 ** (decades[:, None] + shift))
+    return decades, 10.0 ** (decades[:, None] + shift)
 
 
 class Quotients:
     """Difference quotients of a problem at all steps, with function values shared by stencils."""
 
-    def __init__(self, problem: Problem, steps: Steps) -> None:
-        self.problem, self.steps = problem, steps
-        self.h = steps.steps.astype(problem.x.dtype)
+    def __init__(self, problem: Problem, decades: Floats, steps: Floats) -> None:
+        self.problem, self.decades, self.steps = problem, decades, steps
+        self.centres = 10.0**decades
+        self.h = steps.astype(problem.x.dtype)
         self._values: dict[int, NDArray[Any]] = {}
 
     def at(self, k: int) -> NDArray[Any]:
@@ -187,55 +170,37 @@ class Quotients:
     def errors(self, stencil: str, order: int) -> Floats:
         """The root mean square error in each bin; NaN where a step leaves the domain."""
         if stencil == "complex":
-            steps = self.steps.steps
-            found = self.problem.along_imaginary_axis(steps.ravel()).reshape(steps.shape)
-        else:
-            offsets = offsets_of(stencil, order)
-            pairs = [(k, w) for k, w in zip(offsets, weights(offsets), strict=True) if w]
-            with np.errstate(all="ignore"):
-                found = sum(w * self.at(k) for k, w in pairs) / self.h
-        return self.root_mean_square(np.asarray(found, np.float64))
-
-    def root_mean_square(self, found: Floats) -> Floats:
+            return self.imaginary_errors(self.steps)
+        offsets = offsets_of(stencil, order)
+        pairs = [(k, w) for k, w in zip(offsets, weights(offsets), strict=True) if w]
         with np.errstate(all="ignore"):
-            off = (found - self.problem.slope) - self.problem.beyond
+            return self._mean(sum(w * self.at(k) for k, w in pairs) / self.h)
+
+    def imaginary_errors(self, steps: Floats) -> Floats:
+        """Of Im f(x + ih) / h."""
+        return self._mean(self.problem.along_imaginary_axis(steps.ravel()).reshape(steps.shape))
+
+    def _mean(self, found: Any) -> Floats:
+        with np.errstate(all="ignore"):
+            off = (np.asarray(found, np.float64) - self.problem.slope) - self.problem.beyond
             return np.sqrt(np.mean(np.square(off), axis=1))
 
+    def smoothed(self, errors: Floats) -> Floats | None:
+        """Decades of the geometric mean over three neighbouring bins; None where no error is left.
 
-@dataclass(frozen=True)
-class Best:
-    """The least of a smoothed curve: decades of the error, inf where it is not known."""
+        An error below a result's own typical rounding is luck, and counts as that.
+        """
+        if not np.any(np.isfinite(errors) & (errors > 0.0)):
+            return None
+        least = self.problem.ulp / 12**0.5
+        decades = np.log10(np.maximum(np.where(np.isfinite(errors), errors, np.inf), least))
+        padded = np.concatenate([decades[:1], decades, decades[-1:]])
+        return (padded[:-2] + padded[1:-1] + padded[2:]) / 3
 
-    step: float
-    error: float
-    bin: int
-    curve: Floats
-    decades: Floats
-
-    def loss(self, step: float) -> float:
-        """The error at a step, over the least error."""
-        at = float(np.interp(np.log10(step), self.decades, self.curve))
-        return float(10.0 ** (at - np.log10(self.error)))
-
-
-def best_of(errors: Floats, steps: Steps, ulp: float) -> Best | None:
-    """Where the geometric mean over three neighbouring bins is least; None where no error is left.
-
-    An error below a result's own typical rounding is luck, and counts as that.
-    """
-    if not np.any(np.isfinite(errors) & (errors > 0.0)):
-        return None
-    decades = np.log10(np.maximum(np.where(np.isfinite(errors), errors, np.inf), ulp / 12**0.5))
-    padded = np.concatenate([decades[:1], decades, decades[-1:]])
-    smooth = (padded[:-2] + padded[1:-1] + padded[2:]) / 3
-    k = int(np.argmin(smooth))
-    return Best(float(steps.centres[k]), float(10.0 ** smooth[k]), k, smooth, steps.decades)
-
-
-def slope_between(errors: Floats, steps: Steps, low: float, high: float) -> float:
-    """The exponent of the error as a power of the step, from the bins between two steps."""
-    inside = (steps.centres >= low) & (steps.centres <= high) & (errors > 0.0)
-    inside &= np.isfinite(errors)
-    if inside.sum() < 5:
-        return float("nan")
-    return float(np.polyfit(steps.decades[inside], np.log10(errors[inside]), 1)[0])
+    def slope(self, errors: Floats, low: float, high: float) -> float:
+        """The exponent of the error as a power of the step, from the bins between two steps."""
+        inside = (self.centres >= low) & (self.centres <= high) & (errors > 0.0)
+        inside &= np.isfinite(errors)
+        if inside.sum() < 5:
+            return float("nan")
+        return float(np.polyfit(self.decades[inside], np.log10(errors[inside]), 1)[0])
