@@ -39,6 +39,7 @@ ULPS = 4.0  # up to here an error counts as rounding alone, in units in the last
 WRITTEN_OUT = 10**9  # SymPy is not tried on a function of more operations, written out
 SLOW = ("pendulum", "helmholtz", "least_squares", "gaussian_mixture", "exp_series")
 """Left out of smaller presets: many operations, each enclosed in thousands of bits."""
+WAYS = dict(METHODS) | {f"central {order}": Numerical("central", order) for order in (4, 8)}
 KEYS = ("kind", "exists", "method")
 KINDS = ["ordinary", "hard", "removable", "edge"]
 GRADED = {"part": "function", "exists": True}
@@ -55,11 +56,6 @@ def cases(preset: Preset) -> list[Case]:
     ]  # fmt: skip
 
 
-def methods() -> dict[str, Method]:
-    """The named methods, and central differences of higher orders."""
-    return dict(METHODS) | {f"central {order}": Numerical("central", order) for order in (4, 8)}
-
-
 def measure(case: Case, rng: np.random.Generator) -> Iterator[Row]:
     if "rule" in case:
         table = partial_digits([case["rule"]], samples=case["samples"])
@@ -70,7 +66,7 @@ def measure(case: Case, rng: np.random.Generator) -> Iterator[Row]:
                "close": float(worst["max_ulps"] <= ULPS),
                "note": ", ".join(f"{x:.17g}" for x in worst["worst_x"])}  # fmt: skip
         return
-    name, order = case["function"], [*methods()]
+    name, order = case["function"], [*WAYS]
     found = [row for point in lookup(name).points for row in at(name, point)]
     yield from (row for row in found if row["part"] == "point")
     own = [row for row in found if row["part"] == "method"]
@@ -92,7 +88,7 @@ def at(name: str, point: Point) -> Iterator[Row]:
     several = sum(x.size for x in graph.inputs if x.dtype.kind == "f") > 1
     about = {"kind": point.kind, "exists": smooth and limit == "agrees",
              "gradient": several and sum(out.size for out in graph.outputs) == 1}  # fmt: skip
-    for way, method in methods().items():
+    for way, method in WAYS.items():
         refused = way == "symbolic" and written_out(graph) > WRITTEN_OUT
         row = {"outcome": "refused"} if refused else held(f, args, method, enclosure, graph)
         yield {"part": "method", "method": way} | about | row
@@ -139,32 +135,28 @@ def averaged(rows: list[Row]) -> Row:
     }  # fmt: skip
 
 
-# What is found ------------------------------------------------------------------------------------
-
-
 def results(rows: pd.DataFrame) -> list[Result]:
-    graded = {"by": "kind", "unit": "function", "where": GRADED}
-    lost = {"by": "kind", "unit": "function", "statistic": "median",
-            "words": "share of the digits that the worst component of a function's derivative"
-            " loses, at ordinary points"}  # fmt: skip
+    graded = {"by": "kind", "unit": "function"}
     exact = {"part": "point", "limit": ["agrees", "differs"]}
+    halves = {"forward_differences_lose_half": "forward_difference",
+              "central_differences_lose_a_third": "central_difference"}  # fmt: skip
     return [
         every("no_truncation_error", rows, "exact", where=exact, counted="points",
               words="the rules, carried out exactly, give the limit of exact differences wherever"
               " there is one"),
-        share("working_precision", rows, "close", where=GRADED | {"method": "reverse"},
-              by="kind", unit="function",
+        share("working_precision", rows, "close", where=GRADED | {"method": "reverse"}, **graded,
               words=f"share of a function's points at which reverse mode errs by at most {ULPS:g}"
               " ulps in its worst component"),
         share("rules_keep_digits", rows, "close", where={"part": "rule"}, by=None, unit="rule",
               words="every partial of a rule, over all exponents of its domain, as users run it"),
         *[paired(f"{name}_digits", rows, "digits", left={"method": name},
-                 right={"method": "reverse"}, missing="refused", **graded,
+                 right={"method": "reverse"}, missing="refused", where=GRADED, **graded,
                  words="correct digits of the worst component, beside reverse mode's")
           for name in ("symbolic", "complex_step")],
-        *[mean(claim, rows, "lost", where=GRADED | {"method": name, "kind": "ordinary"}, **lost)
-          for claim, name in {"forward_differences_lose_half": "forward_difference",
-                              "central_differences_lose_a_third": "central_difference"}.items()],
+        *[mean(claim, rows, "lost", where=GRADED | {"method": name, "kind": "ordinary"}, **graded,
+               statistic="median", words="share of the digits that the worst component of a"
+               " function's derivative loses, at ordinary points")
+          for claim, name in halves.items()],
     ]  # fmt: skip
 
 

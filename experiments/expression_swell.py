@@ -22,7 +22,19 @@ from sympy.core.cache import clear_cache
 from difflab import derivative, jvp
 from difflab.accuracy.truth import truth
 from difflab.ir.expr import Graph
-from difflab.lab import Case, Code, Experiment, Figure, Preset, Result, Row, Section, grid, main
+from difflab.lab import (
+    Case,
+    Code,
+    Experiment,
+    Figure,
+    Preset,
+    Result,
+    Row,
+    Section,
+    Table,
+    grid,
+    main,
+)
 from difflab.lab.results import chosen, every, exponent, mean
 from difflab.lab.style import looks
 from difflab.methods import Forward, Method, Reverse
@@ -114,9 +126,6 @@ def seconds(method: Method, graph: Graph, wrt: range) -> float:
     return time.perf_counter() - start
 
 
-# What is found ------------------------------------------------------------------------------------
-
-
 def results(rows: pd.DataFrame) -> list[Result]:
     end = {"part": "counts", "largest": True}
     return [
@@ -141,8 +150,6 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
     own = chosen(rows, {"part": "counts"}).sort_values("size")
     logistic = own[own["family"] == "logistic map"]
     last, end = logistic.iloc[-1], own[own["largest"].eq(True)]
-    time = chosen(rows, {"part": "time"}).sort_values("size")
-    slowest = time[time["size"] == time["size"].max()].set_index("method")["seconds"]
     most = end.loc[(end["sympy_cse"] / end["reverse"]).idxmax()]
     return [
         Figure("laws", "Operations of l_n and its derivative: counts (markers) on laws (dashed)."
@@ -160,12 +167,6 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
                lambda canvas: draw_families(canvas, own), (10.0, 6.0), foot=f"{len(end)} families",
                finding="With subexpressions shared, the derivative costs at most"
                f" {most['sympy_cse'] / most['reverse']:.2g} times reverse mode ({most['family']})"),
-        Figure("time", "Seconds and peak memory of the derivation itself, not of running its"
-               f" result: the median of {time['rounds'].max():.0f} from empty caches.",
-               "Derivation time and peak memory against n for three methods, logarithmic axes",
-               lambda canvas: draw_time(canvas, time), (9.0, 3.8), foot="logistic map",
-               finding=f"Deriving l_{time['size'].max():.0f} takes SymPy"
-               f" {slowest['symbolic'] / slowest['reverse']:.0f} times as long as reverse mode"),
     ]  # fmt: skip
 
 
@@ -190,34 +191,27 @@ def draw_families(canvas: Canvas, own: pd.DataFrame) -> None:
         for column, look in looks(SHOWN).items():
             shown = part[part[column] > 0]
             panel.plot(shown["size"], shown[column], label=SHOWN[column], **look)
-        panel.set(title=name, xlabel=family.size, yscale="log")
-        panel.set_xscale("log" if family.log else "linear")
-        sizes = sorted(part["size"].unique())
-        panel.set_xticks(sizes, [f"{size:.0f}" for size in sizes])
-        panel.tick_params(axis="x", which="minor", bottom=False, labelbottom=False)
-    for panel in panels[:, 0]:
-        panel.set_ylabel("operations")
-    canvas.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside right center")
+        panel.set(title=name, xlabel=family.size, ylabel="operations", yscale="log",
+                  xscale="log" if family.log else "linear")  # fmt: skip
+        panel.set_xticks(part["size"], part["size"].astype(int).astype(str))
+        panel.minorticks_off()
+    canvas.legend(*panel.get_legend_handles_labels(), loc="outside right center")
 
 
-def draw_time(canvas: Canvas, time: pd.DataFrame) -> None:
-    left, right = canvas.subplots(1, 2)
-    for method, look in looks(time["method"].unique()).items():
-        own = time[time["method"] == method]
-        left.plot(own["size"], 1e3 * own["seconds"], label=method, **look)
-        right.plot(own["size"], own["peak_bytes"] / 1e3, label=method, **look)
-    left.set(xlabel="n", yscale="log", ylabel="derivation (ms)")
-    right.set(xlabel="n", yscale="log", ylabel="peak memory (kB)")
-    left.legend()
+def tables(rows: pd.DataFrame) -> list[Table]:
+    time = chosen(rows, {"part": "time"}).assign(kB=rows["peak_bytes"] / 1e3)
+    time = time.pivot(index="size", columns="method", values=["seconds", "kB"])
+    time.columns = [f"{method}, {unit}" for unit, method in time.columns]
+    caption = "Of the derivation itself, for the logistic map, from empty caches."
+    return [Table("Seconds and peak memory of a derivation", caption, time.reset_index())]
 
 
 def sections(rows: pd.DataFrame) -> list[Section]:
     own = rows[rows["value_text"].notna()].sort_values("size")
     texts = own[["size", "value_text", "slope_text"]].itertuples(index=False)
     about = (
-        "`l_1 = x`, `l_(n+1) = 4 l_n (1 - l_n)`, as SymPy writes it: the value doubles, because a"
-        " step uses what it is given twice; in the derivative the product rule repeats the"
-        " whole product for each of its n factors."
+        "`l_1 = x`, `l_(n+1) = 4 l_n (1 - l_n)`, as SymPy writes it: a step uses twice what it is"
+        " given, and the product rule repeats the whole product for each of its n factors."
     )
     text = "\n\n".join(f"l_{n:.0f}  = {value}\nl_{n:.0f}' = {slope}" for n, value, slope in texts)
     return [Section("What swells", [about, Code(text, "SymPy's unexpanded expressions.")])]
@@ -226,7 +220,8 @@ def sections(rows: pd.DataFrame) -> list[Section]:
 EXPERIMENT = Experiment(
     name="expression_swell", title="Expression swell", version=2, order=22,
     question="How fast do symbolic derivatives grow, and what does sharing save?",
-    cases=cases, measure=measure, results=results, sections=sections, figures=figures,
+    cases=cases, measure=measure, results=results, tables=tables, sections=sections,
+    figures=figures,
     volatile=("seconds", "peak_bytes"), timed=lambda case: case["part"] == "time",
     method="""
     The logistic map's loop `x = 4*x*(1 - x)` runs on a SymPy symbol, and `sympy.diff`

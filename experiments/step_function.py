@@ -133,11 +133,7 @@ def difference(net: Network, parameters: Any, batch: Part, place: Any, h: float)
 
 
 def crossed(layer: dict[str, Any], X: Any, h: float) -> Any:
-    """Which weights turn a unit on or off for some instance when they move by h.
-
-    >>> crossed({"W": np.array([[1.0]]), "b": np.array([-1.0])}, np.array([[0.9]]), 0.2)
-    array([[ True]])
-    """
+    """Which weights turn a unit on or off for some instance when they move by h."""
     before = (X @ layer["W"] + layer["b"])[:, None, :]
     moved = before + h * X[:, :, None]
     return np.any((moved > 0) != (before > 0), axis=0)
@@ -177,9 +173,6 @@ def random_features(
     return last, list(train(last, hidden, **options, warm_start=True))[-1]["held_error"]
 
 
-# What is found ------------------------------------------------------------------------------------
-
-
 def results(rows: pd.DataFrame) -> list[Result]:
     ends = {"part": TRAINING, "last": True}
     frozen = {"activation": "step", "method": "reverse"}
@@ -207,9 +200,6 @@ def results(rows: pd.DataFrame) -> list[Result]:
                by="network", scale=100, badges=badges(rows, NAMES),
                words=f"test error by reverse mode less that by differences of {WIDE.step}"),
     ]  # fmt: skip
-
-
-# Figures ------------------------------------------------------------------------------------------
 
 
 def figures(rows: pd.DataFrame) -> list[Figure]:

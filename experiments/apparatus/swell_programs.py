@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,21 +23,16 @@ from difflab.tracing.trace import trace
 Function = Callable[..., Any]
 
 
-@dataclass(frozen=True)
-class Program:
-    """A function at a point; the first `inputs` arrays of it are differentiated."""
+class Program(NamedTuple):
+    """A function at a point, and the inputs by which it is differentiated."""
 
     f: Function
     args: tuple[Any, ...]
-    inputs: int
+    wrt: range = range(1)
 
     @property
     def graph(self) -> Graph:
         return trace(self.f, *self.args)
-
-    @property
-    def wrt(self) -> range:
-        return range(self.inputs)
 
 
 def repeated(step: Function, times: int) -> Function:
@@ -84,11 +78,12 @@ def perceptron(sizes: Sequence[int]) -> Program:
     rng = generator("expression swell", list(sizes))
     shapes = itertools.pairwise(sizes)
     layers = [(rng.normal(size=(m, n)), rng.normal(size=n)) for m, n in shapes]
-    return Program(loss, (layers, rng.normal(size=sizes[0]), rng.normal(size=1)), 2 * len(layers))
+    args = (layers, rng.normal(size=sizes[0]), rng.normal(size=1))
+    return Program(loss, args, range(2 * len(layers)))
 
 
 def chain(step: Function) -> Callable[[int], Program]:
-    return lambda size: Program(repeated(step, size), (0.5,), 1)
+    return lambda size: Program(repeated(step, size), (0.5,))
 
 
 class Family(NamedTuple):
@@ -100,16 +95,13 @@ class Family(NamedTuple):
 
 
 FAMILIES = {
-    "logistic map": Family(lambda n: Program(logistic_map(n), (0.2,), 1), "n"),
+    "logistic map": Family(lambda n: Program(logistic_map(n), (0.2,)), "n"),
     "x tanh x, nested": Family(chain(lambda x: x * np.tanh(x)), "depth"),
     "tanh network, deeper": Family(lambda n: perceptron([3] * (n + 1) + [1]), "layers of 3"),
     "tanh network, wider": Family(lambda n: perceptron([n, n, 1]), "units", log=True),
     "sin x, nested": Family(chain(np.sin), "depth", log=True),
     "1/(1 + exp(-x)), nested": Family(chain(lambda x: 1 / (1 + np.exp(-x))), "depth", log=True),
 }
-
-
-# Counting -----------------------------------------------------------------------------------------
 
 
 class Law(NamedTuple):
