@@ -47,14 +47,10 @@ SHOWN = {"function": "the program", "written_out": "written out",
 
 
 def cases(preset: Preset) -> list[Case]:
-    last = {  # how far each family goes
-        "logistic map": preset.choose(smoke=7, quick=8, full=10),
-        "x tanh x, nested": preset.choose(smoke=6, quick=7, full=10),
-        "tanh network, deeper": preset.choose(smoke=2, quick=3, full=5),
-        "tanh network, wider": preset.choose(smoke=2, quick=4, full=16),
-        "sin x, nested": preset.choose(smoke=16, quick=16, full=64),
-        "1/(1 + exp(-x)), nested": preset.choose(smoke=4, quick=8, full=16),
-    }
+    ends = preset.choose(
+        smoke=(7, 6, 2, 2, 16, 4), quick=(8, 7, 3, 4, 16, 8), full=(10, 10, 5, 16, 64, 16)
+    )
+    last = dict(zip(FAMILIES, ends, strict=True))
     timed = preset.choose(smoke=[2, 4], quick=[2, 4, 6], full=range(1, 11))
     return [
         *[{"part": "counts", "family": name, "size": n, "largest": n == last[name]}
@@ -148,40 +144,18 @@ def results(rows: pd.DataFrame) -> list[Result]:
 
 def figures(rows: pd.DataFrame) -> list[Figure]:
     own = chosen(rows, {"part": "counts"}).sort_values("size")
-    logistic = own[own["family"] == "logistic map"]
-    last, end = logistic.iloc[-1], own[own["largest"].eq(True)]
-    most = end.loc[(end["sympy_cse"] / end["reverse"]).idxmax()]
+    last, end = own[own["family"] == "logistic map"].iloc[-1], own[own["largest"].eq(True)]
+    most = (end["sympy_cse"] / end["reverse"]).max()
     return [
-        Figure("laws", "Operations of l_n and its derivative: counts (markers) on laws (dashed)."
-               " Written out, the derivative more than doubles with each n; shared, it grows with"
-               " n²; the loop that carries a tangent grows with n.",
-               "Operation counts of the logistic map on a logarithmic axis, on four dashed curves",
-               lambda canvas: draw_laws(canvas, logistic), (8.5, 4.8), foot="logistic map",
-               finding=f"At n = {last['size']:.0f} the derivative, written out, has"
-               f" {last['sympy_derivative']:,.0f} operations; a loop with tangents has"
-               f" {last['loop']:.0f}"),
-        Figure("families", "The same for every family of programs. Where a step uses its argument"
-               " twice, the written-out derivative grows exponentially (linear size axes); a plain"
-               " chain swells as the square of its depth.",
+        Figure("families", "Operations of a program, and of it with its derivative. Where a step"
+               " uses its argument twice, the derivative written out grows exponentially (linear"
+               " size axes); a plain chain swells as the square of its depth.",
                "Six panels of operation counts against size on logarithmic axes",
                lambda canvas: draw_families(canvas, own), (10.0, 6.0), foot=f"{len(end)} families",
-               finding="With subexpressions shared, the derivative costs at most"
-               f" {most['sympy_cse'] / most['reverse']:.2g} times reverse mode ({most['family']})"),
+               finding=f"At n = {last['size']:.0f} the logistic map's derivative, written out, has"
+               f" {last['sympy_derivative']:,.0f} operations, a loop with tangents"
+               f" {last['loop']:.0f}; shared, at most {most:.2g} times reverse mode's"),
     ]  # fmt: skip
-
-
-def draw_laws(canvas: Canvas, own: pd.DataFrame) -> None:
-    axes = canvas.subplots()
-    end = int(own["size"].max())
-    for law, look in zip(LAWS, looks([law.short for law in LAWS]).values(), strict=True):
-        n = np.arange(max(law.first, 2), end + 1)  # a count of zero has no logarithm
-        axes.plot(n, [law.value(k) for k in n], linestyle="--", color=look["color"], linewidth=1.3)
-        points = own[own[law.column] > 0]
-        axes.plot(points["size"], points[law.column], look["marker"], color=look["color"])
-        axes.annotate(f"{law.short}: {law.formula}", (end, points[law.column].iloc[-1]), (9, 0),
-                      textcoords="offset points", va="center", color=look["color"])  # fmt: skip
-    axes.set(yscale="log", xlabel="n", ylabel="operations", xlim=(0.7, end * 1.5))
-    axes.set_xticks(range(1, end + 1))
 
 
 def draw_families(canvas: Canvas, own: pd.DataFrame) -> None:
@@ -209,12 +183,9 @@ def tables(rows: pd.DataFrame) -> list[Table]:
 def sections(rows: pd.DataFrame) -> list[Section]:
     own = rows[rows["value_text"].notna()].sort_values("size")
     texts = own[["size", "value_text", "slope_text"]].itertuples(index=False)
-    about = (
-        "`l_1 = x`, `l_(n+1) = 4 l_n (1 - l_n)`, as SymPy writes it: a step uses twice what it is"
-        " given, and the product rule repeats the whole product for each of its n factors."
-    )
     text = "\n\n".join(f"l_{n:.0f}  = {value}\nl_{n:.0f}' = {slope}" for n, value, slope in texts)
-    return [Section("What swells", [about, Code(text, "SymPy's unexpanded expressions.")])]
+    caption = "`l_1 = x`, `l_(n+1) = 4 l_n (1 - l_n)`, as SymPy writes it, and the derivative."
+    return [Section("What swells", [Code(text, caption)])]
 
 
 EXPERIMENT = Experiment(
@@ -227,13 +198,13 @@ EXPERIMENT = Experiment(
     The logistic map's loop `x = 4*x*(1 - x)` runs on a SymPy symbol, and `sympy.diff`
     differentiates the result; nothing is expanded or simplified by us. Written out:
     `sympy.count_ops` of that expression as a tree. Shared: `sympy.cse` of function and derivative
-    together. The loop carries value and tangent, `x, dx = 4*x*(1 - x), (4 - 8*x)*dx`, and is
-    counted as traced. Reverse mode includes the function's value. Networks have one instance and
-    are differentiated by all weights; for SymPy they are written out element by element.
+    together. The loop carries `x, dx = 4*x*(1 - x), (4 - 8*x)*dx`, as traced. Reverse mode includes
+    the value. Networks, for SymPy element by element, have one instance and are differentiated by
+    all weights.
     """,
     limitations="""
-    Another computer algebra system may merge less or share more. `count_ops` weighs a tanh like an
-    addition. Peak memory is what Python allocates while deriving, without the programs compiled.
+    Another computer algebra system may merge less or share more; `count_ops` weighs a tanh like an
+    addition. Peak memory is what Python allocates while deriving.
     """,
 )  # fmt: skip
 

@@ -71,7 +71,6 @@ def cases(preset: Preset) -> list[Case]:
 
 
 def after(preset: Preset, rows: pd.DataFrame) -> list[Case]:
-    """The training runs, at the rates that the tuning runs chose."""
     return learning.training_cases(rows, configurations(preset), preset.seeds)
 
 
@@ -141,8 +140,8 @@ def crossed(layer: dict[str, Any], X: Any, h: float) -> Any:
 
 def run(case: Case) -> Iterator[Row]:
     """A training run, and whether the hidden layer moved; of the step also random features."""
-    names = ("part", "seed", "rate", "updates")
-    options = {name: case[name] for name in names} | {"every": max(1, case["updates"] // 20)}
+    options = {name: case[name] for name in ("part", "seed", "rate", "updates")}
+    options["every"] = max(1, case["updates"] // 20)
     parts = digits(sizes(case), case["part"], case["seed"])
     net = network(sizes(case), case["activation"], "float64", BATCH, case["rate"])
     first = net.initial(run_seed(case["part"], case["seed"]))
@@ -157,25 +156,20 @@ def run(case: Case) -> Iterator[Row]:
 
 
 def same_arrays(layer: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Whether two layers are equal bit by bit."""
     return all(np.array_equal(layer[name], other[name]) for name in ("W", "b"))
 
 
-def random_features(
-    net: Network, first: Any, parts: tuple[Part, Part], options: Row
-) -> tuple[Network, float]:
+def random_features(net: Network, first: Any, parts: Any, options: Row) -> tuple[Network, float]:
     """The last layer alone, trained on what the hidden layer gives before training."""
     last = Network(inputs=net.layers[0].units)
     last.fc(net.last.units, activation="softmax")
-    last.solver = net.solver
-    last.parameters = first[1:]
+    last.solver, last.parameters = net.solver, first[1:]
     hidden = tuple(Part(step(x.X @ first[0]["W"] + first[0]["b"]), x.y) for x in parts)
     return last, list(train(last, hidden, **options, warm_start=True))[-1]["held_error"]
 
 
 def results(rows: pd.DataFrame) -> list[Result]:
     ends = {"part": TRAINING, "last": True}
-    frozen = {"activation": "step", "method": "reverse"}
     jumped = {"where": {"part": "jumps", "observed": True}, "by": None,
               "missing": "with too few jumps"}  # fmt: skip
     return [
@@ -184,9 +178,9 @@ def results(rows: pd.DataFrame) -> list[Result]:
                      "untouched": [True, False]},
               words="the hidden layer's gradient is exactly 0, and its weights after training are,"
               " bit by bit, the initial ones"),
-        every("step_is_random_features", rows, "random_features", where=ends | frozen,
-              counted="runs", words="the last layer ends with the bits of one that is trained alone"
-              " on the hidden layer's initial outputs"),
+        every("step_is_random_features", rows, "random_features", counted="runs",
+              where=ends | {"activation": "step", "method": "reverse"},
+              words="the last layer ends with the bits of one trained alone on initial features"),
         paired("step_is_worse_than_relu", rows, "held_error", left={"activation": "step"},
                right={"activation": "relu"}, where=ends | {"method": "reverse"}, by="network",
                scale=100, badges=badges(rows, NAMES),
@@ -211,13 +205,13 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
     columns = {"share": "share that is not 0", "median_size": "median size of those"}
     jumped = chosen(rows, {"part": "jumps"}).rename(columns=columns)
     jumped = jumped.melt(["seed", "h"], [*columns.values()], "of").query("value > 0")
-    ways = ["step, reverse mode", "relu, reverse mode", "sigmoid, reverse mode",
-            "step, differences by theory", "step, wide differences"]  # fmt: skip
+    ways = [f"{activation}, reverse mode" for activation in ("step", "relu", "sigmoid")]
     return [
         curves(rows, "training", "update", "held_error", "configuration", by="network",
                where={"part": TRAINING}, labels=("updates", "test error (%)"), logarithms="y",
-               scale=100, order=ways, caption="Test error, each configuration at its own tuned"
-               " learning rate.", alt="Falling test errors; the step's stay above the ReLU's",
+               scale=100, order=[*ways, *(f"step, {WORDS[way]}" for way in ("theory", "wide"))],
+               caption="Test error, each configuration at its own tuned learning rate.",
+               alt="Falling test errors; the step's stay above the ReLU's",
                finding=f"{100 * zero['hidden_zero'].mean():.0f} % of the step's hidden gradient is"
                f" exactly 0: test error {error['step']:.1f} %, against {error['relu']:.1f} % with"
                " ReLUs", foot=f"digits, {runs['seed'].nunique()} seeds"),
@@ -245,9 +239,9 @@ EXPERIMENT = Experiment(
     """,
     limitations="""
     One hidden layer and a hard step: surrogate gradients (straight-through estimators, noise,
-    smoothed steps) are other methods. Differences need two evaluations for every parameter, so they
-    train the small network only, for a few hundred updates, and one wide step was tried, not tuned.
-    How often a stencil meets a jump grows with the number of instances in the batch.
+    smoothed steps) are other methods. Differences need two evaluations for every parameter: they
+    train the small network only, briefly, and one wide step was tried, not tuned. How often a
+    stencil meets a jump grows with the number of instances in the batch.
     """,
 )  # fmt: skip
 

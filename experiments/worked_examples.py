@@ -18,7 +18,7 @@ from difflab import sigmoid, trace
 from difflab.accuracy.compare import compare
 from difflab.accuracy.truth import truth
 from difflab.ir.expr import Expr, Graph
-from difflab.lab import Case, Experiment, Preset, Result, Row, grid, main
+from difflab.lab import Case, Experiment, Result, Row, grid, main
 from difflab.lab.blocks import Code, Formula, Picture, Section, Table
 from difflab.lab.results import every
 from difflab.views.pictures import computation_graph, latex, trace_table
@@ -75,8 +75,7 @@ EXAMPLES = {
     ),
     "exercise": Example(
         "The lecture's exercise, -log s(w.x)",
-        "The loss of one logistic unit at `w = (1, 1, -1.5)`, `x = (1, 1, 1)`, class 1:"
-        " the lecture's.",
+        "A logistic unit's loss at `w = (1, 1, -1.5)`, `x = (1, 1, 1)`, class 1.",
         exercise, (1.0, 1.0, -1.5, 1.0, 1.0, 1.0), 3,
         {"value": ["0.4740769841801067"], "gradient": ["-0.37754066879814541"] * 3},
     ),
@@ -88,10 +87,6 @@ EXAMPLES = {
          "tangents": ["0.5", "5", "5.5", "0", "5.5"], "gradient": ["5.5", "1.716"]},
     ),
 }  # fmt: skip
-
-
-def cases(preset: Preset) -> list[Case]:
-    return grid(example=list(EXAMPLES))
 
 
 def measure(case: Case, rng: np.random.Generator) -> Iterator[Row]:
@@ -222,9 +217,8 @@ def traces_of(title: str, part: pd.DataFrame) -> Table:
         frame[f"↓ tangent {along}"] = own.set_index("name")["tangent"]
     frame["↑ cotangent"] = first["cotangent"]
     caption = (
-        "Read values and tangents downwards: a tangent is the derivative of the node along one"
-        " input. Read cotangents upwards: the derivative of the output along the node. The last"
-        " tangents and the first cotangents are the same gradient."
+        "Downwards, a tangent is the derivative of the node along one input; upwards, a cotangent"
+        " that of the output along the node: the last tangents are the first cotangents."
     )
     return Table(title, caption, frame)
 
@@ -232,8 +226,8 @@ def traces_of(title: str, part: pd.DataFrame) -> Table:
 EXPERIMENT = Experiment(
     name="worked_examples", title="Worked examples", version=2, order=10,
     question="What do the three ways do on paper?",
-    cases=cases, measure=measure, results=results, sections=sections,
-    figures=lambda rows: [picture("lecture_graph")],
+    cases=lambda preset: grid(example=[*EXAMPLES]), measure=measure, results=results,
+    sections=sections, figures=lambda rows: [picture("lecture_graph")],
     method="""
     Each function is plain NumPy and is traced into a graph. The trace tables show what flows along
     its edges: values and tangents forward, cotangents backward. The four rules are applied in this
@@ -241,8 +235,7 @@ EXPERIMENT = Experiment(
     from ball arithmetic. Every method's gradient is held against a rigorous enclosure.
     """,
     limitations="""
-    Three examples illustrate; they prove nothing about other functions. How accurate each method
-    is over many functions is the question of the experiment `accuracy`.
+    Three examples illustrate; they prove nothing about others: see the experiment `accuracy`.
     """,
 )  # fmt: skip
 

@@ -1,7 +1,7 @@
 """Limits without rounding: differences and values in ball arithmetic.
 
-What flows: a program and a point go into balls of many bits, where rounding is negligible. The
-limit of differences uses values of the function only, so it can hold a derivative rule to account.
+What flows: a program and a point go into balls of many bits, where rounding is negligible. Limits
+use values of the function only, so they can hold a derivative rule to account.
 """
 
 from __future__ import annotations
@@ -46,10 +46,9 @@ def limit_of_differences(graph: Graph, arrays: Sequence[Any], enclosure: Enclosu
     if not all(ball.is_finite() for block in enclosure.balls for ball in block.flat):
         return "none"
     truths = iter(enclosure.balls)
-    floats = [i for i, x in enumerate(graph.inputs) if x.dtype.kind == "f"]
-    here, found = _moved(graph, arrays, None, 0), "agrees"
-    for out, middle in enumerate(here):
-        for i in floats:
+    found = "agrees"
+    for out, middle in enumerate(_moved(graph, arrays, None, 0)):
+        for i in (i for i, x in enumerate(graph.inputs) if x.dtype.kind == "f"):
             block = next(truths).reshape(middle.shape + graph.inputs[i].shape)
             for index in np.ndindex(graph.inputs[i].shape):
                 moved = (_moved(graph, arrays, (i, index), sign)[out] for sign in (-1, 1))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -58,7 +57,7 @@ class Problem:
         """Of the derivative."""
         return float(np.spacing(self.x.dtype.type(abs(self.slope))))
 
-    @cached_property
+    @property
     def stationary(self) -> bool:
         """Whether the derivative is 0, or so small that a quotient of 0 is right by accident."""
         value = float(self.values(np.array([self.x]))[0])
@@ -119,7 +118,7 @@ class Problem:
 def problems(
     name: str, dtype: str, kinds: Sequence[str], points: int, components: int
 ) -> Iterator[Problem]:
-    """The first components of each float argument of a zoo function, at its first points."""
+    """The first components of each float argument, at the first points, but stationary ones."""
     entry = lookup(name)
     wanted = [(k, point) for k, point in enumerate(entry.points) if point.kind in kinds]
     for number, point in wanted[:points]:
@@ -137,13 +136,13 @@ def problems(
             for index in list(np.ndindex(np.shape(arrays[position])))[:components]:
                 slope, ulps = rounded(block[index])
                 beyond = ulps * float(np.spacing(abs(slope)))
-                yield Problem(name, number, point.kind, args, graph, list(arrays), predictor,
-                              position, index, slope, beyond)  # fmt: skip
+                problem = Problem(name, number, point.kind, args, graph, list(arrays), predictor,
+                                  position, index, slope, beyond)  # fmt: skip
+                if not problem.stationary:
+                    yield problem
 
 
-def drawn(
-    smallest: float, per_decade: int, each: int, rng: np.random.Generator
-) -> tuple[Floats, Floats]:
+def drawn(smallest: float, per_decade: int, each: int, rng: Any) -> tuple[Floats, Floats]:
     """Bins of steps: their centres, as powers of ten, and random steps (bins, in each)."""
     first, last = (round(per_decade * np.log10(h)) for h in (smallest, LARGEST))
     decades = np.arange(first, last + 1) / per_decade
