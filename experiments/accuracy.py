@@ -19,6 +19,7 @@ import pandas as pd
 from apparatus.exact import limit_of_differences, value_ulps, written_out
 from matplotlib.figure import Figure as Canvas
 
+from difflab import jacobian, trace
 from difflab.accuracy.compare import DIGITS, errors, result_of
 from difflab.accuracy.digits import is_gradable, partial_digits
 from difflab.accuracy.subject import float_arguments
@@ -32,37 +33,26 @@ from difflab.lab import Case, Experiment, Figure, Preset, Result, Row, Table, gr
 from difflab.lab.results import chosen, every, mean, paired, share
 from difflab.lab.style import looks
 from difflab.methods import METHODS, Method, Numerical
-from difflab.operators import jacobian
-from difflab.tracing.trace import trace
 
-ULPS = 4.0
-"""What counts as rounding alone, in units in the last place."""
-WRITTEN_OUT = 10**9
-"""SymPy is not tried on a function of more operations than this, written out as an expression."""
+ULPS = 4.0  # up to here an error counts as rounding alone, in units in the last place
+WRITTEN_OUT = 10**9  # SymPy is not tried on a function of more operations, written out
 SLOW = ("pendulum", "helmholtz", "least_squares", "gaussian_mixture", "exp_series")
 """Left out of smaller presets: many operations, each enclosed in thousands of bits."""
+WAYS = dict(METHODS) | {f"central {order}": Numerical("central", order) for order in (4, 8)}
+KEYS = ("kind", "exists", "method")
 KINDS = ["ordinary", "hard", "removable", "edge"]
 GRADED = {"part": "function", "exists": True}
-GRADIENTS = GRADED | {"kind": "ordinary", "gradient": True}
-
-
-# Measuring ----------------------------------------------------------------------------------------
 
 
 def cases(preset: Preset) -> list[Case]:
     step = preset.choose(smoke=12, quick=4, full=1)
-    samples = preset.choose(smoke=300, quick=300, full=7_000)
     rules = [row.name for row in TABLE.values() if is_gradable(row)]
-    names = [name for name in ZOO if step == 1 or name not in SLOW][::step]
+    names = [name for name in ZOO if step == 1 or name not in SLOW]
     return [
-        *grid(function=names),
-        *grid(rule=rules[1::step] if step > 1 else rules, samples=[samples]),
-    ]
-
-
-def methods() -> dict[str, Method]:
-    """The named methods, and central differences of higher orders."""
-    return dict(METHODS) | {f"central {order}": Numerical("central", order) for order in (4, 8)}
+        *grid(function=names[::step]),
+        *grid(rule=rules if step == 1 else rules[1::step],
+              samples=[preset.choose(smoke=300, quick=300, full=7_000)]),
+    ]  # fmt: skip
 
 
 def measure(case: Case, rng: np.random.Generator) -> Iterator[Row]:
@@ -70,23 +60,19 @@ def measure(case: Case, rng: np.random.Generator) -> Iterator[Row]:
         table = partial_digits([case["rule"]], samples=case["samples"])
         run = table[table["program"] != "rule"]  # as users run it
         worst = run.loc[run["max_ulps"].idxmax()]
-        corner = float(run["corner_ulps"].max())
-        yield {"part": "rule", "ulps": float(worst["max_ulps"]), "corner_ulps": corner,
+        yield {"part": "rule", "ulps": float(worst["max_ulps"]),
+               "corner_ulps": float(run["corner_ulps"].max()),
                "close": float(worst["max_ulps"] <= ULPS),
                "note": ", ".join(f"{x:.17g}" for x in worst["worst_x"])}  # fmt: skip
         return
-    found = [
-        row for point in lookup(case["function"]).points for row in at(case["function"], point)
-    ]
+    name, order = case["function"], [*WAYS]
+    found = [row for point in lookup(name).points for row in at(name, point)]
     yield from (row for row in found if row["part"] == "point")
     own = [row for row in found if row["part"] == "method"]
-    keys = ("kind", "exists", "method")
     own.sort(key=lambda row: [*KINDS, row["kind"]].index(row["kind"]))
-    for way in methods():
-        same = (row for row in own if row["method"] == way)
-        for values, rows in itertools.groupby(same, lambda row: [row[key] for key in keys]):
-            about = dict(zip(keys, values, strict=True))
-            yield {"part": "function"} | about | averaged(list(rows))
+    own.sort(key=lambda row: order.index(row["method"]))
+    for _, rows in itertools.groupby(own, lambda row: [row[key] for key in KEYS]):
+        yield averaged(list(rows))
 
 
 def at(name: str, point: Point) -> Iterator[Row]:
@@ -98,10 +84,10 @@ def at(name: str, point: Point) -> Iterator[Row]:
     _, arrays = read_arguments(args, {})
     limit = limit_of_differences(graph, arrays, enclosure)
     smooth = not enclosure.kinks and point.kind != "kink"
-    about = {"kind": point.kind, "exists": smooth and limit == "agrees"}
     several = sum(x.size for x in graph.inputs if x.dtype.kind == "f") > 1
-    about["gradient"] = several and sum(out.size for out in graph.outputs) == 1
-    for way, method in methods().items():
+    about = {"kind": point.kind, "exists": smooth and limit == "agrees",
+             "gradient": several and sum(out.size for out in graph.outputs) == 1}  # fmt: skip
+    for way, method in WAYS.items():
         refused = way == "symbolic" and written_out(graph) > WRITTEN_OUT
         row = {"outcome": "refused"} if refused else held(f, args, method, enclosure, graph)
         yield {"part": "method", "method": way} | about | row
@@ -122,19 +108,18 @@ def held(f: Any, args: tuple[Any, ...], method: Method, enclosure: Enclosure, gr
     except np.linalg.LinAlgError:  # a singular matrix
         return {"outcome": "not finite"}
     finite = all(np.all(np.isfinite(leaf)) for leaf in flatten(result)[0])
-    row = {"outcome": "number" if finite else "not finite", **errors(result, enclosure)}
-    derivation = prepared.derivation
-    program, evaluations = derivation.graph, derivation.evaluations
-    counted = program is not None and method.name in ("reverse", "forward", "symbolic")
-    own = max(graph.operation_count(), 1)
-    row["cost"] = program.operation_count() / own if counted else float(evaluations)
-    return row
+    program, cost = prepared.derivation.graph, float(prepared.derivation.evaluations)
+    if program is not None and method.name in ("reverse", "forward", "symbolic"):
+        cost = program.operation_count() / max(graph.operation_count(), 1)
+    outcome = "number" if finite else "not finite"
+    return {"outcome": outcome, **errors(result, enclosure), "cost": cost}
 
 
 def averaged(rows: list[Row]) -> Row:
     """The points of one kind: medians of errors, means of digits; no number has no digits."""
     outcomes = [row["outcome"] for row in rows]
-    found = {"points": len(rows), "gradient": rows[0]["gradient"]}
+    found = {"part": "function"} | {key: rows[0][key] for key in KEYS} | {"points": len(rows)}
+    found |= {"gradient": rows[0]["gradient"]}
     found |= {name: outcomes.count(name) for name in ("number", "not finite", "refused")}
     if not rows[0]["exists"] or found["refused"]:
         return found
@@ -144,38 +129,33 @@ def averaged(rows: list[Row]) -> Row:
     return found | {
         "ulps": float(np.median([row["ulps_max"] for row in known])),
         "close": float(np.mean([row["ulps_max"] <= ULPS for row in known])),
-        "digits": digits,
-        "lost": 1.0 - digits / DIGITS[8],
+        "digits": digits, "lost": 1.0 - digits / DIGITS[8],
         "cost": float(np.mean(costs)) if costs else math.nan,
-    }
-
-
-# What is found ------------------------------------------------------------------------------------
+    }  # fmt: skip
 
 
 def results(rows: pd.DataFrame) -> list[Result]:
-    graded = {"by": "kind", "unit": "function", "where": GRADED}
-    lost = {"by": "kind", "unit": "function", "statistic": "median",
-            "words": "share of the digits that the worst component of a function's derivative"
-            " loses, at ordinary points"}  # fmt: skip
+    graded = {"by": "kind", "unit": "function"}
     exact = {"part": "point", "limit": ["agrees", "differs"]}
+    halves = {"forward_differences_lose_half": "forward_difference",
+              "central_differences_lose_a_third": "central_difference"}  # fmt: skip
     return [
         every("no_truncation_error", rows, "exact", where=exact, counted="points",
               words="the rules, carried out exactly, give the limit of exact differences wherever"
               " there is one"),
-        share("working_precision", rows, "close", where=GRADED | {"method": "reverse"},
-              by="kind", unit="function",
+        share("working_precision", rows, "close", where=GRADED | {"method": "reverse"}, **graded,
               words=f"share of a function's points at which reverse mode errs by at most {ULPS:g}"
               " ulps in its worst component"),
         share("rules_keep_digits", rows, "close", where={"part": "rule"}, by=None, unit="rule",
               words="every partial of a rule, over all exponents of its domain, as users run it"),
         *[paired(f"{name}_digits", rows, "digits", left={"method": name},
-                 right={"method": "reverse"}, missing="refused", **graded,
+                 right={"method": "reverse"}, missing="refused", where=GRADED, **graded,
                  words="correct digits of the worst component, beside reverse mode's")
           for name in ("symbolic", "complex_step")],
-        *[mean(claim, rows, "lost", where=GRADED | {"method": name, "kind": "ordinary"}, **lost)
-          for claim, name in {"forward_differences_lose_half": "forward_difference",
-                              "central_differences_lose_a_third": "central_difference"}.items()],
+        *[mean(claim, rows, "lost", where=GRADED | {"method": name, "kind": "ordinary"}, **graded,
+               statistic="median", words="share of the digits that the worst component of a"
+               " function's derivative loses, at ordinary points")
+          for claim, name in halves.items()],
     ]  # fmt: skip
 
 
@@ -184,16 +164,12 @@ def tables(rows: pd.DataFrame) -> list[Table]:
     own = own[~(own["ulps"] <= ULPS)].sort_values("ulps", ascending=False)
     names = {"function": "function", "kind": "point", "value_ulps": "value, ulps",
              "ulps": "reverse mode, ulps", "note": "note"}  # fmt: skip
-    shown = own[list(names)].rename(columns=names).fillna({"note": ""})
-    return [
-        Table(f"Where reverse mode is off by more than {ULPS:g} ulps",
-              f"{len(shown)} points, worst first; inf: the result is no number. Where the value is"
-              " wrong as well, the function's formula loses the digits; elsewhere terms of the"
-              " derivative cancel.", shown.reset_index(drop=True)),
-    ]  # fmt: skip
-
-
-# Figures ------------------------------------------------------------------------------------------
+    shown = own[[*names]].rename(columns=names).fillna({"note": ""}).reset_index(drop=True)
+    caption = (
+        f"{len(shown)} points, worst first. Where the value is wrong as well, the function's"
+        " formula loses the digits; elsewhere terms of the derivative cancel."
+    )
+    return [Table(f"Where reverse mode is off by more than {ULPS:g} ulps", caption, shown)]
 
 
 def quartiles(rows: pd.DataFrame, column: str) -> pd.DataFrame:
@@ -203,11 +179,9 @@ def quartiles(rows: pd.DataFrame, column: str) -> pd.DataFrame:
 
 
 def figures(rows: pd.DataFrame) -> list[Figure]:
-    graded = chosen(rows, GRADED)
-    gradients = chosen(rows, GRADIENTS)
+    gradients = chosen(rows, GRADED | {"kind": "ordinary", "gradient": True})
     cost, wrong = (quartiles(gradients, column)[0.5] for column in ("cost", "ulps"))
     lost = 100 * chosen(gradients, {"method": "central_difference"})["lost"].median()
-    digits = graded[graded["method"] == "reverse"].groupby("kind", sort=False)["digits"].mean()
     foot = f"{gradients['function'].nunique()} functions of several numbers, ordinary points"
     return [
         Figure("cost_and_error",
@@ -220,87 +194,41 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
                finding=f"Reverse mode costs {cost['reverse']:.2g} times the function and errs by"
                f" {wrong['reverse']:.2g} ulps; central differences cost"
                f" {cost['central_difference']:.2g} times and lose {lost:.0f} % of the digits"),
-        Figure("digits", "Correct decimal digits of the worst component, by kind of point: the"
-               " median and the quartiles over functions.",
-               "Dots with bars of the correct digits of every method, for four kinds of points",
-               lambda canvas: draw_digits(canvas, graded), (8.4, 5.0),
-               foot=f"{graded['function'].nunique()} functions, float64",
-               finding=f"Of {DIGITS[8]:.2f} digits reverse mode keeps, in the mean, "
-               + ", ".join(f"{digits[kind]:.1f} at {kind} points" for kind in digits.index)),
     ]  # fmt: skip
-
-
-def whiskers(middle: pd.DataFrame) -> np.ndarray:
-    return np.abs(middle[[0.25, 0.75]].to_numpy().T - middle[0.5].to_numpy())
-
-
-PLACES = {"reverse": (-6, -14, "right"), "forward": (7, -14, "left"), "symbolic": (-6, 7, "right"),
-          "backward_difference": (7, -14, "left")}  # fmt: skip
 
 
 def draw_costs(canvas: Canvas, rows: pd.DataFrame) -> None:
     axes = canvas.subplots()
-    cost, wrong = (quartiles(rows, column) for column in ("cost", "ulps"))
+    cost, wrong = quartiles(rows, "cost"), quartiles(rows, "ulps").clip(lower=0.1)
     for name, look in looks(wrong.index).items():
-        x, y = cost.loc[[name]], wrong.loc[[name]].clip(lower=0.1)
-        axes.errorbar(x[0.5], y[0.5], xerr=whiskers(x), yerr=whiskers(y), fmt=look["marker"],
-                      color=look["color"], markersize=7, elinewidth=1, alpha=0.9)  # fmt: skip
-        right, up, side = PLACES.get(name, (7, 6, "left"))
-        axes.annotate(name.replace("_", " "), (x[0.5].iloc[0], y[0.5].iloc[0]), (right, up),
-                      textcoords="offset points", ha=side, color=look["color"])  # fmt: skip
+        low, middle, high = np.transpose([cost.loc[name], wrong.loc[name]])
+        bars = np.abs([low - middle, high - middle]).T[:, :, None]
+        axes.errorbar(*middle, xerr=bars[0], yerr=bars[1], fmt=look["marker"], elinewidth=1,
+                      color=look["color"], label=name.replace("_", " "))  # fmt: skip
     axes.set(xscale="log", yscale="log", xlabel="cost of the gradient (times the function)",
              ylabel="error (ulps; below 0.1 drawn at 0.1)")  # fmt: skip
-    axes.axhline(0.5, color="black", linestyle=":", linewidth=1)
-    axes.annotate("half an ulp", (0.99, 0.5), (0, 3), xycoords=("axes fraction", "data"),
-                  textcoords="offset points", ha="right", fontsize=9)  # fmt: skip
-    axes.set_xticks([1, 2, 5, 10, 20, 50, 100], ["1", "2", "5", "10", "20", "50", "100"])
-    axes.tick_params(axis="x", which="minor", labelbottom=False)
-    axes.margins(x=0.12)
-
-
-def draw_digits(canvas: Canvas, rows: pd.DataFrame) -> None:
-    axes = canvas.subplots()
-    for shift, (kind, look) in zip((-0.27, -0.09, 0.09, 0.27), looks(KINDS).items(), strict=True):
-        part = rows[rows["kind"] == kind]
-        if part.empty:
-            continue
-        middle = quartiles(part, "digits").reindex(rows["method"].unique())
-        label = f"{kind} points, {part['function'].nunique()} functions"
-        axes.errorbar(middle[0.5], np.arange(len(middle)) + shift, xerr=whiskers(middle),
-                      fmt=look["marker"], color=look["color"], label=label)  # fmt: skip
-    axes.set_yticks(range(len(middle)), [name.replace("_", " ") for name in middle.index])
-    axes.invert_yaxis()
-    axes.set_xlabel(f"correct decimal digits (of {DIGITS[8]:.2f})")
-    axes.legend(loc="upper left")
+    axes.axhline(0.5, color="black", linestyle=":", linewidth=1, label="half an ulp")
+    canvas.legend(loc="outside right center")
 
 
 EXPERIMENT = Experiment(
-    name="accuracy",
-    title="Accuracy",
+    name="accuracy", title="Accuracy", version=2, order=20,
     question="How wrong is each method, what does it cost, and where are the digits lost?",
-    version=2,
-    cases=cases,
-    measure=measure,
-    results=results,
-    tables=tables,
-    figures=figures,
+    cases=cases, measure=measure, results=results, tables=tables, figures=figures,
     method="""
     The truth is a ball that contains the derivative of the real function that the program
-    describes, sharp to the last digit of a float. It comes from the same rules as automatic
-    differentiation, so it is held against a limit that uses none: differences of the function to
-    either side, at a distance of 2^-1500, in balls of 4500 bits. Points where that limit does not
-    exist are not graded. A difference's step is the best by theory. Points of one kind of a
-    function are averaged.
+    describes, sharp to the last digit of a float. It comes from the rules of automatic
+    differentiation, so it is held against a limit that uses none: differences to either side, at a
+    distance of 2^-1500, in balls of 4500 bits. Points without that limit are not graded. A
+    difference's step is the best by theory. Points of one kind of a function are averaged.
     """,
     limitations="""
     The zoo is chosen, not drawn at random, and has more hard points than practice does: intervals
     say how much a share would move for as many other functions of the same kind. Where an `if`
-    returns a constant at one point, reverse mode differentiates that branch; the truth does not. A
-    cost counts an operation on
-    complex numbers as one, and that of differences leaves the steps' own arithmetic out.
+    returns a constant at one point, reverse mode differentiates that branch; the truth does not. An
+    operation on complex numbers costs as much as another; the arithmetic of steps costs nothing.
     """,
-    order=20,
-)
+)  # fmt: skip
 
 if __name__ == "__main__":
     main(EXPERIMENT)

@@ -7,7 +7,6 @@ operation counts of the logistic map have a closed form, which the counts must m
 
 from __future__ import annotations
 
-import statistics
 import time
 import tracemalloc
 from collections.abc import Iterator
@@ -15,69 +14,64 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 import sympy
-from apparatus.swell_programs import (
-    FAMILIES,
-    LAWS,
-    counts,
-    expressions,
-    logistic_counts,
-    logistic_map,
-    sympy_counts,
-    with_tangent,
-)
+from apparatus import swell_programs as programs
+from apparatus.swell_programs import FAMILIES, LAWS
 from matplotlib.figure import Figure as Canvas
 from sympy.core.cache import clear_cache
 
 from difflab import derivative, jvp
 from difflab.accuracy.truth import truth
-from difflab.lab import Case, Code, Experiment, Figure, Preset, Result, Row, Section, grid, main
+from difflab.ir.expr import Graph
+from difflab.lab import (
+    Case,
+    Code,
+    Experiment,
+    Figure,
+    Preset,
+    Result,
+    Row,
+    Section,
+    Table,
+    grid,
+    main,
+)
 from difflab.lab.results import chosen, every, exponent, mean
 from difflab.lab.style import looks
 from difflab.methods import Forward, Method, Reverse
 from difflab.methods.symbolic import Symbolic
 
-PUBLISHED = "9.0660864"
-"""The survey's l_4'(0.2)."""
+PUBLISHED = "9.0660864"  # the survey's l_4'(0.2)
 LOGISTIC = {"part": "counts", "family": "logistic map"}
 SHOWN = {"function": "the program", "written_out": "written out",
          "sympy_cse": "shared", "reverse": "reverse mode"}  # fmt: skip
 
 
-# Measuring ----------------------------------------------------------------------------------------
-
-
 def cases(preset: Preset) -> list[Case]:
-    doubling = [2**k for k in range(7)]
-    last = {  # how far each family goes
-        "logistic map": preset.choose(smoke=7, quick=8, full=10),
-        "x tanh x, nested": preset.choose(smoke=6, quick=7, full=10),
-        "tanh network, deeper": preset.choose(smoke=2, quick=3, full=5),
-        "tanh network, wider": preset.choose(smoke=2, quick=4, full=16),
-        "sin x, nested": preset.choose(smoke=16, quick=16, full=64),
-        "1/(1 + exp(-x)), nested": preset.choose(smoke=4, quick=8, full=16),
-    }
+    ends = preset.choose(
+        smoke=(7, 6, 2, 2, 16, 4), quick=(8, 7, 3, 4, 16, 8), full=(10, 10, 5, 16, 64, 16)
+    )
+    last = dict(zip(FAMILIES, ends, strict=True))
     timed = preset.choose(smoke=[2, 4], quick=[2, 4, 6], full=range(1, 11))
-    rounds = preset.choose(smoke=1, quick=1, full=5)
     return [
         *[{"part": "counts", "family": name, "size": n, "largest": n == last[name]}
           for name, family in FAMILIES.items()
-          for n in (doubling if family.log else range(1, 11)) if n <= last[name]],
+          for n in ([2**k for k in range(7)] if family.log else range(1, 11)) if n <= last[name]],
         {"part": "values"},
-        *grid(part=["time"], family=["logistic map"], size=timed, rounds=[rounds]),
+        *grid(part=["time"], family=["logistic map"], size=timed,
+              rounds=[preset.choose(smoke=1, quick=1, full=5)]),
     ]  # fmt: skip
 
 
 def measure(case: Case, rng: np.random.Generator) -> Iterator[Row]:
-    parts = {"values": values, "time": times, "counts": counted}
-    yield from parts[case["part"]](case)
+    yield from {"values": values, "time": times, "counts": counted}[case["part"]](case)
 
 
 def counted(case: Case) -> Iterator[Row]:
     """The operations of a program's derivative, and of the logistic map whether they obey."""
     n, logistic = case["size"], case["family"] == "logistic map"
     program = FAMILIES[case["family"]].program(n)
-    row = counts(program)
-    row |= logistic_counts(n) if logistic else sympy_counts(*expressions(program))
+    by_sympy = programs.logistic_counts(n) if logistic else programs.sympy_counts(program)
+    row = programs.counts(program) | by_sympy
     row["written_out"] = row["sympy_function"] + row["sympy_derivative"]
     row["grown"] = row["function"] >= 8  # below, constants hide how counts grow
     if case["largest"]:
@@ -85,21 +79,20 @@ def counted(case: Case) -> Iterator[Row]:
         row["closed"] = (row["written_out"] - row["sympy_cse"]) / gap
         row["alike"] = 0.5 <= row["sympy_cse"] / row["reverse"] <= 1.5
     if logistic:
-        laws = (law for law in LAWS if n >= law.first)
-        row |= {law.claim: row[law.column] == law.value(n) for law in laws}
+        row |= {law.claim: row[law.column] == law.value(n) for law in LAWS if n >= law.first}
     if logistic and n > 3:
-        row["doubled"] = row["sympy_derivative"] > 2 * logistic_counts(n - 1)["sympy_derivative"]
+        before = programs.logistic_counts(n - 1)
+        row["doubled"] = row["sympy_derivative"] > 2 * before["sympy_derivative"]
     yield row
 
 
 def values(case: Case) -> Iterator[Row]:
     """The survey's derivative at its point, by every way, against the truth and the print."""
-    f, x = logistic_map(4), sympy.Symbol("x")
+    f, loop, x = programs.logistic_map(4), programs.with_tangent(4), sympy.Symbol("x")
     exact = sympy.diff(f(x), x).subs(x, sympy.Rational(1, 5))
     enclosure = truth(f, 0.2)
-    ways = ("symbolic", "forward", "reverse")
-    found = {name: derivative(f, method=name)(0.2) for name in ways}
-    found |= {"loop with tangent": with_tangent(4)(0.2, 1.0)[1], "jvp": jvp(f, (0.2,), (1.0,))[1]}
+    found = {name: derivative(f, method=name)(0.2) for name in ("symbolic", "forward", "reverse")}
+    found |= {"loop with tangent": loop(0.2, 1.0)[1], "jvp": jvp(f, (0.2,), (1.0,))[1]}
     for name, value in found.items():
         printed = f"{value:.{len(PUBLISHED.partition('.')[2])}f}" == PUBLISHED
         yield {"method": name, "value": float(value), "exact": str(exact), "as_printed": printed,
@@ -111,26 +104,22 @@ def times(case: Case) -> Iterator[Row]:
     program = FAMILIES[case["family"]].program(case["size"])
     unlimited = Symbolic(seconds=3600.0, operations=10**12)
     methods: list[Method] = [unlimited, Forward(), Reverse()]
-    seconds: dict[str, list[float]] = {method.name: [] for method in methods}
-    for _ in range(case["rounds"]):
-        for method in methods:
-            clear_cache()
-            graph = program.graph
-            start = time.perf_counter()
-            method.derive(graph, program.wrt)
-            seconds[method.name].append(time.perf_counter() - start)
-    for method in methods:
-        clear_cache()
+    rounds = [[seconds(method, program.graph, program.wrt) for method in methods]
+              for _ in range(case["rounds"])]  # fmt: skip
+    for method, middle in zip(methods, np.median(rounds, axis=0).tolist(), strict=True):
         graph = program.graph
         tracemalloc.start()
-        method.derive(graph, program.wrt)
+        seconds(method, graph, program.wrt)
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
-        middle = statistics.median(seconds[method.name])
         yield {"method": method.name, "seconds": middle, "peak_bytes": peak}
 
 
-# What is found ------------------------------------------------------------------------------------
+def seconds(method: Method, graph: Graph, wrt: range) -> float:
+    clear_cache()
+    start = time.perf_counter()
+    method.derive(graph, wrt)
+    return time.perf_counter() - start
 
 
 def results(rows: pd.DataFrame) -> list[Result]:
@@ -153,66 +142,20 @@ def results(rows: pd.DataFrame) -> list[Result]:
     ]  # fmt: skip
 
 
-def sections(rows: pd.DataFrame) -> list[Section]:
-    own = rows[rows["value_text"].notna()].sort_values("size")
-    text = "\n\n".join(f"l_{row.size:.0f}  = {row.value_text}\nl_{row.size:.0f}' = {row.slope_text}"
-                       for row in own[["value_text", "slope_text"]].assign(size=own["size"])
-                       .itertuples())  # fmt: skip
-    about = (
-        "`l_1 = x`, `l_(n+1) = 4 l_n (1 - l_n)`, as SymPy writes it: the value doubles, because a"
-        " step uses what it is given twice; in the derivative the product rule repeats the"
-        " whole product for each of its n factors."
-    )
-    return [Section("What swells", [about, Code(text, "SymPy's unexpanded expressions.")])]
-
-
-# Figures ------------------------------------------------------------------------------------------
-
-
 def figures(rows: pd.DataFrame) -> list[Figure]:
     own = chosen(rows, {"part": "counts"}).sort_values("size")
-    logistic = own[own["family"] == "logistic map"]
-    last, end = logistic.iloc[-1], own[own["largest"].eq(True)]
-    time = chosen(rows, {"part": "time"}).sort_values("size")
-    slowest = time[time["size"] == time["size"].max()].set_index("method")["seconds"]
-    most = end.loc[(end["sympy_cse"] / end["reverse"]).idxmax()]
+    last, end = own[own["family"] == "logistic map"].iloc[-1], own[own["largest"].eq(True)]
+    most = (end["sympy_cse"] / end["reverse"]).max()
     return [
-        Figure("laws", "Operations of l_n and its derivative: counts (markers) on laws (dashed)."
-               " Written out, the derivative more than doubles with each n; shared, it grows with"
-               " n²; the loop that carries a tangent grows with n.",
-               "Operation counts of the logistic map on a logarithmic axis, on four dashed curves",
-               lambda canvas: draw_laws(canvas, logistic), (8.5, 4.8), foot="logistic map",
-               finding=f"At n = {last['size']:.0f} the derivative, written out, has"
-               f" {last['sympy_derivative']:,.0f} operations; a loop with tangents has"
-               f" {last['loop']:.0f}"),
-        Figure("families", "The same for every family of programs. Where a step uses its argument"
-               " twice, the written-out derivative grows exponentially (linear size axes); a plain"
-               " chain swells as the square of its depth.",
+        Figure("families", "Operations of a program, and of it with its derivative. Where a step"
+               " uses its argument twice, the derivative written out grows exponentially (linear"
+               " size axes); a plain chain swells as the square of its depth.",
                "Six panels of operation counts against size on logarithmic axes",
                lambda canvas: draw_families(canvas, own), (10.0, 6.0), foot=f"{len(end)} families",
-               finding="With subexpressions shared, the derivative costs at most"
-               f" {most['sympy_cse'] / most['reverse']:.2g} times reverse mode ({most['family']})"),
-        Figure("time", "Seconds and peak memory of the derivation itself, not of running its"
-               f" result: the median of {time['rounds'].max():.0f} from empty caches.",
-               "Derivation time and peak memory against n for three methods, logarithmic axes",
-               lambda canvas: draw_time(canvas, time), (9.0, 3.8), foot="logistic map",
-               finding=f"Deriving l_{time['size'].max():.0f} takes SymPy"
-               f" {slowest['symbolic'] / slowest['reverse']:.0f} times as long as reverse mode"),
+               finding=f"At n = {last['size']:.0f} the logistic map's derivative, written out, has"
+               f" {last['sympy_derivative']:,.0f} operations, a loop with tangents"
+               f" {last['loop']:.0f}; shared, at most {most:.2g} times reverse mode's"),
     ]  # fmt: skip
-
-
-def draw_laws(canvas: Canvas, own: pd.DataFrame) -> None:
-    axes = canvas.subplots()
-    end = int(own["size"].max())
-    for law, look in zip(LAWS, looks([law.short for law in LAWS]).values(), strict=True):
-        n = np.arange(max(law.first, 2), end + 1)  # a count of zero has no logarithm
-        axes.plot(n, [law.value(k) for k in n], linestyle="--", color=look["color"], linewidth=1.3)
-        points = own[own[law.column] > 0]
-        axes.plot(points["size"], points[law.column], look["marker"], color=look["color"])
-        axes.annotate(f"{law.short}: {law.formula}", (end, points[law.column].iloc[-1]), (9, 0),
-                      textcoords="offset points", va="center", color=look["color"])  # fmt: skip
-    axes.set(yscale="log", xlabel="n", ylabel="operations", xlim=(0.7, end * 1.5))
-    axes.set_xticks(range(1, end + 1))
 
 
 def draw_families(canvas: Canvas, own: pd.DataFrame) -> None:
@@ -222,53 +165,48 @@ def draw_families(canvas: Canvas, own: pd.DataFrame) -> None:
         for column, look in looks(SHOWN).items():
             shown = part[part[column] > 0]
             panel.plot(shown["size"], shown[column], label=SHOWN[column], **look)
-        panel.set(title=name, xlabel=family.size, yscale="log")
-        panel.set_xscale("log" if family.log else "linear")
-        sizes = sorted(part["size"].unique())
-        panel.set_xticks(sizes, [f"{size:.0f}" for size in sizes])
-        panel.tick_params(axis="x", which="minor", bottom=False, labelbottom=False)
-    for panel in panels[:, 0]:
-        panel.set_ylabel("operations")
-    canvas.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside right center")
+        panel.set(title=name, xlabel=family.size, ylabel="operations", yscale="log",
+                  xscale="log" if family.log else "linear")  # fmt: skip
+        panel.set_xticks(part["size"], part["size"].astype(int).astype(str))
+        panel.minorticks_off()
+    canvas.legend(*panel.get_legend_handles_labels(), loc="outside right center")
 
 
-def draw_time(canvas: Canvas, time: pd.DataFrame) -> None:
-    left, right = canvas.subplots(1, 2)
-    for method, look in looks(time["method"].unique()).items():
-        own = time[time["method"] == method]
-        left.plot(own["size"], 1e3 * own["seconds"], label=method, **look)
-        right.plot(own["size"], own["peak_bytes"] / 1e3, label=method, **look)
-    left.set(xlabel="n", yscale="log", ylabel="derivation (ms)")
-    right.set(xlabel="n", yscale="log", ylabel="peak memory (kB)")
-    left.legend()
+def tables(rows: pd.DataFrame) -> list[Table]:
+    time = chosen(rows, {"part": "time"}).assign(kB=rows["peak_bytes"] / 1e3)
+    time = time.pivot(index="size", columns="method", values=["seconds", "kB"])
+    time.columns = [f"{method}, {unit}" for unit, method in time.columns]
+    caption = "Of the derivation itself, for the logistic map, from empty caches."
+    return [Table("Seconds and peak memory of a derivation", caption, time.reset_index())]
+
+
+def sections(rows: pd.DataFrame) -> list[Section]:
+    own = rows[rows["value_text"].notna()].sort_values("size")
+    texts = own[["size", "value_text", "slope_text"]].itertuples(index=False)
+    text = "\n\n".join(f"l_{n:.0f}  = {value}\nl_{n:.0f}' = {slope}" for n, value, slope in texts)
+    caption = "`l_1 = x`, `l_(n+1) = 4 l_n (1 - l_n)`, as SymPy writes it, and the derivative."
+    return [Section("What swells", [Code(text, caption)])]
 
 
 EXPERIMENT = Experiment(
-    name="expression_swell",
-    title="Expression swell",
+    name="expression_swell", title="Expression swell", version=2, order=22,
     question="How fast do symbolic derivatives grow, and what does sharing save?",
-    version=2,
-    cases=cases,
-    measure=measure,
-    results=results,
-    sections=sections,
+    cases=cases, measure=measure, results=results, tables=tables, sections=sections,
     figures=figures,
+    volatile=("seconds", "peak_bytes"), timed=lambda case: case["part"] == "time",
     method="""
     The logistic map's loop `x = 4*x*(1 - x)` runs on a SymPy symbol, and `sympy.diff`
     differentiates the result; nothing is expanded or simplified by us. Written out:
     `sympy.count_ops` of that expression as a tree. Shared: `sympy.cse` of function and derivative
-    together. The loop carries value and tangent, `x, dx = 4*x*(1 - x), (4 - 8*x)*dx`, and is
-    counted as traced. Reverse mode includes the function's value. Networks have one instance and
-    are differentiated by all weights; for SymPy they are written out element by element.
+    together. The loop carries `x, dx = 4*x*(1 - x), (4 - 8*x)*dx`, as traced. Reverse mode includes
+    the value. Networks, for SymPy element by element, have one instance and are differentiated by
+    all weights.
     """,
     limitations="""
-    Another computer algebra system may merge less or share more. `count_ops` weighs a tanh like an
-    addition. Peak memory is what Python allocates while deriving, without the programs compiled.
+    Another computer algebra system may merge less or share more; `count_ops` weighs a tanh like an
+    addition. Peak memory is what Python allocates while deriving.
     """,
-    volatile=("seconds", "peak_bytes"),
-    timed=lambda case: case["part"] == "time",
-    order=22,
-)
+)  # fmt: skip
 
 if __name__ == "__main__":
     main(EXPERIMENT)

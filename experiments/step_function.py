@@ -7,16 +7,16 @@ when the step of a difference is small; a wide one smooths the loss.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from apparatus.learning import TRAINING, TUNING, badges, run_seed, train, training_cases
-
-from apparatus.learning import tuning_cases  # isort: skip
+from apparatus import learning
+from apparatus.learning import TRAINING, TUNING, badges, run_seed, train
 from apparatus.training_programs import digits, network
-from matplotlib.figure import Figure as Canvas
 
 from difflab import gradient
 from difflab.errors import UnsupportedError
@@ -24,28 +24,23 @@ from difflab.ir.tree import flatten
 from difflab.lab import Case, Experiment, Figure, Preset, Result, Row, curves, grid, main
 from difflab.lab.cases import generator
 from difflab.lab.results import chosen, every, exponent, paired
-from difflab.methods import METHODS, Method, Numerical
+from difflab.methods import METHODS, Numerical
 from difflab.networks import Network
 from difflab.networks.activations import step
 from difflab.networks.data import Part
 
-DIGITS, WIDER, COARSE, TINY = "64-32-10", "16-32-10", "16-8-10", "4-3-2"
-"""Networks of one hidden layer: on images of 8 x 8, 4 x 4 and 2 x 2 pixels."""
+DIGITS, WIDER, COARSE, TINY = "64-32-10", "16-32-10", "16-8-10", "4-3-2"  # squares of pixels
 RATES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
-WIDE = 0.3
-"""The step of differences that smooth the loss, about a third of a feature's deviation."""
 STEPS = [float(f"{10 ** (power / 4):.3g}") for power in range(-20, 1)]
 BATCH = 32
-SAMPLED = 20
-"""Of how many weights that jump, at most, differences are taken for each draw and step."""
+SAMPLED = 20  # of so many weights that jump, at most, are differences taken for a draw and a step
 OBSERVED = (0.01, 0.1)
 """Shares of weights that jump between which laws are fitted: enough are seen, few jump twice."""
 EXACT = ("reverse", "forward", "symbolic")
-WAYS = {"reverse": "reverse mode", "theory": "differences by theory", "wide": "wide differences"}
+WIDE = Numerical("central", 2, step=0.3)  # about a third of a feature's deviation: smooths the loss
+WAYS = {"reverse": "reverse", "theory": "central_difference", "wide": WIDE}
+WORDS = {"reverse": "reverse mode", "theory": "differences by theory", "wide": "wide differences"}
 NAMES = ["network", "activation", "method"]
-
-
-# Cases --------------------------------------------------------------------------------------------
 
 
 def configurations(preset: Preset) -> list[Case]:
@@ -53,10 +48,10 @@ def configurations(preset: Preset) -> list[Case]:
     exact = [("step", "reverse"), ("sigmoid", "reverse"), ("relu", "reverse")]
     coarse = [*exact, ("step", "theory"), ("step", "wide")]
     long, short = preset.choose(smoke=(20, 5), quick=(200, 40), full=(1000, 300))
-    chosen = [(DIGITS, long, pair) for pair in exact] + [(COARSE, short, pair) for pair in coarse]
     return [
         {"network": net, "activation": activation, "method": method, "updates": updates}
-        for net, updates, (activation, method) in chosen
+        for net, updates, pairs in ((DIGITS, long, exact), (COARSE, short, coarse))
+        for activation, method in pairs
     ]
 
 
@@ -64,21 +59,19 @@ def cases(preset: Preset) -> list[Case]:
     rates = preset.choose(smoke=RATES[2:4], quick=RATES[1:5], full=RATES)
     tuning = range(preset.choose(smoke=1, quick=1, full=3))
     steps = preset.choose(smoke=STEPS[8:14], quick=STEPS[::2], full=STEPS)
-    draws = preset.choose(smoke=2, quick=5, full=50)
-    few = preset.choose(smoke=preset.seeds[:1], quick=preset.seeds[:1], full=preset.seeds)
+    few = preset.seeds if preset.name == "full" else preset.seeds[:1]
     return [
         *grid(part=["zeros"], network=[COARSE], batch=[BATCH], seed=few),
         *grid(part=["zeros"], network=[TINY], batch=[preset.choose(smoke=1, quick=1, full=2)],
               seed=preset.seeds[:1]),
-        *grid(part=["jumps"], network=[WIDER], batch=[128], steps=[steps], draws=[draws],
-              seed=preset.seeds),
-        *tuning_cases(configurations(preset), rates, tuning),
+        *grid(part=["jumps"], network=[WIDER], batch=[128], steps=[steps],
+              draws=[preset.choose(smoke=2, quick=5, full=50)], seed=preset.seeds),
+        *learning.tuning_cases(configurations(preset), rates, tuning),
     ]  # fmt: skip
 
 
 def after(preset: Preset, rows: pd.DataFrame) -> list[Case]:
-    """The training runs, at the rates that the tuning runs chose."""
-    return training_cases(rows, configurations(preset), preset.seeds)
+    return learning.training_cases(rows, configurations(preset), preset.seeds)
 
 
 def measure(case: Case, rng: np.random.Generator) -> Iterator[Row]:
@@ -87,9 +80,6 @@ def measure(case: Case, rng: np.random.Generator) -> Iterator[Row]:
 
 def sizes(case: Case) -> list[int]:
     return [int(units) for units in case["network"].split("-")]
-
-
-# Gradients ----------------------------------------------------------------------------------------
 
 
 def start(case: Case, activation: str = "step") -> tuple[Network, Any, Part]:
@@ -102,22 +92,17 @@ def start(case: Case, activation: str = "step") -> tuple[Network, Any, Part]:
 
 def zeros(case: Case) -> Iterator[Row]:
     """The share of exact zeros in the gradient of the hidden layer."""
-    for name in METHODS:
-        if name == "symbolic" and case["network"] != TINY:
-            continue
-        for activation in ("step", "relu"):
-            net, parameters, batch = start(case, activation)
-            targets = np.eye(net.last.units)[batch.y]  # floats: labels have no complex reading
-            slope = gradient(net.objective, method=name, engine="numpy")
-            try:
-                slopes = slope(parameters, batch.X, targets)
-            except UnsupportedError:
-                continue
+    names = [name for name in METHODS if name != "symbolic" or case["network"] == TINY]
+    for name, activation in itertools.product(names, ("step", "relu")):
+        net, parameters, batch = start(case, activation)
+        targets = np.eye(net.last.units)[batch.y]  # floats: labels have no complex reading
+        slope = gradient(net.objective, method=name, engine="numpy")
+        with suppress(UnsupportedError):
+            slopes = slope(parameters, batch.X, targets)
             hidden = np.concatenate(flatten(slopes[0])[0], axis=None)
-            found: Row = {"hidden_zero": float(np.mean(hidden == 0.0))}
-            if name in EXACT:
-                found["untouched"] = bool(np.all(hidden == 0.0))
-            yield {"method": name, "activation": activation, **found}
+            exact = {"untouched": bool(np.all(hidden == 0.0))} if name in EXACT else {}
+            share = float(np.mean(hidden == 0.0))
+            yield {"method": name, "activation": activation, "hidden_zero": share, **exact}
 
 
 def jumps(case: Case) -> Iterator[Row]:
@@ -134,8 +119,8 @@ def jumps(case: Case) -> Iterator[Row]:
             taken += [difference(net, parameters, batch, tuple(place), h) for place in few]
         part = found / (case["draws"] * drawn[0][0]["W"].size)
         median = float(np.median(np.abs(taken))) if taken else np.nan
-        inside = OBSERVED[0] <= part <= OBSERVED[1]
-        yield {"h": h, "share": part, "median_size": median, "observed": inside}
+        yield {"h": h, "share": part, "median_size": median,
+               "observed": OBSERVED[0] <= part <= OBSERVED[1]}  # fmt: skip
 
 
 def difference(net: Network, parameters: Any, batch: Part, place: Any, h: float) -> float:
@@ -147,65 +132,44 @@ def difference(net: Network, parameters: Any, batch: Part, place: Any, h: float)
 
 
 def crossed(layer: dict[str, Any], X: Any, h: float) -> Any:
-    """Which weights turn a unit on or off for some instance when they move by h.
-
-    >>> crossed({"W": np.array([[1.0]]), "b": np.array([-1.0])}, np.array([[0.9]]), 0.2)
-    array([[ True]])
-    """
+    """Which weights turn a unit on or off for some instance when they move by h."""
     before = (X @ layer["W"] + layer["b"])[:, None, :]
     moved = before + h * X[:, :, None]
     return np.any((moved > 0) != (before > 0), axis=0)
 
 
-# Training -----------------------------------------------------------------------------------------
-
-
-def method_of(name: str) -> str | Method:
-    """Reverse mode, or central differences of the step by theory or of a wide one."""
-    ways = {"theory": "central_difference", "wide": Numerical("central", 2, step=WIDE)}
-    return ways.get(name, name)
-
-
 def run(case: Case) -> Iterator[Row]:
     """A training run, and whether the hidden layer moved; of the step also random features."""
-    names = ("part", "seed", "rate", "updates")
-    options = {name: case[name] for name in names} | {"every": max(1, case["updates"] // 20)}
+    options = {name: case[name] for name in ("part", "seed", "rate", "updates")}
+    options["every"] = max(1, case["updates"] // 20)
     parts = digits(sizes(case), case["part"], case["seed"])
     net = network(sizes(case), case["activation"], "float64", BATCH, case["rate"])
     first = net.initial(run_seed(case["part"], case["seed"]))
-    found = list(train(net, parts, **options, method=method_of(case["method"])))
+    found = list(train(net, parts, **options, method=WAYS[case["method"]]))
     found[-1]["untouched"] = same_arrays(net.parameters[0], first[0])
     if case["activation"] == "step" and case["method"] == "reverse" and case["part"] != TUNING:
-        features, error = random_features(net, first, parts, options)
-        alike = same_arrays(features.parameters[0], net.parameters[1])
+        last, error = random_features(net, first, parts, options)
+        alike = same_arrays(last.parameters[0], net.parameters[1])
         found[-1]["random_features"] = alike and error == found[-1]["held_error"]
-    way = f"{case['activation']}, {WAYS[case['method']]}"
+    way = f"{case['activation']}, {WORDS[case['method']]}"
     yield from (row | {"configuration": way} for row in found)
 
 
 def same_arrays(layer: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Whether two layers are equal bit by bit."""
     return all(np.array_equal(layer[name], other[name]) for name in ("W", "b"))
 
 
-def random_features(
-    net: Network, first: Any, parts: tuple[Part, Part], options: Row
-) -> tuple[Network, float]:
+def random_features(net: Network, first: Any, parts: Any, options: Row) -> tuple[Network, float]:
     """The last layer alone, trained on what the hidden layer gives before training."""
     last = Network(inputs=net.layers[0].units)
     last.fc(net.last.units, activation="softmax")
-    last.solver = net.solver
-    last.parameters = first[1:]
+    last.solver, last.parameters = net.solver, first[1:]
     hidden = tuple(Part(step(x.X @ first[0]["W"] + first[0]["b"]), x.y) for x in parts)
     return last, list(train(last, hidden, **options, warm_start=True))[-1]["held_error"]
 
 
-# What is found ------------------------------------------------------------------------------------
-
-
 def results(rows: pd.DataFrame) -> list[Result]:
     ends = {"part": TRAINING, "last": True}
-    frozen = {"activation": "step", "method": "reverse"}
     jumped = {"where": {"part": "jumps", "observed": True}, "by": None,
               "missing": "with too few jumps"}  # fmt: skip
     return [
@@ -214,9 +178,9 @@ def results(rows: pd.DataFrame) -> list[Result]:
                      "untouched": [True, False]},
               words="the hidden layer's gradient is exactly 0, and its weights after training are,"
               " bit by bit, the initial ones"),
-        every("step_is_random_features", rows, "random_features", where=ends | frozen,
-              counted="runs", words="the last layer ends with the bits of one that is trained alone"
-              " on the hidden layer's initial outputs"),
+        every("step_is_random_features", rows, "random_features", counted="runs",
+              where=ends | {"activation": "step", "method": "reverse"},
+              words="the last layer ends with the bits of one trained alone on initial features"),
         paired("step_is_worse_than_relu", rows, "held_error", left={"activation": "step"},
                right={"activation": "relu"}, where=ends | {"method": "reverse"}, by="network",
                scale=100, badges=badges(rows, NAMES),
@@ -228,11 +192,8 @@ def results(rows: pd.DataFrame) -> list[Result]:
         paired("wide_differences_train_a_step", rows, "held_error", left={"method": "reverse"},
                right={"method": "wide"}, where=ends | {"activation": "step", "network": COARSE},
                by="network", scale=100, badges=badges(rows, NAMES),
-               words=f"test error by reverse mode less that by central differences of {WIDE:g}"),
+               words=f"test error by reverse mode less that by differences of {WIDE.step}"),
     ]  # fmt: skip
-
-
-# Figures ------------------------------------------------------------------------------------------
 
 
 def figures(rows: pd.DataFrame) -> list[Figure]:
@@ -241,54 +202,34 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
     ends = chosen(runs, {"last": True, "network": DIGITS, "method": "reverse"})
     error = 100 * ends.groupby("activation")["held_error"].mean()
     fitted = chosen(rows, {"part": "jumps", "observed": True})
-    low, high = fitted["h"].min(), fitted["h"].max()
-    ways = ["step, reverse mode", "relu, reverse mode", "sigmoid, reverse mode",
-            "step, differences by theory", "step, wide differences"]  # fmt: skip
+    columns = {"share": "share that is not 0", "median_size": "median size of those"}
+    jumped = chosen(rows, {"part": "jumps"}).rename(columns=columns)
+    jumped = jumped.melt(["seed", "h"], [*columns.values()], "of").query("value > 0")
+    ways = [f"{activation}, reverse mode" for activation in ("step", "relu", "sigmoid")]
     return [
         curves(rows, "training", "update", "held_error", "configuration", by="network",
                where={"part": TRAINING}, labels=("updates", "test error (%)"), logarithms="y",
-               scale=100, order=ways, caption="Test error, each configuration at its own tuned"
-               " learning rate.", alt="Falling test errors; the step's stay above the ReLU's",
+               scale=100, order=[*ways, *(f"step, {WORDS[way]}" for way in ("theory", "wide"))],
+               caption="Test error, each configuration at its own tuned learning rate.",
+               alt="Falling test errors; the step's stay above the ReLU's",
                finding=f"{100 * zero['hidden_zero'].mean():.0f} % of the step's hidden gradient is"
                f" exactly 0: test error {error['step']:.1f} %, against {error['relu']:.1f} % with"
                " ReLUs", foot=f"digits, {runs['seed'].nunique()} seeds"),
-        Figure("jumps", "Forward differences of the hidden weights against their step h. Left: the"
-               " share that is not 0; dashed: in proportion to h. Right: the median size of those;"
-               " dashed: in proportion to 1/h.",
-               "A rising line of shares, and a falling line of sizes, on logarithmic axes",
-               lambda canvas: draw_jumps(canvas, chosen(rows, {"part": "jumps"})), (9.5, 4.0),
-               foot=f"digits, {fitted['seed'].nunique()} seeds",
-               finding=f"Between h = {low:g} and {high:g}, differences are not 0 for"
-               f" {fitted['share'].min():.0%} to {fitted['share'].max():.0%} of the weights"),
+        curves(jumped, "jumps", "h", "value", "of", by=None, logarithms="xy",
+               labels=("step h", "share, or size"), caption="Forward differences of the hidden"
+               " weights: the share that is not 0, which grows with h, and the median size of"
+               " those, which falls as 1/h.", alt="A rising and a falling line, both axes"
+               " logarithmic", foot=f"digits, {fitted['seed'].nunique()} seeds",
+               finding=f"Between h = {fitted['h'].min():g} and {fitted['h'].max():g}, differences"
+               f" are not 0 for {fitted['share'].min():.0%} to {fitted['share'].max():.0%} of the"
+               " weights"),
     ]  # fmt: skip
 
 
-def draw_jumps(canvas: Canvas, rows: pd.DataFrame) -> None:
-    panels = canvas.subplots(1, 2)
-    means = rows[rows["share"] > 0].groupby("h")[["share", "median_size"]].mean()
-    inside = means[means["share"].between(*OBSERVED)]
-    labels = {"share": "share of weights with a difference", "median_size": "size of a difference"}
-    for panel, (column, label), power in zip(panels, labels.items(), (1, -1), strict=True):
-        panel.plot(means[column], "o-", markersize=4, label="forward differences")
-        if len(inside):
-            h = inside.index[len(inside) // 2]
-            law = means[column][h] * (means.index.to_series() / h) ** power
-            panel.plot(law.where(law <= means[column].max()), "--", color="black", linewidth=1,
-                       label="in proportion to " + ("h" if power == 1 else "1/h"))  # fmt: skip
-        panel.set(xscale="log", yscale="log", xlabel="step h", ylabel=label)
-        panel.legend()
-
-
 EXPERIMENT = Experiment(
-    name="step_function",
-    title="The step function",
+    name="step_function", title="The step function", version=2, order=47,
     question="Can stochastic gradient descent train a step activation?",
-    version=2,
-    cases=cases,
-    measure=measure,
-    after=after,
-    results=results,
-    figures=figures,
+    cases=cases, measure=measure, after=after, results=results, figures=figures,
     method=f"""
     Digits in 8 x 8 pixels (64-32-10 units) and in 4 x 4 (16-8-10), softmax with cross-entropy,
     plain gradient descent with minibatches of {BATCH}; the learning rate of each configuration is
@@ -298,12 +239,11 @@ EXPERIMENT = Experiment(
     """,
     limitations="""
     One hidden layer and a hard step: surrogate gradients (straight-through estimators, noise,
-    smoothed steps) are other methods. Differences need two evaluations for every parameter, so they
-    train the small network only, for a few hundred updates, and one wide step was tried, not tuned.
-    How often a stencil meets a jump grows with the number of instances in the batch.
+    smoothed steps) are other methods. Differences need two evaluations for every parameter: they
+    train the small network only, briefly, and one wide step was tried, not tuned. How often a
+    stencil meets a jump grows with the number of instances in the batch.
     """,
-    order=47,
-)
+)  # fmt: skip
 
 if __name__ == "__main__":
     main(EXPERIMENT)

@@ -1,9 +1,8 @@
 """What is the best step of a difference quotient, and can it be predicted?
 
 For each component of a function at a point, each stencil is run at steps over all magnitudes, and
-its error is held against the truth. The curve has the shape of a V: rounding falls with the step,
-truncation rises. Both branches, and the step at which they meet, are predicted from the program
-alone: exact higher derivatives, and a running analysis of its rounding errors.
+its error is held against the truth: rounding falls with the step, truncation rises. Both branches,
+and the step at which they meet, are predicted from the program alone.
 
 Invariant: a row of the part "function" is a function, its components and points averaged.
 """
@@ -11,43 +10,30 @@ Invariant: a row of the part "function" is a function, its components and points
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from apparatus.step_size_curves import (
-    LARGEST,
-    Problem,
-    Quotients,
-    best_of,
-    drawn,
-    problems,
-    refused,
-    slope_between,
-)
+from apparatus.step_size_curves import LARGEST, Problem, Quotients, drawn, problems
 from matplotlib.figure import Figure as Canvas
 
 from difflab.accuracy.zoo import ZOO
 from difflab.errors import DomainError
-from difflab.lab import Case, Experiment, Figure, Preset, Result, Row, grid, main
+from difflab.lab import Case, Experiment, Figure, Preset, Result, Row, Section, Slider, grid, main
 from difflab.lab.results import chosen, mean, share
 from difflab.lab.style import looks
 from difflab.methods import Numerical
-from difflab.methods.differences.prediction import Prediction, Predictor
+from difflab.methods.differences.prediction import Prediction
 
-SHOWN = ("logistic_map_closed", "logistic_map_loop")
-"""The functions whose whole curves are kept, with steps down to where they are lost in x."""
+SHOWN = ("logistic_map_closed", "logistic_map_loop")  # whose curves are kept, from 1e-20
 VEE = ("forward 1", "central 2", "central 4", "central 8", "complex step")
 CLAIMED = {"forward": "forward 1", "central": "central 2"}
-EPS = {"float64": 2.0**-52, "float32": 2.0**-23}
 SMALLEST = {"float64": 1e-14, "float32": 1e-7}
-TINIEST = 10.0 ** -np.arange(20.0, 201.0, 20.0)
-"""The steps along the imaginary axis that no difference could take."""
+TINIEST = 10.0 ** -np.arange(20.0, 201.0, 20.0)  # along the imaginary axis
 STEP_FACTOR, ERROR_FACTOR = 3.0, 10.0
-
-
-# Measuring ----------------------------------------------------------------------------------------
+MEANS = ("step", "step_predicted", "error", "error_predicted", "loss", "loss_thumb")
 
 
 def cases(preset: Preset) -> list[Case]:
@@ -55,105 +41,85 @@ def cases(preset: Preset) -> list[Case]:
     few = [*SHOWN, "sine", "sqrt_difference", "baydin", "rosenbrock"]
     return grid(
         function=preset.choose(smoke=few, quick=sorted({*few, *names[::4]}), full=names),
-        kinds=preset.choose(smoke=[["ordinary"]], quick=[["ordinary"]],
-                            full=[["ordinary", "hard"]]),
+        kinds=[["ordinary", *preset.choose(smoke=[], quick=[], full=["hard"])]],
         points=[preset.choose(smoke=1, quick=1, full=4)],
         components=[preset.choose(smoke=1, quick=1, full=3)],
         each=[preset.choose(smoke=4, quick=8, full=16)],
-    )  # fmt: skip
+    )
 
 
 def stencils(problem: Problem) -> list[tuple[str, int]]:
     """All of them for the functions that are shown; fewer in float32 and at hard points."""
     pair = [("forward", 1), ("central", 2)]
-    if problem.kind != "ordinary" or problem.dtype == np.float32:
+    if problem.kind != "ordinary" or problem.x.dtype == np.float32:
         return pair
-    higher = [4, 6, 8] if problem.name in SHOWN else [4, 8]
-    return [
-        *pair,
-        ("forward", 2),
-        ("forward", 4),
-        *[("central", k) for k in higher],
-        ("complex", 2),
-    ]
+    higher = [("central", order) for order in ([4, 6, 8] if problem.name in SHOWN else [4, 8])]
+    found = [*pair, ("forward", 2), ("forward", 4), *higher, ("complex", 2)]
+    return found if problem.takes_complex else found[:-1]
 
 
 def measure(case: Case, rng: np.random.Generator) -> Iterator[Row]:
     found: dict[tuple[str, str], list[Row]] = {}
-    sizes = (case["points"], case["components"])
     for dtype, smallest in SMALLEST.items():
-        least = 1e-20 if dtype == "float64" and case["function"] in SHOWN else smallest
-        steps = drawn(least, 8, case["each"], rng)
+        whole = dtype == "float64" and case["function"] in SHOWN
+        steps = drawn(1e-20 if whole else smallest, 8, case["each"], rng)
         kinds = case["kinds"] if dtype == "float64" else ["ordinary"]
-        predictors: dict[tuple[int, int], Predictor] = {}
-        for problem in problems(case["function"], dtype, kinds, *sizes):
-            if problem.stationary:
-                continue
-            quotients, key = Quotients(problem, steps), (problem.number, problem.position)
-            if key not in predictors:
-                predictors[key] = Predictor(problem.graph, problem.position)
+        few = (case["points"], case["components"])
+        for problem in problems(case["function"], dtype, kinds, *few):
+            quotients = Quotients(problem, *steps)
             for stencil, order in stencils(problem):
-                if stencil == "complex" and refused(problem):
-                    continue
                 name = "complex step" if stencil == "complex" else f"{stencil} {order}"
-                errors = quotients.errors(stencil, order)
-                prediction = predicted(predictors[key], problem, stencil, order)
-                row = summary(quotients, errors, stencil, order, prediction)
-                row |= {"at": (problem.number, problem.component), "dtype": dtype}
-                found.setdefault((problem.kind, name), []).append(row)
-                if least == 1e-20 and name in VEE and len(found[problem.kind, name]) == 1:
-                    about = {"part": "curve", "kind": problem.kind, "stencil": name}
-                    yield from (about | row for row in curve(quotients, errors, prediction)[::2])
+                errors, prediction = quotients.errors(stencil, order), None
+                with suppress(DomainError):  # at a kink no step is best
+                    prediction = problem.predict(stencil, order)
+                about = {"at": (problem.number, problem.position, problem.index), "dtype": dtype}
+                own = found.setdefault((problem.kind, name), [])
+                own.append(about | summary(quotients, errors, stencil, order, prediction))
+                if whole and name in VEE and len(own) == 1 and prediction:
+                    kept = {"part": "curve", "kind": problem.kind, "stencil": name}
+                    yield from (kept | row for row in curve(quotients, errors, prediction))
     for (kind, name), rows in found.items():
         if averages := averaged(rows):
             yield {"part": "function", "kind": kind, "stencil": name} | averages
 
 
-def predicted(
-    predictor: Predictor, problem: Problem, stencil: str, order: int
-) -> Prediction | None:
-    try:
-        return predictor(problem.arrays, problem.index, stencil, order, largest=LARGEST)
-    except DomainError:
-        return None
-
-
-def curve(quotients: Quotients, errors: Any, prediction: Prediction | None) -> list[Row]:
-    rows = []
-    for h, error in zip(quotients.steps.centres.tolist(), errors.tolist(), strict=True):
-        row = {"step": h, "error": error}
-        if prediction is not None:
-            row["truncation"] = float(prediction.truncation(h))
-            row["rounding"] = float(prediction.rounding(h))
-        rows.append(row)
-    return rows
+def curve(quotients: Quotients, errors: Any, prediction: Prediction) -> Iterator[Row]:
+    for h, error in zip(quotients.centres[::2].tolist(), errors[::2].tolist(), strict=True):
+        yield {"step": h, "error": error, "truncation": float(prediction.truncation(h)),
+               "rounding": float(prediction.rounding(h))}  # fmt: skip
 
 
 def summary(
     quotients: Quotients, errors: Any, stencil: str, order: int, prediction: Prediction | None
 ) -> Row:
     """The best step as measured, as predicted and by the rule of thumb, and the curve's shape."""
-    steps, problem = quotients.steps, quotients.problem
-    best = best_of(errors, steps, problem.ulp)
-    if best is None:  # the error is 0 at every step, or never a number
+    problem, smooth = quotients.problem, quotients.smoothed(errors)
+    if smooth is None:  # the error is 0 at every step, or never a number
         return {}
-    row: Row = {"step": best.step, "error": best.error, "both": False}
-    row["inside"] = best.bin < len(steps.decades) - 3
+    k = int(np.argmin(smooth))
+    best, error = float(quotients.centres[k]), float(10.0 ** smooth[k])
+    rounding = problem.ulp / 12**0.5
+
+    def loss(step: float) -> float:
+        """The error at a step, over the least error."""
+        at = float(np.interp(np.log10(step), quotients.decades, smooth))
+        return float(10.0 ** (at - np.log10(error)))
+
+    row: Row = {"step": best, "error": error, "both": False, "inside": k < len(smooth) - 3}
     if prediction is not None:
-        row["step_predicted"] = prediction.step
-        row["error_predicted"] = max(prediction.error, problem.ulp / 12**0.5)
-        row["loss"] = best.loss(steps.decades, prediction.step)
-        near = within(prediction.step / best.step, STEP_FACTOR)
-        row["both"] = near and within(row["error_predicted"] / best.error, ERROR_FACTOR)
+        row["step_predicted"], row["loss"] = prediction.step, loss(prediction.step)
+        row["error_predicted"] = max(prediction.error, rounding)
+        near = within(prediction.step / best, STEP_FACTOR)
+        row["both"] = near and within(row["error_predicted"] / error, ERROR_FACTOR)
     if stencil == "complex":
         assert prediction is not None
-        tiny = quotients.root_mean_square(problem.along_imaginary_axis(TINIEST)[None, :])[0]
-        least = max(prediction.floor, problem.ulp / 12**0.5, best.error)
+        least = max(prediction.floor, rounding, error)
+        tiny = quotients.imaginary_errors(TINIEST[None, :])[0]
         return row | {"flat": bool(tiny <= ERROR_FACTOR * least)}
     thumb = Numerical(stencil, order).steps(np.array([problem.x]))[0]  # type: ignore[arg-type]
-    row["loss_thumb"] = best.loss(steps.decades, min(float(thumb), LARGEST))
-    row["left"] = slope_between(errors, steps, 1e-3 * best.step, 0.1 * best.step)
-    row["right"] = slope_between(errors, steps, 5 * best.step, min(500 * best.step, LARGEST))
+    row["loss_thumb"] = loss(min(float(thumb), LARGEST))
+    row["left"] = quotients.slope(errors, 1e-3 * best, 0.1 * best)
+    row["right"] = quotients.slope(errors, 5 * best, min(500 * best, LARGEST))
     return row
 
 
@@ -162,8 +128,7 @@ def within(ratio: float, factor: float) -> bool:
 
 
 def averaged(rows: Sequence[Row]) -> Row:
-    """A function's components: all of them predicted or not, means of exponents, geometric means of
-    the rest, over the components whose best step is inside the range of steps."""
+    """Of a function's components: geometric means over those with a best step inside the range."""
     own = [row for row in rows if row["dtype"] == "float64" and "step" in row]
     if not own:
         return {}
@@ -172,79 +137,82 @@ def averaged(rows: Sequence[Row]) -> Row:
     if "flat" in own[0]:
         return found | {"flat": all(row["flat"] for row in own)}
     found["both"] = all(row["both"] for row in own)
-    for name in ("left", "right"):
-        values = [row[name] for row in inside if math.isfinite(row[name])]
-        found[name] = float(np.mean(values)) if values else math.nan
     complete = [row for row in inside if "loss" in row and math.isfinite(row["loss_thumb"])]
-    for name in ("step", "step_predicted", "error", "error_predicted", "loss", "loss_thumb"):
-        values = [math.log(row[name]) for row in complete]
-        found[name] = math.exp(np.mean(values)) if values else math.nan
+    for name in ("left", "right"):
+        found[name] = mean_of(row[name] for row in inside if math.isfinite(row[name]))
+    for name in MEANS:
+        found[name] = math.exp(mean_of(math.log(row[name]) for row in complete))
     single = {row["at"]: row["step"] for row in rows
               if row["dtype"] == "float32" and row.get("inside")}  # fmt: skip
     growth = [math.log(single[row["at"]] / row["step"]) for row in inside if row["at"] in single]
-    per_eps = math.log(EPS["float32"] / EPS["float64"])
-    found["exponent"] = float(np.mean(growth)) / per_eps if growth else math.nan
+    found["exponent"] = mean_of(growth) / math.log(2.0**29)  # eps of float32, in those of float64
     return found
 
 
-# What is found ------------------------------------------------------------------------------------
+def mean_of(values: Iterable[float]) -> float:
+    known = list(values)
+    return float(np.mean(known)) if known else math.nan
 
 
 def results(rows: pd.DataFrame) -> list[Result]:
+    of = {name: {"part": "function", "stencil": CLAIMED[name]} for name in CLAIMED}
     return [
         *[mean(f"{branch}_branch_of_{name}_differences", rows, side, statistic="median",
-               where=curves_of(stencil), by="kind", unit="function", missing="without this branch",
+               where=of[name], by="kind", unit="function", missing="without this branch",
                words=f"exponent of the error {side} of the best step, the median function")
-          for name, stencil in CLAIMED.items()
-          for branch, side in (("rounding", "left"), ("truncation", "right"))],
+          for name in CLAIMED for branch, side in (("rounding", "left"), ("truncation", "right"))],
         *[mean(f"best_step_of_{name}_differences", rows, "exponent", by=None, unit="function",
-               where=curves_of(stencil) | {"kind": "ordinary"}, missing="without a best step",
+               where=of[name] | {"kind": "ordinary"}, missing="without a best step",
                words="from float64 to float32 the best step grows with eps to this power")
-          for name, stencil in CLAIMED.items()],
+          for name in CLAIMED],
         *[share(f"predicted_step_of_{name}_differences", rows, "both", by="kind", unit="function",
-                where=curves_of(stencil), words="functions of which every component is predicted")
-          for name, stencil in CLAIMED.items()],
+                where=of[name], words="functions of which every component is predicted")
+          for name in CLAIMED],
         mean("prediction_beats_the_rule_of_thumb", rows, "loss_thumb", over="loss", by="stencil",
              where={"part": "function", "kind": "ordinary", "stencil": list(CLAIMED.values())},
              unit="function", missing="without a best step",
              words="error at the rule's step over that at the predicted one"),
-        share("complex_step_has_no_v", rows, "flat", where=curves_of("complex step"), by=None,
-              unit="function", words="from 1e-20 down to 1e-200 the error of every component stays"
-              " within a factor 10 of the least, or of the predicted rounding"),
+        share("complex_step_has_no_v", rows, "flat", by=None, unit="function",
+              where={"part": "function", "stencil": "complex step"},
+              words="from 1e-20 down to 1e-200 the error of every component stays within a factor"
+              " 10 of the least, or of the predicted rounding"),
     ]  # fmt: skip
-
-
-def curves_of(stencil: str) -> Row:
-    return {"part": "function", "stencil": stencil}
-
-
-# Figures ------------------------------------------------------------------------------------------
 
 
 def figures(rows: pd.DataFrame) -> list[Figure]:
     own = chosen(rows, {"part": "function", "kind": "ordinary"}).dropna(subset=["loss"])
-    lines = chosen(rows, {"part": "curve", "function": "logistic_map_loop"})
-    lines = lines[lines["error"] > 0]
-    best = lines.loc[lines.groupby("stencil")["error"].idxmin()].set_index("stencil")
+    lines = logistic_curves(rows)
+    best = lines.loc[lines.groupby("stencil")["error"].idxmin()].set_index("stencil")["step"]
     near = np.abs(np.log(own["step_predicted"] / own["step"])) <= math.log(STEP_FACTOR)
-    forward, central = (f"{best['step'][name]:.0e}" for name in CLAIMED.values())
     return [
         Figure("vee", "The derivative of the logistic map's fourth iterate at x = 0.2, 9.0660864:"
-               " the measured error (markers) and the predicted rounding (dashed) and truncation"
-               " (dotted), known before any quotient is computed. Below 1e-17 the step is lost in"
-               " x. Central 8 has no truncation, because the function is a polynomial of degree 8.",
+               " the measured error (markers), the predicted rounding (dashed) and truncation"
+               " (dotted). Below 1e-17 the step is lost in x; a polynomial of degree 8 has no"
+               " truncation at order 8.",
                "Error against step on logarithmic axes, V-shaped except for the complex step",
                lambda canvas: draw_vee(canvas, lines), (8.0, 4.8), foot="logistic map, float64",
-               finding=f"The best step is {forward} for forward differences and {central} for"
-               " central ones; the complex step needs none"),
-        Figure("predicted", "Predicted against measured best step (left) and least error (right);"
-               " between the dashed lines a prediction is within a factor"
-               f" {STEP_FACTOR:g} ({ERROR_FACTOR:g} for errors).",
-               "Two scatter plots along the diagonal", lambda canvas: draw_predicted(canvas, own),
-               (9.5, 4.6), foot=f"{own['function'].nunique()} functions, ordinary points",
-               finding=f"{near.sum()} of {len(own)} best steps are predicted within a factor"
-               f" {STEP_FACTOR:g}"),
+               finding=f"The best step is {best['forward 1']:.0e} for forward and"
+               f" {best['central 2']:.0e} for central differences here; over the zoo, {near.sum()}"
+               f" of {len(own)} are predicted within a factor {STEP_FACTOR:g}"),
     ]  # fmt: skip
+
+
+def sections(rows: pd.DataFrame) -> list[Section]:
+    lines = logistic_curves(rows)
+    errors = lines[lines["step"] > 1e-11].pivot(index="step", columns="stencil", values="error")
+    return [Section("Try it", [
+        "Choose the step `h` of both differences: right of the best one the remainder of the Taylor"
+        " series grows, left of it the rounding of `f(x + h)` is divided by ever less.",
+        Slider("step", "The error of the derivative of the logistic map's fourth iterate at 0.2,"
+               " 9.0660864, measured; both axes are logarithmic.",
+               "Two V-shaped curves of the error, with a marker on each", "step h",
+               [*errors.index], {name: [*errors[CLAIMED[name]]] for name in CLAIMED}, "xy"),
+    ])]  # fmt: skip
+
+
+def logistic_curves(rows: pd.DataFrame) -> pd.DataFrame:
+    own = chosen(rows, {"part": "curve", "function": "logistic_map_loop", "kind": "ordinary"})
+    return own[own["error"] > 0]
 
 
 def draw_vee(canvas: Canvas, lines: pd.DataFrame) -> None:
@@ -262,50 +230,26 @@ def draw_vee(canvas: Canvas, lines: pd.DataFrame) -> None:
     panel.legend(loc="center left")
 
 
-def draw_predicted(canvas: Canvas, own: pd.DataFrame) -> None:
-    panels = canvas.subplots(1, 2)
-    for panel, (column, what, factor) in zip(panels, (
-        ("step", "best step", STEP_FACTOR), ("error", "least error (absolute)", ERROR_FACTOR)
-    ), strict=True):  # fmt: skip
-        for name, look in looks(own["stencil"].unique()).items():
-            part = own[own["stencil"] == name]
-            panel.plot(part[column], part[f"{column}_predicted"], look["marker"], label=name,
-                       color=look["color"], fillstyle="none", rasterized=True)  # fmt: skip
-        ends = np.array([own[column].min() / 3, own[column].max() * 3])
-        for side, line in ((1.0, "-"), (factor, "--"), (1.0 / factor, "--")):
-            panel.plot(ends, side * ends, line, color="black", linewidth=0.9)
-        panel.set(xscale="log", yscale="log", xlabel=f"measured {what}", xlim=ends, ylim=ends)
-        panel.set_ylabel(f"predicted {what}")
-    canvas.legend(*panels[0].get_legend_handles_labels(), loc="outside right center")
-
-
 EXPERIMENT = Experiment(
-    name="step_size",
-    title="Step size",
+    name="step_size", title="Step size", version=2, order=25,
     question="What is the best step of a difference quotient, and can it be predicted?",
-    version=2,
-    cases=cases,
-    measure=measure,
-    results=results,
-    figures=figures,
+    cases=cases, measure=measure, results=results, figures=figures, sections=sections,
     method="""
     Functions of the zoo with one number as the value; their first components. Steps are drawn at
     random in bins of an eighth of a decade, and an error is the root mean square over a bin,
     against an enclosure of the truth; the best step is where the geometric mean over three bins is
-    least. Nothing is predicted from quotients: truncation is a series of exact derivatives by
-    nested forward mode, rounding a running analysis of the program, of x + kh, and of the stencil.
-    A function is predicted if the step of every component is within a factor 3, its error within
-    10. The rule of thumb is eps^(1/(p+1)) max(|x|, 1).
+    least. Truncation is predicted by exact derivatives (nested forward mode), rounding by a running
+    analysis of the program, of x + kh, and of the stencil: a function is predicted if the step of
+    every component is within a factor 3, its error within 10. The rule of thumb is
+    eps^(1/(p+1)) max(|x|, 1).
     """,
     limitations="""
     Steps are at most 0.1: a polynomial without truncation has its best step there, and exponents
-    and losses leave it out. So do components whose derivative is zero, because a quotient that is
-    lost in rounding is right there. Near the best step curves are flat, and the least of a noisy
-    one is uncertain by about a factor 1.5. The predictor was developed with ordinary points; at
-    hard ones values saturate or cancel, and roundings are not spread evenly.
+    and losses leave it out, like components whose derivative is zero: lost in rounding, a quotient
+    is right there. Near the best step curves are flat, and the least of a noisy one is uncertain by
+    a factor 1.5. The predictor was developed with ordinary points; hard ones saturate or cancel.
     """,
-    order=25,
-)
+)  # fmt: skip
 
 if __name__ == "__main__":
     main(EXPERIMENT)

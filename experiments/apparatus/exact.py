@@ -1,7 +1,7 @@
 """Limits without rounding: differences and values in ball arithmetic.
 
-What flows: a program and a point go into balls of many bits, where rounding is negligible. The
-limit of differences uses values of the function only, so it can hold a derivative rule to account.
+What flows: a program and a point go into balls of many bits, where rounding is negligible. Limits
+use values of the function only, so they can hold a derivative rule to account.
 """
 
 from __future__ import annotations
@@ -16,21 +16,18 @@ from difflab.accuracy.truth import Enclosure
 from difflab.ir.expr import Graph
 from difflab.readings.balls import EVERY_BIT, enclose, enclose_nodes, exact, precision, ulps_of
 
-STEP_BITS = 1500
-"""Differences are taken 2^-1500 away: their truncation error is below any float's last digit."""
-LIMIT_BITS = 4500
-AGREED_BITS = 60
+STEP_BITS = 1500  # differences are taken 2^-1500 away: truncation is below any float's last digit
+LIMIT_BITS, AGREED_BITS = 4500, 60
 
 
 def value_ulps(graph: Graph, arrays: Sequence[Any], values: Sequence[Any], bits: int) -> float:
     """The largest error of the function's own values, in ulps."""
     blocks = enclose(graph, arrays, bits)
-    pairs = [
-        (value, ball, out.dtype)
+    return max(
+        ulps_of(float(value), ball, out.dtype)
         for found, block, out in zip(values, blocks, graph.outputs, strict=True)
         for value, ball in zip(np.ravel(found), block.flat, strict=True)
-    ]
-    return max(ulps_of(float(value), ball, dtype) for value, ball, dtype in pairs)
+    )
 
 
 def written_out(graph: Graph) -> int:
@@ -49,16 +46,13 @@ def limit_of_differences(graph: Graph, arrays: Sequence[Any], enclosure: Enclosu
     if not all(ball.is_finite() for block in enclosure.balls for ball in block.flat):
         return "none"
     truths = iter(enclosure.balls)
-    floats = [i for i, x in enumerate(graph.inputs) if x.dtype.kind == "f"]
-    here, found = _moved(graph, arrays, None, 0), "agrees"
-    for out, middle in enumerate(here):
-        for i in floats:
+    found = "agrees"
+    for out, middle in enumerate(_moved(graph, arrays, None, 0)):
+        for i in (i for i, x in enumerate(graph.inputs) if x.dtype.kind == "f"):
             block = next(truths).reshape(middle.shape + graph.inputs[i].shape)
             for index in np.ndindex(graph.inputs[i].shape):
-                left, right = (
-                    _slopes(_moved(graph, arrays, (i, index), sign)[out], middle, sign)
-                    for sign in (-1, 1)
-                )
+                moved = (_moved(graph, arrays, (i, index), sign)[out] for sign in (-1, 1))
+                left, right = map(_slopes, moved, (middle, middle), (-1, 1))
                 if not all(map(_same, left, right)):
                     return "none"
                 if not all(map(_same, right, block[(..., *index)].flat)):
@@ -69,7 +63,7 @@ def limit_of_differences(graph: Graph, arrays: Sequence[Any], enclosure: Enclosu
 def _moved(graph: Graph, arrays: Sequence[Any], at: Any, sign: int) -> list[Any]:
     """The function's values as balls, one component moved by the step."""
     known = dict(zip(graph.inputs, map(exact, arrays), strict=True))
-    if at is not None:
+    if at:
         i, index = at
         with precision(EVERY_BIT):
             known[graph.inputs[i]][index] += sign * arb(2) ** -STEP_BITS

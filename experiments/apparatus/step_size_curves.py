@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,26 +16,24 @@ from numpy.typing import NDArray
 
 from difflab.accuracy.subject import float_arguments
 from difflab.accuracy.truth import truth
-from difflab.accuracy.zoo import Point, lookup
-from difflab.errors import UnsupportedError
+from difflab.accuracy.zoo import lookup
 from difflab.ir.expr import Expr, Graph, evaluate, reachable
-from difflab.ir.row import CONSTANT
+from difflab.ir.row import CONSTANT, Unsupported
 from difflab.ir.tree import flatten, read_arguments, unflatten
+from difflab.methods.differences.prediction import Prediction, Predictor
 from difflab.methods.differences.stencils import offsets_of, weights
 from difflab.readings.balls import rounded
 from difflab.readings.batches import batch
 from difflab.tracing.trace import trace
 
 Floats = NDArray[np.float64]
-LARGEST = 0.1
-"""The largest step."""
-HIDDEN = 16.0
-"""A slope below so many eps, relative to the value over the argument, counts as zero."""
+LARGEST = 0.1  # step
+HIDDEN = 16.0  # a slope below so many eps, relative to value over argument, counts as zero
 
 
 @dataclass(frozen=True)
 class Problem:
-    """A component of a zoo function at a point, with the truth."""
+    """A component of a function at a point; the truth is `slope + beyond`, in twice the digits."""
 
     name: str
     number: int
@@ -44,11 +41,11 @@ class Problem:
     args: tuple[Any, ...]
     graph: Graph
     arrays: list[Any]
+    predictor: Predictor
     position: int
     index: tuple[int, ...]
     slope: float
     beyond: float
-    """The truth is `slope + beyond`, in twice the digits."""
 
     @property
     def x(self) -> Any:
@@ -56,146 +53,110 @@ class Problem:
         return np.asarray(self.arrays[self.position])[self.index]
 
     @property
-    def component(self) -> str:
-        name = str(dict(self.graph.inputs[self.position].params)["name"])
-        return name + "".join(f"[{i}]" for i in self.index)
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        return np.asarray(self.arrays[self.position]).dtype
-
-    @property
     def ulp(self) -> float:
         """Of the derivative."""
-        return float(np.spacing(self.dtype.type(abs(self.slope))))
+        return float(np.spacing(self.x.dtype.type(abs(self.slope))))
 
-    @cached_property
+    @property
     def stationary(self) -> bool:
         """Whether the derivative is 0, or so small that a quotient of 0 is right by accident."""
         value = float(self.values(np.array([self.x]))[0])
-        hidden = HIDDEN * float(np.finfo(self.dtype).eps)
+        hidden = HIDDEN * float(np.finfo(self.x.dtype).eps)
         return abs(self.slope) * max(abs(float(self.x)), 1.0) <= hidden * abs(value)
+
+    @property
+    def takes_complex(self) -> bool:
+        """Whether every operation takes complex numbers."""
+        readings = (node.primitive.complex for node in self.graph.operations)
+        return not any(isinstance(reading, Unsupported) for reading in readings)
 
     def values(self, points: NDArray[Any]) -> NDArray[Any]:
         """The function with the component at each of some points."""
+        guards = self.graph.guards
         with np.errstate(all="ignore"):
-            found, *guards = self._batched(points, complex_step=False)
+            found, *met = self._batched(points, [guard.expr for guard in guards])
             lost = np.zeros(len(points), bool)
-            for guard, value in zip(self.graph.guards, guards, strict=True):
-                same = value == guard.value
-                lost |= ~np.all(np.reshape(same, (len(points), -1)), axis=1)
+            for guard, value in zip(guards, met, strict=True):
+                lost |= ~np.all(np.reshape(value == guard.value, (len(points), -1)), axis=1)
             found = np.array(found)
             for k in np.flatnonzero(lost):  # another way through the function's `if`
-                found[k] = self._called(points[k])
+                arrays = [np.array(array) for array in self.arrays]
+                arrays[self.position][self.index] = points[k]
+                args = unflatten(flatten(self.args)[1], [array[()] for array in arrays])
+                found[k] = lookup(self.name).f(*args)
         return found
 
     def along_imaginary_axis(self, steps: Floats) -> Floats:
-        """Im f(x + ih) / h for each step.
-
-        Raises
-        ------
-        UnsupportedError
-            If an operation takes no complex numbers.
-        """
+        """Im f(x + ih) / h for each step."""
         with np.errstate(all="ignore"):
-            found, *_ = self._batched(self.x + 1j * steps, complex_step=True)
-            return np.imag(found) / steps
+            return np.imag(self._batched(self.x + 1j * steps, [])[0]) / steps
 
-    def _called(self, point: Any) -> Any:
-        arrays = [np.array(array) for array in self.arrays]
-        arrays[self.position][self.index] = point
-        args = unflatten(flatten(self.args)[1], [array[()] for array in arrays])
-        with np.errstate(all="ignore"):
-            return lookup(self.name).f(*args)
+    def predict(self, stencil: str, order: int) -> Prediction:
+        return self.predictor(self.arrays, self.index, stencil, order, largest=LARGEST)
 
-    def _batched(self, points: NDArray[Any], complex_step: bool) -> list[Any]:
-        """The function's value, and its guards', at all points in one run."""
+    def _batched(self, points: NDArray[Any], further: list[Expr]) -> list[Any]:
+        """The function's value, and further nodes, at all points in one run."""
         x = np.asarray(self.arrays[self.position])
         moved = np.array(np.broadcast_to(x, (len(points), *x.shape)), points.dtype)
         moved[(slice(None), *self.index)] = points
-        outputs = [*self.graph.outputs, *(guard.expr for guard in self.graph.guards)]
         chosen = [i == self.position for i in range(len(self.arrays))]
-        if complex_step:
-            outputs = outputs[:1]
-        many = batch(self.graph.with_outputs(outputs), len(points), chosen)
+        graph = self.graph.with_outputs([*self.graph.outputs, *further])
+        many = batch(graph, len(points), chosen)
         known: dict[Expr, Any] = dict(zip(many.inputs, map(np.asarray, self.arrays), strict=True))
         known[many.inputs[self.position]] = moved
-        if complex_step:
-            _run_complex(many.outputs, known)
+        if np.iscomplexobj(points):
+            for node in reachable(many.outputs, known):
+                if node not in known:
+                    row = node.primitive
+                    rule = row.evaluate if row is CONSTANT else row.need("complex")
+                    known[node] = rule(*[known[x] for x in node.operands], **dict(node.params))
         else:
             evaluate(many.outputs, known)
         return [known[out] for out in many.outputs]
 
 
-def _run_complex(outputs: Sequence[Expr], known: dict[Expr, Any]) -> None:
-    for node in reachable(outputs, known):
-        if node not in known:
-            row = node.primitive
-            rule = row.evaluate if row is CONSTANT else row.need("complex")
-            known[node] = rule(*[known[x] for x in node.operands], **dict(node.params))
-
-
 def problems(
     name: str, dtype: str, kinds: Sequence[str], points: int, components: int
 ) -> Iterator[Problem]:
-    """The first components of each float argument of a zoo function, at its first points."""
+    """The first components of each float argument, at the first points, but stationary ones."""
     entry = lookup(name)
-    chosen = [(k, point) for k, point in enumerate(entry.points) if point.kind in kinds]
-    for number, point in chosen[:points]:
-        args = converted(point, dtype)
+    wanted = [(k, point) for k, point in enumerate(entry.points) if point.kind in kinds]
+    for number, point in wanted[:points]:
+        leaves, structure = flatten(point.args)
+        args = tuple(unflatten(structure, [np.asarray(leaf, dtype)[()] for leaf in leaves]))
         _, arrays = read_arguments(args, {})
         with np.errstate(all="ignore"):
             graph = trace(entry.f, *args)
         enclosure = truth(entry.f, *args, argnums=float_arguments(args))
         if not all(ball.is_finite() for block in enclosure.balls for ball in block.flat):
             continue  # at some hard points there is no derivative
-        blocks = iter(enclosure.balls)
-        for position in (i for i, x in enumerate(graph.inputs) if x.dtype.kind == "f"):
-            block = next(blocks)
+        floats = [i for i, x in enumerate(graph.inputs) if x.dtype.kind == "f"]
+        for position, block in zip(floats, enclosure.balls, strict=True):
+            predictor = Predictor(graph, position)
             for index in list(np.ndindex(np.shape(arrays[position])))[:components]:
                 slope, ulps = rounded(block[index])
                 beyond = ulps * float(np.spacing(abs(slope)))
-                yield Problem(name, number, point.kind, args, graph, list(arrays), position,
-                              index, slope, beyond)  # fmt: skip
+                problem = Problem(name, number, point.kind, args, graph, list(arrays), predictor,
+                                  position, index, slope, beyond)  # fmt: skip
+                if not problem.stationary:
+                    yield problem
 
 
-def converted(point: Point, dtype: str) -> tuple[Any, ...]:
-    """A point's arguments as numbers and arrays of a dtype."""
-    leaves, structure = flatten(point.args)
-    return tuple(unflatten(structure, [np.asarray(leaf, dtype)[()] for leaf in leaves]))
-
-
-# Curves -------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Steps:
-    """Bins of steps, equally wide on a logarithmic axis, with as many random steps in each."""
-
-    decades: Floats
-    """The bins' centres, as powers of ten."""
-    steps: Floats
-    """(bins, steps in each)"""
-
-    @property
-    def centres(self) -> Floats:
-        return 10.0**self.decades
-
-
-def drawn(smallest: float, per_decade: int, each: int, rng: np.random.Generator) -> Steps:
-    """Bins from the smallest step to the largest."""
+def drawn(smallest: float, per_decade: int, each: int, rng: Any) -> tuple[Floats, Floats]:
+    """Bins of steps: their centres, as powers of ten, and random steps (bins, in each)."""
     first, last = (round(per_decade * np.log10(h)) for h in (smallest, LARGEST))
     decades = np.arange(first, last + 1) / per_decade
     shift = (rng.random((len(decades), each)) - 0.5) / per_decade
-    return Steps(decades, 10.0 ** (decades[:, None] + shift))
+    return decades, 10.0 ** (decades[:, None] + shift)
 
 
 class Quotients:
     """Difference quotients of a problem at all steps, with function values shared by stencils."""
 
-    def __init__(self, problem: Problem, steps: Steps) -> None:
-        self.problem, self.steps = problem, steps
-        self.h = steps.steps.astype(problem.dtype)
+    def __init__(self, problem: Problem, decades: Floats, steps: Floats) -> None:
+        self.problem, self.decades, self.steps = problem, decades, steps
+        self.centres = 10.0**decades
+        self.h = steps.astype(problem.x.dtype)
         self._values: dict[int, NDArray[Any]] = {}
 
     def at(self, k: int) -> NDArray[Any]:
@@ -208,68 +169,37 @@ class Quotients:
     def errors(self, stencil: str, order: int) -> Floats:
         """The root mean square error in each bin; NaN where a step leaves the domain."""
         if stencil == "complex":
-            steps = self.steps.steps
-            found = self.problem.along_imaginary_axis(steps.ravel()).reshape(steps.shape)
-        else:
-            offsets = offsets_of(stencil, order)
-            pairs = [(k, w) for k, w in zip(offsets, weights(offsets), strict=True) if w]
-            with np.errstate(all="ignore"):
-                found = sum(w * self.at(k) for k, w in pairs) / self.h
-        return self.root_mean_square(np.asarray(found, np.float64))
-
-    def root_mean_square(self, found: Floats) -> Floats:
+            return self.imaginary_errors(self.steps)
+        offsets = offsets_of(stencil, order)
+        pairs = [(k, w) for k, w in zip(offsets, weights(offsets), strict=True) if w]
         with np.errstate(all="ignore"):
-            off = (found - self.problem.slope) - self.problem.beyond
+            return self._mean(sum(w * self.at(k) for k, w in pairs) / self.h)
+
+    def imaginary_errors(self, steps: Floats) -> Floats:
+        """Of Im f(x + ih) / h."""
+        return self._mean(self.problem.along_imaginary_axis(steps.ravel()).reshape(steps.shape))
+
+    def _mean(self, found: Any) -> Floats:
+        with np.errstate(all="ignore"):
+            off = (np.asarray(found, np.float64) - self.problem.slope) - self.problem.beyond
             return np.sqrt(np.mean(np.square(off), axis=1))
 
+    def smoothed(self, errors: Floats) -> Floats | None:
+        """Decades of the geometric mean over three neighbouring bins; None where no error is left.
 
-def refused(problem: Problem) -> bool:
-    """Whether a function takes no complex numbers."""
-    try:
-        for node in problem.graph.operations:
-            node.primitive.need("complex")
-    except UnsupportedError:
-        return True
-    return False
+        An error below a result's own typical rounding is luck, and counts as that.
+        """
+        if not np.any(np.isfinite(errors) & (errors > 0.0)):
+            return None
+        least = self.problem.ulp / 12**0.5
+        decades = np.log10(np.maximum(np.where(np.isfinite(errors), errors, np.inf), least))
+        padded = np.concatenate([decades[:1], decades, decades[-1:]])
+        return (padded[:-2] + padded[1:-1] + padded[2:]) / 3
 
-
-# The best step ------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Best:
-    """The least of a smoothed curve."""
-
-    step: float
-    error: float
-    bin: int
-    curve: Floats
-    """Decades of the error, smoothed; inf where it is not known."""
-
-    def loss(self, decades: Floats, step: float) -> float:
-        """The error at a step, over the least error."""
-        at = float(np.interp(np.log10(step), decades, self.curve))
-        return float(10.0 ** (at - np.log10(self.error)))
-
-
-def best_of(errors: Floats, steps: Steps, ulp: float) -> Best | None:
-    """Where the geometric mean over three neighbouring bins is least; None where no error is left.
-
-    An error below a result's own typical rounding is luck, and counts as that.
-    """
-    if not np.any(np.isfinite(errors) & (errors > 0.0)):
-        return None
-    decades = np.log10(np.maximum(np.where(np.isfinite(errors), errors, np.inf), ulp / 12**0.5))
-    padded = np.concatenate([decades[:1], decades, decades[-1:]])
-    smooth = (padded[:-2] + padded[1:-1] + padded[2:]) / 3
-    k = int(np.argmin(smooth))
-    return Best(float(steps.centres[k]), float(10.0 ** smooth[k]), k, smooth)
-
-
-def slope_between(errors: Floats, steps: Steps, low: float, high: float) -> float:
-    """The exponent of the error as a power of the step, from the bins between two steps."""
-    inside = (steps.centres >= low) & (steps.centres <= high) & (errors > 0.0)
-    inside &= np.isfinite(errors)
-    if inside.sum() < 5:
-        return float("nan")
-    return float(np.polyfit(steps.decades[inside], np.log10(errors[inside]), 1)[0])
+    def slope(self, errors: Floats, low: float, high: float) -> float:
+        """The exponent of the error as a power of the step, from the bins between two steps."""
+        inside = (self.centres >= low) & (self.centres <= high) & (errors > 0.0)
+        inside &= np.isfinite(errors)
+        if inside.sum() < 5:
+            return float("nan")
+        return float(np.polyfit(self.decades[inside], np.log10(errors[inside]), 1)[0])

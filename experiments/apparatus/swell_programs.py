@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import sympy
@@ -24,21 +23,16 @@ from difflab.tracing.trace import trace
 Function = Callable[..., Any]
 
 
-@dataclass(frozen=True)
-class Program:
-    """A function at a point; the first `inputs` arrays of it are differentiated."""
+class Program(NamedTuple):
+    """A function at a point, and the inputs by which it is differentiated."""
 
     f: Function
     args: tuple[Any, ...]
-    inputs: int
+    wrt: range = range(1)
 
     @property
     def graph(self) -> Graph:
         return trace(self.f, *self.args)
-
-    @property
-    def wrt(self) -> range:
-        return range(self.inputs)
 
 
 def repeated(step: Function, times: int) -> Function:
@@ -84,11 +78,15 @@ def perceptron(sizes: Sequence[int]) -> Program:
     rng = generator("expression swell", list(sizes))
     shapes = itertools.pairwise(sizes)
     layers = [(rng.normal(size=(m, n)), rng.normal(size=n)) for m, n in shapes]
-    return Program(loss, (layers, rng.normal(size=sizes[0]), rng.normal(size=1)), 2 * len(layers))
+    args = (layers, rng.normal(size=sizes[0]), rng.normal(size=1))
+    return Program(loss, args, range(2 * len(layers)))
 
 
-@dataclass(frozen=True)
-class Family:
+def chain(step: Function) -> Callable[[int], Program]:
+    return lambda size: Program(repeated(step, size), (0.5,))
+
+
+class Family(NamedTuple):
     """A program of any size; `size` says in words what grows, `log` whether it grows by factors."""
 
     program: Callable[[int], Program]
@@ -96,28 +94,18 @@ class Family:
     log: bool = False
 
 
-def _chain(step: Function) -> Callable[[int], Program]:
-    return lambda size: Program(repeated(step, size), (0.5,), 1)
-
-
 FAMILIES = {
-    "logistic map": Family(lambda n: Program(logistic_map(n), (0.2,), 1), "n"),
-    "x tanh x, nested": Family(_chain(lambda x: x * np.tanh(x)), "depth"),
-    "tanh network, deeper": Family(
-        lambda depth: perceptron([3] * (depth + 1) + [1]), "layers of 3"
-    ),
-    "tanh network, wider": Family(lambda width: perceptron([width, width, 1]), "units", log=True),
-    "sin x, nested": Family(_chain(np.sin), "depth", log=True),
-    "1/(1 + exp(-x)), nested": Family(_chain(lambda x: 1 / (1 + np.exp(-x))), "depth", log=True),
+    "logistic map": Family(lambda n: Program(logistic_map(n), (0.2,)), "n"),
+    "x tanh x, nested": Family(chain(lambda x: x * np.tanh(x)), "depth"),
+    "tanh network, deeper": Family(lambda n: perceptron([3] * (n + 1) + [1]), "layers of 3"),
+    "tanh network, wider": Family(lambda n: perceptron([n, n, 1]), "units", log=True),
+    "sin x, nested": Family(chain(np.sin), "depth", log=True),
+    "1/(1 + exp(-x)), nested": Family(chain(lambda x: 1 / (1 + np.exp(-x))), "depth", log=True),
 }
 
 
-# Counting -----------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Law:
-    """A closed form for a count of the logistic map, from `first` on; the claim's id."""
+class Law(NamedTuple):
+    """A closed form for a count of the logistic map, from `first` on."""
 
     claim: str
     column: str
@@ -128,44 +116,38 @@ class Law:
 
 
 LAWS = (
-    Law("law_of_the_function", "sympy_function", "l_n", "5·2^(n−2) − 2", 2,
-        lambda n: 5 * 2 ** (n - 2) - 2),
-    Law("law_of_the_derivative", "sympy_derivative", "l_n'",
-        "2^n (5n(n+1)/16 − 9/8)", 3, lambda n: 2**n * (5 * n * (n + 1) - 18) / 16),
-    Law("law_of_sharing", "sympy_cse", "both, shared",
-        "2n² − 4", 4, lambda n: 2 * n**2 - 4),
-    Law("law_of_the_loop", "loop", "loop with tangent",
-        "6(n − 1)", 1, lambda n: 6 * (n - 1)),
+    Law("law_of_the_function", "sympy_function", "l_n", "5·2^(n−2) − 2",
+        2, lambda n: 5 * 2 ** (n - 2) - 2),
+    Law("law_of_the_derivative", "sympy_derivative", "l_n'", "2^n (5n(n+1)/16 − 9/8)",
+        3, lambda n: 2**n * (5 * n * (n + 1) - 18) / 16),
+    Law("law_of_sharing", "sympy_cse", "both, shared", "2n² − 4", 4, lambda n: 2 * n**2 - 4),
+    Law("law_of_the_loop", "loop", "loop with tangent", "6(n − 1)", 1, lambda n: 6 * (n - 1)),
 )  # fmt: skip
 
 
 def counts(program: Program) -> Row:
     """The operations of a program and of its derivative by forward and by reverse mode."""
-    graph, wrt = program.graph, program.wrt
-    graphs = {"forward": Forward().derive(graph, wrt).graph,
-              "reverse": Reverse().derive(graph, wrt).graph}  # fmt: skip
-    found = {name: own.operation_count() for name, own in graphs.items() if own}
-    return {"function": graph.operation_count(), **found}
+    graph, found = program.graph, {"function": program.graph.operation_count()}
+    for method in (Forward(), Reverse()):
+        found[method.name] = method.derive(graph, program.wrt).graph.operation_count()
+    return found
 
 
-def expressions(program: Program) -> tuple[list[Any], list[Any]]:
-    """The values of a program, and their derivatives, as SymPy writes them."""
+def sympy_counts(program: Program) -> Row:
+    """What SymPy counts of a program's values, element by element, and of their derivatives."""
     graph = program.graph
     symbols = symbols_for(graph)
     values = [v for out in to_sympy(graph, symbols) for v in np.ravel(np.asarray(out, object))]
     inputs = [symbol for i in program.wrt for symbol in symbols[i].ravel()]
-    return values, [sympy.diff(value, symbol) for value in values for symbol in inputs]
+    return expression_counts(values, [sympy.diff(value, x) for value in values for x in inputs])
 
 
-def sympy_counts(values: list[Any], derivatives: list[Any]) -> Row:
+def expression_counts(values: list[Any], derivatives: list[Any]) -> Row:
     """`sympy.count_ops` of both, as trees and after one joint elimination of subexpressions."""
     replaced, rest = sympy.cse([*values, *derivatives])
-    parts = [expression for _, expression in replaced] + rest
-    return {
-        "sympy_function": sum(int(value.count_ops()) for value in values),
-        "sympy_derivative": sum(int(found.count_ops()) for found in derivatives),
-        "sympy_cse": sum(int(part.count_ops()) for part in parts),
-    }
+    shared = [expression for _, expression in replaced] + rest
+    parts = {"sympy_function": values, "sympy_derivative": derivatives, "sympy_cse": shared}
+    return {name: sum(int(one.count_ops()) for one in part) for name, part in parts.items()}
 
 
 def logistic_counts(n: int) -> Row:
@@ -175,4 +157,4 @@ def logistic_counts(n: int) -> Row:
     slope = sympy.diff(value, x)
     short = {"value_text": str(value), "slope_text": str(slope)} if n <= 4 else {}
     loop = trace(with_tangent(n), 0.2, 1.0)
-    return {**sympy_counts([value], [slope]), "loop": loop.operation_count(), **short}
+    return {**expression_counts([value], [slope]), "loop": loop.operation_count(), **short}
