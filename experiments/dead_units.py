@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import pandas as pd
-from apparatus.learning import TUNING, examples, run_seed
+from apparatus.learning import TUNING, examples, perceptron, run_seed
 from matplotlib.figure import Figure as Canvas
 
 from difflab import gradient, lab
@@ -40,9 +40,6 @@ CONFIDENCE = 1 - 0.05 / (2 * 8 * len(HIDDEN))
 FEATURES = {True: "features of mean 0", False: "features from 0 upwards"}
 
 
-# Cases --------------------------------------------------------------------------------------------
-
-
 def cases(preset: Preset) -> list[Case]:
     updates = preset.choose(smoke=30, quick=100, full=600)
     rates = preset.choose(smoke=RATES[1::5], quick=RATES[1::2], full=RATES)
@@ -63,16 +60,10 @@ def measure(case: Case, rng: np.random.Generator) -> Iterator[Row]:
     return born(case, rng) if case["part"] == "born" else training(case)
 
 
-# Training -----------------------------------------------------------------------------------------
-
-
 @functools.cache
 def programs(activation: str, depth: int) -> tuple[Network, Update, Callable[..., Parameters]]:
     """A network, its update at any learning rate and its gradient, compiled once for a shape."""
-    net = Network(64)
-    for _ in range(depth):
-        net.fc(UNITS, activation, "he")
-    net.fc(CLASSES, "softmax")
+    net = perceptron(64, [UNITS] * depth, CLASSES, activation, dtype="float64")
     batch = [np.ones((BATCH, 64)), np.ones((BATCH, CLASSES)) / CLASSES]
     return net, Update(net, Reverse(), net.parameters, batch), gradient(net.objective)
 
@@ -141,9 +132,6 @@ def without_gradient(slopes: Parameters) -> Array:
     return np.array([~np.any(own["W"], axis=0) & (own["b"] == 0) for own in slopes[:-1]])
 
 
-# Before training ----------------------------------------------------------------------------------
-
-
 def born(case: Case, rng: np.random.Generator) -> Iterator[Row]:
     """Of many networks without biases, how many have a hidden layer that is 0: for their first
     input, and for all inputs.
@@ -204,9 +192,6 @@ def weights(rng: np.random.Generator, count: int, shape: tuple[int, int]) -> Arr
     """He's weights for one layer of many networks: (networks, inputs, units)."""
     inputs, units = shape
     return INITIALISERS["he"](rng, (inputs, count * units)).reshape(count, inputs, units)
-
-
-# What the rows show -------------------------------------------------------------------------------
 
 
 def best_cells(rows: pd.DataFrame) -> list[str]:

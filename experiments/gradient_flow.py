@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from apparatus import gradient_flow_theory as theory
-from apparatus.learning import examples
+from apparatus.learning import examples, perceptron
 from matplotlib.figure import Figure as Canvas
 
 from difflab import derivative, gradient, jacobian, lab, sigmoid
@@ -28,9 +28,8 @@ from difflab.networks.layers import Layer, pre_activations
 from difflab.tracing.trace import trace
 
 Array = np.ndarray
-INSTANCES = 100
-FIRST_LAYERS = 5
-"""So many hidden layers had the networks of Glorot & Bengio 2010, for singular values."""
+INSTANCES, FIRST_LAYERS = 100, 5
+"""FIRST_LAYERS hidden layers had the networks of Glorot & Bengio 2010, for singular values."""
 IDENTITY_BITS = 20
 """Two real numbers count as the same if they agree to this many bits beyond a float's 53."""
 TAILS = {"sigmoid": (1.0, 1.0), "tanh": (4.0, 2.0)}
@@ -44,17 +43,11 @@ def cell(activation: str, initialiser: str) -> str:
     return f"{activation}, {theory.NAMES[initialiser]}"
 
 
-# Cases --------------------------------------------------------------------------------------------
-
-
 def cases(preset: Preset) -> list[Case]:
     depth = preset.choose(smoke=8, quick=16, full=30)
     widths = preset.choose(smoke=[48], quick=[96], full=[16, 64, 256])
-    pairs = {
-        "activation": theory.ACTIVATIONS,
-        "initialiser": theory.INITIALISERS,
-        "seed": preset.seeds,
-    }
+    pairs = {"activation": theory.ACTIVATIONS, "initialiser": theory.INITIALISERS,
+             "seed": preset.seeds}  # fmt: skip
     flow = [
         {"part": "flow", "data": data, "width": n, "depth": depth, "widest": n == widths[-1]}
         for data in ("digits", "mnist1d") for n in widths
@@ -73,16 +66,9 @@ def measure(case: Case, rng: np.random.Generator) -> Iterator[Row]:
     return parts[case["part"]](case)
 
 
-# Gradients through layers -------------------------------------------------------------------------
-
-
 def network(activation: str, initialiser: str, inputs: int, width: int, depth: int) -> Network:
     """Hidden layers of one width, and ten classes."""
-    net = Network(inputs)
-    for _ in range(depth):
-        net.fc(width, activation, initialiser)
-    net.fc(10, "softmax", initialiser)
-    return net
+    return perceptron(inputs, [width] * depth, 10, activation, initialiser, dtype="float64")
 
 
 def drawn(net: Network, seed: int) -> list[Array]:
@@ -104,10 +90,8 @@ def backpropagation(activation: str, inputs: int, width: int, depth: int) -> Cal
 
 
 def back_propagated(net: Network, weights: list[Array], X: Array, y: Array) -> list[Array]:
-    """The derivative of the loss by the pre-activations, an array (instances, units) a layer.
-
-    A bias is added to the pre-activation: if each instance has its own (of 0), the derivative by
-    that bias is the derivative by the pre-activation.
+    """The derivative of the loss by the pre-activations, an array (instances, units) a layer: by a
+    bias of 0 that each instance has for itself, and that is added to the pre-activation.
     """
     first, depth = net.layers[0], len(net.layers) - 1
     biases = [np.zeros((len(X), layer.units)) for layer in net.layers]
@@ -162,9 +146,6 @@ def layer_jacobian(activation: str) -> Callable[[Array, Array], Array]:
     return jacobian(lambda h, W: layer.activate(h @ W))
 
 
-# Activations by themselves ------------------------------------------------------------------------
-
-
 def tails(case: Case) -> Iterator[Row]:
     """The derivative by AD on both sides of 0, until it underflows, with its error in ulps."""
     right = np.linspace(800.0 / case["points"], 800.0, case["points"])
@@ -209,64 +190,60 @@ def identity(case: Case) -> Iterator[Row]:
     yield from pd.DataFrame(found).to_dict("records")
 
 
-# What the rows show -------------------------------------------------------------------------------
-
-
 def results(rows: pd.DataFrame) -> list[Result]:
-    def factors(claim: str, *pairs: tuple[str, str], **told: Any) -> Result:
-        where = WIDEST | {"cell": [cell(*pair) for pair in pairs]}
-        words = "a network's mean factor per layer, both data sets"
-        return lab.mean(claim, rows, "factor", where=where, by="cell", words=words, **told)
-
-    loose = ("sigmoid", "glorot")
-    strict = [pair for pair in theory.CLOSED if pair != loose]
     pairs = [(a, i) for a in theory.ACTIVATIONS for i in theory.INITIALISERS]
-    points_of = {"counted": "points"}
+    loose = ("sigmoid", "glorot")
+    factors = {
+        "closed_form_factors": ([pair for pair in theory.CLOSED if pair != loose], "closed"),
+        "closed_form_sigmoid_glorot": ([loose], "closed"),
+        "mean_field_factors": (pairs, "mean_field"),
+        "sigmoid_gradients_vanish": (pairs[:3], None),
+        "tanh_gradients_vanish": ([("tanh", "uniform"), ("tanh", "glorot")], None),
+    }
     singular = {"singular_values_standard": "uniform", "singular_values_normalised": "glorot"}
+    off = rows["ulps"][rows["part"] == "identity"].max()
     return [
-        factors("closed_form_factors", *strict, over="closed"),
-        factors("closed_form_sigmoid_glorot", loose, over="closed"),
-        factors("mean_field_factors", *pairs, over="mean_field"),
-        factors("sigmoid_gradients_vanish", *pairs[:3]),
-        factors("tanh_gradients_vanish", ("tanh", "uniform"), ("tanh", "glorot")),
-        lab.mean(
-            "relu_gradients_stay", rows, "factor", where=WIDEST | {"cell": cell("relu", "he")}
-        ),
         *[
-            lab.mean(
-                claim, rows, "mean_value", by=None,
-                where={"part": "jacobian", "activation": "tanh", "initialiser": initialiser},
-                words=f"mean over the Jacobians of {FIRST_LAYERS - 1} layers",
-            )
+            lab.mean(claim, rows, "factor", over=over, by="cell",
+                     where=WIDEST | {"cell": [cell(*pair) for pair in own]},
+                     words="a network's mean factor per layer, both data sets")
+            for claim, (own, over) in factors.items()
+        ],
+        lab.mean("relu_gradients_stay", rows, "factor",
+                 where=WIDEST | {"cell": cell("relu", "he")}),
+        *[
+            lab.mean(claim, rows, "mean_value", by=None,
+                     where={"part": "jacobian", "activation": "tanh", "initialiser": initialiser},
+                     words=f"mean over the Jacobians of {FIRST_LAYERS - 1} layers")
             for claim, initialiser in singular.items()
         ],
         *[
-            lab.every(f"{name}_saturates", rows, "as_theory",
-                      where={"part": "tails", "activation": name}, **points_of)
+            lab.every(f"{name}_saturates", rows, "as_theory", counted="points",
+                      where={"part": "tails", "activation": name})
             for name in TAILS
         ],
-        lab.every("relu_does_not_saturate", rows, "as_theory", **points_of,
+        lab.every("relu_does_not_saturate", rows, "as_theory", counted="points",
                   where={"part": "tails", "activation": "relu", "positive": True}),
         lab.every("tanh_is_a_shifted_sigmoid", rows, "same", where={"part": "identity"},
                   words="as real numbers; as a program the right side is off by up to"
-                  f" {rows['ulps'][rows['part'] == 'identity'].max():.0e} ulps", **points_of),
-        lab.ratio(
-            "tanh_is_zero_centred", rows, "offset_by_spread", left={"activation": "sigmoid"},
-            right={"activation": "tanh"}, where=WIDEST | {"initialiser": "glorot"},
-            words="root mean square of units' means over that of their spreads, first layer",
-        ),
+                  f" {off:.0e} ulps", counted="points"),
+        lab.ratio("tanh_is_zero_centred", rows, "offset_by_spread",
+                  left={"activation": "sigmoid"}, right={"activation": "tanh"},
+                  where=WIDEST | {"initialiser": "glorot"},
+                  words="root mean square of units' means over that of spreads, first layer"),
     ]  # fmt: skip
 
 
 def figures(rows: pd.DataFrame) -> list[Figure]:
-    own, layers = lab.chosen(rows, WIDEST), lab.chosen(rows, {"kind": "layer"})
+    own = lab.chosen(rows, WIDEST)
+    layers = lab.chosen(rows, {"kind": "layer"}).replace({"initialiser": theory.NAMES})
     logs = np.log(own[["factor", "mean_field"]]).groupby(own["cell"]).mean()
     means, off = np.exp(logs["factor"]), np.exp((logs["factor"] - logs["mean_field"]).abs()) - 1
-    depth, width, networks = (own[name].max() for name in ("depth", "width", "seed"))
+    depth, width, networks = (int(own[name].max()) for name in ("depth", "width", "seed"))
     pairs = (("sigmoid", "glorot"), ("tanh", "glorot"), ("relu", "he"))
     left = {cell(*pair): means[cell(*pair)] ** (depth - 1) for pair in pairs}
     told = "; ".join(f"{name}: {value:.1g}" for name, value in left.items())
-    foot = f"{depth:.0f} layers of {width:.0f} units, {networks + 1:.0f} networks"
+    foot = f"{depth} layers of {width} units, {networks + 1} networks"
     return [
         Figure(
             "factors", "Hollow: all networks. Bars: mean-field theory. Crosses: the closed form,"
@@ -276,13 +253,13 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
             finding=f"A layer's factor is off theory by at most {off.max():.1%};"
             f" {int((means < 0.95).sum())} of {len(means)} settings vanish",
         ),
-        Figure(
-            "gradient", "Gradient norm with respect to each layer's pre-activations over the last"
-            " hidden layer's: geometric means, bands of all networks; dotted: mean field. Read"
-            " from right to left, as the gradient goes.",
-            "For each activation a panel: a line for each initialisation, by layer, over theory.",
-            lambda canvas: draw_gradients(canvas, layers), (9.6, 4.0), foot=f"{foot}, digits",
-            finding=f"What {depth - 1:.0f} layers leave of a gradient: {told}",
+        lab.curves(
+            layers, "gradient", "layer", "relative", "initialiser", by="activation",
+            labels=("hidden layer", "gradient norm, relative"), logarithms="y",
+            caption="Norm with respect to a layer's pre-activations over the last hidden layer's:"
+            " read from right to left, as the gradient goes.",
+            alt="For each activation a panel: a line for each initialisation, by layer.",
+            finding=f"What {depth - 1} layers leave of a gradient: {told}", foot=f"{foot}, digits",
         ),
     ]  # fmt: skip
 
@@ -303,21 +280,6 @@ def draw_factors(canvas: Canvas, own: pd.DataFrame) -> None:
     axes.invert_yaxis()
 
 
-def draw_gradients(canvas: Canvas, layers: pd.DataFrame) -> None:
-    panels = canvas.subplots(1, len(theory.ACTIVATIONS), sharey=True)
-    for panel, activation in zip(panels, theory.ACTIVATIONS, strict=True):
-        for name, style in lab.looks(theory.INITIALISERS).items():
-            own = lab.chosen(layers, {"activation": activation, "initialiser": name})
-            grouped = np.log(own["relative"]).groupby(own["layer"])
-            middle, low, high = (np.exp(grouped.agg(kind)) for kind in ("mean", "min", "max"))
-            panel.plot(middle, label=theory.NAMES[name], markevery=3, markersize=4, **style)
-            panel.fill_between(low.index, low, high, color=style["color"], alpha=0.15, linewidth=0)
-            panel.plot(own.groupby("layer")["relative_mean_field"].mean(), ":k", lw=1.2)
-        panel.set(title=activation, yscale="log", xlabel="hidden layer")
-    panels[0].set_ylabel("gradient norm, relative")
-    panels[0].legend(loc="lower right")
-
-
 EXPERIMENT = Experiment(
     name="gradient_flow",
     title="Gradient flow",
@@ -329,17 +291,16 @@ EXPERIMENT = Experiment(
     figures=figures,
     results=results,
     method=f"""
-    Networks of square hidden layers on {INSTANCES} standardised instances, with drawn weights and
-    no training. Every instance has its own bias of 0, so that reverse mode's derivative by the
-    biases is the gradient with respect to the pre-activations; its norm is taken over instances and
-    units. A seed draws weights and instances alike for each activation, and is what is independent.
-    Derivatives of activations are held against balls, as in `accuracy`.
+    Networks of square hidden layers on {INSTANCES} standardised instances, weights as drawn. Every
+    instance has its own bias of 0, so that reverse mode's derivative by the biases is the gradient
+    with respect to the pre-activations; its norm is taken over instances and units. A seed draws
+    weights and instances alike for each activation, and is what is independent. Derivatives of
+    activations are held against balls, as in `accuracy`.
     """,
     limitations="""
     Theory is for wide layers: at 16 units a factor is off by a few percent more. What is shown
-    holds before the first update; training moves weights away from it. The norm says how large a
-    gradient is, not how useful: an adaptive solver can scale it up again, and whether such a
-    network can be trained is for `activations`.
+    holds before the first update. The norm says how large a gradient is, not how useful: whether
+    such a network can be trained is for `activations`.
     """,
     order=40,
 )

@@ -51,9 +51,6 @@ THRESHOLDS = {"digits": 0.02, "mnist_5k": 0.02, "mnist1d": 0.2, "breast_cancer":
 LOOKS_IN_A_RUN = {"digits": 100, "mnist_5k": 50, "mnist1d": 60, "breast_cancer": 100}
 
 
-# Cases --------------------------------------------------------------------------------------------
-
-
 def configurations(preset: Preset) -> list[Case]:
     updates = preset.choose(
         smoke={"digits": 40, "breast_cancer": 40},
@@ -71,13 +68,11 @@ def configurations(preset: Preset) -> list[Case]:
 def cases(preset: Preset) -> list[Case]:
     thinned = preset.choose(smoke=slice(3, 5), quick=slice(1, 7, 2), full=slice(None))
     seeds = range(preset.choose(smoke=1, quick=1, full=2))
-    tuning = [
-        case
-        for one in configurations(preset)
-        for case in tuning_cases(
-            [one], RATES[one["solver"], one["head"], one["criterion"]][thinned], seeds
-        )
-    ]
+
+    def rates(own: Case) -> list[float]:
+        return RATES[own["solver"], own["head"], own["criterion"]][thinned]
+
+    tuning = tuning_cases(configurations(preset), rates, seeds)
     forms = [(head, loss) for head in (SOFTMAX, SIGMOIDS) for loss in LOSSES]
     alone = grid(
         part=[LOGITS], dtype=["float64", "float32"], side=["wrong", "right"],
@@ -103,9 +98,6 @@ def further_cases(preset: Preset, rows: pd.DataFrame) -> list[Case]:
     ]
 
 
-# Measuring ----------------------------------------------------------------------------------------
-
-
 def measure(case: Case, rng: np.random.Generator) -> Iterator[Row]:
     name = f"{'linear' if case['head'] == LINEAR else case['head']}, {case['criterion']}"
     if case.get("solver") == ADAM:
@@ -129,8 +121,6 @@ def learning(case: Case) -> Iterator[Row]:
     looks, engine = (1, "numpy") if forms else (LOOKS_IN_A_RUN[data], "auto")
     return trained(net, held, case, looks, threshold=THRESHOLDS[data], engine=engine)
 
-
-# Results ------------------------------------------------------------------------------------------
 
 TEN = ["digits", "mnist_5k", "mnist1d"]
 ERROR = ("held_error", "test error, squared error minus cross-entropy, each at its own tuned rate")
@@ -189,9 +179,6 @@ def results(rows: pd.DataFrame) -> list[Result]:
         share("textbook_form_of_softmax_stops_training", rows, "diverged", by="dtype",
               where={**textbook, "head": SOFTMAX}, words=stopped),
     ]  # fmt: skip
-
-
-# Figures and tables -------------------------------------------------------------------------------
 
 
 def figures(rows: pd.DataFrame) -> list[Figure]:

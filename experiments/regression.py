@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from apparatus.learning import TRAINING, TUNING, badges, strongest_cases, train, tuning_cases
+from apparatus import learning
+from apparatus.learning import TRAINING, TUNING
 
 from difflab.lab import Case, Experiment, Figure, Preset, Result, Row, curves, generator, main
 from difflab.lab.results import chosen, every, mean, paired
@@ -29,9 +30,6 @@ DEPTHS, ACTIVATIONS, UNITS = [1, 2, 4], ["relu", "tanh", "sigmoid"], 32
 PENALTIES, RATES = [0.0, 0.01, 0.1], [3e-4, 1e-3, 3e-3, 0.01, 0.03]
 SCALE = 5.0
 """Of the exponential noise: its mean; its median is log 2 times as large."""
-
-
-# Data ---------------------------------------------------------------------------------------------
 
 
 def friedman(rng: np.random.Generator, count: int, skewed: bool = False) -> tuple[Part, np.ndarray]:
@@ -59,9 +57,6 @@ def scaled(part: Part, by: Part) -> Part:
     return Part(Standardisation.of(by.X)(part.X), Standardisation.of(by.y)(part.y))
 
 
-# Cases --------------------------------------------------------------------------------------------
-
-
 def configurations(preset: Preset) -> list[Case]:
     updates = preset.choose(smoke=40, quick=400, full=2500)
     size = preset.choose(smoke=100, quick=500, full=1000)
@@ -79,7 +74,7 @@ def cases(preset: Preset) -> list[Case]:
     seeds = range(preset.choose(smoke=1, quick=1, full=2))
     updates = preset.choose(smoke=300, quick=2000, full=10_000)
     alone = ((LEAST_SQUARES, FRIEDMAN), (LEAST_SQUARES, DIABETES), (SKEWED, FRIEDMAN))
-    return tuning_cases(configurations(preset), rates, seeds) + [
+    return learning.tuning_cases(configurations(preset), rates, seeds) + [
         {"part": part, "data": data, "seed": seed, "size": 500, "updates": updates}
         for part, data in alone
         for seed in preset.seeds
@@ -88,32 +83,26 @@ def cases(preset: Preset) -> list[Case]:
 
 def further_cases(preset: Preset, rows: pd.DataFrame) -> list[Case]:
     """Training at the chosen penalties and rates."""
-    return strongest_cases(rows, configurations(preset), preset.seeds, SETTINGS, ["l2"])
-
-
-# Measuring ----------------------------------------------------------------------------------------
+    return learning.training_cases(rows, configurations(preset), preset.seeds, strengths=["l2"])
 
 
 def measure(case: Case, rng: np.random.Generator) -> Row:
     alone = {LEAST_SQUARES: descended, SKEWED: between_median_and_mean}
-    return alone.get(case["part"], learning)(case)
+    return alone.get(case["part"], trained)(case)
 
 
 def network(depth: int, activation: str, l2: float, dtype: str) -> Network:
-    net = Network(inputs=10, dtype=dtype)
-    for _ in range(depth):
-        net.fc(UNITS, activation=activation)
-    net.fc(1, activation="identity")
+    net = learning.perceptron(10, [UNITS] * depth, 1, activation, head="identity", dtype=dtype)
     net.loss = SquaredError(l2=l2)
     return net
 
 
-def learning(case: Case) -> Row:
+def trained(case: Case) -> Row:
     """The last row of a run."""
     net = network(case["depth"], case["activation"], case["l2"], "float32")
     net.solver = Adam()
     options = {name: case[name] for name in ("part", "seed", "rate", "updates")}
-    *_, last = train(net, parts(case), every=max(case["updates"] // 24, 1), **options)
+    *_, last = learning.train(net, parts(case), every=max(case["updates"] // 24, 1), **options)
     return {**last, "r2": 1 - last["held_error"], "hidden": case["depth"] > 0}
 
 
@@ -155,13 +144,10 @@ def between_median_and_mean(case: Case) -> Row:
     return {"place": float(np.mean(found - median) / (SCALE * (1 - math.log(2))))}
 
 
-# Results ------------------------------------------------------------------------------------------
-
-
 def results(rows: pd.DataFrame) -> list[Result]:
     ended: dict[str, Any] = {"part": TRAINING, "last": True}
     tuned = chosen(rows, {"part": [TUNING, TRAINING]})
-    told = badges(tuned, SETTINGS, ["l2"])
+    told = learning.badges(tuned, SETTINGS, strengths=["l2"])
     points: dict[str, Any] = {"scale": 100, "badges": told}
     return [
         mean("squared_error_explains_friedman", rows, "r2", by="activation", badges=told,
@@ -184,9 +170,6 @@ def results(rows: pd.DataFrame) -> list[Result]:
         mean("squared_error_estimates_the_mean", rows, "place", where={"part": SKEWED}, by=None,
              words="mean prediction under exponential noise: 0 is the median's, 1 the mean's"),
     ]  # fmt: skip
-
-
-# Figures ------------------------------------------------------------------------------------------
 
 
 def figures(rows: pd.DataFrame) -> list[Figure]:

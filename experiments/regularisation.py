@@ -15,7 +15,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 from apparatus.classifiers import draw_parts, network, trained
-from apparatus.learning import TRAINING, badges, examples, strongest, strongest_cases, tuning_cases
+from apparatus.learning import TRAINING, badges, examples, strongest, training_cases, tuning_cases
 
 from difflab.lab import Case, Experiment, Figure, Preset, Result, Row, Table, chosen, main, paired
 from difflab.networks import CrossEntropy, MinibatchSGD
@@ -29,9 +29,6 @@ RATES = [0.03, 0.1, 0.3, 1.0]
 CONTROL = "mnist_5k"
 SETS = ["digits", "mnist1d"]
 PLACES = {1: ["fewest"], 2: ["fewest", "most"], 3: ["fewest", "between", "most"]}
-
-
-# Cases --------------------------------------------------------------------------------------------
 
 
 def configurations(preset: Preset) -> list[Case]:
@@ -73,10 +70,7 @@ def cases(preset: Preset) -> list[Case]:
 
 def further_cases(preset: Preset, rows: pd.DataFrame) -> list[Case]:
     """Training at the chosen strengths and rates."""
-    return strongest_cases(rows, configurations(preset), preset.seeds, SETTINGS, STRENGTHS)
-
-
-# Measuring ----------------------------------------------------------------------------------------
+    return training_cases(rows, configurations(preset), preset.seeds, strengths=STRENGTHS)
 
 
 def measure(case: Case, rng: np.random.Generator) -> Iterator[Row]:
@@ -94,12 +88,9 @@ def measure(case: Case, rng: np.random.Generator) -> Iterator[Row]:
     yield {**last, "side": "plus" if few else "minus"}
 
 
-# Results ------------------------------------------------------------------------------------------
-
-
 def told(rows: pd.DataFrame, sets: list[str], treatments: list[str]) -> tuple[str, ...]:
     own = chosen(rows, {"data": sets, "treatment": treatments})
-    return badges(own, SETTINGS, STRENGTHS) if len(own) else ()
+    return badges(own, SETTINGS, strengths=STRENGTHS) if len(own) else ()
 
 
 def gain(
@@ -138,9 +129,6 @@ def results(rows: pd.DataFrame) -> list[Result]:
         gain("l2_calibrates", rows, L2, "ece"),
         gain("dropout_calibrates", rows, DROPOUT, "ece"),
     ]
-
-
-# Figures and tables -------------------------------------------------------------------------------
 
 
 def figures(rows: pd.DataFrame) -> list[Figure]:

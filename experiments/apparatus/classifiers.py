@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from apparatus.learning import TRAINING, TUNING, train
+from apparatus.learning import TRAINING, TUNING, perceptron, train
 from difflab.lab import Case, Result, Row
 from difflab.lab.style import looks as looks_of
 from difflab.networks import Network, load
@@ -31,10 +31,8 @@ def network(
 ) -> Network:
     """A network with ReLUs from features to classes: of two classes, one unit stands for both."""
     known = load(data)
-    net = Network(inputs=known.X.shape[1], dtype=dtype)
-    for units in hidden:
-        net.fc(units, activation="relu")
-    net.fc(known.classes if known.classes > 2 else 1, activation=head)
+    outputs = known.classes if known.classes > 2 else 1
+    net = perceptron(known.X.shape[1], hidden, outputs, head=head, dtype=dtype)
     net.loss = loss
     return net
 
@@ -53,9 +51,6 @@ def trained(
     kept = np.unique(np.geomspace(1, max(len(rows), 1), CURVE).astype(int) - 1)
     yield from (rows[place] for place in kept if place < len(rows))
     yield last
-
-
-# Calibration --------------------------------------------------------------------------------------
 
 
 def probabilities(net: Network, X: np.ndarray) -> np.ndarray:
@@ -85,9 +80,6 @@ def calibration_error(probability: np.ndarray, y: np.ndarray, bins: int = BINS) 
     place = np.minimum((confidence * bins).astype(int), bins - 1)
     gaps = np.bincount(place, weights=right - confidence, minlength=bins)
     return float(np.abs(gaps).sum() / len(y))
-
-
-# Drawing ------------------------------------------------------------------------------------------
 
 
 def draw_parts(canvas: Canvas, panels: Mapping[str, Mapping[str, Result]]) -> None:

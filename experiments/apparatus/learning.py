@@ -13,14 +13,14 @@ from __future__ import annotations
 
 import functools
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from difflab.lab import Case, Row, Table
+from difflab.lab import Case, Row
 from difflab.networks import DivergedError, Network, load
 from difflab.networks.data import Part
 
@@ -30,17 +30,16 @@ LEAST = ("held_error", "held_loss")
 PLATEAU = 0.005
 
 
-# Cases --------------------------------------------------------------------------------------------
-
-
 def tuning_cases(
-    configurations: Iterable[Case], rates: Iterable[float], seeds: Iterable[int]
+    configurations: Iterable[Case],
+    rates: Iterable[float] | Callable[[Case], Iterable[float]],
+    seeds: Iterable[int],
 ) -> list[Case]:
-    """Every configuration at every learning rate."""
+    """Every configuration at every learning rate, or at those of its own."""
     return [
-        {"part": TUNING, **configuration, "rate": rate, "seed": seed}
-        for configuration in configurations
-        for rate in rates
+        {"part": TUNING, **one, "rate": rate, "seed": seed}
+        for one in configurations
+        for rate in (rates(one) if callable(rates) else rates)
         for seed in seeds
     ]
 
@@ -50,20 +49,26 @@ def training_cases(
     configurations: Sequence[Case],
     seeds: Iterable[int],
     by: Sequence[str] = LEAST,
+    strengths: Sequence[str] = (),
 ) -> list[Case]:
-    """Every configuration at the rate that its tuning runs chose: for `Experiment.after`."""
-    names = list(configurations[0])
-    rates = chosen_rates(rows, names, by)["rate"]
+    """Every configuration at the rate that its tuning runs chose: for `Experiment.after`.
+
+    Of those that differ in their strengths alone, the best.
+    """
+    settings = [name for name in configurations[0] if name not in strengths]
+    best = strongest(rows, settings, strengths, by)
     return [
-        {"part": TRAINING, **configuration, "rate": float(rates[_key(configuration)]), "seed": seed}
-        for configuration in configurations
+        {"part": TRAINING, **one, "rate": float(own["rate"]), "seed": seed}
+        for one in configurations
+        for own in [best.loc[tuple(one[name] for name in settings)]]
+        if all(own[name] == one[name] for name in strengths)
         for seed in seeds
     ]
 
 
-def _key(configuration: Case) -> Any:
-    values = tuple(configuration.values())
-    return values if len(values) > 1 else values[0]
+def in_turn(cases: Iterable[Case]) -> list[Case]:
+    """Cases of the same split one after the other, so that it is made once."""
+    return sorted(cases, key=lambda case: (case["data"], case["seed"]))
 
 
 def chosen_rates(
@@ -81,14 +86,19 @@ def chosen_rates(
     >>> chosen_rates(runs, ["depth"])[["rate", "edge"]].to_dict("records")
     [{'rate': 0.2, 'edge': False}]
     """
-    last = last_rows(rows[rows["part"] == TUNING], [*names, "rate"])
-    grouped = last.groupby([*names, "rate"], sort=True)
-    means = grouped.agg(
-        validation_error=("held_error", "mean"),
-        validation_loss=("held_loss", "mean"),
-        diverged=("diverged", "any"),
-        **{f"least {column}": (column, "mean") for column in by},
-    ).reset_index()
+    own = [*names, "rate"]
+    tuned = rows[rows["part"] == TUNING].sort_values("update")
+    last = tuned.drop_duplicates([*own, "seed"], keep="last").sort_index()
+    means = (
+        last.groupby(own, sort=True)
+        .agg(
+            validation_error=("held_error", "mean"),
+            validation_loss=("held_loss", "mean"),
+            diverged=("diverged", "any"),
+            **{f"least {column}": (column, "mean") for column in by},
+        )
+        .reset_index()
+    )
     rates = means.groupby(list(names))["rate"]
     lowest, highest = rates.transform("min"), rates.transform("max")
     means["edge"] = means["rate"].eq(lowest) | means["rate"].eq(highest)
@@ -98,10 +108,7 @@ def chosen_rates(
 
 
 def strongest(
-    rows: pd.DataFrame,
-    settings: Sequence[str],
-    strengths: Sequence[str],
-    by: Sequence[str] = LEAST,
+    rows: pd.DataFrame, settings: Sequence[str], strengths: Sequence[str], by: Sequence[str] = LEAST
 ) -> pd.DataFrame:
     """By setting: strengths and rate of the least validation error, then loss; `edge` is true where
     the rate or a strength lies at an end of the setting's grid (no strength is not an end)."""
@@ -116,32 +123,19 @@ def strongest(
     return best
 
 
-def strongest_cases(
-    rows: pd.DataFrame,
-    configurations: Sequence[Case],
-    seeds: Iterable[int],
-    settings: Sequence[str],
-    strengths: Sequence[str],
-) -> list[Case]:
-    """Every setting at the strengths and the rate that its tuning runs chose."""
-    best = strongest(rows, settings, strengths)
-    return [
-        {"part": TRAINING, **configuration, "rate": float(own["rate"]), "seed": seed}
-        for configuration in configurations
-        for own in [best.loc[tuple(configuration[name] for name in settings)]]
-        if all(own[name] == configuration[name] for name in strengths)
-        for seed in seeds
-    ]
+def perceptron(
+    inputs: int, hidden: Iterable[int], outputs: int, activation: str = "relu",
+    initialiser: str | None = None, head: str = "softmax", dtype: str = "float32",
+) -> Network:  # fmt: skip
+    """Hidden layers of so many units, and a head; without an initialiser, the one that suits."""
+    net = Network(inputs, dtype=dtype)
+    for units in hidden:
+        net.fc(units, activation, initialiser)
+    net.fc(outputs, head, initialiser)
+    return net
 
 
-def last_rows(rows: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
-    """The last row of every run."""
-    return rows.sort_values("update").drop_duplicates([*names, "seed"], keep="last").sort_index()
-
-
-# One run ------------------------------------------------------------------------------------------
-
-
+@functools.lru_cache(maxsize=4)
 def examples(
     name: str, part: str, seed: int, *, size: int | None = None, standardise: bool = True
 ) -> tuple[Part, Part]:
@@ -150,13 +144,6 @@ def examples(
     `size` keeps only so many of the former. Features have mean 0 and deviation 1 on them, or are as
     they were: almost constant pixels are better not standardised.
     """
-    return _examples(name, part, seed, size, standardise)
-
-
-@functools.lru_cache(maxsize=4)
-def _examples(
-    name: str, part: str, seed: int, size: int | None, standardise: bool
-) -> tuple[Part, Part]:
     validation = 0.2 if part == TUNING else 0.0
     split = load(name).split(run_seed(part, seed), validation=validation, standardise=standardise)
     held = split.test if split.validation is None else split.validation
@@ -249,9 +236,6 @@ def settled(run: Sequence[Row]) -> bool:
     return bool(np.max(np.subtract(before, after)) <= PLATEAU)
 
 
-# What is read off ---------------------------------------------------------------------------------
-
-
 def badges(
     rows: pd.DataFrame,
     names: Sequence[str],
@@ -265,35 +249,6 @@ def badges(
     """
     best = strongest(rows, names, strengths, by)
     last = rows[(rows["part"] == TRAINING) & rows["last"].eq(True)]
-    found = {
-        f"{'settings' if strengths else 'rates'} at the grid's edge": (
-            best["edge"].sum(),
-            len(best),
-        ),
-        "runs not at a plateau": (last["settled"].eq(False).sum(), len(last)),
-    }
-    return tuple(f"{count} of {all_} {text}" for text, (count, all_) in found.items() if count)
-
-
-def rates_table(rows: pd.DataFrame, names: Sequence[str]) -> Table:
-    """The rates that were chosen, from which, and whether one lies at the edge."""
-    tuning = rows[rows["part"] == TUNING]
-    best = chosen_rates(rows, names).reset_index()
-    best["validation_error"] *= 100
-    grid = ", ".join(f"{rate:g}" for rate in sorted(tuning["rate"].unique()))
-    edge = int(best["edge"].sum())
-    return Table(
-        "Learning rates",
-        f"Chosen for each configuration by the least mean validation error of"
-        f" {tuning['seed'].nunique()} seeds that are not used again, from {grid}."
-        f" {edge or 'None'} of {len(best)} choices {'lies' if edge == 1 else 'lie'} at the grid's"
-        " edge.",
-        best.rename(
-            columns={
-                "rate": "learning rate",
-                "validation_error": "validation error, %",
-                "validation_loss": "validation loss",
-                "edge": "at the grid's edge",
-            }
-        ),
-    )
+    what = f"{'settings' if strengths else 'rates'} at the grid's edge"
+    found = {what: best["edge"], "runs not at a plateau": last["settled"].eq(False)}
+    return tuple(f"{own.sum()} of {len(own)} {what}" for what, own in found.items() if own.any())
