@@ -17,30 +17,18 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from apparatus.learning import (
-    LEAST,
-    TRAINING,
-    TUNING,
-    badges,
-    examples,
-    run_seed,
-    settled,
-    train,
-    training_cases,
-)
+from apparatus import learning
+from apparatus.learning import LEAST, TRAINING, TUNING, badges, examples
 from matplotlib.figure import Figure as Canvas
 
 from difflab import lab, value_and_gradient
 from difflab.engines import native
-from difflab.ir.tree import flatten, unflatten
 from difflab.lab import TIME_COLUMNS, Case, Experiment, Figure, Preset, Result, Row, Table
-from difflab.methods import Reverse
 from difflab.networks import MinibatchSGD, Network, load
 from difflab.networks.data import Part
-from difflab.networks.examples import Minibatches, targets
+from difflab.networks.examples import targets
 from difflab.networks.layers import Layer
 from difflab.networks.metrics import accuracy
-from difflab.networks.update import update_of
 
 NAMES = ["set", "data", "width", "start", "activation", "depth", "updates", "threshold", "goal"]
 TITLES = {"digits": "digits", "mnist1d": "MNIST-1D", "mnist_5k": "MNIST"}
@@ -65,9 +53,6 @@ BATCH, LOOKS, SIZE = 32, 18, 100_000
 DROPOUT = "digits, dropout"
 SUITED = {"part": TRAINING, "start": ["he", "glorot"]}
 SPEED, PLATEAU, TABLE = SUITED | {"goal": "speed"}, SUITED | {"goal": "test"}, "Glorot & Bengio"
-
-
-# Cases --------------------------------------------------------------------------------------------
 
 
 def configurations(preset: Preset) -> list[Case]:
@@ -112,16 +97,13 @@ def further_cases(preset: Preset, rows: pd.DataFrame) -> list[Case]:
     return [
         case
         for goal, least in GOALS.items()
-        for case in training_cases(
+        for case in learning.training_cases(
             lab.chosen(rows, {"part": TUNING, "goal": goal}),
             [one for one in configurations(preset) if one["goal"] == goal],
             preset.seeds,
             by=least,
         )
     ]
-
-
-# Measuring ----------------------------------------------------------------------------------------
 
 
 def measure(case: Case, rng: np.random.Generator) -> Iterator[Row]:
@@ -168,30 +150,22 @@ def run(case: Case, most: int = 0) -> Row:
         return with_dropout(case)
     learn, held = examples(case["data"], case["part"], case["seed"],
                            standardise=case["data"] != "mnist_5k")  # fmt: skip
-    net, seed = perceptron(case), run_seed(case["part"], case["seed"])
+    net, fast, last = perceptron(case), case["goal"] == "speed", most or case["updates"]
     X, Z = (part.X.astype(net.dtype) for part in (learn, held))
     y, z = (targets(part.y, net.last.units, X.dtype) for part in (learn, held))
-    arrays, structure = flatten(net.initial(seed))
-    memory, batches = net.solver.memory(arrays), Minibatches(X, y, BATCH, seed)
-    update = update_of(net, Reverse(), net.parameters, batches.take(1))
-    fast, last = case["goal"] == "speed", most or case["updates"]
     evenly = {last * number // LOOKS for number in range(1, LOOKS + 1)}
-    places = looks_at(last, case["width"]) if fast else evenly
-    missing = dict.fromkeys(("loss", "train_error", "held_error", "held_loss"), math.nan)
-    ends: Row = {"last": True, "diverged": False, "missed": 1.0, "log_reached": math.nan,
+    ends: Row = {"last": True, "diverged": True, "missed": 1.0, "log_reached": math.nan,
                  "reached": math.nan, "arrived": False}  # fmt: skip
+    row: Row = {"update": last}
+    row |= dict.fromkeys(("loss", "train_error", "held_error", "held_loss"), math.nan)
     history: list[Row] = []
+    run = learning.descent(
+        net, X, y, batch=BATCH, seed=learning.run_seed(case["part"], case["seed"]),
+        rate=case["rate"], updates=last,
+        looks=looks_at(last, case["width"]) if fast else evenly,
+    )  # fmt: skip
     with np.errstate(all="ignore"):
-        for number in range(1, last + 1):
-            loss, norms, arrays, memory = update(
-                arrays, batches.take(number), memory, number, update.number(case["rate"])
-            )
-            if not all(map(math.isfinite, (loss, *norms))):
-                settles = {} if fast else {"settled": False}
-                return {"update": last, **missing, **ends, "diverged": True, **settles}
-            if number not in places:
-                continue
-            tree = unflatten(structure, arrays)
+        for number, loss, tree in run:
             error = 1.0 - accuracy(net.forward(tree, X), y)
             history.append({"update": number, "loss": loss, "train_error": error})
             if fast and error <= case["threshold"]:
@@ -202,17 +176,23 @@ def run(case: Case, most: int = 0) -> Row:
                 outputs = net.forward(tree, Z)
                 history[-1]["held_error"] = 1.0 - accuracy(outputs, z)
                 history[-1]["held_loss"] = float(net.objective(tree, Z, z))
-    return history[-1] | ends | ({} if fast else {"settled": settled(history)})
+    if history and (ends["arrived"] or history[-1]["update"] == last):
+        row, ends["diverged"] = history[-1], False
+    return (
+        row
+        | ends
+        | ({} if fast else {"settled": not ends["diverged"] and learning.settled(history)})
+    )
 
 
 def with_dropout(case: Case) -> Row:
     """One run of the recipe that learns digits best: dropout, and a rate that falls to 0."""
     known = examples(case["data"], case["part"], case["seed"], standardise=False)
-    net, updates = perceptron(case), case["updates"]
+    net = perceptron(case)
     net.solver = MinibatchSGD(schedule="cosine", dropout=0.5, input_dropout=0.1, batch_size=BATCH)
-    *_, last = train(net, tuple(Part(own.X / 16, own.y) for own in known), part=case["part"],
-                     seed=case["seed"], rate=case["rate"], updates=updates,
-                     every=updates // LOOKS)  # fmt: skip
+    options = {name: case[name] for name in ("part", "seed", "rate", "updates")}
+    scaled = tuple(Part(own.X / 16, own.y) for own in known)
+    *_, last = learning.train(net, scaled, every=case["updates"] // LOOKS, **options)
     return last
 
 
@@ -226,11 +206,8 @@ def looks_at(last: int, width: int = 32) -> set[int]:
 def perceptron(case: Case) -> Network:
     """A network with the case's activation in every hidden layer, and a softmax."""
     known = load(case["data"])
-    network = Network(inputs=known.X.shape[1], dtype="float32")
-    for _ in range(case["depth"]):
-        network.fc(case["width"], activation=case["activation"], initialiser=case["start"])
-    network.fc(known.classes, activation="softmax", initialiser=case["start"])
-    return network
+    return learning.perceptron(known.X.shape[1], [case["width"]] * case["depth"], known.classes,
+                               case["activation"], case["start"])  # fmt: skip
 
 
 def times(case: Case, rng: np.random.Generator) -> Iterator[Row]:
@@ -245,9 +222,6 @@ def both_ways(name: str, engine: str, x: np.ndarray) -> Callable[[], Any]:
     layer = Layer(1, 1, name)
     derived = value_and_gradient(lambda x: np.sum(layer.activate(x)), engine=engine)
     return lambda: derived(x)
-
-
-# What the rows show -------------------------------------------------------------------------------
 
 
 def derived(rows: pd.DataFrame) -> pd.DataFrame:

@@ -12,17 +12,23 @@ Rows of both parts have the columns of `train`.
 from __future__ import annotations
 
 import functools
+import math
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from difflab.ir.tree import flatten, unflatten
 from difflab.lab import Case, Row
+from difflab.methods import Reverse
 from difflab.networks import DivergedError, Network, load
 from difflab.networks.data import Part
+from difflab.networks.examples import Minibatches
+from difflab.networks.layers import Parameters
+from difflab.networks.update import update_of
 
 TUNING, TRAINING = "tuning", "training"
 LEAST = ("held_error", "held_loss")
@@ -157,30 +163,19 @@ def run_seed(part: str, seed: int) -> int:
 
 
 def train(
-    network: Network,
-    data: tuple[Part, Part],
-    *,
-    part: str,
-    seed: int,
-    rate: float,
-    updates: int,
-    every: int,
-    threshold: float | None = None,
-    columns: Sequence[str] = (),
-    whole: bool = False,
-    **options: Any,
-) -> Iterator[Row]:
+    network: Network, data: tuple[Part, Part], *, part: str, seed: int, rate: float, updates: int,
+    every: int, threshold: float | None = None, whole: bool = False, **options: Any,
+) -> Iterator[Row]:  # fmt: skip
     """Train by the network's own solver at a rate, and look at it every so many updates.
 
     Yields
     ------
     `update`, `loss` (of the minibatches since the row before), `train_error` and `held_error`
-    (shares of the instances; of the variance, where values are predicted), `held_loss`, and those
-    columns of `Network.fit`'s history whose names start with one of `columns`. The `last` row also
-    says whether the run `diverged`, whether it has `settled` (see there), and after how many
-    updates the training error had `reached` the threshold (NaN if never). A run that diverges has
-    one row, with errors of NaN. Tuning gives the last row only, unless the `whole` run is asked
-    for.
+    (shares of the instances; of the variance, where values are predicted) and `held_loss`. The
+    `last` row also says whether the run `diverged`, whether it has `settled` (see there), and after
+    how many updates the training error had `reached` the threshold (NaN if never). A run that
+    diverges has one row, with errors of NaN. Tuning gives the last row only, unless the `whole` run
+    is asked for.
     """
     learn, held = data
     network.solver = replace(network.solver, learning_rate=rate)
@@ -198,25 +193,37 @@ def train(
         missing = dict.fromkeys(("loss", "train_error", "held_error", "held_loss"), np.nan)
         yield {"update": 0, **missing, "last": True, "diverged": True, "settled": False}
         return
-    further = [name for name in history if name.startswith(tuple(columns))]
     right = "accuracy" if network.classifies else "r2"
     found = [
-        {
-            "update": row["update"],
-            "loss": row["loss"],
-            "train_error": 1.0 - row[right],
-            "held_error": 1.0 - row[f"validation_{right}"],
-            "held_loss": row["validation_loss"],
-            **{name: row[name] for name in further},
-        }
+        {"update": row["update"], "loss": row["loss"], "train_error": 1.0 - row[right],
+         "held_error": 1.0 - row[f"validation_{right}"], "held_loss": row["validation_loss"]}
         for row in history.to_dict("records")
-    ]
+    ]  # fmt: skip
     ends = {"last": True, "diverged": False, "settled": settled(found)}
     if threshold is not None:
         there = (row["update"] for row in found if row["train_error"] <= threshold)
         ends["reached"] = next(there, np.nan)
     yield from found[:-1]
     yield {**found[-1], **ends}
+
+
+def descent(
+    net: Network, X: np.ndarray, y: np.ndarray, *, batch: int, seed: int, rate: float, updates: int,
+    looks: Collection[int],
+) -> Iterator[tuple[int, float, Parameters]]:  # fmt: skip
+    """Bare updates: number, minibatch loss and parameters after those that are to be looked at; it
+    ends early where a loss or gradient is not finite.
+    """
+    arrays, structure = flatten(net.initial(seed))
+    memory, batches = net.solver.memory(arrays), Minibatches(X, y, batch, seed)
+    update = update_of(net, Reverse(), net.parameters, batches.take(1))
+    for number in range(1, updates + 1):
+        given = arrays, batches.take(number), memory, number, update.number(rate)
+        loss, norms, arrays, memory = update(*given)
+        if not all(map(math.isfinite, (loss, *norms))):
+            return
+        if number in looks:
+            yield number, loss, unflatten(structure, arrays)
 
 
 def settled(run: Sequence[Row]) -> bool:
