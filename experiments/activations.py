@@ -241,10 +241,13 @@ def results(rows: pd.DataFrame) -> list[Result]:
                "badges": badges(goal["test"], NAMES)}  # fmt: skip
     relu, leaky, tanh, sigmoid = ({"activation": name} for name in SCALED)
     deep, gains = PLATEAU | {"depth": [4, 8]}, derived(rows)
+    faster = {
+        "six_times_faster_than_tanh": (tanh, relu), "tanh_faster_than_sigmoid": (sigmoid, tanh),
+        "leaky_relu_not_much_faster": (relu, leaky),
+    }  # fmt: skip
     found = [
-        lab.ratio("six_times_faster_than_tanh", rows, "reached", left=tanh, right=relu, **speed),
-        lab.ratio("tanh_faster_than_sigmoid", rows, "reached", left=sigmoid, right=tanh, **speed),
-        lab.ratio("leaky_relu_not_much_faster", rows, "reached", left=relu, right=leaky, **speed),
+        *[lab.ratio(claim, rows, "reached", left=left, right=right, **speed)
+          for claim, (left, right) in faster.items()],
         lab.paired("leaky_relu_not_much_better", rows, "held_error", left=relu, right=leaky,
                    where=PLATEAU | {"depth": [2, 4]}, **plateau),
         lab.timed("relu_is_light_weight", rows, by="contender",
@@ -261,9 +264,8 @@ def results(rows: pd.DataFrame) -> list[Result]:
         ]  # fmt: skip
     small, table = {"part": TRAINING, "start": "normal"}, {"part": TRAINING, "set": TABLE}
     if len(lab.chosen(rows, small)):
-        found.append(
-            lab.share("deep_sigmoid_does_not_start", rows, "arrived", where=small, by="set")
-        )
+        told = lab.share("deep_sigmoid_does_not_start", rows, "arrived", where=small, by="set")
+        found.append(told)
     if len(lab.chosen(rows, table)):
         standard, normal = {"start": "uniform"}, {"start": "glorot"}
         pairs = {

@@ -19,7 +19,7 @@ from apparatus.classifiers import draw_parts, network, trained
 from apparatus.learning import TRAINING, TUNING, badges, examples, training_cases, tuning_cases
 from apparatus.loss_slopes import CLASSES, at_logits
 
-from difflab.lab import Case, Experiment, Figure, Preset, Result, Row, Table, curves, main
+from difflab.lab import Case, Experiment, Figure, Preset, Result, Row, curves, main
 from difflab.lab.cases import grid
 from difflab.lab.results import chosen, every, paired, ratio, share
 from difflab.networks import Adam, CrossEntropy, MinibatchSGD, SquaredError
@@ -30,11 +30,8 @@ CROSS_ENTROPY, SQUARED, TEXTBOOK = "cross-entropy", "squared error", "textbook c
 SOFTMAX, SIGMOIDS, LINEAR = "softmax", "sigmoid", "identity"
 SGD, ADAM = "gradient descent", "Adam"
 NAMES = ["data", "head", "criterion", "solver"]
-LOSSES: dict[str, Loss] = {
-    CROSS_ENTROPY: CrossEntropy(),
-    SQUARED: SquaredError(),
-    TEXTBOOK: CrossEntropy(fused=False),
-}
+LOSSES: dict[str, Loss] = {CROSS_ENTROPY: CrossEntropy(), SQUARED: SquaredError(),
+                           TEXTBOOK: CrossEntropy(fused=False)}  # fmt: skip
 RATES = {
     (SGD, SOFTMAX, CROSS_ENTROPY): [0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0],
     (SGD, SOFTMAX, SQUARED): [0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0],
@@ -52,11 +49,8 @@ LOOKS_IN_A_RUN = {"digits": 100, "mnist_5k": 50, "mnist1d": 60, "breast_cancer":
 
 
 def configurations(preset: Preset) -> list[Case]:
-    updates = preset.choose(
-        smoke={"digits": 40, "breast_cancer": 40},
-        quick={"digits": 600, "breast_cancer": 500},
-        full=UPDATES,
-    )
+    smoke, quick = {"digits": 40, "breast_cancer": 40}, {"digits": 600, "breast_cancer": 500}
+    updates = preset.choose(smoke=smoke, quick=quick, full=UPDATES)
     return [
         {"data": data, "head": head, "criterion": criterion, "solver": solver, "updates": count}
         for data, count in updates.items()
@@ -110,15 +104,14 @@ def measure(case: Case, rng: np.random.Generator) -> Iterator[Row]:
 
 def learning(case: Case) -> Iterator[Row]:
     """A run of training; where only the form of a loss is compared, its last row alone."""
-    data, forms = case["data"], case["part"] == FORMS
-    part = TUNING if case["part"] == TUNING else TRAINING
-    dtype = case.get("dtype", "float32")
-    net = network(data, HIDDEN[data], case["head"], LOSSES[case["criterion"]], dtype)
+    data, part = case["data"], TUNING if case["part"] == TUNING else TRAINING
+    net = network(data, HIDDEN[data], case["head"], LOSSES[case["criterion"]],
+                  case.get("dtype", "float32"))  # fmt: skip
     solver = Adam if case["solver"] == ADAM else MinibatchSGD
     net.solver = solver(batch_size=128 if data == "mnist1d" else 32)
     held = examples(data, part, case["seed"], standardise=data != "mnist_5k")
     # Of the forms NumPy's own floats are asked.
-    looks, engine = (1, "numpy") if forms else (LOOKS_IN_A_RUN[data], "auto")
+    looks, engine = (1, "numpy") if case["part"] == FORMS else (LOOKS_IN_A_RUN[data], "auto")
     return trained(net, held, case, looks, threshold=THRESHOLDS[data], engine=engine)
 
 
@@ -161,23 +154,23 @@ def versus(
 
 def results(rows: pd.DataFrame) -> list[Result]:
     """Squared error against cross-entropy, by data set; then what holds at every output."""
-    wrong = {"part": LOGITS, "side": "wrong", "head": [SOFTMAX, SIGMOIDS]}
+    wrong: dict[str, Any] = {"part": LOGITS, "side": "wrong", "head": [SOFTMAX, SIGMOIDS]}
     textbook = {"part": FORMS, "criterion": TEXTBOOK}
     stopped = "runs on digits that end in NaN or infinity, at the fused form's rate"
+    checks = {
+        "squared_error_gradient_vanishes": ("as_in_theory", wrong | {"criterion": SQUARED}),
+        "cross_entropy_gradient_stays": ("as_in_theory", wrong | {"criterion": CROSS_ENTROPY}),
+        "fused_form_is_stable": ("finite", {"part": LOGITS, "criterion": CROSS_ENTROPY}),
+        "fused_form_trains_on": ("finite", {"part": FORMS, "criterion": CROSS_ENTROPY}),
+    }
     return [
         *[versus(rows, *one) for one in COMPARED],
-        every("squared_error_gradient_vanishes", rows, "as_in_theory", counted="outputs",
-              where={**wrong, "criterion": SQUARED}),
-        every("cross_entropy_gradient_stays", rows, "as_in_theory", counted="outputs",
-              where={**wrong, "criterion": CROSS_ENTROPY}),
-        every("fused_form_is_stable", rows, "finite", counted="outputs",
-              where={"part": LOGITS, "criterion": CROSS_ENTROPY}),
-        every("fused_form_trains_on", rows, "finite", counted="runs",
-              where={"part": FORMS, "criterion": CROSS_ENTROPY}),
-        share("textbook_form_of_sigmoids_stops_training", rows, "diverged", by="dtype",
-              where={**textbook, "head": SIGMOIDS}, words=stopped),
-        share("textbook_form_of_softmax_stops_training", rows, "diverged", by="dtype",
-              where={**textbook, "head": SOFTMAX}, words=stopped),
+        *[every(claim, rows, column, where=where,
+                counted="runs" if where["part"] == FORMS else "outputs")
+          for claim, (column, where) in checks.items()],
+        *[share(f"textbook_form_of_{name}_stops_training", rows, "diverged", by="dtype",
+                where=textbook | {"head": head}, words=stopped)
+          for name, head in (("sigmoids", SIGMOIDS), ("softmax", SOFTMAX))],
     ]  # fmt: skip
 
 
@@ -240,15 +233,6 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
     ]  # fmt: skip
 
 
-def tables(rows: pd.DataFrame) -> list[Table]:
-    ended = chosen(rows, {"part": TRAINING, "last": True})
-    percent = {"held_error": "test error, %", "ece": "calibration error, %"}
-    means = 100 * ended.groupby(["data", "output", "rate"], sort=False)[list(percent)].mean()
-    frame = means.rename(columns=percent).reset_index().set_index("data")
-    caption = f"Means of {ended['seed'].nunique()} seeds after the last update, at the tuned rates."
-    return [Table("What was learned", caption, frame)]
-
-
 EXPERIMENT = Experiment(
     name="losses",
     title="Losses",
@@ -257,7 +241,6 @@ EXPERIMENT = Experiment(
     cases=cases,
     after=further_cases,
     measure=measure,
-    tables=tables,
     figures=figures,
     results=results,
     method="""

@@ -15,16 +15,15 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 from apparatus.classifiers import draw_parts, network, trained
-from apparatus.learning import TRAINING, badges, examples, strongest, training_cases, tuning_cases
+from apparatus.learning import TRAINING, badges, examples, training_cases, tuning_cases
 
-from difflab.lab import Case, Experiment, Figure, Preset, Result, Row, Table, chosen, main, paired
+from difflab.lab import Case, Experiment, Figure, Preset, Result, Row, chosen, main, paired
 from difflab.networks import CrossEntropy, MinibatchSGD
 
 NONE, L2, DROPOUT, BOTH = "no regularisation", "L2", "dropout", "L2 and dropout"
 SETTINGS, STRENGTHS = ["group", "treatment"], ["l2", "dropout"]
 HIDDEN = {"digits": [128], "mnist1d": [128], "mnist_5k": [256, 256]}
-PENALTIES = [1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 0.3]
-DROPPED = [0.1, 0.2, 0.5, 0.8]
+PENALTIES, DROPPED = [1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 0.3], [0.1, 0.2, 0.5, 0.8]
 RATES = [0.03, 0.1, 0.3, 1.0]
 CONTROL = "mnist_5k"
 SETS = ["digits", "mnist1d"]
@@ -39,10 +38,9 @@ def configurations(preset: Preset) -> list[Case]:
         full={"digits": [100, 300, 1000], "mnist1d": [300, 1000, 3000], CONTROL: [1000]},
     )
     updates = preset.choose(
-        smoke={"digits": 30, CONTROL: 10},
-        quick={"digits": 300, CONTROL: 250},
+        smoke={"digits": 30, CONTROL: 10}, quick={"digits": 300, CONTROL: 250},
         full={"digits": 1000, "mnist1d": 2000, CONTROL: 1500},
-    )
+    )  # fmt: skip
     penalties = preset.choose(smoke=[1e-2], quick=PENALTIES[::2], full=PENALTIES)
     joined = preset.choose(smoke=[1e-2], quick=[1e-2], full=PENALTIES[::2])
     dropped = preset.choose(smoke=[0.5], quick=DROPPED[1:3], full=DROPPED)
@@ -79,10 +77,9 @@ def measure(case: Case, rng: np.random.Generator) -> Iterator[Row]:
                   "float32")  # fmt: skip
     of_inputs = 0.2 if control and case["dropout"] else 0.0
     net.solver = MinibatchSGD(dropout=case["dropout"], input_dropout=of_inputs)
-    size, raw = case["size"], {"standardise": not control}
-    *_, last = trained(
-        net, examples(case["data"], case["part"], case["seed"], size=size, **raw), case
-    )
+    known = examples(case["data"], case["part"], case["seed"], size=case["size"],
+                     standardise=not control)  # fmt: skip
+    *_, last = trained(net, known, case)
     # A double difference is a plain one, of what the treatment takes off at few and at many.
     few = (case["place"] == "fewest") == (case["treatment"] == NONE)
     yield {**last, "side": "plus" if few else "minus"}
@@ -161,17 +158,6 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
     ]
 
 
-def tables(rows: pd.DataFrame) -> list[Table]:
-    names = {"held_error": "test error, %", "train_error": "training error, %",
-             "ece": "calibration error, %"}  # fmt: skip
-    runs = rows[rows["part"] == TRAINING]
-    means = 100 * runs.groupby(SETTINGS, sort=False)[list(names)].mean()
-    best = strongest(rows, SETTINGS, STRENGTHS)[[*STRENGTHS, "rate", "edge"]]
-    caption = f"Means of {runs['seed'].nunique()} seeds, at the strength and rate that were chosen."
-    frame = means.rename(columns=names).join(best).reset_index().set_index("group")
-    return [Table("What was learned, and at which strengths", caption, frame)]
-
-
 EXPERIMENT = Experiment(
     name="regularisation",
     title="Regularisation",
@@ -180,7 +166,6 @@ EXPERIMENT = Experiment(
     cases=cases,
     after=further_cases,
     measure=measure,
-    tables=tables,
     figures=figures,
     results=results,
     method="""
