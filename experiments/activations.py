@@ -354,18 +354,10 @@ def draw_speed(canvas: Canvas, logs: pd.DataFrame, sets: list[str]) -> None:
 
 
 EXPERIMENT = Experiment(
-    name="activations",
-    title="Activations",
+    name="activations", title="Activations", version=2, order=42,
     question="Which activation learns fastest, and does depth change it?",
-    version=2,
-    cases=cases,
-    after=further_cases,
-    measure=measure,
-    results=results,
-    tables=tables,
-    figures=figures,
-    volatile=TIME_COLUMNS,
-    timed=lambda case: case["part"] == "time",
+    cases=cases, after=further_cases, measure=measure, results=results, tables=tables,
+    figures=figures, volatile=TIME_COLUMNS, timed=lambda case: case["part"] == "time",
     method=f"""
     Perceptrons of 32 and 128 units in every hidden layer (8 layers of 32 alone) and a softmax,
     plain gradient descent with minibatches of {BATCH}, constant rate, float32; Glorot's weights for
@@ -383,8 +375,7 @@ EXPERIMENT = Experiment(
     weights: N(0, 0.01²), which shrinks a signal between narrow layers whatever the activation.
     Rates a factor of 2 apart leave some coarseness in ratios, which intervals do not show.
     """,
-    order=42,
-)
+)  # fmt: skip
 
 if __name__ == "__main__":
     lab.main(EXPERIMENT)

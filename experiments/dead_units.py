@@ -278,15 +278,9 @@ BOUND = Section("The bound", [
 
 
 EXPERIMENT = Experiment(
-    name="dead_units",
-    title="Dead units",
+    name="dead_units", title="Dead units", version=2, order=46,
     question="When do ReLU units die, and do they come back?",
-    version=2,
-    cases=cases,
-    measure=measure,
-    sections=sections,
-    figures=figures,
-    results=results,
+    cases=cases, measure=measure, sections=sections, figures=figures, results=results,
     method=f"""
     Training: 1,078 standardised digits, hidden layers of {UNITS} units with He's weights, plain SGD
     with minibatches of {BATCH}, learning rates up to divergence; for ReLUs also with features
@@ -300,8 +294,7 @@ EXPERIMENT = Experiment(
     gradient. Units are looked at a few times, also before a run diverged; what dies and comes back
     in between is not seen. The highest shares are those of networks that no longer learn.
     """,
-    order=46,
-)
+)  # fmt: skip
 
 if __name__ == "__main__":
     lab.main(EXPERIMENT)

@@ -191,7 +191,7 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
     real, toy = own[~own["data"].map(is_sawtooth)], own[own["data"].map(is_sawtooth)]
     known = {"where": {"last": True}, "scale": 100,
              "foot": f"{own['seed'].nunique()} seeds, each depth at its own rate"}  # fmt: skip
-    test, fit, control, _ = results(rows)
+    test, _, control, _ = results(rows)
     layers = "hidden layers"
     return [
         lab.curves(
@@ -199,12 +199,6 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
             caption="Test error against depth, at equal numbers of parameters.",
             alt="Test error against the number of hidden layers, a line for each budget", **known,
             finding=f"The chosen deeper network errs less on {signs(test)}",
-        ),
-        lab.curves(
-            real, "training_error", "depth", "train_error", "size", **known,
-            labels=(layers, "training error (%)"), caption="At the end of the same runs.",
-            alt="Training error against the number of hidden layers, a line for each budget",
-            finding=f"The deepest fit the training data worse than 2 layers on {signs(fit)}",
         ),
         lab.curves(
             toy, "sawtooth", "depth", "train_error", "size", **known,
@@ -224,15 +218,9 @@ def signs(result: Result) -> str:
 
 
 EXPERIMENT = Experiment(
-    name="depth",
-    title="Depth",
+    name="depth", title="Depth", version=2, order=48,
     question="Do deep networks work better than shallow ones of as many parameters?",
-    version=2,
-    cases=cases,
-    after=further,
-    measure=measure,
-    results=results,
-    figures=figures,
+    cases=cases, after=further, measure=measure, results=results, figures=figures,
     method="""
     Hidden layers of equal width, which is solved for so that all networks of a comparison have
     nearly as many parameters; ReLUs, He's weights, softmax and cross-entropy, float32, minibatches
@@ -249,8 +237,7 @@ EXPERIMENT = Experiment(
     connections, which exist because of what the deepest networks show here. Equal parameters are
     not equal time, and an equal number of updates favours what trains fast.
     """,
-    order=48,
-)
+)  # fmt: skip
 
 if __name__ == "__main__":
     lab.main(EXPERIMENT)

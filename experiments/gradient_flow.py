@@ -281,14 +281,9 @@ def draw_factors(canvas: Canvas, own: pd.DataFrame) -> None:
 
 
 EXPERIMENT = Experiment(
-    name="gradient_flow",
-    title="Gradient flow",
+    name="gradient_flow", title="Gradient flow", version=2, order=40,
     question="How do gradients decay through the layers of a network at initialisation?",
-    version=2,
-    cases=cases,
-    measure=measure,
-    sections=lambda rows: [theory.DERIVATION],
-    figures=figures,
+    cases=cases, measure=measure, sections=lambda rows: [theory.DERIVATION], figures=figures,
     results=results,
     method=f"""
     Networks of square hidden layers on {INSTANCES} standardised instances, weights as drawn. Every
@@ -302,8 +297,7 @@ EXPERIMENT = Experiment(
     holds before the first update. The norm says how large a gradient is, not how useful: whether
     such a network can be trained is for `activations`.
     """,
-    order=40,
-)
+)  # fmt: skip
 
 if __name__ == "__main__":
     lab.main(EXPERIMENT)

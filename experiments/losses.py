@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from apparatus.classifiers import draw_parts, network, trained
+from apparatus.classifiers import network, trained
 from apparatus.learning import TRAINING, TUNING, badges, examples, training_cases, tuning_cases
 from apparatus.loss_slopes import CLASSES, at_logits
 
@@ -175,49 +175,24 @@ def results(rows: pd.DataFrame) -> list[Result]:
 
 
 def figures(rows: pd.DataFrame) -> list[Figure]:
-    found = {claim: versus(rows, claim, *rest) for claim, *rest in COMPARED}
     ended = chosen(rows, {"part": TRAINING, "last": True})
-    heads = {"softmax": "cross_entropy_for_softmax", "sigmoids": "cross_entropy_for_sigmoids",
-             "linear against softmax": "squared_error_with_linear_head"}  # fmt: skip
-    panels = {
-        "test error (points more)": {name: found[claim] for name, claim in heads.items()},
-        "updates to threshold (times as many)": {
-            name: found[f"cross_entropy_of_{name}_needs_fewer_updates"]
-            for name in ("softmax", "sigmoids")
-        },
-        "calibration error (points less)": {
-            "softmax": found["squared_error_is_better_calibrated"],
-            "sigmoids": found["squared_error_of_sigmoids_is_better_calibrated"],
-        },
-    }
-    parts = [part.interval for name in ("softmax", "sigmoids") for part in found[heads[name]].parts]
-    errors = [interval for interval in parts if interval]
+    heads = ("cross_entropy_for_softmax", "cross_entropy_for_sigmoids")
+    found = [versus(rows, *one) for one in COMPARED if one[0] in heads]
+    errors = [part.interval for one in found for part in one.parts if part.interval]
     worse, better = sum(one.low > 0 for one in errors), sum(one.high < 0 for one in errors)
     wrong = chosen(rows, {"part": LOGITS, "side": "wrong", "dtype": "float64"})
     wrong = chosen(wrong[wrong["away"] <= 110], {"criterion": [CROSS_ENTROPY, SQUARED]})
     far = wrong[wrong["away"].eq(wrong["away"].max()) & wrong["head"].ne(LINEAR)]
-    seeds = f"{ended['seed'].nunique()} seeds"
     return [
-        Figure(
-            "squared_error_against_cross_entropy",
-            "Squared error against cross-entropy on the same head, each at its own tuned rate and"
-            " paired by seed, with 95 % intervals. Right of the line squared error is worse in the"
-            " first two panels, and better in the third. The linear head is trained by Adam.",
-            "Dots with intervals for each data set: test error, updates and calibration",
-            lambda canvas: draw_parts(canvas, panels),
-            (11.0, 4.2),
-            finding=f"Squared error errs surely more than cross-entropy in {worse} of"
-            f" {len(errors)} comparisons on ten classes, surely less in {better}",
-            foot=seeds,
-        ),
         curves(
             chosen(rows, {"part": TRAINING, "solver": SGD, "data": TEN}), "learning", "update",
-            "train_error", "output", labels=("updates", "training error (%)"), logarithms="x",
-            scale=100, alt="Falling curves of training error for every head and loss",
-            caption="Plain gradient descent, each output at its tuned rate.",
-            finding=f"{ended['settled'].eq(True).sum()} of {len(ended)} runs came to a plateau"
-            " before they were compared",
-            foot=seeds,
+            "held_error", "output", labels=("updates", "test error (%)"), logarithms="x",
+            scale=100, alt="Falling curves of test error for every head and loss",
+            caption="Plain gradient descent, each output at its tuned rate;"
+            f" {ended['settled'].eq(True).sum()} of all {len(ended)} runs came to a plateau.",
+            finding=f"Squared error errs surely more than cross-entropy in {worse} of"
+            f" {len(errors)} comparisons on ten classes, surely less in {better}",
+            foot=f"{ended['seed'].nunique()} seeds",
         ),
         curves(
             wrong, "wrong_outputs", "away", "slope", "output", by=None, logarithms="xy",
@@ -234,15 +209,9 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
 
 
 EXPERIMENT = Experiment(
-    name="losses",
-    title="Losses",
+    name="losses", title="Losses", version=2, order=44,
     question="Is cross-entropy better than squared error for sigmoid and softmax?",
-    version=2,
-    cases=cases,
-    after=further_cases,
-    measure=measure,
-    figures=figures,
-    results=results,
+    cases=cases, after=further_cases, measure=measure, figures=figures, results=results,
     method="""
     Perceptrons with ReLUs (digits 64-64-10, MNIST-1D 40-64-64-10, 5,000 images of MNIST 784-64-10,
     breast cancer 30-16-1), minibatches of 32 (MNIST-1D: 128), float32, constant rates. Each head
@@ -257,8 +226,7 @@ EXPERIMENT = Experiment(
     calibration error of a few hundred test instances is biased upwards, for all alike. Rates are
     tuned for a low validation error, not for few updates.
     """,
-    order=44,
-)
+)  # fmt: skip
 
 if __name__ == "__main__":
     main(EXPERIMENT)

@@ -192,15 +192,9 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
 
 
 EXPERIMENT = Experiment(
-    name="regression",
-    title="Regression",
+    name="regression", title="Regression", version=1, order=45,
     question="Does squared error do what it is for?",
-    version=1,
-    cases=cases,
-    after=further_cases,
-    measure=measure,
-    figures=figures,
-    results=results,
+    cases=cases, after=further_cases, measure=measure, figures=figures, results=results,
     method="""
     Perceptrons with 32 units a layer and a linear output, squared error, Adam, minibatches of 32,
     float32. Diabetes: 442 patients, ten measurements. Friedman's function: 10 sin(pi x1 x2) + 20
@@ -213,8 +207,7 @@ EXPERIMENT = Experiment(
     Two tasks, one width; no early stopping. Noise makes about 4 % of the variance of Friedman's
     function, which no one can explain. Deeper networks here have more parameters.
     """,
-    order=45,
-)
+)  # fmt: skip
 
 if __name__ == "__main__":
     main(EXPERIMENT)

@@ -183,15 +183,10 @@ def best(rows: pd.DataFrame, goal: str, column: str) -> str:
 
 
 EXPERIMENT = Experiment(
-    name="solvers",
-    title="Solvers",
+    name="solvers", title="Solvers", version=1, order=53,
     question="Which variation of minibatch gradient descent?",
-    version=1,
-    cases=cases,
-    after=further,
-    measure=measure,
-    results=results,
-    figures=figures,
+    cases=cases, after=further, measure=measure, results=results, figures=figures,
+    volatile=TIME_COLUMNS, timed=lambda case: case["part"] == TIME,
     method=f"""
     Two hidden layers of ReLUs, softmax and cross-entropy, minibatches of 32, float32; every solver
     with its usual constants (momentum 0.9; RMSProp 0.9; Adam 0.9 and 0.999). {RATES} rates of each,
@@ -205,10 +200,7 @@ EXPERIMENT = Experiment(
     test errors compare networks that mostly fit all training data. The validation error of a few
     hundred instances chooses the rate, so near ties are chosen by chance.
     """,
-    volatile=TIME_COLUMNS,
-    timed=lambda case: case["part"] == TIME,
-    order=53,
-)
+)  # fmt: skip
 
 if __name__ == "__main__":
     lab.main(EXPERIMENT)
