@@ -161,11 +161,8 @@ def inputs(name: str) -> Array:
 def survivors(
     rng: np.random.Generator, X: Array, width: int, hidden: int, count: int
 ) -> Iterator[tuple[int, int]]:
-    """After each hidden layer, how many of some networks are not 0 for the first input, and how
-    many are not 0 for all inputs.
-    """
-    shape = (X.shape[1], width)
-    h = np.maximum(X @ weights(rng, count, shape), 0.0)
+    """After each hidden layer, how many of some networks are not 0 for the first input, for all."""
+    h = np.maximum(X @ weights(rng, count, (X.shape[1], width)), 0.0)
     for _ in range(hidden):
         active = np.any(h > 0, axis=2)
         yield int(active[:, 0].sum()), int(active.any(axis=1).sum())

@@ -106,6 +106,11 @@ def trained(case: Case) -> Row:
     return {**last, "r2": 1 - last["held_error"], "hidden": case["depth"] > 0}
 
 
+def distance(net: Network, exact: np.ndarray) -> float:
+    own = net.parameters[0]
+    return float(np.linalg.norm(np.append(own["W"][:, 0], own["b"]) - exact))
+
+
 def descended(case: Case) -> Row:
     """Gradient descent on all instances at once at the rate 1/L, against the normal equations'
     solution: each update leaves at most 1 - mu/L of the distance, with mu and L the least and the
@@ -124,11 +129,6 @@ def descended(case: Case) -> Row:
     bound = before * (1 - least / largest) ** case["updates"] + rounding
     away = distance(net, exact)
     return {"distance": away, "bound": float(bound), "agrees": bool(away <= bound)}
-
-
-def distance(net: Network, exact: np.ndarray) -> float:
-    own = net.parameters[0]
-    return float(np.linalg.norm(np.append(own["W"][:, 0], own["b"]) - exact))
 
 
 def between_median_and_mean(case: Case) -> Row:
