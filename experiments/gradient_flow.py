@@ -1,9 +1,8 @@
 """How do gradients decay through layers at initialisation?
 
 Deep networks on real inputs, before any training: the factor by which a layer changes the norm of
-the gradient that comes back through it, against theory. The gradient is that of difflab's reverse
-mode with respect to the biases, of which every instance has its own. Beside it: the singular values
-of one layer's Jacobian, the slope of an activation far from 0, and how far outputs are from mean 0.
+the gradient that comes back through it, by reverse mode, against theory. Beside it: singular values
+of one layer's Jacobian, slopes of an activation far from 0, and how far outputs are from mean 0.
 """
 
 from __future__ import annotations
@@ -111,19 +110,16 @@ def flow(case: Case) -> Iterator[Row]:
     expected = theory.mean_field(*own, q, case["depth"] - 1)
     tree = [{"W": W, "b": np.zeros(W.shape[1])} for W in weights]
     h = net.layers[0].activate(pre_activations(net.layers, tree, X)[0])
-    yield {
-        "kind": "network",
-        "cell": cell(*own),
-        "closed": theory.closed_form(*own) if own in theory.CLOSED else math.nan,
-        "factor": float((norms[0] / norms[-1]) ** (1 / (case["depth"] - 1))),
-        "mean_field": float(np.exp(np.mean(np.log(expected)))),
-        "offset_by_spread": math.sqrt(np.mean(h.mean(axis=0) ** 2) / np.mean(h.var(axis=0))),
-    }
-    if not (case["widest"] and case["data"] == "digits"):
-        return
+    factor = float((norms[0] / norms[-1]) ** (1 / (case["depth"] - 1)))
+    field = float(np.exp(np.mean(np.log(expected))))
+    offset = math.sqrt(np.mean(h.mean(axis=0) ** 2) / np.mean(h.var(axis=0)))
+    closed = theory.closed_form(*own) if own in theory.CLOSED else math.nan
+    yield {"kind": "network", "cell": cell(*own), "closed": closed, "factor": factor,
+           "mean_field": field, "offset_by_spread": offset}  # fmt: skip
     ahead = np.append(np.cumprod(expected[::-1])[::-1], 1.0)
     for layer, (norm, field) in enumerate(zip(norms / norms[-1], ahead, strict=True), 1):
-        yield {"kind": "layer", "layer": layer, "relative": norm, "relative_mean_field": field}
+        if case["widest"] and case["data"] == "digits":
+            yield {"kind": "layer", "layer": layer, "relative": norm, "relative_mean_field": field}
 
 
 def singular_values(case: Case) -> Iterator[Row]:
@@ -265,9 +261,9 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
 
 
 def draw_factors(canvas: Canvas, own: pd.DataFrame) -> None:
-    axes, names = canvas.subplots(), list(own["cell"].unique())
+    axes, names, looks = canvas.subplots(), own["cell"].unique(), lab.looks(theory.ACTIVATIONS)
     for place, name in enumerate(names):
-        part, style = own[own["cell"] == name], lab.looks(theory.ACTIVATIONS)[name.split(",")[0]]
+        part, style = own[own["cell"] == name], looks[name.split(",")[0]]
         axes.plot(part["factor"], np.full(len(part), place), style["marker"], fillstyle="none",
                   color=style["color"], markersize=5, alpha=0.6)  # fmt: skip
         axes.plot([np.exp(np.log(part["mean_field"]).mean())], [place], "|", color="black", ms=22)

@@ -3,10 +3,8 @@
 What flows: configurations -> tuning cases at every learning rate -> rows -> the rate of each
 configuration -> training cases at that rate -> rows -> paired comparisons.
 
-A configuration is a dict of settings (activation, depth, ...). Tuning sees other seeds than
-training, and never a test part. A seed decides split, initial weights and order together, and does
-not depend on the configuration, so that configurations are compared in pairs, seed by seed.
-Rows of both parts have the columns of `train`.
+Tuning sees other seeds than training, and never a test part. A seed decides split, initial weights
+and order together, and does not depend on the configuration: comparisons are paired by seed.
 """
 
 from __future__ import annotations
@@ -82,9 +80,8 @@ def chosen_rates(
 ) -> pd.DataFrame:
     """By configuration: the rate of the least validation error (then loss), and how it lies.
 
-    Or that of the least means of other columns, the first of them that differs. Columns: `rate`,
-    `validation_error` and `validation_loss` (means over the tuning seeds), and `edge` (whether the
-    rate is the configuration's lowest or highest). A rate at which a run diverged is not chosen.
+    Or that of the least means of other columns, the first of them that differs. `edge` says whether
+    the rate is the configuration's lowest or highest. One at which a run diverged is not chosen.
 
     >>> runs = pd.DataFrame({"part": "tuning", "depth": 2, "rate": [0.1, 0.2, 0.4], "seed": 0,
     ...     "update": 9, "held_error": [0.3, 0.1, 0.1], "held_loss": [1.0, 0.5, 0.6],
@@ -179,16 +176,10 @@ def train(
     """
     learn, held = data
     network.solver = replace(network.solver, learning_rate=rate)
+    every = updates if part == TUNING and not whole else every
+    options |= {"seed": run_seed(part, seed), "validation": tuple(held), "progress": False}
     try:
-        history = network.fit(
-            *learn,
-            seed=run_seed(part, seed),
-            validation=tuple(held),
-            updates=updates,
-            every=updates if part == TUNING and not whole else every,
-            progress=False,
-            **options,
-        )
+        history = network.fit(*learn, updates=updates, every=every, **options)
     except DivergedError:
         missing = dict.fromkeys(("loss", "train_error", "held_error", "held_loss"), np.nan)
         yield {"update": 0, **missing, "last": True, "diverged": True, "settled": False}
@@ -244,15 +235,12 @@ def settled(run: Sequence[Row]) -> bool:
 
 
 def badges(
-    rows: pd.DataFrame,
-    names: Sequence[str],
-    by: Sequence[str] = LEAST,
+    rows: pd.DataFrame, names: Sequence[str], by: Sequence[str] = LEAST,
     strengths: Sequence[str] = (),
-) -> tuple[str, ...]:
+) -> tuple[str, ...]:  # fmt: skip
     """What a reader of these runs must know: rates at the grid's edge, runs that had not settled.
 
-    `names` are the columns of a configuration, `strengths` those that were tuned beside the rate;
-    rows are of tuning and of training; `by` is what the chosen rates minimise.
+    `names` are the columns of a configuration, `strengths` those that were tuned beside the rate.
     """
     best = strongest(rows, names, strengths, by)
     last = rows[(rows["part"] == TRAINING) & rows["last"].eq(True)]
