@@ -101,12 +101,12 @@ def training(case: Case) -> Iterator[Row]:
 
 def counts(dead: Array, still: Array) -> Row:
     """Of a layer's units, by look: who was dead, and who had no gradient."""
-    were = dead[:-1].any(axis=0)
+    were, back = dead[:-1].any(axis=0), dead[:-1].any(axis=0) & ~dead[-1]
     return {
         "dead_sightings": int(dead.sum()), "has_dead": bool(dead.any()),
         "dead_get_none": not np.any(dead & ~still), "all_get_some": not np.any(still),
         "were_dead": int(were.sum()), "had_dead": bool(were.any()),
-        "back": int((were & ~dead[-1]).sum()), "none_back": not np.any(were & ~dead[-1]),
+        "back": int(back.sum()), "none_back": not np.any(back),
     }  # fmt: skip
 
 

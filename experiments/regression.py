@@ -58,15 +58,15 @@ def scaled(part: Part, by: Part) -> Part:
 
 
 def configurations(preset: Preset) -> list[Case]:
-    updates = preset.choose(smoke=40, quick=400, full=2500)
-    size = preset.choose(smoke=100, quick=500, full=1000)
+    same = {"size": preset.choose(smoke=100, quick=500, full=1000),
+            "updates": preset.choose(smoke=40, quick=400, full=2500)}  # fmt: skip
     nets = [(0, NO_LAYER), *[(depth, name) for depth in DEPTHS for name in ACTIVATIONS]]
-    penalties = preset.choose(smoke=[0.01], quick=[0.01], full=PENALTIES)
     return [
-        {"data": data, "depth": depth, "activation": activation, "l2": l2, "size": size,
-         "updates": updates}
-        for data in (FRIEDMAN, DIABETES) for depth, activation in nets for l2 in penalties
-    ]  # fmt: skip
+        {"data": data, "depth": depth, "activation": activation, "l2": l2} | same
+        for data in (FRIEDMAN, DIABETES)
+        for depth, activation in nets
+        for l2 in preset.choose(smoke=[0.01], quick=[0.01], full=PENALTIES)
+    ]
 
 
 def cases(preset: Preset) -> list[Case]:
@@ -146,8 +146,7 @@ def between_median_and_mean(case: Case) -> Row:
 
 def results(rows: pd.DataFrame) -> list[Result]:
     ended: dict[str, Any] = {"part": TRAINING, "last": True}
-    tuned = chosen(rows, {"part": [TUNING, TRAINING]})
-    told = learning.badges(tuned, SETTINGS, strengths=["l2"])
+    told = learning.badges(chosen(rows, {"part": [TUNING, TRAINING]}), SETTINGS, strengths=["l2"])
     points: dict[str, Any] = {"scale": 100, "badges": told}
     return [
         mean("squared_error_explains_friedman", rows, "r2", by="activation", badges=told,
@@ -178,16 +177,14 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
     best = nets.groupby(["data", "depth", "activation"])["r2"].median().groupby("data").max()
     linear = line.groupby("data")["r2"].median()
     told = [f"{data} {best[data]:.0%}, a line {linear[data]:.0%}" for data in (FRIEDMAN, DIABETES)]
+    drawn = pd.concat([nets, *(line.assign(activation=name) for name in ACTIVATIONS)])
     return [
-        curves(
-            pd.concat([nets, *(line.assign(activation=name) for name in ACTIVATIONS)]),
-            "depth", "depth", "r2", "activation", order=ACTIVATIONS,
-            labels=("hidden layers", "R² on held-out instances"),
-            caption="Penalty and rate are tuned for each network; no hidden layer is a line.",
-            alt="R² against the number of hidden layers for three activations and two data sets",
-            finding=f"The best network explains of {'; of '.join(told)}",
-            foot=f"{last['seed'].nunique()} seeds",
-        )
+        curves(drawn, "depth", "depth", "r2", "activation", order=ACTIVATIONS,
+               labels=("hidden layers", "R² on held-out instances"),
+               caption="Penalty and rate are tuned for each network; no hidden layer is a line.",
+               alt="R² against the number of hidden layers, a line an activation, a panel a set",
+               finding=f"The best network explains of {'; of '.join(told)}",
+               foot=f"{last['seed'].nunique()} seeds")
     ]  # fmt: skip
 
 
