@@ -138,20 +138,18 @@ def singular_values(case: Case) -> Iterator[Row]:
 @functools.cache
 def layer_jacobian(activation: str) -> Callable[[Array, Array], Array]:
     """The derivative of g(h W) by h."""
-    layer = Layer(1, 1, activation)
-    return jacobian(lambda h, W: layer.activate(h @ W))
+    return jacobian(lambda h, W: Layer(1, 1, activation).activate(h @ W))
 
 
 def tails(case: Case) -> Iterator[Row]:
     """The derivative by AD on both sides of 0, until it underflows, with its error in ulps."""
-    right = np.linspace(800.0 / case["points"], 800.0, case["points"])
+    name, right = case["activation"], np.linspace(800.0 / case["points"], 800.0, case["points"])
     x = np.concatenate([right, -right])
-    (rule,) = rules({case["activation"]})
-    nearest, rest = truths(rule.partial(0), [x])
-    slopes = derivative(Layer(1, 1, case["activation"]).activate)(x)
-    ulps = distances(slopes, nearest, rest)
+    (rule,) = rules({name})
+    slopes = derivative(Layer(1, 1, name).activate)(x)
+    ulps = distances(slopes, *truths(rule.partial(0), [x]))
     found = {"x": x, "positive": x > 0, "slope": slopes, "ulps": ulps,
-             "as_theory": as_theory(case["activation"], x, slopes, ulps)}  # fmt: skip
+             "as_theory": as_theory(name, x, slopes, ulps)}  # fmt: skip
     yield from pd.DataFrame(found).to_dict("records")
 
 
