@@ -10,21 +10,20 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from apparatus.learning import TUNING, examples, run_seed
+from apparatus.learning import TUNING, descent, examples, perceptron, run_seed
 from matplotlib.figure import Figure as Canvas
 
 from difflab import gradient, lab
-from difflab.ir.tree import flatten, unflatten
-from difflab.lab import Case, Experiment, Figure, Formula, Preset, Result, Row, Section
-from difflab.methods import Reverse
+from difflab.ir.tree import flatten
+from difflab.lab import Case, Experiment, Figure, Formula, Preset, Result, Row, Section, Slider
 from difflab.networks import Network
-from difflab.networks.examples import Minibatches, targets
+from difflab.networks.examples import targets
 from difflab.networks.layers import INITIALISERS, Parameters, pre_activations
 from difflab.networks.metrics import accuracy
-from difflab.networks.update import Update
 
 Array = np.ndarray
 UNITS, BATCH, CLASSES = 64, 32, 10
@@ -34,13 +33,10 @@ LOOKS = (1, 10, 30, 100, 300)
 HIDDEN = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 """The numbers of hidden layers at which networks are looked at before training."""
 AT_ONCE = 250
-DATA, LINE = "digits", "line"
+DATA, LINE, LINE_ENDS = "digits", "line", np.array([[1.0], [-1.0]])
 CONFIDENCE = 1 - 0.05 / (2 * 8 * len(HIDDEN))
 """Of an interval for one cell (inputs, width, depth), so that all of them hold at 95 %."""
 FEATURES = {True: "features of mean 0", False: "features from 0 upwards"}
-
-
-# Cases --------------------------------------------------------------------------------------------
 
 
 def cases(preset: Preset) -> list[Case]:
@@ -63,18 +59,11 @@ def measure(case: Case, rng: np.random.Generator) -> Iterator[Row]:
     return born(case, rng) if case["part"] == "born" else training(case)
 
 
-# Training -----------------------------------------------------------------------------------------
-
-
 @functools.cache
-def programs(activation: str, depth: int) -> tuple[Network, Update, Callable[..., Parameters]]:
-    """A network, its update at any learning rate and its gradient, compiled once for a shape."""
-    net = Network(64)
-    for _ in range(depth):
-        net.fc(UNITS, activation, "he")
-    net.fc(CLASSES, "softmax")
-    batch = [np.ones((BATCH, 64)), np.ones((BATCH, CLASSES)) / CLASSES]
-    return net, Update(net, Reverse(), net.parameters, batch), gradient(net.objective)
+def network(activation: str, depth: int) -> tuple[Network, Callable[..., Parameters]]:
+    """A network and its gradient, compiled once for a shape."""
+    net = perceptron(64, [UNITS] * depth, CLASSES, activation, dtype="float64")
+    return net, gradient(net.objective)
 
 
 def training(case: Case) -> Iterator[Row]:
@@ -82,32 +71,27 @@ def training(case: Case) -> Iterator[Row]:
     (X, y), (held_X, held_y) = examples("digits", TUNING, case["seed"])
     if not case["centred"]:  # features from 0 upwards, such as brightness is
         X, held_X = X - X.min(axis=0), held_X - X.min(axis=0)
-    net, update, slope = programs(case["activation"], case["depth"])
-    seed = run_seed("dead units", case["seed"])
-    arrays, structure = flatten(net.initial(seed))
+    net, slope = network(case["activation"], case["depth"])
     wanted, held_wanted = (targets(labels, CLASSES, X.dtype) for labels in (y, held_y))
-    batches, memory = Minibatches(X, wanted, BATCH, seed), net.solver.memory(arrays)
+    run = descent(
+        net, X, wanted, batch=BATCH, seed=run_seed("dead units", case["seed"]), rate=case["rate"],
+        updates=case["updates"], looks={*LOOKS, case["updates"]},
+    )  # fmt: skip
     seen: list[tuple[Array, Array]] = []
     about = {"features": FEATURES[case["centred"]], "kind": "run", "diverged": True,
              "dead_share": math.nan, "held_error": math.nan}  # fmt: skip
     about["place"] = f"{about['features']}, {layers(case['depth'])}"
     about["cell"] = f"{case['activation']}, {about['place']}, rate {case['rate']:g}"
     with np.errstate(all="ignore"):
-        for number in range(1, case["updates"] + 1):
-            batch = batches.take(number)
-            loss, norms, arrays, memory = update(arrays, batch, memory, number, case["rate"])
-            if not all(map(math.isfinite, (loss, *norms))):
+        for number, _, parameters in run:
+            slopes = slope(parameters, X, wanted)
+            if not all(np.all(np.isfinite(array)) for array in flatten(slopes)[0]):
                 break
-            if number in LOOKS or number == case["updates"]:
-                parameters = unflatten(structure, arrays)
-                slopes = slope(parameters, X, wanted)
-                if not all(np.all(np.isfinite(array)) for array in flatten(slopes)[0]):
-                    break
-                seen.append((dead_units(net, parameters, X), without_gradient(slopes)))
-        else:
-            error = 1.0 - accuracy(net.forward(parameters, held_X), held_wanted)
-            about |= {"diverged": False, "dead_share": float(seen[-1][0].mean()),
-                      "held_error": error}  # fmt: skip
+            seen.append((dead_units(net, parameters, X), without_gradient(slopes)))
+            if number == case["updates"]:
+                error = 1.0 - accuracy(net.forward(parameters, held_X), held_wanted)
+                about |= {"diverged": False, "dead_share": float(seen[-1][0].mean()),
+                          "held_error": error}  # fmt: skip
     yield about
     for layer in range(case["depth"] if seen else 0):
         dead, still = (np.array([look[i][layer] for look in seen]) for i in (0, 1))
@@ -117,12 +101,12 @@ def training(case: Case) -> Iterator[Row]:
 
 def counts(dead: Array, still: Array) -> Row:
     """Of a layer's units, by look: who was dead, and who had no gradient."""
-    were = dead[:-1].any(axis=0)
+    were, back = dead[:-1].any(axis=0), dead[:-1].any(axis=0) & ~dead[-1]
     return {
         "dead_sightings": int(dead.sum()), "has_dead": bool(dead.any()),
         "dead_get_none": not np.any(dead & ~still), "all_get_some": not np.any(still),
         "were_dead": int(were.sum()), "had_dead": bool(were.any()),
-        "back": int((were & ~dead[-1]).sum()), "none_back": not np.any(were & ~dead[-1]),
+        "back": int(back.sum()), "none_back": not np.any(back),
     }  # fmt: skip
 
 
@@ -139,9 +123,6 @@ def dead_units(net: Network, parameters: Parameters, X: Array) -> Array:
 def without_gradient(slopes: Parameters) -> Array:
     """Which units of each hidden layer have a gradient of exactly 0 in all their weights."""
     return np.array([~np.any(own["W"], axis=0) & (own["b"] == 0) for own in slopes[:-1]])
-
-
-# Before training ----------------------------------------------------------------------------------
 
 
 def born(case: Case, rng: np.random.Generator) -> Iterator[Row]:
@@ -168,31 +149,20 @@ def born(case: Case, rng: np.random.Generator) -> Iterator[Row]:
 
 
 def bound(width: int, hidden: int) -> float:
-    """The probability that one input dies in one of so many hidden layers.
-
-    >>> bound(1, 2), bound(2, 1)
-    (0.75, 0.25)
-    """
+    """The probability that one input dies in one of so many hidden layers."""
     return 1.0 - (1.0 - 2.0**-width) ** hidden
 
 
 def inputs(name: str) -> Array:
-    """Standardised images, or the two directions of a line (a layer without biases is the same
-    along each).
-    """
-    if name == LINE:
-        return np.array([[1.0], [-1.0]])
-    return examples("digits", "born", 0, size=100)[0].X
+    """Standardised images, or both directions of a line: without biases all points of one agree."""
+    return LINE_ENDS if name == LINE else examples("digits", "born", 0, size=100)[0].X
 
 
 def survivors(
     rng: np.random.Generator, X: Array, width: int, hidden: int, count: int
 ) -> Iterator[tuple[int, int]]:
-    """After each hidden layer, how many of some networks are not 0 for the first input, and how
-    many are not 0 for all inputs.
-    """
-    shape = (X.shape[1], width)
-    h = np.maximum(X @ weights(rng, count, shape), 0.0)
+    """After each hidden layer, how many of some networks are not 0 for the first input, for all."""
+    h = np.maximum(X @ weights(rng, count, (X.shape[1], width)), 0.0)
     for _ in range(hidden):
         active = np.any(h > 0, axis=2)
         yield int(active[:, 0].sum()), int(active.any(axis=1).sum())
@@ -206,21 +176,11 @@ def weights(rng: np.random.Generator, count: int, shape: tuple[int, int]) -> Arr
     return INITIALISERS["he"](rng, (inputs, count * units)).reshape(count, inputs, units)
 
 
-# What the rows show -------------------------------------------------------------------------------
-
-
-def best_cells(rows: pd.DataFrame) -> list[str]:
-    """By features and depth, where ReLUs have the least mean validation error and none diverged."""
-    own = lab.chosen(rows, {"kind": "run", "activation": "relu"})
-    means = own.groupby(["place", "cell"])["held_error"].agg(lambda error: error.mean(skipna=False))
-    return [cell for _, cell in means.groupby("place").idxmin()]
-
-
-def deadliest_cells(rows: pd.DataFrame, seeds: list[int]) -> list[str]:
-    """By features, where most ReLUs are dead at the end of some seeds' runs, and none diverged."""
-    own = lab.chosen(rows, {"kind": "run", "activation": "relu", "seed": seeds})
-    means = own.groupby(["features", "cell"])["dead_share"].agg(lambda own: own.mean(skipna=False))
-    return [cell for _, cell in means.groupby("features").idxmax()]
+def extreme_cells(rows: pd.DataFrame, by: str, column: str, sign: int, **where: Any) -> list[str]:
+    """By features (and depth), where the mean of a column is least or most, and none diverged."""
+    own = lab.chosen(rows, {"kind": "run", "activation": "relu"} | where)
+    means = sign * own.groupby([by, "cell"])[column].agg(lambda one: one.mean(skipna=False))
+    return [cell for _, cell in means.groupby(by).idxmax()]
 
 
 def results(rows: pd.DataFrame) -> list[Result]:
@@ -229,7 +189,8 @@ def results(rows: pd.DataFrame) -> list[Result]:
     seen, were, back = (int(own[name].sum()) for name in ("dead_sightings", "were_dead", "back"))
     seeds = sorted(int(seed) for seed in rows["seed"].dropna().unique())
     choosing, judged = seeds[: len(seeds) // 2], seeds[len(seeds) // 2 :]
-    deadliest, best = deadliest_cells(rows, choosing), best_cells(rows)
+    deadliest = extreme_cells(rows, "features", "dead_share", 1, seed=choosing)
+    best = extreme_cells(rows, "place", "held_error", -1)
     ended, counted = {"diverged": False, "had_dead": True}, {"counted": "layers of runs"}
     return [
         lab.every("dead_units_get_no_gradient", rows, "dead_get_none", **counted,
@@ -254,20 +215,20 @@ def results(rows: pd.DataFrame) -> list[Result]:
 
 def figures(rows: pd.DataFrame) -> list[Figure]:
     run = {"kind": "run", "diverged": False, "activation": "relu"}
-    own, born_rows = lab.chosen(rows, run), lab.chosen(rows, {"kind": "born", "inputs": DATA})
-    means = own.groupby(["features", "depth", "rate"])["dead_share"].mean()
-    most = means.groupby("features").max()
+    own = lab.chosen(rows, run)
+    most = own.groupby(["features", "depth", "rate"])["dead_share"].mean().groupby("features").max()
     told = "; ".join(f"{share:.0%} with {name}" for name, share in most.items())
     own = own.assign(depth=own["depth"].astype(int).map(layers))
+    born_rows = lab.chosen(rows, {"kind": "born", "inputs": DATA})
     below = born_rows[born_rows["bound"] > 0.05]
-    foot = f"digits, {own['seed'].nunique()} seeds, {own['updates'].max():.0f} updates"
-    axes = {"by": "features", "logarithms": "x", "foot": foot}
     return [
-        lab.curves(own, "dead", "rate", "dead_share", "depth", scale=100, **axes,
-                   labels=("learning rate", "ReLUs dead at the end (%)"),
+        lab.curves(own, "dead", "rate", "dead_share", "depth", scale=100, by="features",
+                   labels=("learning rate", "ReLUs dead at the end (%)"), logarithms="x",
                    alt="The share of dead units by learning rate, a panel for either features.",
                    caption="Runs that did not diverge; a line ends where all do.",
-                   finding=f"Most ReLUs dead at any learning rate: {told}"),
+                   finding=f"Most ReLUs dead at any learning rate: {told}",
+                   foot=f"digits, {own['seed'].nunique()} seeds, {own['updates'].max():.0f}"
+                   " updates"),
         Figure(
             "born", "Networks that are 0 for all of 100 digits before training, by width. Dashed:"
             " the bound, which is exact for one input.",
@@ -280,13 +241,23 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
     ]  # fmt: skip
 
 
+def sections(rows: pd.DataFrame) -> list[Section]:
+    own = lab.chosen(rows, {"kind": "run", "activation": "relu", "diverged": False})
+    dead = 100 * own.groupby(["rate", "features"])["dead_share"].mean().unstack()
+    series = {name: dead[name].tolist() for name in dead}
+    slider = Slider("dead_by_rate", "ReLUs dead at the end (%): mean of the runs that did not"
+                    " diverge, over depths and seeds.", "The share of dead units by learning rate",
+                    "learning rate", dead.index.tolist(), series, "x")  # fmt: skip
+    return [Section("Rates and dead units", [slider]), BOUND]
+
+
 def draw_born(canvas: Canvas, own: pd.DataFrame) -> None:
     axes = canvas.subplots()
     for width, style in lab.looks(sorted(own["width"].unique())).items():
-        part = own[own["width"] == width]
-        axes.plot(part["layers"], part["p_every"], style["marker"], color=style["color"],
+        part, color = own[own["width"] == width], style["color"]
+        axes.plot(part["layers"], part["p_every"], style["marker"], color=color,
                   label=f"width {width:.0f}")  # fmt: skip
-        axes.plot(part["layers"], part["bound"], "--", color=style["color"], lw=1.2)
+        axes.plot(part["layers"], part["bound"], "--", color=color, lw=1.2)
     ticks = [1, 2, 4, 8, 16, 32, 64]
     axes.set(xscale="log", xlabel="hidden layers", ylabel="P(born dead)", ylim=(-0.03, 1.03))
     axes.set_xticks(ticks, map(str, ticks))
@@ -294,30 +265,19 @@ def draw_born(canvas: Canvas, own: pd.DataFrame) -> None:
     canvas.legend(loc="outside right upper")
 
 
-BOUND = Section(
-    "The bound",
-    [
-        "L - 1 hidden layers of w ReLUs, weights symmetric about 0, no biases, one input. If a"
-        " layer's input is not 0, all of its w pre-activations are negative with probability 1/2^w,"
-        " and then everything after is 0. A network that is 0 for all inputs is 0 for this one:",
-        Formula(
-            r"P(\mathrm{born\ dead})\ \leq\ P(\mathrm{dead\ for\ one\ input}) ="
-            r" 1 - (1 - 2^{-w})^{L-1}"
-        ),
-    ],
-)
+BOUND = Section("The bound", [
+    "L - 1 hidden layers of w ReLUs, weights symmetric about 0, no biases, one input. If a layer's"
+    " input is not 0, all of its w pre-activations are negative with probability 1/2^w, and then"
+    " everything after is 0. A network that is 0 for all inputs is 0 for this one:",
+    Formula(r"P(\mathrm{born\ dead})\ \leq\ P(\mathrm{dead\ for\ one\ input}) ="
+            r" 1 - (1 - 2^{-w})^{L-1}"),
+])  # fmt: skip
 
 
 EXPERIMENT = Experiment(
-    name="dead_units",
-    title="Dead units",
+    name="dead_units", title="Dead units", version=2, order=46,
     question="When do ReLU units die, and do they come back?",
-    version=2,
-    cases=cases,
-    measure=measure,
-    sections=lambda rows: [BOUND],
-    figures=figures,
-    results=results,
+    cases=cases, measure=measure, sections=sections, figures=figures, results=results,
     method=f"""
     Training: 1,078 standardised digits, hidden layers of {UNITS} units with He's weights, plain SGD
     with minibatches of {BATCH}, learning rates up to divergence; for ReLUs also with features
@@ -328,12 +288,10 @@ EXPERIMENT = Experiment(
     """,
     limitations="""
     One data set and one width; neither momentum nor L2, which move a unit's weights even without a
-    gradient. Units are looked at a few times, and what dies and comes back in between is not seen.
-    The looks of a run before it diverged count as sightings. The highest shares of dead units are
-    those of networks that no longer learn.
+    gradient. Units are looked at a few times, also before a run diverged; what dies and comes back
+    in between is not seen. The highest shares are those of networks that no longer learn.
     """,
-    order=46,
-)
+)  # fmt: skip
 
 if __name__ == "__main__":
     lab.main(EXPERIMENT)

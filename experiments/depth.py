@@ -14,15 +14,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from apparatus.learning import (
-    TRAINING,
-    badges,
-    chosen_rates,
-    examples,
-    train,
-    training_cases,
-    tuning_cases,
-)
+from apparatus import learning
+from apparatus.learning import TRAINING, in_turn
 
 from difflab import gradient, lab
 from difflab.lab import Case, Experiment, Figure, Preset, Result, Row
@@ -41,15 +34,8 @@ PIECES = "pieces"
 SHALLOW, DEEP, OTHER = "one hidden layer", "the chosen deeper one", "another"
 
 
-# Networks of equal size ---------------------------------------------------------------------------
-
-
 def parameter_count(data: str, depth: int, width: int) -> int:
-    """The weights and biases of a network of equally wide hidden layers.
-
-    >>> parameter_count("mnist1d", 2, 67)
-    7983
-    """
+    """The weights and biases of a network of equally wide hidden layers."""
     inputs, outputs = SHAPES[data]
     return (inputs + 1) * width + (depth - 1) * (width + 1) * width + (width + 1) * outputs
 
@@ -70,29 +56,22 @@ def is_sawtooth(data: str) -> bool:
 def network(data: str, depth: int, width: int) -> Network:
     """A perceptron with ReLUs and the initial weights of He et al."""
     inputs, outputs = SHAPES[data]
-    net = Network(inputs, dtype="float32")
-    for _ in range(depth):
-        net.fc(width)
-    net.fc(outputs, activation="identity" if is_sawtooth(data) else "softmax")
+    head = "identity" if is_sawtooth(data) else "softmax"
+    net = learning.perceptron(inputs, [width] * depth, outputs, head=head)
     solver = Adam if is_sawtooth(data) else MinibatchSGD
     net.solver = solver(batch_size=32, schedule="cosine")
     return net
 
 
-# Cases --------------------------------------------------------------------------------------------
-
-
 def configurations(preset: Preset) -> list[Case]:
     """Data set, budget of parameters and number of hidden layers, with the number of updates."""
+    full = [("digits", 2000, 1500), ("digits", 8000, 1500), ("mnist1d", 2000, 3000),
+            ("mnist1d", 8000, 3000), ("mnist_5k", 8000, 800), ("mnist_5k", 30_000, 800),
+            ("sawtooth_4", 1000, 10_000), ("sawtooth_5", 1000, 10_000)]  # fmt: skip
     tasks = preset.choose(
         smoke=[("digits", 2000, 30), ("sawtooth_4", 1000, 30)],
         quick=[("digits", 2000, 200), ("sawtooth_4", 1000, 200)],
-        full=[
-            *[("digits", budget, 1500) for budget in (2000, 8000)],
-            *[("mnist1d", budget, 3000) for budget in (2000, 8000)],
-            *[("mnist_5k", budget, 800) for budget in (8000, 30_000)],
-            *[(f"sawtooth_{k}", 1000, 10_000) for k in (4, 5)],
-        ],
+        full=full,
     )
     depths = preset.choose(smoke=(1, 2), quick=(1, 2, 4), full=(1, 2, 4, 8))
     return [
@@ -107,32 +86,25 @@ def configurations(preset: Preset) -> list[Case]:
 def cases(preset: Preset) -> list[Case]:
     seeds = range(preset.choose(smoke=1, quick=1, full=2))
     step = preset.choose(smoke=slice(2, 4), quick=slice(2, 4), full=slice(None))
-    found = []
-    for own in configurations(preset):
-        rates = SAWTOOTH_RATES if is_sawtooth(own["data"]) else RATES
-        found += tuning_cases([own], rates[step], seeds)
     folds = preset.choose(smoke=range(1, 4), quick=range(1, 9), full=range(1, 11))
-    return [*in_turn(found), *[{"part": PIECES, "depth": depth} for depth in folds]]
+
+    def rates(own: Case) -> list[float]:
+        return (SAWTOOTH_RATES if is_sawtooth(own["data"]) else RATES)[step]
+
+    tuning = learning.tuning_cases(configurations(preset), rates, seeds)
+    return [*in_turn(tuning), *[{"part": PIECES, "depth": depth} for depth in folds]]
 
 
 def further(preset: Preset, rows: pd.DataFrame) -> list[Case]:
     """Every depth at its rate; the deeper network of least validation error is `DEEP`."""
-    best = chosen_rates(rows, ["task", "depth"]).reset_index()
+    best = learning.chosen_rates(rows, ["task", "depth"]).reset_index()
     deeper = best[best["depth"] > 1].sort_values(["validation_error", "validation_loss"])
     stands = deeper.drop_duplicates("task").set_index("task")["depth"]
-    found = training_cases(rows, configurations(preset), preset.seeds)
+    found = learning.training_cases(rows, configurations(preset), preset.seeds)
     for case in found:
         deep = case["depth"] == stands[case["task"]]
         case["role"] = SHALLOW if case["depth"] == 1 else DEEP if deep else OTHER
     return in_turn(found)
-
-
-def in_turn(found: list[Case]) -> list[Case]:
-    """Cases of the same split one after the other, so that it is made once."""
-    return sorted(found, key=lambda case: (case["data"], case["seed"]))
-
-
-# Measuring ----------------------------------------------------------------------------------------
 
 
 def measure(case: Case, rng: np.random.Generator) -> Row:
@@ -141,16 +113,14 @@ def measure(case: Case, rng: np.random.Generator) -> Row:
         return count_pieces(case["depth"])
     data, depth, part = case["data"], case["depth"], case["part"]
     width = width_for(data, depth, case["budget"])
-    known = (teeth(int(data[-1])),) * 2 if is_sawtooth(data) else examples(data, part, case["seed"])
-    *_, last = train(
-        network(data, depth, width),
-        known,
-        part=part,
-        seed=case["seed"],
-        rate=case["rate"],
-        updates=case["updates"],
-        every=max(1, case["updates"] // 18),
+    known = (
+        (teeth(int(data[-1])),) * 2
+        if is_sawtooth(data)
+        else learning.examples(data, part, case["seed"])
     )
+    options = {name: case[name] for name in ("part", "seed", "rate", "updates")}
+    every = max(1, case["updates"] // 18)
+    *_, last = learning.train(network(data, depth, width), known, every=every, **options)
     return {"width": width, "parameters": parameter_count(data, depth, width), **last}
 
 
@@ -193,35 +163,24 @@ def count_pieces(depth: int) -> Row:
     return {"pieces": found, "shallow_units": 2**depth - 1, "doubled": found == 2**depth}
 
 
-# Results ------------------------------------------------------------------------------------------
-
-
 def results(rows: pd.DataFrame) -> list[Result]:
     sets, toys = ([name for name in SHAPES if is_sawtooth(name) == toy] for toy in (False, True))
-    known = {"by": "task", "scale": 100, "badges": badges(rows, NAMES)}
-    ends = {"part": TRAINING, "last": True}
+    known = {"by": "task", "scale": 100, "badges": learning.badges(rows, NAMES)}
+    real, toy = ({"part": TRAINING, "last": True, "data": data} for data in (sets, toys))
     deepest = int(rows.loc[rows["part"] == TRAINING, "depth"].max())
     sides = {"left": {"role": SHALLOW}, "right": {"role": DEEP}}
     return [
-        lab.paired(
-            "deep_beats_shallow", rows, "held_error", **sides, where={**ends, "data": sets},
-            words="test error with one hidden layer minus that with the deeper network of least"
-            " validation error", **known,
-        ),
-        lab.paired(
-            "deepest_fits_worse", rows, "train_error", left={"depth": deepest},
-            right={"depth": 2}, where={**ends, "data": sets},
-            words=f"training error with {deepest} hidden layers minus that with 2", **known,
-        ),
-        lab.paired(
-            "trained_depth_makes_teeth", rows, "train_error", **sides, where={**ends, "data": toys},
-            words="share of the sawtooth's variance that is left unexplained: one hidden layer's"
-            " minus the deeper network's of least error in the tuning runs", **known,
-        ),
-        lab.every(
-            "depth_makes_pieces", rows, "doubled", where={"part": PIECES}, counted="networks",
-            words="runs of equal slope, by reverse mode, number 2^k",
-        ),
+        lab.paired("deep_beats_shallow", rows, "held_error", **sides, where=real, **known,
+                   words="test error with one hidden layer minus that with the deeper network of"
+                   " least validation error"),
+        lab.paired("deepest_fits_worse", rows, "train_error", left={"depth": deepest},
+                   right={"depth": 2}, where=real, **known,
+                   words=f"training error with {deepest} hidden layers minus that with 2"),
+        lab.paired("trained_depth_makes_teeth", rows, "train_error", **sides, where=toy, **known,
+                   words="share of the sawtooth's variance that is left unexplained: one hidden"
+                   " layer's minus the deeper network's of least error in the tuning runs"),
+        lab.every("depth_makes_pieces", rows, "doubled", where={"part": PIECES},
+                  counted="networks", words="runs of equal slope, by reverse mode, number 2^k"),
     ]  # fmt: skip
 
 
@@ -229,29 +188,24 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
     own = rows[rows["part"] == TRAINING]
     large = own["budget"] == own.groupby("data")["budget"].transform("max")
     own = own.assign(size=large.map({True: "larger budget", False: "smaller budget"}))
-    foot = f"{own['seed'].nunique()} seeds, each depth at its own rate"
     real, toy = own[~own["data"].map(is_sawtooth)], own[own["data"].map(is_sawtooth)]
-    known = {"where": {"last": True}, "scale": 100, "foot": foot}
-    test, fit, control, _ = results(rows)
+    known = {"where": {"last": True}, "scale": 100,
+             "foot": f"{own['seed'].nunique()} seeds, each depth at its own rate"}  # fmt: skip
+    test, _, control, _ = results(rows)
+    layers = "hidden layers"
     return [
         lab.curves(
-            real, "test_error", "depth", "held_error", "size", labels=("hidden layers",
-            "test error (%)"), caption="Test error against depth, at equal numbers of parameters.",
-            alt="Test error against the number of hidden layers, a line for each budget",
-            finding=f"The chosen deeper network errs less on {signs(test)}", **known,
+            real, "test_error", "depth", "held_error", "size", labels=(layers, "test error (%)"),
+            caption="Test error against depth, at equal numbers of parameters.",
+            alt="Test error against the number of hidden layers, a line for each budget", **known,
+            finding=f"The chosen deeper network errs less on {signs(test)}",
         ),
         lab.curves(
-            real, "training_error", "depth", "train_error", "size", labels=("hidden layers",
-            "training error (%)"), caption="Training error at the end of the same runs.",
-            alt="Training error against the number of hidden layers, a line for each budget",
-            finding=f"The deepest fit the training data worse than 2 layers on {signs(fit)}",
-            **known,
-        ),
-        lab.curves(
-            toy, "sawtooth", "depth", "train_error", "size", labels=("hidden layers",
-            "variance unexplained (%)"), caption="Sawtooth of 16 and of 32 pieces, by Adam.",
+            toy, "sawtooth", "depth", "train_error", "size", **known,
+            labels=(layers, "variance unexplained (%)"),
+            caption="Sawtooth of 16 and of 32 pieces, by Adam.",
             alt="Unexplained variance against the number of hidden layers",
-            finding=f"The positive control: depth fits better on {signs(control)}", **known,
+            finding=f"The positive control: depth fits better on {signs(control)}",
         ),
     ]  # fmt: skip
 
@@ -264,34 +218,26 @@ def signs(result: Result) -> str:
 
 
 EXPERIMENT = Experiment(
-    name="depth",
-    title="Depth",
+    name="depth", title="Depth", version=2, order=48,
     question="Do deep networks work better than shallow ones of as many parameters?",
-    version=2,
-    cases=cases,
-    after=further,
-    measure=measure,
-    results=results,
-    figures=figures,
+    cases=cases, after=further, measure=measure, results=results, figures=figures,
     method="""
     Hidden layers of equal width, which is solved for so that all networks of a comparison have
-    nearly as many parameters; ReLUs, initial weights of He et al. 2015, softmax and cross-entropy,
-    float32, minibatches of 32. Plain gradient descent whose highest rate is tuned for each data
-    set, budget and depth on a validation split with other seeds, and falls to 0 along a cosine. The
-    deeper network (2 to 8 hidden layers) that stands against one hidden layer is, task by task, the
-    one of least mean validation error in those tuning runs. The control: 512 points of the tent
-    map, composed with itself 4 and 5 times, learnt by Adam with squared error, 1,000 parameters;
-    no points are held out, since the function is known: the fit itself is compared.
+    nearly as many parameters; ReLUs, He's weights, softmax and cross-entropy, float32, minibatches
+    of 32. Plain gradient descent whose highest rate is tuned for each data set, budget and depth on
+    a validation split with other seeds, and falls to 0 along a cosine. The deeper network (2 to 8
+    hidden layers) that stands against one hidden layer is the one of least mean validation error
+    in those runs. The control: 512 points of the tent map, composed with itself 4 and 5 times,
+    learnt by Adam with squared error, 1,000 parameters; the function is known, so that the fit
+    itself is compared and no points are held out.
     """,
     limitations="""
     Small perceptrons on data without much structure to compose: convolutional networks and millions
     of images, where depth made its name, are another matter. No normalisation and no skip
     connections, which exist because of what the deepest networks show here. Equal parameters are
-    not equal time, and the equal number of updates favours what trains fast. In the control one
-    hidden layer has units enough for the sawtooth: what is compared is what training finds.
+    not equal time, and an equal number of updates favours what trains fast.
     """,
-    order=48,
-)
+)  # fmt: skip
 
 if __name__ == "__main__":
     lab.main(EXPERIMENT)

@@ -1,9 +1,8 @@
 """How do gradients decay through layers at initialisation?
 
 Deep networks on real inputs, before any training: the factor by which a layer changes the norm of
-the gradient that comes back through it, against theory. The gradient is that of difflab's reverse
-mode with respect to the biases, of which every instance has its own. Beside it: the singular values
-of one layer's Jacobian, the slope of an activation far from 0, and how far outputs are from mean 0.
+the gradient that comes back through it, by reverse mode, against theory. Beside it: singular values
+of one layer's Jacobian, slopes of an activation far from 0, and how far outputs are from mean 0.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from apparatus import gradient_flow_theory as theory
-from apparatus.learning import examples
+from apparatus.learning import examples, perceptron
 from matplotlib.figure import Figure as Canvas
 
 from difflab import derivative, gradient, jacobian, lab, sigmoid
@@ -28,9 +27,8 @@ from difflab.networks.layers import Layer, pre_activations
 from difflab.tracing.trace import trace
 
 Array = np.ndarray
-INSTANCES = 100
-FIRST_LAYERS = 5
-"""So many hidden layers had the networks of Glorot & Bengio 2010, for singular values."""
+INSTANCES, FIRST_LAYERS = 100, 5
+"""FIRST_LAYERS hidden layers had the networks of Glorot & Bengio 2010, for singular values."""
 IDENTITY_BITS = 20
 """Two real numbers count as the same if they agree to this many bits beyond a float's 53."""
 TAILS = {"sigmoid": (1.0, 1.0), "tanh": (4.0, 2.0)}
@@ -44,17 +42,11 @@ def cell(activation: str, initialiser: str) -> str:
     return f"{activation}, {theory.NAMES[initialiser]}"
 
 
-# Cases --------------------------------------------------------------------------------------------
-
-
 def cases(preset: Preset) -> list[Case]:
     depth = preset.choose(smoke=8, quick=16, full=30)
     widths = preset.choose(smoke=[48], quick=[96], full=[16, 64, 256])
-    pairs = {
-        "activation": theory.ACTIVATIONS,
-        "initialiser": theory.INITIALISERS,
-        "seed": preset.seeds,
-    }
+    pairs = {"activation": theory.ACTIVATIONS, "initialiser": theory.INITIALISERS,
+             "seed": preset.seeds}  # fmt: skip
     flow = [
         {"part": "flow", "data": data, "width": n, "depth": depth, "widest": n == widths[-1]}
         for data in ("digits", "mnist1d") for n in widths
@@ -73,16 +65,9 @@ def measure(case: Case, rng: np.random.Generator) -> Iterator[Row]:
     return parts[case["part"]](case)
 
 
-# Gradients through layers -------------------------------------------------------------------------
-
-
 def network(activation: str, initialiser: str, inputs: int, width: int, depth: int) -> Network:
     """Hidden layers of one width, and ten classes."""
-    net = Network(inputs)
-    for _ in range(depth):
-        net.fc(width, activation, initialiser)
-    net.fc(10, "softmax", initialiser)
-    return net
+    return perceptron(inputs, [width] * depth, 10, activation, initialiser, dtype="float64")
 
 
 def drawn(net: Network, seed: int) -> list[Array]:
@@ -104,10 +89,8 @@ def backpropagation(activation: str, inputs: int, width: int, depth: int) -> Cal
 
 
 def back_propagated(net: Network, weights: list[Array], X: Array, y: Array) -> list[Array]:
-    """The derivative of the loss by the pre-activations, an array (instances, units) a layer.
-
-    A bias is added to the pre-activation: if each instance has its own (of 0), the derivative by
-    that bias is the derivative by the pre-activation.
+    """The derivative of the loss by the pre-activations, an array (instances, units) a layer: by a
+    bias of 0 that each instance has for itself, and that is added to the pre-activation.
     """
     first, depth = net.layers[0], len(net.layers) - 1
     biases = [np.zeros((len(X), layer.units)) for layer in net.layers]
@@ -127,19 +110,16 @@ def flow(case: Case) -> Iterator[Row]:
     expected = theory.mean_field(*own, q, case["depth"] - 1)
     tree = [{"W": W, "b": np.zeros(W.shape[1])} for W in weights]
     h = net.layers[0].activate(pre_activations(net.layers, tree, X)[0])
-    yield {
-        "kind": "network",
-        "cell": cell(*own),
-        "closed": theory.closed_form(*own) if own in theory.CLOSED else math.nan,
-        "factor": float((norms[0] / norms[-1]) ** (1 / (case["depth"] - 1))),
-        "mean_field": float(np.exp(np.mean(np.log(expected)))),
-        "offset_by_spread": math.sqrt(np.mean(h.mean(axis=0) ** 2) / np.mean(h.var(axis=0))),
-    }
-    if not (case["widest"] and case["data"] == "digits"):
-        return
+    factor = float((norms[0] / norms[-1]) ** (1 / (case["depth"] - 1)))
+    field = float(np.exp(np.mean(np.log(expected))))
+    offset = math.sqrt(np.mean(h.mean(axis=0) ** 2) / np.mean(h.var(axis=0)))
+    closed = theory.closed_form(*own) if own in theory.CLOSED else math.nan
+    yield {"kind": "network", "cell": cell(*own), "closed": closed, "factor": factor,
+           "mean_field": field, "offset_by_spread": offset}  # fmt: skip
     ahead = np.append(np.cumprod(expected[::-1])[::-1], 1.0)
     for layer, (norm, field) in enumerate(zip(norms / norms[-1], ahead, strict=True), 1):
-        yield {"kind": "layer", "layer": layer, "relative": norm, "relative_mean_field": field}
+        if case["widest"] and case["data"] == "digits":
+            yield {"kind": "layer", "layer": layer, "relative": norm, "relative_mean_field": field}
 
 
 def singular_values(case: Case) -> Iterator[Row]:
@@ -158,23 +138,18 @@ def singular_values(case: Case) -> Iterator[Row]:
 @functools.cache
 def layer_jacobian(activation: str) -> Callable[[Array, Array], Array]:
     """The derivative of g(h W) by h."""
-    layer = Layer(1, 1, activation)
-    return jacobian(lambda h, W: layer.activate(h @ W))
-
-
-# Activations by themselves ------------------------------------------------------------------------
+    return jacobian(lambda h, W: Layer(1, 1, activation).activate(h @ W))
 
 
 def tails(case: Case) -> Iterator[Row]:
     """The derivative by AD on both sides of 0, until it underflows, with its error in ulps."""
-    right = np.linspace(800.0 / case["points"], 800.0, case["points"])
+    name, right = case["activation"], np.linspace(800.0 / case["points"], 800.0, case["points"])
     x = np.concatenate([right, -right])
-    (rule,) = rules({case["activation"]})
-    nearest, rest = truths(rule.partial(0), [x])
-    slopes = derivative(Layer(1, 1, case["activation"]).activate)(x)
-    ulps = distances(slopes, nearest, rest)
+    (rule,) = rules({name})
+    slopes = derivative(Layer(1, 1, name).activate)(x)
+    ulps = distances(slopes, *truths(rule.partial(0), [x]))
     found = {"x": x, "positive": x > 0, "slope": slopes, "ulps": ulps,
-             "as_theory": as_theory(case["activation"], x, slopes, ulps)}  # fmt: skip
+             "as_theory": as_theory(name, x, slopes, ulps)}  # fmt: skip
     yield from pd.DataFrame(found).to_dict("records")
 
 
@@ -209,64 +184,60 @@ def identity(case: Case) -> Iterator[Row]:
     yield from pd.DataFrame(found).to_dict("records")
 
 
-# What the rows show -------------------------------------------------------------------------------
-
-
 def results(rows: pd.DataFrame) -> list[Result]:
-    def factors(claim: str, *pairs: tuple[str, str], **told: Any) -> Result:
-        where = WIDEST | {"cell": [cell(*pair) for pair in pairs]}
-        words = "a network's mean factor per layer, both data sets"
-        return lab.mean(claim, rows, "factor", where=where, by="cell", words=words, **told)
-
-    loose = ("sigmoid", "glorot")
-    strict = [pair for pair in theory.CLOSED if pair != loose]
     pairs = [(a, i) for a in theory.ACTIVATIONS for i in theory.INITIALISERS]
-    points_of = {"counted": "points"}
+    loose = ("sigmoid", "glorot")
+    factors = {
+        "closed_form_factors": ([pair for pair in theory.CLOSED if pair != loose], "closed"),
+        "closed_form_sigmoid_glorot": ([loose], "closed"),
+        "mean_field_factors": (pairs, "mean_field"),
+        "sigmoid_gradients_vanish": (pairs[:3], None),
+        "tanh_gradients_vanish": ([("tanh", "uniform"), ("tanh", "glorot")], None),
+    }
     singular = {"singular_values_standard": "uniform", "singular_values_normalised": "glorot"}
+    off = rows["ulps"][rows["part"] == "identity"].max()
     return [
-        factors("closed_form_factors", *strict, over="closed"),
-        factors("closed_form_sigmoid_glorot", loose, over="closed"),
-        factors("mean_field_factors", *pairs, over="mean_field"),
-        factors("sigmoid_gradients_vanish", *pairs[:3]),
-        factors("tanh_gradients_vanish", ("tanh", "uniform"), ("tanh", "glorot")),
-        lab.mean(
-            "relu_gradients_stay", rows, "factor", where=WIDEST | {"cell": cell("relu", "he")}
-        ),
         *[
-            lab.mean(
-                claim, rows, "mean_value", by=None,
-                where={"part": "jacobian", "activation": "tanh", "initialiser": initialiser},
-                words=f"mean over the Jacobians of {FIRST_LAYERS - 1} layers",
-            )
+            lab.mean(claim, rows, "factor", over=over, by="cell",
+                     where=WIDEST | {"cell": [cell(*pair) for pair in own]},
+                     words="a network's mean factor per layer, both data sets")
+            for claim, (own, over) in factors.items()
+        ],
+        lab.mean("relu_gradients_stay", rows, "factor",
+                 where=WIDEST | {"cell": cell("relu", "he")}),
+        *[
+            lab.mean(claim, rows, "mean_value", by=None,
+                     where={"part": "jacobian", "activation": "tanh", "initialiser": initialiser},
+                     words=f"mean over the Jacobians of {FIRST_LAYERS - 1} layers")
             for claim, initialiser in singular.items()
         ],
         *[
-            lab.every(f"{name}_saturates", rows, "as_theory",
-                      where={"part": "tails", "activation": name}, **points_of)
+            lab.every(f"{name}_saturates", rows, "as_theory", counted="points",
+                      where={"part": "tails", "activation": name})
             for name in TAILS
         ],
-        lab.every("relu_does_not_saturate", rows, "as_theory", **points_of,
+        lab.every("relu_does_not_saturate", rows, "as_theory", counted="points",
                   where={"part": "tails", "activation": "relu", "positive": True}),
         lab.every("tanh_is_a_shifted_sigmoid", rows, "same", where={"part": "identity"},
                   words="as real numbers; as a program the right side is off by up to"
-                  f" {rows['ulps'][rows['part'] == 'identity'].max():.0e} ulps", **points_of),
-        lab.ratio(
-            "tanh_is_zero_centred", rows, "offset_by_spread", left={"activation": "sigmoid"},
-            right={"activation": "tanh"}, where=WIDEST | {"initialiser": "glorot"},
-            words="root mean square of units' means over that of their spreads, first layer",
-        ),
+                  f" {off:.0e} ulps", counted="points"),
+        lab.ratio("tanh_is_zero_centred", rows, "offset_by_spread",
+                  left={"activation": "sigmoid"}, right={"activation": "tanh"},
+                  where=WIDEST | {"initialiser": "glorot"},
+                  words="root mean square of units' means over that of spreads, first layer"),
     ]  # fmt: skip
 
 
 def figures(rows: pd.DataFrame) -> list[Figure]:
-    own, layers = lab.chosen(rows, WIDEST), lab.chosen(rows, {"kind": "layer"})
+    own = lab.chosen(rows, WIDEST)
+    layers = lab.chosen(rows, {"kind": "layer"}).replace({"initialiser": theory.NAMES})
     logs = np.log(own[["factor", "mean_field"]]).groupby(own["cell"]).mean()
     means, off = np.exp(logs["factor"]), np.exp((logs["factor"] - logs["mean_field"]).abs()) - 1
-    depth, width, networks = (own[name].max() for name in ("depth", "width", "seed"))
+    depth, width, networks = (int(own[name].max()) for name in ("depth", "width", "seed"))
     pairs = (("sigmoid", "glorot"), ("tanh", "glorot"), ("relu", "he"))
     left = {cell(*pair): means[cell(*pair)] ** (depth - 1) for pair in pairs}
     told = "; ".join(f"{name}: {value:.1g}" for name, value in left.items())
-    foot = f"{depth:.0f} layers of {width:.0f} units, {networks + 1:.0f} networks"
+    foot = f"{depth} layers of {width} units, {networks + 1} networks"
     return [
         Figure(
             "factors", "Hollow: all networks. Bars: mean-field theory. Crosses: the closed form,"
@@ -276,21 +247,21 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
             finding=f"A layer's factor is off theory by at most {off.max():.1%};"
             f" {int((means < 0.95).sum())} of {len(means)} settings vanish",
         ),
-        Figure(
-            "gradient", "Gradient norm with respect to each layer's pre-activations over the last"
-            " hidden layer's: geometric means, bands of all networks; dotted: mean field. Read"
-            " from right to left, as the gradient goes.",
-            "For each activation a panel: a line for each initialisation, by layer, over theory.",
-            lambda canvas: draw_gradients(canvas, layers), (9.6, 4.0), foot=f"{foot}, digits",
-            finding=f"What {depth - 1:.0f} layers leave of a gradient: {told}",
+        lab.curves(
+            layers, "gradient", "layer", "relative", "initialiser", by="activation",
+            labels=("hidden layer", "gradient norm, relative"), logarithms="y",
+            caption="Norm with respect to a layer's pre-activations over the last hidden layer's:"
+            " read from right to left, as the gradient goes.",
+            alt="For each activation a panel: a line for each initialisation, by layer.",
+            finding=f"What {depth - 1} layers leave of a gradient: {told}", foot=f"{foot}, digits",
         ),
     ]  # fmt: skip
 
 
 def draw_factors(canvas: Canvas, own: pd.DataFrame) -> None:
-    axes, names = canvas.subplots(), list(own["cell"].unique())
+    axes, names, looks = canvas.subplots(), own["cell"].unique(), lab.looks(theory.ACTIVATIONS)
     for place, name in enumerate(names):
-        part, style = own[own["cell"] == name], lab.looks(theory.ACTIVATIONS)[name.split(",")[0]]
+        part, style = own[own["cell"] == name], looks[name.split(",")[0]]
         axes.plot(part["factor"], np.full(len(part), place), style["marker"], fillstyle="none",
                   color=style["color"], markersize=5, alpha=0.6)  # fmt: skip
         axes.plot([np.exp(np.log(part["mean_field"]).mean())], [place], "|", color="black", ms=22)
@@ -303,46 +274,24 @@ def draw_factors(canvas: Canvas, own: pd.DataFrame) -> None:
     axes.invert_yaxis()
 
 
-def draw_gradients(canvas: Canvas, layers: pd.DataFrame) -> None:
-    panels = canvas.subplots(1, len(theory.ACTIVATIONS), sharey=True)
-    for panel, activation in zip(panels, theory.ACTIVATIONS, strict=True):
-        for name, style in lab.looks(theory.INITIALISERS).items():
-            own = lab.chosen(layers, {"activation": activation, "initialiser": name})
-            grouped = np.log(own["relative"]).groupby(own["layer"])
-            middle, low, high = (np.exp(grouped.agg(kind)) for kind in ("mean", "min", "max"))
-            panel.plot(middle, label=theory.NAMES[name], markevery=3, markersize=4, **style)
-            panel.fill_between(low.index, low, high, color=style["color"], alpha=0.15, linewidth=0)
-            panel.plot(own.groupby("layer")["relative_mean_field"].mean(), ":k", lw=1.2)
-        panel.set(title=activation, yscale="log", xlabel="hidden layer")
-    panels[0].set_ylabel("gradient norm, relative")
-    panels[0].legend(loc="lower right")
-
-
 EXPERIMENT = Experiment(
-    name="gradient_flow",
-    title="Gradient flow",
+    name="gradient_flow", title="Gradient flow", version=2, order=40,
     question="How do gradients decay through the layers of a network at initialisation?",
-    version=2,
-    cases=cases,
-    measure=measure,
-    sections=lambda rows: [theory.DERIVATION],
-    figures=figures,
+    cases=cases, measure=measure, sections=lambda rows: [theory.DERIVATION], figures=figures,
     results=results,
     method=f"""
-    Networks of square hidden layers on {INSTANCES} standardised instances, with drawn weights and
-    no training. Every instance has its own bias of 0, so that reverse mode's derivative by the
-    biases is the gradient with respect to the pre-activations; its norm is taken over instances and
-    units. A seed draws weights and instances alike for each activation, and is what is independent.
-    Derivatives of activations are held against balls, as in `accuracy`.
+    Networks of square hidden layers on {INSTANCES} standardised instances, weights as drawn. Every
+    instance has its own bias of 0, so that reverse mode's derivative by the biases is the gradient
+    with respect to the pre-activations; its norm is taken over instances and units. A seed draws
+    weights and instances alike for each activation, and is what is independent. Derivatives of
+    activations are held against balls, as in `accuracy`.
     """,
     limitations="""
     Theory is for wide layers: at 16 units a factor is off by a few percent more. What is shown
-    holds before the first update; training moves weights away from it. The norm says how large a
-    gradient is, not how useful: an adaptive solver can scale it up again, and whether such a
-    network can be trained is for `activations`.
+    holds before the first update. The norm says how large a gradient is, not how useful: whether
+    such a network can be trained is for `activations`.
     """,
-    order=40,
-)
+)  # fmt: skip
 
 if __name__ == "__main__":
     lab.main(EXPERIMENT)

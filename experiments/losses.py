@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from apparatus.classifiers import draw_parts, network, trained
+from apparatus.classifiers import network, trained
 from apparatus.learning import TRAINING, TUNING, badges, examples, training_cases, tuning_cases
 from apparatus.loss_slopes import CLASSES, at_logits
 
-from difflab.lab import Case, Experiment, Figure, Preset, Result, Row, Table, curves, main
+from difflab.lab import Case, Experiment, Figure, Preset, Result, Row, curves, main
 from difflab.lab.cases import grid
 from difflab.lab.results import chosen, every, paired, ratio, share
 from difflab.networks import Adam, CrossEntropy, MinibatchSGD, SquaredError
@@ -30,11 +30,8 @@ CROSS_ENTROPY, SQUARED, TEXTBOOK = "cross-entropy", "squared error", "textbook c
 SOFTMAX, SIGMOIDS, LINEAR = "softmax", "sigmoid", "identity"
 SGD, ADAM = "gradient descent", "Adam"
 NAMES = ["data", "head", "criterion", "solver"]
-LOSSES: dict[str, Loss] = {
-    CROSS_ENTROPY: CrossEntropy(),
-    SQUARED: SquaredError(),
-    TEXTBOOK: CrossEntropy(fused=False),
-}
+LOSSES: dict[str, Loss] = {CROSS_ENTROPY: CrossEntropy(), SQUARED: SquaredError(),
+                           TEXTBOOK: CrossEntropy(fused=False)}  # fmt: skip
 RATES = {
     (SGD, SOFTMAX, CROSS_ENTROPY): [0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0],
     (SGD, SOFTMAX, SQUARED): [0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0],
@@ -51,15 +48,9 @@ THRESHOLDS = {"digits": 0.02, "mnist_5k": 0.02, "mnist1d": 0.2, "breast_cancer":
 LOOKS_IN_A_RUN = {"digits": 100, "mnist_5k": 50, "mnist1d": 60, "breast_cancer": 100}
 
 
-# Cases --------------------------------------------------------------------------------------------
-
-
 def configurations(preset: Preset) -> list[Case]:
-    updates = preset.choose(
-        smoke={"digits": 40, "breast_cancer": 40},
-        quick={"digits": 600, "breast_cancer": 500},
-        full=UPDATES,
-    )
+    smoke, quick = {"digits": 40, "breast_cancer": 40}, {"digits": 600, "breast_cancer": 500}
+    updates = preset.choose(smoke=smoke, quick=quick, full=UPDATES)
     return [
         {"data": data, "head": head, "criterion": criterion, "solver": solver, "updates": count}
         for data, count in updates.items()
@@ -71,13 +62,11 @@ def configurations(preset: Preset) -> list[Case]:
 def cases(preset: Preset) -> list[Case]:
     thinned = preset.choose(smoke=slice(3, 5), quick=slice(1, 7, 2), full=slice(None))
     seeds = range(preset.choose(smoke=1, quick=1, full=2))
-    tuning = [
-        case
-        for one in configurations(preset)
-        for case in tuning_cases(
-            [one], RATES[one["solver"], one["head"], one["criterion"]][thinned], seeds
-        )
-    ]
+
+    def rates(own: Case) -> list[float]:
+        return RATES[own["solver"], own["head"], own["criterion"]][thinned]
+
+    tuning = tuning_cases(configurations(preset), rates, seeds)
     forms = [(head, loss) for head in (SOFTMAX, SIGMOIDS) for loss in LOSSES]
     alone = grid(
         part=[LOGITS], dtype=["float64", "float32"], side=["wrong", "right"],
@@ -103,9 +92,6 @@ def further_cases(preset: Preset, rows: pd.DataFrame) -> list[Case]:
     ]
 
 
-# Measuring ----------------------------------------------------------------------------------------
-
-
 def measure(case: Case, rng: np.random.Generator) -> Iterator[Row]:
     name = f"{'linear' if case['head'] == LINEAR else case['head']}, {case['criterion']}"
     if case.get("solver") == ADAM:
@@ -118,19 +104,16 @@ def measure(case: Case, rng: np.random.Generator) -> Iterator[Row]:
 
 def learning(case: Case) -> Iterator[Row]:
     """A run of training; where only the form of a loss is compared, its last row alone."""
-    data, forms = case["data"], case["part"] == FORMS
-    part = TUNING if case["part"] == TUNING else TRAINING
-    dtype = case.get("dtype", "float32")
-    net = network(data, HIDDEN[data], case["head"], LOSSES[case["criterion"]], dtype)
+    data, part = case["data"], TUNING if case["part"] == TUNING else TRAINING
+    net = network(data, HIDDEN[data], case["head"], LOSSES[case["criterion"]],
+                  case.get("dtype", "float32"))  # fmt: skip
     solver = Adam if case["solver"] == ADAM else MinibatchSGD
     net.solver = solver(batch_size=128 if data == "mnist1d" else 32)
     held = examples(data, part, case["seed"], standardise=data != "mnist_5k")
     # Of the forms NumPy's own floats are asked.
-    looks, engine = (1, "numpy") if forms else (LOOKS_IN_A_RUN[data], "auto")
+    looks, engine = (1, "numpy") if case["part"] == FORMS else (LOOKS_IN_A_RUN[data], "auto")
     return trained(net, held, case, looks, threshold=THRESHOLDS[data], engine=engine)
 
-
-# Results ------------------------------------------------------------------------------------------
 
 TEN = ["digits", "mnist_5k", "mnist1d"]
 ERROR = ("held_error", "test error, squared error minus cross-entropy, each at its own tuned rate")
@@ -171,73 +154,45 @@ def versus(
 
 def results(rows: pd.DataFrame) -> list[Result]:
     """Squared error against cross-entropy, by data set; then what holds at every output."""
-    wrong = {"part": LOGITS, "side": "wrong", "head": [SOFTMAX, SIGMOIDS]}
+    wrong: dict[str, Any] = {"part": LOGITS, "side": "wrong", "head": [SOFTMAX, SIGMOIDS]}
     textbook = {"part": FORMS, "criterion": TEXTBOOK}
     stopped = "runs on digits that end in NaN or infinity, at the fused form's rate"
+    checks = {
+        "squared_error_gradient_vanishes": ("as_in_theory", wrong | {"criterion": SQUARED}),
+        "cross_entropy_gradient_stays": ("as_in_theory", wrong | {"criterion": CROSS_ENTROPY}),
+        "fused_form_is_stable": ("finite", {"part": LOGITS, "criterion": CROSS_ENTROPY}),
+        "fused_form_trains_on": ("finite", {"part": FORMS, "criterion": CROSS_ENTROPY}),
+    }
     return [
         *[versus(rows, *one) for one in COMPARED],
-        every("squared_error_gradient_vanishes", rows, "as_in_theory", counted="outputs",
-              where={**wrong, "criterion": SQUARED}),
-        every("cross_entropy_gradient_stays", rows, "as_in_theory", counted="outputs",
-              where={**wrong, "criterion": CROSS_ENTROPY}),
-        every("fused_form_is_stable", rows, "finite", counted="outputs",
-              where={"part": LOGITS, "criterion": CROSS_ENTROPY}),
-        every("fused_form_trains_on", rows, "finite", counted="runs",
-              where={"part": FORMS, "criterion": CROSS_ENTROPY}),
-        share("textbook_form_of_sigmoids_stops_training", rows, "diverged", by="dtype",
-              where={**textbook, "head": SIGMOIDS}, words=stopped),
-        share("textbook_form_of_softmax_stops_training", rows, "diverged", by="dtype",
-              where={**textbook, "head": SOFTMAX}, words=stopped),
+        *[every(claim, rows, column, where=where,
+                counted="runs" if where["part"] == FORMS else "outputs")
+          for claim, (column, where) in checks.items()],
+        *[share(f"textbook_form_of_{name}_stops_training", rows, "diverged", by="dtype",
+                where=textbook | {"head": head}, words=stopped)
+          for name, head in (("sigmoids", SIGMOIDS), ("softmax", SOFTMAX))],
     ]  # fmt: skip
 
 
-# Figures and tables -------------------------------------------------------------------------------
-
-
 def figures(rows: pd.DataFrame) -> list[Figure]:
-    found = {claim: versus(rows, claim, *rest) for claim, *rest in COMPARED}
     ended = chosen(rows, {"part": TRAINING, "last": True})
-    heads = {"softmax": "cross_entropy_for_softmax", "sigmoids": "cross_entropy_for_sigmoids",
-             "linear against softmax": "squared_error_with_linear_head"}  # fmt: skip
-    panels = {
-        "test error (points more)": {name: found[claim] for name, claim in heads.items()},
-        "updates to threshold (times as many)": {
-            name: found[f"cross_entropy_of_{name}_needs_fewer_updates"]
-            for name in ("softmax", "sigmoids")
-        },
-        "calibration error (points less)": {
-            "softmax": found["squared_error_is_better_calibrated"],
-            "sigmoids": found["squared_error_of_sigmoids_is_better_calibrated"],
-        },
-    }
-    parts = [part.interval for name in ("softmax", "sigmoids") for part in found[heads[name]].parts]
-    errors = [interval for interval in parts if interval]
+    heads = ("cross_entropy_for_softmax", "cross_entropy_for_sigmoids")
+    found = [versus(rows, *one) for one in COMPARED if one[0] in heads]
+    errors = [part.interval for one in found for part in one.parts if part.interval]
     worse, better = sum(one.low > 0 for one in errors), sum(one.high < 0 for one in errors)
     wrong = chosen(rows, {"part": LOGITS, "side": "wrong", "dtype": "float64"})
     wrong = chosen(wrong[wrong["away"] <= 110], {"criterion": [CROSS_ENTROPY, SQUARED]})
     far = wrong[wrong["away"].eq(wrong["away"].max()) & wrong["head"].ne(LINEAR)]
-    seeds = f"{ended['seed'].nunique()} seeds"
     return [
-        Figure(
-            "squared_error_against_cross_entropy",
-            "Squared error against cross-entropy on the same head, each at its own tuned rate and"
-            " paired by seed, with 95 % intervals. Right of the line squared error is worse in the"
-            " first two panels, and better in the third. The linear head is trained by Adam.",
-            "Dots with intervals for each data set: test error, updates and calibration",
-            lambda canvas: draw_parts(canvas, panels),
-            (11.0, 4.2),
-            finding=f"Squared error errs surely more than cross-entropy in {worse} of"
-            f" {len(errors)} comparisons on ten classes, surely less in {better}",
-            foot=seeds,
-        ),
         curves(
             chosen(rows, {"part": TRAINING, "solver": SGD, "data": TEN}), "learning", "update",
-            "train_error", "output", labels=("updates", "training error (%)"), logarithms="x",
-            scale=100, alt="Falling curves of training error for every head and loss",
-            caption="Plain gradient descent, each output at its tuned rate.",
-            finding=f"{ended['settled'].eq(True).sum()} of {len(ended)} runs came to a plateau"
-            " before they were compared",
-            foot=seeds,
+            "held_error", "output", labels=("updates", "test error (%)"), logarithms="x",
+            scale=100, alt="Falling curves of test error for every head and loss",
+            caption="Plain gradient descent, each output at its tuned rate;"
+            f" {ended['settled'].eq(True).sum()} of all {len(ended)} runs came to a plateau.",
+            finding=f"Squared error errs surely more than cross-entropy in {worse} of"
+            f" {len(errors)} comparisons on ten classes, surely less in {better}",
+            foot=f"{ended['seed'].nunique()} seeds",
         ),
         curves(
             wrong, "wrong_outputs", "away", "slope", "output", by=None, logarithms="xy",
@@ -253,26 +208,10 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
     ]  # fmt: skip
 
 
-def tables(rows: pd.DataFrame) -> list[Table]:
-    ended = chosen(rows, {"part": TRAINING, "last": True})
-    percent = {"held_error": "test error, %", "ece": "calibration error, %"}
-    means = 100 * ended.groupby(["data", "output", "rate"], sort=False)[list(percent)].mean()
-    frame = means.rename(columns=percent).reset_index().set_index("data")
-    caption = f"Means of {ended['seed'].nunique()} seeds after the last update, at the tuned rates."
-    return [Table("What was learned", caption, frame)]
-
-
 EXPERIMENT = Experiment(
-    name="losses",
-    title="Losses",
+    name="losses", title="Losses", version=2, order=44,
     question="Is cross-entropy better than squared error for sigmoid and softmax?",
-    version=2,
-    cases=cases,
-    after=further_cases,
-    measure=measure,
-    tables=tables,
-    figures=figures,
-    results=results,
+    cases=cases, after=further_cases, measure=measure, figures=figures, results=results,
     method="""
     Perceptrons with ReLUs (digits 64-64-10, MNIST-1D 40-64-64-10, 5,000 images of MNIST 784-64-10,
     breast cancer 30-16-1), minibatches of 32 (MNIST-1D: 128), float32, constant rates. Each head
@@ -287,8 +226,7 @@ EXPERIMENT = Experiment(
     calibration error of a few hundred test instances is biased upwards, for all alike. Rates are
     tuned for a low validation error, not for few updates.
     """,
-    order=44,
-)
+)  # fmt: skip
 
 if __name__ == "__main__":
     main(EXPERIMENT)

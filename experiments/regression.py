@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from apparatus.learning import TRAINING, TUNING, badges, strongest_cases, train, tuning_cases
+from apparatus import learning
+from apparatus.learning import TRAINING, TUNING
 
 from difflab.lab import Case, Experiment, Figure, Preset, Result, Row, curves, generator, main
 from difflab.lab.results import chosen, every, mean, paired
@@ -29,9 +30,6 @@ DEPTHS, ACTIVATIONS, UNITS = [1, 2, 4], ["relu", "tanh", "sigmoid"], 32
 PENALTIES, RATES = [0.0, 0.01, 0.1], [3e-4, 1e-3, 3e-3, 0.01, 0.03]
 SCALE = 5.0
 """Of the exponential noise: its mean; its median is log 2 times as large."""
-
-
-# Data ---------------------------------------------------------------------------------------------
 
 
 def friedman(rng: np.random.Generator, count: int, skewed: bool = False) -> tuple[Part, np.ndarray]:
@@ -59,19 +57,16 @@ def scaled(part: Part, by: Part) -> Part:
     return Part(Standardisation.of(by.X)(part.X), Standardisation.of(by.y)(part.y))
 
 
-# Cases --------------------------------------------------------------------------------------------
-
-
 def configurations(preset: Preset) -> list[Case]:
-    updates = preset.choose(smoke=40, quick=400, full=2500)
-    size = preset.choose(smoke=100, quick=500, full=1000)
+    same = {"size": preset.choose(smoke=100, quick=500, full=1000),
+            "updates": preset.choose(smoke=40, quick=400, full=2500)}  # fmt: skip
     nets = [(0, NO_LAYER), *[(depth, name) for depth in DEPTHS for name in ACTIVATIONS]]
-    penalties = preset.choose(smoke=[0.01], quick=[0.01], full=PENALTIES)
     return [
-        {"data": data, "depth": depth, "activation": activation, "l2": l2, "size": size,
-         "updates": updates}
-        for data in (FRIEDMAN, DIABETES) for depth, activation in nets for l2 in penalties
-    ]  # fmt: skip
+        {"data": data, "depth": depth, "activation": activation, "l2": l2} | same
+        for data in (FRIEDMAN, DIABETES)
+        for depth, activation in nets
+        for l2 in preset.choose(smoke=[0.01], quick=[0.01], full=PENALTIES)
+    ]
 
 
 def cases(preset: Preset) -> list[Case]:
@@ -79,7 +74,7 @@ def cases(preset: Preset) -> list[Case]:
     seeds = range(preset.choose(smoke=1, quick=1, full=2))
     updates = preset.choose(smoke=300, quick=2000, full=10_000)
     alone = ((LEAST_SQUARES, FRIEDMAN), (LEAST_SQUARES, DIABETES), (SKEWED, FRIEDMAN))
-    return tuning_cases(configurations(preset), rates, seeds) + [
+    return learning.tuning_cases(configurations(preset), rates, seeds) + [
         {"part": part, "data": data, "seed": seed, "size": 500, "updates": updates}
         for part, data in alone
         for seed in preset.seeds
@@ -88,33 +83,32 @@ def cases(preset: Preset) -> list[Case]:
 
 def further_cases(preset: Preset, rows: pd.DataFrame) -> list[Case]:
     """Training at the chosen penalties and rates."""
-    return strongest_cases(rows, configurations(preset), preset.seeds, SETTINGS, ["l2"])
-
-
-# Measuring ----------------------------------------------------------------------------------------
+    return learning.training_cases(rows, configurations(preset), preset.seeds, strengths=["l2"])
 
 
 def measure(case: Case, rng: np.random.Generator) -> Row:
     alone = {LEAST_SQUARES: descended, SKEWED: between_median_and_mean}
-    return alone.get(case["part"], learning)(case)
+    return alone.get(case["part"], trained)(case)
 
 
 def network(depth: int, activation: str, l2: float, dtype: str) -> Network:
-    net = Network(inputs=10, dtype=dtype)
-    for _ in range(depth):
-        net.fc(UNITS, activation=activation)
-    net.fc(1, activation="identity")
+    net = learning.perceptron(10, [UNITS] * depth, 1, activation, head="identity", dtype=dtype)
     net.loss = SquaredError(l2=l2)
     return net
 
 
-def learning(case: Case) -> Row:
+def trained(case: Case) -> Row:
     """The last row of a run."""
     net = network(case["depth"], case["activation"], case["l2"], "float32")
     net.solver = Adam()
     options = {name: case[name] for name in ("part", "seed", "rate", "updates")}
-    *_, last = train(net, parts(case), every=max(case["updates"] // 24, 1), **options)
+    *_, last = learning.train(net, parts(case), every=max(case["updates"] // 24, 1), **options)
     return {**last, "r2": 1 - last["held_error"], "hidden": case["depth"] > 0}
+
+
+def distance(net: Network, exact: np.ndarray) -> float:
+    own = net.parameters[0]
+    return float(np.linalg.norm(np.append(own["W"][:, 0], own["b"]) - exact))
 
 
 def descended(case: Case) -> Row:
@@ -137,11 +131,6 @@ def descended(case: Case) -> Row:
     return {"distance": away, "bound": float(bound), "agrees": bool(away <= bound)}
 
 
-def distance(net: Network, exact: np.ndarray) -> float:
-    own = net.parameters[0]
-    return float(np.linalg.norm(np.append(own["W"][:, 0], own["b"]) - exact))
-
-
 def between_median_and_mean(case: Case) -> Row:
     """Where predictions lie under exponential noise: 0 at the conditional median, 1 at the mean."""
     rng = generator("regression", SKEWED, case["seed"])
@@ -155,13 +144,9 @@ def between_median_and_mean(case: Case) -> Row:
     return {"place": float(np.mean(found - median) / (SCALE * (1 - math.log(2))))}
 
 
-# Results ------------------------------------------------------------------------------------------
-
-
 def results(rows: pd.DataFrame) -> list[Result]:
     ended: dict[str, Any] = {"part": TRAINING, "last": True}
-    tuned = chosen(rows, {"part": [TUNING, TRAINING]})
-    told = badges(tuned, SETTINGS, ["l2"])
+    told = learning.badges(chosen(rows, {"part": [TUNING, TRAINING]}), SETTINGS, strengths=["l2"])
     points: dict[str, Any] = {"scale": 100, "badges": told}
     return [
         mean("squared_error_explains_friedman", rows, "r2", by="activation", badges=told,
@@ -186,38 +171,27 @@ def results(rows: pd.DataFrame) -> list[Result]:
     ]  # fmt: skip
 
 
-# Figures ------------------------------------------------------------------------------------------
-
-
 def figures(rows: pd.DataFrame) -> list[Figure]:
     last = chosen(rows, {"part": TRAINING, "last": True})
     line, nets = last[last["depth"] == 0], last[last["depth"] > 0]
     best = nets.groupby(["data", "depth", "activation"])["r2"].median().groupby("data").max()
     linear = line.groupby("data")["r2"].median()
     told = [f"{data} {best[data]:.0%}, a line {linear[data]:.0%}" for data in (FRIEDMAN, DIABETES)]
+    drawn = pd.concat([nets, *(line.assign(activation=name) for name in ACTIVATIONS)])
     return [
-        curves(
-            pd.concat([nets, *(line.assign(activation=name) for name in ACTIVATIONS)]),
-            "depth", "depth", "r2", "activation", order=ACTIVATIONS,
-            labels=("hidden layers", "R² on held-out instances"),
-            caption="Penalty and rate are tuned for each network; no hidden layer is a line.",
-            alt="R² against the number of hidden layers for three activations and two data sets",
-            finding=f"The best network explains of {'; of '.join(told)}",
-            foot=f"{last['seed'].nunique()} seeds",
-        )
+        curves(drawn, "depth", "depth", "r2", "activation", order=ACTIVATIONS,
+               labels=("hidden layers", "R² on held-out instances"),
+               caption="Penalty and rate are tuned for each network; no hidden layer is a line.",
+               alt="R² against the number of hidden layers, a line an activation, a panel a set",
+               finding=f"The best network explains of {'; of '.join(told)}",
+               foot=f"{last['seed'].nunique()} seeds")
     ]  # fmt: skip
 
 
 EXPERIMENT = Experiment(
-    name="regression",
-    title="Regression",
+    name="regression", title="Regression", version=1, order=45,
     question="Does squared error do what it is for?",
-    version=1,
-    cases=cases,
-    after=further_cases,
-    measure=measure,
-    figures=figures,
-    results=results,
+    cases=cases, after=further_cases, measure=measure, figures=figures, results=results,
     method="""
     Perceptrons with 32 units a layer and a linear output, squared error, Adam, minibatches of 32,
     float32. Diabetes: 442 patients, ten measurements. Friedman's function: 10 sin(pi x1 x2) + 20
@@ -230,8 +204,7 @@ EXPERIMENT = Experiment(
     Two tasks, one width; no early stopping. Noise makes about 4 % of the variance of Friedman's
     function, which no one can explain. Deeper networks here have more parameters.
     """,
-    order=45,
-)
+)  # fmt: skip
 
 if __name__ == "__main__":
     main(EXPERIMENT)

@@ -14,24 +14,20 @@ from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
-from apparatus.classifiers import draw_parts, network, trained
-from apparatus.learning import TRAINING, badges, examples, strongest, strongest_cases, tuning_cases
+from apparatus.classifiers import network, trained
+from apparatus.learning import TRAINING, badges, examples, training_cases, tuning_cases
 
-from difflab.lab import Case, Experiment, Figure, Preset, Result, Row, Table, chosen, main, paired
+from difflab.lab import Case, Experiment, Figure, Preset, Result, Row, chosen, curves, main, paired
 from difflab.networks import CrossEntropy, MinibatchSGD
 
 NONE, L2, DROPOUT, BOTH = "no regularisation", "L2", "dropout", "L2 and dropout"
 SETTINGS, STRENGTHS = ["group", "treatment"], ["l2", "dropout"]
 HIDDEN = {"digits": [128], "mnist1d": [128], "mnist_5k": [256, 256]}
-PENALTIES = [1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 0.3]
-DROPPED = [0.1, 0.2, 0.5, 0.8]
+PENALTIES, DROPPED = [1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 0.3], [0.1, 0.2, 0.5, 0.8]
 RATES = [0.03, 0.1, 0.3, 1.0]
 CONTROL = "mnist_5k"
 SETS = ["digits", "mnist1d"]
 PLACES = {1: ["fewest"], 2: ["fewest", "most"], 3: ["fewest", "between", "most"]}
-
-
-# Cases --------------------------------------------------------------------------------------------
 
 
 def configurations(preset: Preset) -> list[Case]:
@@ -42,10 +38,9 @@ def configurations(preset: Preset) -> list[Case]:
         full={"digits": [100, 300, 1000], "mnist1d": [300, 1000, 3000], CONTROL: [1000]},
     )
     updates = preset.choose(
-        smoke={"digits": 30, CONTROL: 10},
-        quick={"digits": 300, CONTROL: 250},
+        smoke={"digits": 30, CONTROL: 10}, quick={"digits": 300, CONTROL: 250},
         full={"digits": 1000, "mnist1d": 2000, CONTROL: 1500},
-    )
+    )  # fmt: skip
     penalties = preset.choose(smoke=[1e-2], quick=PENALTIES[::2], full=PENALTIES)
     joined = preset.choose(smoke=[1e-2], quick=[1e-2], full=PENALTIES[::2])
     dropped = preset.choose(smoke=[0.5], quick=DROPPED[1:3], full=DROPPED)
@@ -73,10 +68,7 @@ def cases(preset: Preset) -> list[Case]:
 
 def further_cases(preset: Preset, rows: pd.DataFrame) -> list[Case]:
     """Training at the chosen strengths and rates."""
-    return strongest_cases(rows, configurations(preset), preset.seeds, SETTINGS, STRENGTHS)
-
-
-# Measuring ----------------------------------------------------------------------------------------
+    return training_cases(rows, configurations(preset), preset.seeds, strengths=STRENGTHS)
 
 
 def measure(case: Case, rng: np.random.Generator) -> Iterator[Row]:
@@ -85,21 +77,17 @@ def measure(case: Case, rng: np.random.Generator) -> Iterator[Row]:
                   "float32")  # fmt: skip
     of_inputs = 0.2 if control and case["dropout"] else 0.0
     net.solver = MinibatchSGD(dropout=case["dropout"], input_dropout=of_inputs)
-    size, raw = case["size"], {"standardise": not control}
-    *_, last = trained(
-        net, examples(case["data"], case["part"], case["seed"], size=size, **raw), case
-    )
+    known = examples(case["data"], case["part"], case["seed"], size=case["size"],
+                     standardise=not control)  # fmt: skip
+    *_, last = trained(net, known, case)
     # A double difference is a plain one, of what the treatment takes off at few and at many.
     few = (case["place"] == "fewest") == (case["treatment"] == NONE)
     yield {**last, "side": "plus" if few else "minus"}
 
 
-# Results ------------------------------------------------------------------------------------------
-
-
 def told(rows: pd.DataFrame, sets: list[str], treatments: list[str]) -> tuple[str, ...]:
     own = chosen(rows, {"data": sets, "treatment": treatments})
-    return badges(own, SETTINGS, STRENGTHS) if len(own) else ()
+    return badges(own, SETTINGS, strengths=STRENGTHS) if len(own) else ()
 
 
 def gain(
@@ -140,61 +128,33 @@ def results(rows: pd.DataFrame) -> list[Result]:
     ]
 
 
-# Figures and tables -------------------------------------------------------------------------------
-
-
 def figures(rows: pd.DataFrame) -> list[Figure]:
+    own = chosen(rows, {"part": TRAINING})
     sets = [*SETS, CONTROL]
-    panels = {
-        f"{what} taken off (points)": {
-            name: gain("", rows, name, column, sets=sets) for name in (L2, DROPOUT, BOTH)
-        }
-        for what, column in (("test error", "held_error"), ("calibration error", "ece"))
-    }
-    errors, calibration = panels.values()
 
-    def helped(result: Result) -> str:
-        lows = [part.interval.low for part in result.parts if part.interval]
+    def helped(treatment: str, column: str = "held_error") -> str:
+        parts = gain("", rows, treatment, column, sets=sets).parts
+        lows = [part.interval.low for part in parts if part.interval]
         return f"{sum(low > 0 for low in lows)} of {len(lows)}"
 
     return [
-        Figure(
-            "gains",
-            "What a treatment takes off the errors of the same network without it, paired by seed,"
-            " with 95 % intervals. Right of the line it helps. mnist_5k is the positive control.",
-            "Dots with intervals for each data set and number of instances",
-            lambda canvas: draw_parts(canvas, panels),
-            (10.5, 1.8 + 0.55 * len(errors[DROPOUT].parts)),
-            finding=f"Test error surely falls by L2 in {helped(errors[L2])} settings, by dropout in"
-            f" {helped(errors[DROPOUT])}; calibration error in {helped(calibration[L2])}, in"
-            f" {helped(calibration[DROPOUT])}",
-            foot=f"{rows[rows['part'] == TRAINING]['seed'].nunique()} seeds",
+        curves(
+            own, "errors", "size", "held_error", "treatment", scale=100, logarithms="x",
+            order=[NONE, L2, DROPOUT, BOTH], labels=("training instances", "test error (%)"),
+            caption="Each treatment at its tuned strength and rate. mnist_5k is the control.",
+            alt="Test error against the number of instances, a line a treatment, a panel a set",
+            finding=f"Test error surely falls by L2 in {helped(L2)} settings, by dropout in"
+            f" {helped(DROPOUT)}; calibration error in {helped(L2, 'ece')}, in"
+            f" {helped(DROPOUT, 'ece')}",
+            foot=f"{own['seed'].nunique()} seeds",
         )
-    ]
-
-
-def tables(rows: pd.DataFrame) -> list[Table]:
-    names = {"held_error": "test error, %", "train_error": "training error, %",
-             "ece": "calibration error, %"}  # fmt: skip
-    runs = rows[rows["part"] == TRAINING]
-    means = 100 * runs.groupby(SETTINGS, sort=False)[list(names)].mean()
-    best = strongest(rows, SETTINGS, STRENGTHS)[[*STRENGTHS, "rate", "edge"]]
-    caption = f"Means of {runs['seed'].nunique()} seeds, at the strength and rate that were chosen."
-    frame = means.rename(columns=names).join(best).reset_index().set_index("group")
-    return [Table("What was learned, and at which strengths", caption, frame)]
+    ]  # fmt: skip
 
 
 EXPERIMENT = Experiment(
-    name="regularisation",
-    title="Regularisation",
+    name="regularisation", title="Regularisation", version=2, order=50,
     question="What do L2 and dropout buy?",
-    version=2,
-    cases=cases,
-    after=further_cases,
-    measure=measure,
-    tables=tables,
-    figures=figures,
-    results=results,
+    cases=cases, after=further_cases, measure=measure, figures=figures, results=results,
     method="""
     A perceptron with 128 hidden ReLUs and a softmax (control: twice 256), plain gradient descent,
     minibatches of 32, float32, equally many updates for every treatment. L2 adds l2/2 times the sum
@@ -208,8 +168,7 @@ EXPERIMENT = Experiment(
     validation parts (359 and 1,000 instances) are larger than some training parts, which no one has
     who has so few. Tuning is by error: a strength chosen for calibration would differ.
     """,
-    order=50,
-)
+)  # fmt: skip
 
 if __name__ == "__main__":
     main(EXPERIMENT)

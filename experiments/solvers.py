@@ -42,15 +42,9 @@ LENGTHS = {"digits": (240, 1500), "mnist1d": (800, 3000), "mnist_5k": (160, 800)
 """Updates of a run for speed, and of one for the test error."""
 
 
-# Cases --------------------------------------------------------------------------------------------
-
-
 def configurations(preset: Preset, goal: str) -> list[Case]:
-    tasks = preset.choose(
-        smoke=[("digits", 32)],
-        quick=[("digits", 32)],
-        full=[("digits", 32), ("digits", 128), ("mnist1d", 64), ("mnist_5k", 32)],
-    )
+    full = [("digits", 32), ("digits", 128), ("mnist1d", 64), ("mnist_5k", 32)]
+    tasks = preset.choose(smoke=full[:1], quick=full[:1], full=full)
     divisor = preset.choose(smoke=8, quick=4, full=1) if goal == ERROR else 1
     return [
         {"goal": goal, "task": f"{data}, {units} units", "data": data, "units": units,
@@ -60,47 +54,31 @@ def configurations(preset: Preset, goal: str) -> list[Case]:
     ]  # fmt: skip
 
 
-def rates(solver: str, preset: Preset) -> list[float]:
-    grid = [LOWEST[solver] * 2.0**k for k in range(RATES)]
-    return preset.choose(smoke=grid[3:5], quick=grid[2:8:2], full=grid)
-
-
 def cases(preset: Preset) -> list[Case]:
     seeds = range(preset.choose(smoke=1, quick=1, full=2))
     rounds = preset.choose(smoke=2, quick=5, full=15)
-    tuning = [
-        case
-        for goal in GOALS
-        for own in configurations(preset, goal)
-        for case in learning.tuning_cases([own], rates(own["solver"], preset), seeds)
-    ]
-    tasks = {own["task"]: own for own in configurations(preset, SPEED)}
-    keys = ("task", "data", "units")
-    clocks = [
-        {"part": TIME, **{key: own[key] for key in keys}, "rounds": rounds}
-        for own in tasks.values()
-    ]
-    return [*sorted(tuning, key=lambda case: (case["data"], case["seed"])), *clocks]
+    kept = preset.choose(smoke=slice(3, 5), quick=slice(2, 8, 2), full=slice(None))
+
+    def rates(own: Case) -> list[float]:
+        return [LOWEST[own["solver"]] * 2.0**k for k in range(RATES)][kept]
+
+    found = [own for goal in GOALS for own in configurations(preset, goal)]
+    tasks = {own["task"]: {key: own[key] for key in ("task", "data", "units")} for own in found}
+    clocks = [{"part": TIME, **own, "rounds": rounds} for own in tasks.values()]
+    return [*learning.in_turn(learning.tuning_cases(found, rates, seeds)), *clocks]
 
 
 def further(preset: Preset, rows: pd.DataFrame) -> list[Case]:
-    found = [
+    return learning.in_turn(
         case
         for goal, least in GOALS.items()
         for case in learning.training_cases(rows, configurations(preset, goal), preset.seeds, least)
-    ]
-    return sorted(found, key=lambda case: (case["data"], case["seed"]))
-
-
-# Measuring ----------------------------------------------------------------------------------------
+    )
 
 
 def network(case: Case, solver: str, schedule: str = "constant") -> Network:
     """Two equally wide hidden layers of ReLUs; minibatches of 32."""
-    net = Network(INPUTS[case["data"]], dtype="float32")
-    for _ in range(2):
-        net.fc(case["units"])
-    net.fc(10, activation="softmax")
+    net = learning.perceptron(INPUTS[case["data"]], [case["units"]] * 2, 10)
     net.solver = SOLVERS[solver](batch_size=32, schedule=schedule)
     return net
 
@@ -112,19 +90,13 @@ def measure(case: Case, rng: np.random.Generator) -> Iterator[Row]:
 def run(case: Case) -> Iterator[Row]:
     """One run; those for speed are looked at often, and keep a constant rate."""
     fast, updates = case["goal"] == SPEED, case["updates"]
+    options = {name: case[name] for name in ("part", "seed", "rate", "updates")}
+    known = learning.examples(case["data"], case["part"], case["seed"])
+    net = network(case, case["solver"], "constant" if fast else "cosine")
     rows = [
-        *learning.train(
-            network(case, case["solver"], "constant" if fast else "cosine"),
-            learning.examples(case["data"], case["part"], case["seed"]),
-            part=case["part"],
-            seed=case["seed"],
-            rate=case["rate"],
-            updates=updates,
-            every=max(1, updates // (80 if fast else 18)),
-            threshold=THRESHOLDS[case["data"]] if fast else None,
-            whole=fast,
-        )
-    ]
+        *learning.train(net, known, every=max(1, updates // (80 if fast else 18)), whole=fast,
+                        threshold=THRESHOLDS[case["data"]] if fast else None, **options)
+    ]  # fmt: skip
     if fast:  # a run that never arrives counts as twice its length where rates are chosen
         last = rows[-1]
         del last["settled"]
@@ -149,71 +121,53 @@ def times(case: Case) -> Iterator[Row]:
         yield {"solver": name, "remembered": SOLVERS[name.split()[0]].remembered, **row}
 
 
-# Results ------------------------------------------------------------------------------------------
-
-
 def results(rows: pd.DataFrame) -> list[Result]:
+    faster = {
+        "momentum_needs_fewer_updates": ("Momentum", "MinibatchSGD"),
+        "nesterov_needs_fewer_updates": ("Nesterov", "Momentum"),
+        "adagrad_needs_fewer_updates": ("AdaGrad", "MinibatchSGD"),
+        "adam_needs_fewer_updates": ("Adam", "MinibatchSGD"),
+    }
+    ends = {"part": TRAINING, "last": True}
+    told = {goal: learning.badges(rows[rows["goal"] == goal], NAMES, by)
+            for goal, by in GOALS.items()}  # fmt: skip
     return [
-        needs_fewer("momentum_needs_fewer_updates", rows, "Momentum"),
-        needs_fewer("nesterov_needs_fewer_updates", rows, "Nesterov", "Momentum"),
-        needs_fewer("adagrad_needs_fewer_updates", rows, "AdaGrad"),
-        needs_fewer("adam_needs_fewer_updates", rows, "Adam"),
-        lab.paired(
-            "adaptive_generalises_worse", rows, "held_error", left={"solver": ADAPTIVE},
-            right={"solver": "MinibatchSGD"}, where={"part": TRAINING, "goal": ERROR, "last": True},
-            by="task", scale=100, badges=told(rows, ERROR),
-            words=f"test error, mean of {', '.join(ADAPTIVE)} minus plain descent's, each at the"
-            " rate of its least validation error",
-        ),
-        lab.timed(
-            "adam_costs_less_than_twice", rows, where={"part": TIME, "solver": "Adam"}, by="task",
-            words="time of an update of minibatches of 32, relative to plain descent's",
-        ),
+        *[
+            lab.ratio(claim, rows, "reached", left={"solver": one}, right={"solver": other},
+                      where=ends | {"goal": SPEED}, by="task", badges=told[SPEED],
+                      words=f"updates until the training error is at the threshold, {one} to"
+                      f" {other}, each at the rate that needs fewest")
+            for claim, (one, other) in faster.items()
+        ],
+        lab.paired("adaptive_generalises_worse", rows, "held_error", left={"solver": ADAPTIVE},
+                   right={"solver": "MinibatchSGD"}, where=ends | {"goal": ERROR}, by="task",
+                   scale=100, badges=told[ERROR],
+                   words=f"test error, mean of {', '.join(ADAPTIVE)} minus plain descent's, each at"
+                   " the rate of its least validation error"),
+        lab.timed("adam_costs_less_than_twice", rows, where={"part": TIME, "solver": "Adam"},
+                  by="task",
+                  words="time of an update of minibatches of 32, relative to plain descent's"),
     ]  # fmt: skip
-
-
-def needs_fewer(claim: str, rows: pd.DataFrame, one: str, other: str = "MinibatchSGD") -> Result:
-    where = {"part": TRAINING, "goal": SPEED, "last": True}
-    return lab.ratio(
-        claim, rows, "reached", left={"solver": one}, right={"solver": other}, where=where,
-        by="task", badges=told(rows, SPEED),
-        words=f"updates until the training error is at the threshold, {one} to {other}, each at the"
-        " rate that needs fewest",
-    )  # fmt: skip
-
-
-def told(rows: pd.DataFrame, goal: str) -> tuple[str, ...]:
-    return learning.badges(rows[rows["goal"] == goal], NAMES, GOALS[goal])
-
-
-# Figures ------------------------------------------------------------------------------------------
 
 
 def figures(rows: pd.DataFrame) -> list[Figure]:
-    panels = {"by": "task", "order": list(SOLVERS), "scale": 100}
-    foot = f"{rows.loc[rows['part'] == TRAINING, 'seed'].nunique()} seeds; minibatches of 32"
+    seeds = rows.loc[rows["part"] == TRAINING, "seed"].nunique()
     return [
         lab.curves(
-            rows, "descent", "update", "train_error", "solver", **panels, logarithms="xy",
+            rows, "descent", "update", "train_error", "solver", by="task", order=list(SOLVERS),
+            scale=100, logarithms="xy", foot=f"{seeds} seeds; minibatches of 32",
             where={"part": TRAINING, "goal": SPEED}, labels=("updates", "training error (%)"),
-            caption="Training error against updates, each solver at its rate for speed.",
-            alt="Falling curves of the training error, one for each solver", foot=foot,
-            finding=f"Fewest updates: {best(rows, SPEED, 'reached')}",
-        ),
-        lab.curves(
-            rows, "generalisation", "update", "held_error", "solver", **panels, logarithms="y",
-            where={"part": TRAINING, "goal": ERROR}, labels=("updates", "test error (%)"),
-            caption="Test error against updates, each solver at its rate for the validation error.",
-            alt="Falling curves of the test error, one for each solver", foot=foot,
-            finding=f"Least test error: {best(rows, ERROR, 'held_error')}",
+            caption="Each solver at its rate for speed.",
+            alt="Falling curves of the training error, one for each solver",
+            finding=f"Fewest updates: {best(rows)}",
         ),
     ]  # fmt: skip
 
 
-def best(rows: pd.DataFrame, goal: str, column: str) -> str:
-    """Which solver has the least median, and on which tasks."""
-    last = lab.chosen(rows, {"part": TRAINING, "goal": goal, "last": True})
-    medians = last.groupby(["task", "solver"])[column].median().dropna()
+def best(rows: pd.DataFrame) -> str:
+    """Which solver needs the least median of updates, and on which tasks."""
+    last = lab.chosen(rows, {"part": TRAINING, "goal": SPEED, "last": True})
+    medians = last.groupby(["task", "solver"])["reached"].median().dropna()
     found: dict[str, list[str]] = {}
     for task, solver in medians.groupby("task").idxmin():
         found.setdefault(solver, []).append(task.removesuffix(" units"))
@@ -221,15 +175,10 @@ def best(rows: pd.DataFrame, goal: str, column: str) -> str:
 
 
 EXPERIMENT = Experiment(
-    name="solvers",
-    title="Solvers",
+    name="solvers", title="Solvers", version=1, order=53,
     question="Which variation of minibatch gradient descent?",
-    version=1,
-    cases=cases,
-    after=further,
-    measure=measure,
-    results=results,
-    figures=figures,
+    cases=cases, after=further, measure=measure, results=results, figures=figures,
+    volatile=TIME_COLUMNS, timed=lambda case: case["part"] == TIME,
     method=f"""
     Two hidden layers of ReLUs, softmax and cross-entropy, minibatches of 32, float32; every solver
     with its usual constants (momentum 0.9; RMSProp 0.9; Adam 0.9 and 0.999). {RATES} rates of each,
@@ -243,10 +192,7 @@ EXPERIMENT = Experiment(
     test errors compare networks that mostly fit all training data. The validation error of a few
     hundred instances chooses the rate, so near ties are chosen by chance.
     """,
-    volatile=TIME_COLUMNS,
-    timed=lambda case: case["part"] == TIME,
-    order=53,
-)
+)  # fmt: skip
 
 if __name__ == "__main__":
     lab.main(EXPERIMENT)

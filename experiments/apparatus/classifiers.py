@@ -6,19 +6,15 @@ calibration error beside its last row. The invariant: an instance's probabilitie
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
-from apparatus.learning import TRAINING, TUNING, train
-from difflab.lab import Case, Result, Row
-from difflab.lab.style import looks as looks_of
+from apparatus.learning import TRAINING, TUNING, perceptron, train
+from difflab.lab import Case, Row
 from difflab.networks import Network, load
 from difflab.networks.data import Part
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure as Canvas
 
 BINS = 15
 """Of the expected calibration error, as in Guo et al. 2017."""
@@ -31,10 +27,8 @@ def network(
 ) -> Network:
     """A network with ReLUs from features to classes: of two classes, one unit stands for both."""
     known = load(data)
-    net = Network(inputs=known.X.shape[1], dtype=dtype)
-    for units in hidden:
-        net.fc(units, activation="relu")
-    net.fc(known.classes if known.classes > 2 else 1, activation=head)
+    outputs = known.classes if known.classes > 2 else 1
+    net = perceptron(known.X.shape[1], hidden, outputs, head=head, dtype=dtype)
     net.loss = loss
     return net
 
@@ -53,9 +47,6 @@ def trained(
     kept = np.unique(np.geomspace(1, max(len(rows), 1), CURVE).astype(int) - 1)
     yield from (rows[place] for place in kept if place < len(rows))
     yield last
-
-
-# Calibration --------------------------------------------------------------------------------------
 
 
 def probabilities(net: Network, X: np.ndarray) -> np.ndarray:
@@ -85,25 +76,3 @@ def calibration_error(probability: np.ndarray, y: np.ndarray, bins: int = BINS) 
     place = np.minimum((confidence * bins).astype(int), bins - 1)
     gaps = np.bincount(place, weights=right - confidence, minlength=bins)
     return float(np.abs(gaps).sum() / len(y))
-
-
-# Drawing ------------------------------------------------------------------------------------------
-
-
-def draw_parts(canvas: Canvas, panels: Mapping[str, Mapping[str, Result]]) -> None:
-    """For each panel dots with intervals: a line for each data set, a colour for each result."""
-    every = [result for found in panels.values() for result in found.values()]
-    names = list(dict.fromkeys(part.name for result in every for part in result.parts))
-    grid = canvas.subplots(1, len(panels), sharey=True, squeeze=False)[0]
-    for axes, (title, found) in zip(grid, panels.items(), strict=True):
-        shifts = np.linspace(-0.2, 0.2, len(found))
-        for shift, (label, result) in zip(shifts, found.items(), strict=True):
-            known = [(names.index(part.name), part.interval) for part in result.parts]
-            ends = np.array([(x.estimate, x.low, x.high, y) for y, x in known if x]).reshape(-1, 4)
-            middle, low, high, place = ends.T
-            look = {**looks_of(found)[label], "linestyle": "none", "label": label}
-            axes.errorbar(middle, place + shift, xerr=(middle - low, high - middle), **look)
-        axes.axvline(float(next(iter(found.values())).logarithmic), color="black", linewidth=1)
-        axes.set(xlabel=title, ylim=(len(names) - 0.5, -0.5))
-    grid[0].set_yticks(range(len(names)), names)
-    canvas.legend(*grid[0].get_legend_handles_labels(), loc="outside lower right", ncols=3)

@@ -30,15 +30,10 @@ VARIANCES: dict[str, Callable[[int, int], float]] = {
 """The variance of a weight, by the layer's inputs and units."""
 SLOPES = {"sigmoid": 0.25, "tanh": 1.0, "relu": math.sqrt(0.5)}
 """The root mean square of g'(a): at a = 0, and for the ReLU at any symmetric a."""
-CLOSED = (
-    ("sigmoid", "uniform"),
-    ("sigmoid", "glorot"),
-    ("tanh", "uniform"),
-    ("relu", "uniform"),
-    ("relu", "glorot"),
-    ("relu", "he"),
-)
+CLOSED = (("sigmoid", "uniform"), ("sigmoid", "glorot"), ("tanh", "uniform"), ("relu", "uniform"),
+          ("relu", "glorot"), ("relu", "he"))  # fmt: skip
 """Where the closed form is claimed to hold; elsewhere tanh and sigmoid are not near linear."""
+NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(100)  # an even number: none at 0
 QUARTER_CIRCLE = 8 / (3 * math.pi)
 """The mean singular value of a large square random matrix, relative to the root mean square."""
 
@@ -72,20 +67,13 @@ def mean_field(activation: str, initialiser: str, q: float, layers: int) -> list
 
 
 @functools.cache
-def _nodes() -> tuple[Any, Any]:
-    nodes, weights = np.polynomial.hermite_e.hermegauss(100)  # an even number: none at 0
-    return nodes, weights / weights.sum()
-
-
-@functools.cache
 def _slope(activation: str) -> Callable[[Any], Any]:
     return derivative(Layer(1, 1, activation).activate)
 
 
 def _at_normal(activation: str, deviation: float) -> tuple[float, float]:
     """E[g(a)^2] and E[g'(a)^2] for a normal a of mean 0, by Gauss-Hermite quadrature."""
-    nodes, weights = _nodes()
-    a = deviation * nodes
+    a, weights = deviation * NODES, WEIGHTS / WEIGHTS.sum()
     values = Layer(1, 1, activation).activate(a)
     return float(weights @ values**2), float(weights @ _slope(activation)(a) ** 2)
 

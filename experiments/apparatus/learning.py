@@ -3,26 +3,30 @@
 What flows: configurations -> tuning cases at every learning rate -> rows -> the rate of each
 configuration -> training cases at that rate -> rows -> paired comparisons.
 
-A configuration is a dict of settings (activation, depth, ...). Tuning sees other seeds than
-training, and never a test part. A seed decides split, initial weights and order together, and does
-not depend on the configuration, so that configurations are compared in pairs, seed by seed.
-Rows of both parts have the columns of `train`.
+Tuning sees other seeds than training, and never a test part. A seed decides split, initial weights
+and order together, and does not depend on the configuration: comparisons are paired by seed.
 """
 
 from __future__ import annotations
 
 import functools
+import math
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from difflab.lab import Case, Row, Table
+from difflab.ir.tree import flatten, unflatten
+from difflab.lab import Case, Row
+from difflab.methods import Reverse
 from difflab.networks import DivergedError, Network, load
 from difflab.networks.data import Part
+from difflab.networks.examples import Minibatches
+from difflab.networks.layers import Parameters
+from difflab.networks.update import update_of
 
 TUNING, TRAINING = "tuning", "training"
 LEAST = ("held_error", "held_loss")
@@ -30,17 +34,16 @@ LEAST = ("held_error", "held_loss")
 PLATEAU = 0.005
 
 
-# Cases --------------------------------------------------------------------------------------------
-
-
 def tuning_cases(
-    configurations: Iterable[Case], rates: Iterable[float], seeds: Iterable[int]
+    configurations: Iterable[Case],
+    rates: Iterable[float] | Callable[[Case], Iterable[float]],
+    seeds: Iterable[int],
 ) -> list[Case]:
-    """Every configuration at every learning rate."""
+    """Every configuration at every learning rate, or at those of its own."""
     return [
-        {"part": TUNING, **configuration, "rate": rate, "seed": seed}
-        for configuration in configurations
-        for rate in rates
+        {"part": TUNING, **one, "rate": rate, "seed": seed}
+        for one in configurations
+        for rate in (rates(one) if callable(rates) else rates)
         for seed in seeds
     ]
 
@@ -50,20 +53,26 @@ def training_cases(
     configurations: Sequence[Case],
     seeds: Iterable[int],
     by: Sequence[str] = LEAST,
+    strengths: Sequence[str] = (),
 ) -> list[Case]:
-    """Every configuration at the rate that its tuning runs chose: for `Experiment.after`."""
-    names = list(configurations[0])
-    rates = chosen_rates(rows, names, by)["rate"]
+    """Every configuration at the rate that its tuning runs chose: for `Experiment.after`.
+
+    Of those that differ in their strengths alone, the best.
+    """
+    settings = [name for name in configurations[0] if name not in strengths]
+    best = strongest(rows, settings, strengths, by)
     return [
-        {"part": TRAINING, **configuration, "rate": float(rates[_key(configuration)]), "seed": seed}
-        for configuration in configurations
+        {"part": TRAINING, **one, "rate": float(own["rate"]), "seed": seed}
+        for one in configurations
+        for own in [best.loc[tuple(one[name] for name in settings)]]
+        if all(own[name] == one[name] for name in strengths)
         for seed in seeds
     ]
 
 
-def _key(configuration: Case) -> Any:
-    values = tuple(configuration.values())
-    return values if len(values) > 1 else values[0]
+def in_turn(cases: Iterable[Case]) -> list[Case]:
+    """Cases of the same split one after the other, so that it is made once."""
+    return sorted(cases, key=lambda case: (case["data"], case["seed"]))
 
 
 def chosen_rates(
@@ -71,9 +80,8 @@ def chosen_rates(
 ) -> pd.DataFrame:
     """By configuration: the rate of the least validation error (then loss), and how it lies.
 
-    Or that of the least means of other columns, the first of them that differs. Columns: `rate`,
-    `validation_error` and `validation_loss` (means over the tuning seeds), and `edge` (whether the
-    rate is the configuration's lowest or highest). A rate at which a run diverged is not chosen.
+    Or that of the least means of other columns, the first of them that differs. `edge` says whether
+    the rate is the configuration's lowest or highest. One at which a run diverged is not chosen.
 
     >>> runs = pd.DataFrame({"part": "tuning", "depth": 2, "rate": [0.1, 0.2, 0.4], "seed": 0,
     ...     "update": 9, "held_error": [0.3, 0.1, 0.1], "held_loss": [1.0, 0.5, 0.6],
@@ -81,14 +89,19 @@ def chosen_rates(
     >>> chosen_rates(runs, ["depth"])[["rate", "edge"]].to_dict("records")
     [{'rate': 0.2, 'edge': False}]
     """
-    last = last_rows(rows[rows["part"] == TUNING], [*names, "rate"])
-    grouped = last.groupby([*names, "rate"], sort=True)
-    means = grouped.agg(
-        validation_error=("held_error", "mean"),
-        validation_loss=("held_loss", "mean"),
-        diverged=("diverged", "any"),
-        **{f"least {column}": (column, "mean") for column in by},
-    ).reset_index()
+    own = [*names, "rate"]
+    tuned = rows[rows["part"] == TUNING].sort_values("update")
+    last = tuned.drop_duplicates([*own, "seed"], keep="last").sort_index()
+    means = (
+        last.groupby(own, sort=True)
+        .agg(
+            validation_error=("held_error", "mean"),
+            validation_loss=("held_loss", "mean"),
+            diverged=("diverged", "any"),
+            **{f"least {column}": (column, "mean") for column in by},
+        )
+        .reset_index()
+    )
     rates = means.groupby(list(names))["rate"]
     lowest, highest = rates.transform("min"), rates.transform("max")
     means["edge"] = means["rate"].eq(lowest) | means["rate"].eq(highest)
@@ -98,10 +111,7 @@ def chosen_rates(
 
 
 def strongest(
-    rows: pd.DataFrame,
-    settings: Sequence[str],
-    strengths: Sequence[str],
-    by: Sequence[str] = LEAST,
+    rows: pd.DataFrame, settings: Sequence[str], strengths: Sequence[str], by: Sequence[str] = LEAST
 ) -> pd.DataFrame:
     """By setting: strengths and rate of the least validation error, then loss; `edge` is true where
     the rate or a strength lies at an end of the setting's grid (no strength is not an end)."""
@@ -116,32 +126,19 @@ def strongest(
     return best
 
 
-def strongest_cases(
-    rows: pd.DataFrame,
-    configurations: Sequence[Case],
-    seeds: Iterable[int],
-    settings: Sequence[str],
-    strengths: Sequence[str],
-) -> list[Case]:
-    """Every setting at the strengths and the rate that its tuning runs chose."""
-    best = strongest(rows, settings, strengths)
-    return [
-        {"part": TRAINING, **configuration, "rate": float(own["rate"]), "seed": seed}
-        for configuration in configurations
-        for own in [best.loc[tuple(configuration[name] for name in settings)]]
-        if all(own[name] == configuration[name] for name in strengths)
-        for seed in seeds
-    ]
+def perceptron(
+    inputs: int, hidden: Iterable[int], outputs: int, activation: str = "relu",
+    initialiser: str | None = None, head: str = "softmax", dtype: str = "float32",
+) -> Network:  # fmt: skip
+    """Hidden layers of so many units, and a head; without an initialiser, the one that suits."""
+    net = Network(inputs, dtype=dtype)
+    for units in hidden:
+        net.fc(units, activation, initialiser)
+    net.fc(outputs, head, initialiser)
+    return net
 
 
-def last_rows(rows: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
-    """The last row of every run."""
-    return rows.sort_values("update").drop_duplicates([*names, "seed"], keep="last").sort_index()
-
-
-# One run ------------------------------------------------------------------------------------------
-
-
+@functools.lru_cache(maxsize=4)
 def examples(
     name: str, part: str, seed: int, *, size: int | None = None, standardise: bool = True
 ) -> tuple[Part, Part]:
@@ -150,13 +147,6 @@ def examples(
     `size` keeps only so many of the former. Features have mean 0 and deviation 1 on them, or are as
     they were: almost constant pixels are better not standardised.
     """
-    return _examples(name, part, seed, size, standardise)
-
-
-@functools.lru_cache(maxsize=4)
-def _examples(
-    name: str, part: str, seed: int, size: int | None, standardise: bool
-) -> tuple[Part, Part]:
     validation = 0.2 if part == TUNING else 0.0
     split = load(name).split(run_seed(part, seed), validation=validation, standardise=standardise)
     held = split.test if split.validation is None else split.validation
@@ -170,66 +160,61 @@ def run_seed(part: str, seed: int) -> int:
 
 
 def train(
-    network: Network,
-    data: tuple[Part, Part],
-    *,
-    part: str,
-    seed: int,
-    rate: float,
-    updates: int,
-    every: int,
-    threshold: float | None = None,
-    columns: Sequence[str] = (),
-    whole: bool = False,
-    **options: Any,
-) -> Iterator[Row]:
+    network: Network, data: tuple[Part, Part], *, part: str, seed: int, rate: float, updates: int,
+    every: int, threshold: float | None = None, whole: bool = False, **options: Any,
+) -> Iterator[Row]:  # fmt: skip
     """Train by the network's own solver at a rate, and look at it every so many updates.
 
     Yields
     ------
     `update`, `loss` (of the minibatches since the row before), `train_error` and `held_error`
-    (shares of the instances; of the variance, where values are predicted), `held_loss`, and those
-    columns of `Network.fit`'s history whose names start with one of `columns`. The `last` row also
-    says whether the run `diverged`, whether it has `settled` (see there), and after how many
-    updates the training error had `reached` the threshold (NaN if never). A run that diverges has
-    one row, with errors of NaN. Tuning gives the last row only, unless the `whole` run is asked
-    for.
+    (shares of the instances; of the variance, where values are predicted) and `held_loss`. The
+    `last` row also says whether the run `diverged`, whether it has `settled` (see there), and after
+    how many updates the training error had `reached` the threshold (NaN if never). A run that
+    diverges has one row, with errors of NaN. Tuning gives the last row only, unless the `whole` run
+    is asked for.
     """
     learn, held = data
     network.solver = replace(network.solver, learning_rate=rate)
+    every = updates if part == TUNING and not whole else every
+    options |= {"seed": run_seed(part, seed), "validation": tuple(held), "progress": False}
     try:
-        history = network.fit(
-            *learn,
-            seed=run_seed(part, seed),
-            validation=tuple(held),
-            updates=updates,
-            every=updates if part == TUNING and not whole else every,
-            progress=False,
-            **options,
-        )
+        history = network.fit(*learn, updates=updates, every=every, **options)
     except DivergedError:
         missing = dict.fromkeys(("loss", "train_error", "held_error", "held_loss"), np.nan)
         yield {"update": 0, **missing, "last": True, "diverged": True, "settled": False}
         return
-    further = [name for name in history if name.startswith(tuple(columns))]
     right = "accuracy" if network.classifies else "r2"
     found = [
-        {
-            "update": row["update"],
-            "loss": row["loss"],
-            "train_error": 1.0 - row[right],
-            "held_error": 1.0 - row[f"validation_{right}"],
-            "held_loss": row["validation_loss"],
-            **{name: row[name] for name in further},
-        }
+        {"update": row["update"], "loss": row["loss"], "train_error": 1.0 - row[right],
+         "held_error": 1.0 - row[f"validation_{right}"], "held_loss": row["validation_loss"]}
         for row in history.to_dict("records")
-    ]
+    ]  # fmt: skip
     ends = {"last": True, "diverged": False, "settled": settled(found)}
     if threshold is not None:
         there = (row["update"] for row in found if row["train_error"] <= threshold)
         ends["reached"] = next(there, np.nan)
     yield from found[:-1]
     yield {**found[-1], **ends}
+
+
+def descent(
+    net: Network, X: np.ndarray, y: np.ndarray, *, batch: int, seed: int, rate: float, updates: int,
+    looks: Collection[int],
+) -> Iterator[tuple[int, float, Parameters]]:  # fmt: skip
+    """Bare updates: number, minibatch loss and parameters after those that are to be looked at; it
+    ends early where a loss or gradient is not finite.
+    """
+    arrays, structure = flatten(net.initial(seed))
+    memory, batches = net.solver.memory(arrays), Minibatches(X, y, batch, seed)
+    update = update_of(net, Reverse(), net.parameters, batches.take(1))
+    for number in range(1, updates + 1):
+        given = arrays, batches.take(number), memory, number, update.number(rate)
+        loss, norms, arrays, memory = update(*given)
+        if not all(map(math.isfinite, (loss, *norms))):
+            return
+        if number in looks:
+            yield number, loss, unflatten(structure, arrays)
 
 
 def settled(run: Sequence[Row]) -> bool:
@@ -249,51 +234,16 @@ def settled(run: Sequence[Row]) -> bool:
     return bool(np.max(np.subtract(before, after)) <= PLATEAU)
 
 
-# What is read off ---------------------------------------------------------------------------------
-
-
 def badges(
-    rows: pd.DataFrame,
-    names: Sequence[str],
-    by: Sequence[str] = LEAST,
+    rows: pd.DataFrame, names: Sequence[str], by: Sequence[str] = LEAST,
     strengths: Sequence[str] = (),
-) -> tuple[str, ...]:
+) -> tuple[str, ...]:  # fmt: skip
     """What a reader of these runs must know: rates at the grid's edge, runs that had not settled.
 
-    `names` are the columns of a configuration, `strengths` those that were tuned beside the rate;
-    rows are of tuning and of training; `by` is what the chosen rates minimise.
+    `names` are the columns of a configuration, `strengths` those that were tuned beside the rate.
     """
     best = strongest(rows, names, strengths, by)
     last = rows[(rows["part"] == TRAINING) & rows["last"].eq(True)]
-    found = {
-        f"{'settings' if strengths else 'rates'} at the grid's edge": (
-            best["edge"].sum(),
-            len(best),
-        ),
-        "runs not at a plateau": (last["settled"].eq(False).sum(), len(last)),
-    }
-    return tuple(f"{count} of {all_} {text}" for text, (count, all_) in found.items() if count)
-
-
-def rates_table(rows: pd.DataFrame, names: Sequence[str]) -> Table:
-    """The rates that were chosen, from which, and whether one lies at the edge."""
-    tuning = rows[rows["part"] == TUNING]
-    best = chosen_rates(rows, names).reset_index()
-    best["validation_error"] *= 100
-    grid = ", ".join(f"{rate:g}" for rate in sorted(tuning["rate"].unique()))
-    edge = int(best["edge"].sum())
-    return Table(
-        "Learning rates",
-        f"Chosen for each configuration by the least mean validation error of"
-        f" {tuning['seed'].nunique()} seeds that are not used again, from {grid}."
-        f" {edge or 'None'} of {len(best)} choices {'lies' if edge == 1 else 'lie'} at the grid's"
-        " edge.",
-        best.rename(
-            columns={
-                "rate": "learning rate",
-                "validation_error": "validation error, %",
-                "validation_loss": "validation loss",
-                "edge": "at the grid's edge",
-            }
-        ),
-    )
+    what = f"{'settings' if strengths else 'rates'} at the grid's edge"
+    found = {what: best["edge"], "runs not at a plateau": last["settled"].eq(False)}
+    return tuple(f"{own.sum()} of {len(own)} {what}" for what, own in found.items() if own.any())

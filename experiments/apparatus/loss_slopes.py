@@ -35,21 +35,17 @@ def at_logits(case: Case, loss: Loss) -> Iterator[Row]:
         with np.errstate(all="ignore"):
             value, gradient = with_gradient(logits)
             slope, true = abs(gradient[0]), abs(truth(f, logits).midpoint[0])
-        yield {
-            "away": float(away),
-            "slope": float(slope),
-            "true_slope": float(true),
-            "finite": bool(np.isfinite(value) and np.all(np.isfinite(gradient))),
-            **as_in_theory(case, loss, logits, float(slope), float(true)),
-        }
+        finite = bool(np.isfinite(value) and np.all(np.isfinite(gradient)))
+        theory = as_in_theory(case, loss, logits, float(slope), float(true))
+        yield {"away": float(away), "slope": float(slope), "true_slope": float(true),
+               "finite": finite, **theory}  # fmt: skip
 
 
 def of_logits(loss: Loss, last: Layer) -> Callable[[Any], Any]:
     """The loss of one instance of class 0 as a function of the logits."""
 
     def f(logits: Any) -> Any:
-        target = (np.arange(last.units) == 0).astype(logits.dtype)
-        return loss.each(logits, target, last)
+        return loss.each(logits, (np.arange(last.units) == 0).astype(logits.dtype), last)
 
     return f
 

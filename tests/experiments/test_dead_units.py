@@ -74,7 +74,7 @@ def test_a_network_that_is_born_dead_has_no_gradient_at_all():
 
 
 def test_a_unit_is_dead_where_its_bias_makes_it_so():
-    net, _, slope = module.programs("relu", 2)
+    net, slope = module.network("relu", 2)
     parameters = net.initial(0)
     parameters[0]["b"][[3, 5]] = -1e6
     X = np.random.default_rng(0).normal(size=(50, 64))
@@ -85,7 +85,7 @@ def test_a_unit_is_dead_where_its_bias_makes_it_so():
 
 
 def test_a_dead_layer_cuts_off_those_before_it():
-    net, _, slope = module.programs("relu", 2)
+    net, slope = module.network("relu", 2)
     parameters = net.initial(0)
     parameters[1]["b"][:] = -1e6
     X = np.random.default_rng(0).normal(size=(50, 64))
@@ -207,7 +207,7 @@ def test_units_that_die_at_the_best_rate_or_nowhere_are_told():
 def test_a_rate_at_which_a_run_diverged_is_not_the_best():
     table = with_row({"kind": "run", "activation": "relu", "centred": True, "rate": 0.1},
                      held_error=np.nan)  # fmt: skip
-    assert "rate 1" in module.best_cells(table)[1]
+    assert "rate 1" in module.extreme_cells(table, "place", "held_error", -1)[1]
 
 
 def test_a_wrong_law_for_one_input_is_not_reproduced():
