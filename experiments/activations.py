@@ -327,7 +327,7 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
 
 
 EXPERIMENT = Experiment(
-    name="activations", title="Activations", version=2, order=42,
+    name="activations", title="Activations", version=3, order=42,
     question="Which activation learns fastest, and does depth change it?",
     cases=cases, after=further_cases, measure=measure, results=results, tables=tables,
     figures=figures, volatile=TIME_COLUMNS, timed=lambda case: case["part"] == "time",
