@@ -38,7 +38,7 @@ RATES = 9
 INPUTS = {"digits": 64, "mnist1d": 40, "mnist_5k": 784}
 THRESHOLDS = {"digits": 0.05, "mnist1d": 0.45, "mnist_5k": 0.05}
 """The training error at which a run has arrived; MNIST-1D is harder."""
-LENGTHS = {"digits": (240, 1500), "mnist1d": (800, 3000), "mnist_5k": (160, 800)}
+LENGTHS = {"digits": (240, 1500), "mnist1d": (800, 3000), "mnist_5k": (400, 800)}
 """Updates of a run for speed, and of one for the test error."""
 
 
@@ -130,7 +130,7 @@ def run(case: Case) -> Iterator[Row]:
         del last["settled"]
         last["reached"] = last.get("reached", np.nan)
         last["late"] = 2 * updates if np.isnan(last["reached"]) else last["reached"]
-    kept = np.unique(np.geomspace(1, len(rows), 16).round().astype(int)) - 1
+    kept = np.unique(np.geomspace(1, len(rows), 9).round().astype(int)) - 1
     yield from rows[-1:] if case["part"] == learning.TUNING else [rows[i] for i in kept]
 
 
@@ -224,7 +224,7 @@ EXPERIMENT = Experiment(
     name="solvers",
     title="Solvers",
     question="Which variation of minibatch gradient descent?",
-    version=1,
+    version=2,
     cases=cases,
     after=further,
     measure=measure,
