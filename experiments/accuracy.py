@@ -208,6 +208,8 @@ def draw_costs(canvas: Canvas, rows: pd.DataFrame) -> None:
     axes.set(xscale="log", yscale="log", xlabel="cost of the gradient (times the function)",
              ylabel="error (ulps; below 0.1 drawn at 0.1)")  # fmt: skip
     axes.axhline(0.5, color="black", linestyle=":", linewidth=1, label="half an ulp")
+    axes.set_xticks([1, 2, 5, 10, 20, 50, 100], ["1", "2", "5", "10", "20", "50", "100"])
+    axes.tick_params(axis="x", which="minor", labelbottom=False)
     canvas.legend(loc="outside right center")
 
 
