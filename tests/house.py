@@ -38,6 +38,7 @@ def lines() -> dict[str, int]:
     return {
         "without_lab": sum(counts.values()) - lab,
         "lab": lab,
+        "experiments": sum(map(_count, files("experiments"))),
         "longest_file": max(counts.values()),
     }
 

@@ -10,32 +10,24 @@ Invariant: equal drawings give equal bytes, and lines are told apart without col
 
 from __future__ import annotations
 
+import functools
 import io
 import itertools
 import re
 import textwrap
+import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from difflab.lab.blocks import Figure
 
+TEMPLATES = Path(__file__).parent / "templates"
 INK = "#1c2024"
 """The colour of text, axes and grid: in an SVG it follows the reader's light or dark page."""
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", INK)  # Okabe and Ito
 LINES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (1, 3)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-KNOWN = (
-    (
-        "reverse", "forward", "symbolic", "complex step", "central difference",
-        "forward difference", "backward difference", "richardson",
-    ),
-    ("relu", "tanh", "sigmoid", "leaky relu", "softplus", "step", "identity", "softmax"),
-    ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam"),
-    ("difflab", "native", "numpy", "jax", "pytorch", "autograd", "casadi", "c"),
-)  # fmt: skip
-"""Names that recur, a family each: on every page a name has the look of its place in its family."""
-PLACES = {name: place for family in KNOWN for place, name in enumerate(family)}
 DENSE = 150_000
 """An SVG of more bytes is kept as PNG."""
 THEME = (
@@ -44,10 +36,17 @@ THEME = (
 )
 
 
+@functools.cache
+def _places() -> dict[str, int]:
+    """The place of each name that recurs in its family."""
+    families = tomllib.loads((TEMPLATES / "looks.toml").read_text(encoding="utf-8"))
+    return {name: place for family in families.values() for place, name in enumerate(family)}
+
+
 def looks(names: Iterable[str]) -> dict[str, dict[str, Any]]:
     """Colour, line style and marker for each name: told apart without colour, the same everywhere.
 
-    Names of `KNOWN` have their own; the others take in order those that are left.
+    Names of looks.toml have their own; the others take in order those that are left.
 
     >>> looks(["forward", "reverse"]) == looks(["reverse", "forward"])
     True
@@ -57,7 +56,7 @@ def looks(names: Iterable[str]) -> dict[str, dict[str, Any]]:
     wanted = list(dict.fromkeys(names))
     found: dict[str, int] = {}
     for name in wanted:
-        place = PLACES.get(str(name).lower().replace("_", " "))
+        place = _places().get(str(name).lower().replace("_", " "))
         if place is not None and place not in found.values():
             found[name] = place
     free = (place for place in itertools.count() if place not in found.values())
@@ -77,7 +76,7 @@ def _style() -> Any:
     import matplotlib
     from cycler import cycler
 
-    sheet = Path(__file__).parent / "templates" / "figures.mplstyle"
+    sheet = TEMPLATES / "figures.mplstyle"
     settings = matplotlib.rc_params_from_file(sheet, use_default_template=False)
     return {**settings, "axes.prop_cycle": cycler(color=PALETTE) + cycler(linestyle=LINES)}
 
