@@ -355,6 +355,7 @@ def _units(
     NaN where one of a unit's rows is missing, or has no value.
     """
     import numpy as np
+    import pandas as pd
 
     own = _chosen(rows, where, [column, unit, *([by] if by else [])])
     values = own[column].astype(float)
@@ -365,7 +366,7 @@ def _units(
         )
     if own.empty:
         return {}
-    names = own[by] if by else values * 0
+    names = own[by] if by else pd.Series("", own.index)
     grouped = (values.map(np.log) if log else values).groupby([names, own[unit]])
     sizes = grouped.size()
     complete = (grouped.count() == sizes) & (sizes == sizes.groupby(level=0).transform("max"))

@@ -119,8 +119,11 @@ def test_means_shares_and_exponents_are_of_units():
 
 def test_a_unit_that_lacks_a_row_is_not_averaged_over_the_rest():
     own = pd.DataFrame({"data": "d", "seed": [0, 0, 1, 1, 2], "value": [1.0, 3.0, 1.0, 3.0, 1.0]})
-    (part,) = mean("c", own, "value").parts
-    assert (part.interval.n, part.planned, part.failed) == (2, 3, 1)
+    for by in ("data", None):
+        (part,) = mean("c", own, "value", by=by).parts
+        assert (part.interval.n, part.planned, part.failed) == (2, 3, 1)
+        (part,) = mean("c", own.assign(value=[1.0, 2.0, 3.0, 4.0, np.nan]), "value", by=by).parts
+        assert (part.interval.n, part.planned, part.failed) == (2, 3, 1)
 
 
 # Verdicts -----------------------------------------------------------------------------------------
