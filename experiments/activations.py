@@ -347,7 +347,7 @@ EXPERIMENT = Experiment(
     those are timed apart. A run that never arrives is counted as slower than one that does. Small
     weights: N(0, 0.01²), which shrinks a signal between narrow layers whatever the activation.
     Rates a factor of 2 apart leave some coarseness in ratios, which intervals do not show. How well
-    networks learn at best is optimistic: it is the least of several means, and the width and dropout
+    networks learn at best is optimistic: it is the least of several means, and width and dropout
     of the run on digits were chosen with test errors of some of the same seeds in view.
     """,
 )  # fmt: skip
