@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from difflab.errors import ArgumentError
 from difflab.lab.blocks import Block, Code, Figure, Formula, Picture, Slider, Table
-from difflab.lab.cases import Experiment
+from difflab.lab.cases import SEEDS, Experiment
 from difflab.lab.claims import CHECKS, FINDINGS
 from difflab.lab.findings import NOT_JUDGED, changes, findings_of, here
 from difflab.lab.forest import forest_of
@@ -259,7 +259,10 @@ def render(experiment: Experiment, folder: Path, single_file: bool = False) -> l
 
 def descriptive(preset: str, seeds: int) -> str:
     """What is said beside the verdicts of a run that is too small to be cited."""
-    return "" if preset == "full" else f"descriptive only: the {preset} preset, {seeds} seeds"
+    if preset != "full":
+        return f"descriptive only: the {preset} preset, {seeds} seeds"
+    few = seeds < SEEDS[preset]
+    return f"fewer seeds than planned: {seeds} of {SEEDS[preset]}" if few else ""
 
 
 def _failed(row: Mapping[Any, Any]) -> dict[str, str]:

@@ -17,7 +17,7 @@ from difflab.lab.claims import Claim, Criterion
 from difflab.lab.findings import plain
 from difflab.lab.forest import axis_of, forest_of
 from difflab.lab.intervals import Interval
-from difflab.lab.page import render
+from difflab.lab.page import descriptive, render
 from difflab.lab.record import ALONE
 from difflab.lab.results import given
 from difflab.lab.style import INK, looks, themed
@@ -301,3 +301,9 @@ def test_text_and_numbers():
     assert [number(value) for value in (np.float32(0.5), np.bool(False), None, -1e-20)] == [
         *("0.5", "no", "–", "-1e-20"),
     ]
+
+
+def test_a_run_that_is_too_small_says_so():
+    assert descriptive("quick", 3) == "descriptive only: the quick preset, 3 seeds"
+    assert descriptive("full", 4) == "fewer seeds than planned: 4 of 10"
+    assert descriptive("full", 10) == descriptive("full", 20) == ""
