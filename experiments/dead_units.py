@@ -226,7 +226,7 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
                    labels=("learning rate", "ReLUs dead at the end (%)"), logarithms="x",
                    alt="The share of dead units by learning rate, a panel for either features.",
                    caption="Runs that did not diverge; a line ends where all do.",
-                   finding=f"Most ReLUs dead at any learning rate: {told}",
+                   finding=f"At the deadliest learning rate so many ReLUs are dead: {told}",
                    foot=f"digits, {own['seed'].nunique()} seeds, {own['updates'].max():.0f}"
                    " updates"),
         Figure(

@@ -190,8 +190,8 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
             scale=100, alt="Falling curves of test error for every head and loss",
             caption="Plain gradient descent, each output at its tuned rate;"
             f" {ended['settled'].eq(True).sum()} of all {len(ended)} runs came to a plateau.",
-            finding=f"Squared error errs surely more than cross-entropy in {worse} of"
-            f" {len(errors)} comparisons on ten classes, surely less in {better}",
+            finding=f"Squared error errs clearly more than cross-entropy in {worse} of"
+            f" {len(errors)} comparisons on ten classes, clearly less in {better}",
             foot=f"{ended['seed'].nunique()} seeds",
         ),
         curves(

@@ -143,7 +143,7 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
             order=[NONE, L2, DROPOUT, BOTH], labels=("training instances", "test error (%)"),
             caption="Each treatment at its tuned strength and rate. mnist_5k is the control.",
             alt="Test error against the number of instances, a line a treatment, a panel a set",
-            finding=f"Test error surely falls by L2 in {helped(L2)} settings, by dropout in"
+            finding=f"Test error clearly falls by L2 in {helped(L2)} settings, by dropout in"
             f" {helped(DROPOUT)}; calibration error in {helped(L2, 'ece')}, in"
             f" {helped(DROPOUT, 'ece')}",
             foot=f"{own['seed'].nunique()} seeds",

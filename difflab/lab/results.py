@@ -419,4 +419,5 @@ def _result(
 
 
 def _plural(unit: str) -> str:
-    return unit if unit.endswith("s") else f"{unit}s"
+    stem = unit.removesuffix("y") + "ie" if unit.endswith("y") else unit.removesuffix("s")
+    return f"{stem}s"
