@@ -11,7 +11,8 @@ def derived(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
     at = own.set_index(["set", "seed", "activation", "depth"])["reached"].unstack("depth")
     found = []
     for depth in (column for column in at if column > 2):
-        slowdown = (at[depth] / at[2]).rename("slowdown").reset_index()
+        trained = own.loc[own["depth"] == depth, "set"].unique()  # NaN there: it never arrived
+        slowdown = (at[depth] / at[2]).rename("slowdown").loc[list(trained)].reset_index()
         slowdown["place"] = slowdown["set"] + f", {depth:.0f} layers over 2"
         found.append(slowdown)
     table = pd.concat(found) if found else pd.DataFrame()
