@@ -18,7 +18,7 @@ from difflab.lab.cases import preset
 from difflab.lab.command import Options, run_all
 
 CASES = 9
-PROMPT = 4.0  # a quiet machine takes less than one
+PROMPT = 20.0  # a quiet machine takes less than one; a case that is not stopped takes a minute
 
 
 @pytest.fixture(scope="module")
