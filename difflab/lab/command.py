@@ -8,13 +8,17 @@ Invariant: whatever goes wrong is said in words, with the command that measures 
 
 from __future__ import annotations
 
+import _thread
 import argparse
+import contextlib
 import json
 import shlex
+import signal
 import sys
+import threading
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -191,6 +195,28 @@ def claim_words(finding: Plain, page: Path) -> str:
     return "\n".join([*lines, *(f"  {name}: {text}" for name, text in told if text)])
 
 
+@contextlib.contextmanager
+def _hearing_interrupts() -> Iterator[None]:
+    """Ctrl-C is sent again where it fell into a finalizer, in which Python ignores exceptions."""
+    usual = sys.unraisablehook
+
+    def hook(ignored: sys.UnraisableHookArgs) -> None:
+        if not issubclass(ignored.exc_type, KeyboardInterrupt):
+            usual(ignored)
+        elif hasattr(signal, "pthread_kill"):  # wakes a main thread that waits, too
+            main = threading.main_thread().ident
+            threading.Timer(0.05, signal.pthread_kill, (main, signal.SIGINT)).start()
+        else:
+            threading.Timer(0.05, _thread.interrupt_main).start()
+
+    sys.unraisablehook = hook
+    try:
+        yield
+    finally:
+        sys.unraisablehook = usual
+
+
+@_hearing_interrupts()
 def _run_each(experiments: list[Experiment], options: Options, program: list[str]) -> int:
     """Run one after the other; what goes wrong with one does not keep the next from running."""
     codes = [0]

@@ -75,16 +75,12 @@ def part_verdict(claim: Claim, part: Part, noise: float = 0.0) -> Verdict:
     if not part.failed or not known:
         return verdict
     few = part.interval is None or part.interval.n < rule.least  # too few for an interval
+    by_signs = few and len(known) >= rule.least
     beyond = sum(map(rule.beyond, known))
     if _most(beyond, part.planned):
-        return (
-            "reproduced"
-            if few and len(known) >= rule.least and not rule.claimed
-            else ("partly" if few and len(known) >= rule.least else verdict)
-        )
+        return verdict if not by_signs else "partly" if rule.claimed else "reproduced"
     if _most(len(known) - beyond, part.planned):
-        against: Verdict = "not reproduced here" if rule.within else "contradicted"
-        return against if few and len(known) >= rule.least else verdict
+        return verdict if not by_signs else "not reproduced here" if rule.within else "contradicted"
     return "undecided"
 
 

@@ -136,11 +136,8 @@ def paired(
     recipe = _recipe(
         "paired", column, where, by, unit, statistic, left=left, right=right, scale=scale
     )
-    one, other = (
-        _units(rows, column, {**(where or {}), **side}, by, unit) for side in (left, right)
-    )
-    pairs = {name: scale * values for name, values in _pairs(one, other, worst).items()}
-    return _result(claim, pairs, statistic, unit, recipe, missing=missing, **told)
+    pairs = {name: scale * own for name, own in _pairs(rows, recipe, worst).items()}
+    return _result(claim, pairs, recipe, missing=missing, **told)
 
 
 def ratio(
@@ -160,12 +157,7 @@ def ratio(
 ) -> Result:
     """The geometric mean of left / right, paired by unit, for each value of `by`: as `paired`."""
     recipe = _recipe("ratio", column, where, by, unit, statistic, left=left, right=right)
-    one, other = (
-        _units(rows, column, {**(where or {}), **side}, by, unit, log=True)
-        for side in (left, right)
-    )
-    pairs = _pairs(one, other, worst)
-    return _result(claim, pairs, statistic, unit, recipe, True, missing=missing, **told)
+    return _result(claim, _pairs(rows, recipe, worst), recipe, missing=missing, **told)
 
 
 def mean(
@@ -189,7 +181,7 @@ def mean(
         values = {name: own - below[name] for name, own in values.items()}
     else:
         values = {name: scale * own for name, own in values.items()}
-    return _result(claim, values, statistic, unit, recipe, over is not None, **told)
+    return _result(claim, values, recipe, **told)
 
 
 def share(
@@ -248,7 +240,7 @@ def exponent(
             enough = run[x].nunique() > 1 and np.isfinite([along, up]).all()
             slopes[key] = float(np.polyfit(along, up, 1)[0]) if enough else math.nan
         found[name] = pd.Series(slopes, dtype=float)
-    return _result(claim, found, statistic, unit, recipe, **told)
+    return _result(claim, found, recipe, **told)
 
 
 def every(
@@ -298,12 +290,6 @@ def timed(
         parts.append(Part(name, interval, int(rounds), noise=noise))
     told = {"logarithmic": True, **told}
     return Result(claim, tuple(parts), unit="rounds", recipe=recipe, **told)
-
-
-def given(claim: str, intervals: Mapping[str, Interval], **told: Any) -> Result:
-    """Intervals that were found elsewhere: of times, from the rounds of `interleave`."""
-    parts = (Part(name, found, found.n) for name, found in intervals.items())
-    return Result(claim, tuple(parts), **told)
 
 
 # One value for each unit --------------------------------------------------------------------------
@@ -376,13 +362,17 @@ def _units(
     return {str(name): means.loc[name] for name in names.unique()}
 
 
-def _pairs(
-    left: Mapping[str, pd.Series], right: Mapping[str, pd.Series], worst: float
-) -> dict[str, pd.Series]:
-    """By data set and unit, left - right; infinite where one side failed: worse than any value."""
+def _pairs(rows: pd.DataFrame, recipe: Mapping[str, Any], worst: float) -> dict[str, pd.Series]:
+    """By data set and unit, left - right (of logarithms, for a ratio); infinite where one side
+    failed: worse than any value."""
     import numpy as np
     import pandas as pd
 
+    column, by, unit = recipe["column"], recipe["by"], recipe["unit"]
+    left, right = (
+        _units(rows, column, recipe["where"] | dict(side), by, unit, log=recipe["kind"] == "ratio")
+        for side in (recipe["left"], recipe["right"])
+    )
     found = {}
     for name in [key for key in left if key in right]:
         units = left[name].index.union(right[name].index)
@@ -394,28 +384,22 @@ def _pairs(
 
 
 def _result(
-    claim: str,
-    values: Mapping[str, pd.Series],
-    statistic: Statistic,
-    unit: str,
-    recipe: Mapping[str, Any],
-    logarithmic: bool = False,
-    **told: Any,
+    claim: str, values: Mapping[str, pd.Series], recipe: Mapping[str, Any], **told: Any
 ) -> Result:
     import numpy as np
 
+    logarithmic = recipe["kind"] == "ratio" or bool(recipe.get("over"))
     parts = []
     for name, own in values.items():
         complete = own[np.isfinite(own)]
-        interval = STATISTICS[statistic](complete) if len(complete) else None
+        interval = STATISTICS[recipe["statistic"]](complete) if len(complete) else None
         if interval and logarithmic:
             estimate, low, high = (math.exp(value) for value in interval[:3])
             interval = Interval(estimate, low, high, interval.n)
         shown = np.exp(own) if logarithmic else own
         parts.append(Part(name, interval, len(own), tuple(shown)))
-    return Result(
-        claim, tuple(parts), unit=_plural(unit), logarithmic=logarithmic, recipe=recipe, **told
-    )
+    told |= {"unit": _plural(recipe["unit"]), "logarithmic": logarithmic, "recipe": recipe}
+    return Result(claim, tuple(parts), **told)
 
 
 def _plural(unit: str) -> str:

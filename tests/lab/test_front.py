@@ -15,7 +15,7 @@ from difflab.lab.claims import claims
 from difflab.lab.findings import here, plain
 from difflab.lab.front import front_page
 from difflab.lab.intervals import Interval
-from difflab.lab.results import given
+from difflab.lab.results import Part, Result
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 LECTURE = """
@@ -60,7 +60,10 @@ def invent(project, **intervals):
     summary = json.loads(path.read_bytes())
     known = claims(project.folder)
     summary["findings"] = [
-        plain(known[name], given(name, {key: Interval(*ends) for key, ends in parts.items()}))
+        plain(
+            known[name],
+            Result(name, tuple(Part(key, Interval(*own), own[3]) for key, own in parts.items())),
+        )
         for name, parts in intervals.items()
     ]
     path.write_text(json.dumps(summary))

@@ -19,7 +19,7 @@ from difflab.lab.forest import axis_of, forest_of
 from difflab.lab.intervals import Interval
 from difflab.lab.page import descriptive, render
 from difflab.lab.record import ALONE
-from difflab.lab.results import given
+from difflab.lab.results import Part, Result
 from difflab.lab.style import INK, looks, themed
 from difflab.lab.words import cells, latex, number, paragraphs
 
@@ -208,7 +208,8 @@ def test_an_estimate_has_the_digits_of_its_interval():
 
 def found_in(rule: Criterion, figure: str, **intervals: Interval):
     claim = Claim("c", "e", "More is <more>", rule, figure=figure)
-    return plain(claim, given("c", intervals, logarithmic=True))
+    parts = (Part(name, found, found.n) for name, found in intervals.items())
+    return plain(claim, Result("c", tuple(parts), logarithmic=True))
 
 
 def test_a_forest_shows_each_part_the_bound_and_the_sources_figure():
@@ -264,7 +265,7 @@ def test_the_verdict_box_says_all_that_the_verdict_follows_from(done):
 
 def test_a_claim_that_is_not_listed_is_a_problem_of_the_page(project, capsys):
     project.run()
-    stranger = replace(project.experiment, results=lambda rows: [given("as_mush", {})])
+    stranger = replace(project.experiment, results=lambda rows: [Result("as_mush", ())])
     (problem,) = render(stranger, project.report)
     assert "did you mean 'as_much'" in problem
     assert "did you mean" in project.html()
