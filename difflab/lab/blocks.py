@@ -53,6 +53,7 @@ class Picture:
     caption: str
     alt: str
     svg: str
+    finding: str = ""
 
 
 @dataclass(frozen=True)

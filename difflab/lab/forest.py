@@ -17,6 +17,8 @@ from typing import Any, NamedTuple
 from difflab.lab.findings import Plain, shown
 
 WIDTH, ROW, EDGE = 360, 34, 8.0
+FITS, LINE = 50, 13
+"""So many characters of name and interval fit on one line, in any font; else they take two."""
 REACH = 1.0
 """An interval is drawn up to this many times the span of all estimates and bounds beyond it."""
 
@@ -80,25 +82,32 @@ def forest_of(finding: Plain) -> str:
     if axis is None or finding["kind"] == "check":
         return ""
     parts = finding["parts"]
-    height = ROW * len(parts) + 24
+    units = finding["counted"]
+    counted = [f"{part['n'] or part['planned']} {units}" for part in parts]
+    names = [", ".join(filter(None, (p["name"], n))) for p, n in zip(parts, counted, strict=True)]
+    wide = any(len(n) + len(shown(part)) > FITS for n, part in zip(names, parts, strict=True))
+    row = ROW + (LINE + 5) * wide
+    height = row * len(parts) + 24
     words = "; ".join(f"{part['name']} {shown(part)}".strip() for part in parts)
     marks = [
         f'<svg class="parts" viewBox="0 0 {WIDTH} {height}" role="img" '
         f'aria-label="{html.escape(words)}">'
     ]
-    for number, part in enumerate(parts):
-        marks += _part(axis, part, finding, ROW * number)
+    for number, (name, part) in enumerate(zip(names, parts, strict=True)):
+        lines = (row * number + 14, row * number + 14 + LINE * wide)
+        marks += _part(axis, part, finding, name, lines)
     marks.append(_foot(axis, finding, height))
     return "".join([*marks, "</svg>"])
 
 
-def _part(axis: Axis, part: Mapping[str, Any], finding: Plain, top: float) -> list[str]:
-    counted = part["n"] or part["planned"]
-    name = ", ".join(filter(None, (part["name"], f"{counted} {finding['counted']}")))
-    y = top + 26
+def _part(
+    axis: Axis, part: Mapping[str, Any], finding: Plain, name: str, lines: tuple[float, float]
+) -> list[str]:
+    """A row: the name on the first of two lines, the interval on the second, marks below it."""
+    y = lines[1] + 12
     marks = [
-        f'<text x="0" y="{top + 14}">{html.escape(name)}</text>',
-        f'<text class="value" x="{WIDTH}" y="{top + 14}">{html.escape(shown(part))}</text>',
+        f'<text x="0" y="{lines[0]}">{html.escape(name)}</text>',
+        f'<text class="value" x="{WIDTH}" y="{lines[1]}">{html.escape(shown(part))}</text>',
     ]
     for bound in filter(axis.holds, finding["bounds"]):
         marks.append(f'<path class="bound" d="M{axis.at(bound)} {y - 7}v14"/>')

@@ -17,11 +17,16 @@ from difflab.lab.style import looks
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Canvas
 
 FEW = 4
 """As many lines have their legend among them."""
+ABREAST = 3
+"""As many panels stand side by side."""
+TICKED = 8
+"""As many whole numbers along an axis are each labelled."""
 SHORT = 100.0
 """An axis of less than this ratio is labelled with plain numbers."""
 
@@ -53,24 +58,35 @@ def curves(
     names = [value for value in (order or sorted(own[of].unique())) if (own[of] == value).any()]
     panels = [("", own)] if by is None else [(str(k), v) for k, v in own.groupby(by, sort=False)]
     style = looks(map(str, names))
+    shape = (-(-len(panels) // ABREAST), min(len(panels), ABREAST)) if len(panels) != 4 else (2, 2)
 
     def draw(canvas: Canvas) -> None:
-        grid = canvas.subplots(1, len(panels), sharey=True, squeeze=False)[0]
-        for axes, (title, part) in zip(grid, panels, strict=True):
+        grid = canvas.subplots(*shape, sharey=True, squeeze=False)
+        lines: dict[str, Artist] = {}
+        for axes, (title, part) in zip(grid.flat, panels, strict=False):
             for value in names:
                 _band(axes, part[part[of] == value], x, y, scale, str(value), style[str(value)])
             axes.set(title=title, xlabel=labels[0] or x)
+            places = sorted(part[part[y].notna()][x].unique())
+            if "x" not in logarithms and len(places) <= TICKED and not any(k % 1 for k in places):
+                axes.set_xticks(places)
             for letter in logarithms:
                 logarithmic(axes, letter)
-        grid[0].set_ylabel(labels[1] or y)
-        if len(names) <= FEW:
-            grid[-1].legend()
+            handles, texts = axes.get_legend_handles_labels()
+            lines |= dict(zip(texts, handles, strict=True))
+        for axes in grid.flat[len(panels) :]:
+            axes.set_axis_off()
+        for axes in grid[:, 0]:
+            axes.set_ylabel(labels[1] or y)
+        told = [lines[str(value)] for value in names if str(value) in lines]
+        if len(told) <= FEW:
+            grid.flat[len(panels) - 1].legend(handles=told)
         else:  # more would cover the lines
-            canvas.legend(*grid[-1].get_legend_handles_labels(), loc="outside right center")
+            canvas.legend(handles=told, loc="outside right center")
 
     units = own[unit].nunique()
     band = f"Lines are medians of {units} {unit}s, bands reach from quartile to quartile."
-    size = (max(4.6, 3.4 * len(panels) + 0.8) + 2.0 * (len(names) > FEW), 3.8)
+    size = (max(4.6, 3.4 * shape[1] + 0.8) + 2.0 * (len(names) > FEW), 0.6 + 3.2 * shape[0])
     return Figure(name, f"{caption} {band}".strip(), alt, draw, size, **told)
 
 

@@ -109,21 +109,10 @@ class Result:
 
 
 def paired(
-    claim: str,
-    rows: pd.DataFrame,
-    column: str,
-    *,
-    left: Selection,
-    right: Selection,
-    where: Selection | None = None,
-    by: str | None = "data",
-    unit: str = "seed",
-    scale: float = 1.0,
-    statistic: Statistic = "t",
-    missing: str = "diverged",
-    worst: float = math.inf,
-    **told: Any,
-) -> Result:
+    claim: str, rows: pd.DataFrame, column: str, *, left: Selection, right: Selection,
+    where: Selection | None = None, by: str | None = "data", unit: str = "seed", scale: float = 1.0,
+    statistic: Statistic = "t", missing: str = "diverged", worst: float = math.inf, **told: Any,
+) -> Result:  # fmt: skip
     """The mean of left - right, paired by unit, for each value of `by`.
 
     Rows that a unit has several of (depths, say) are averaged first. A NaN is a run that failed:
@@ -141,38 +130,21 @@ def paired(
 
 
 def ratio(
-    claim: str,
-    rows: pd.DataFrame,
-    column: str,
-    *,
-    left: Selection,
-    right: Selection,
-    where: Selection | None = None,
-    by: str | None = "data",
-    unit: str = "seed",
-    statistic: Statistic = "t",
-    missing: str = "never arrived",
-    worst: float = math.inf,
+    claim: str, rows: pd.DataFrame, column: str, *, left: Selection, right: Selection,
+    where: Selection | None = None, by: str | None = "data", unit: str = "seed",
+    statistic: Statistic = "t", missing: str = "never arrived", worst: float = math.inf,
     **told: Any,
-) -> Result:
+) -> Result:  # fmt: skip
     """The geometric mean of left / right, paired by unit, for each value of `by`: as `paired`."""
     recipe = _recipe("ratio", column, where, by, unit, statistic, left=left, right=right)
     return _result(claim, _pairs(rows, recipe, worst), recipe, missing=missing, **told)
 
 
 def mean(
-    claim: str,
-    rows: pd.DataFrame,
-    column: str,
-    *,
-    over: str | None = None,
-    where: Selection | None = None,
-    by: str | None = "data",
-    unit: str = "seed",
-    scale: float = 1.0,
-    statistic: Statistic = "t",
-    **told: Any,
-) -> Result:
+    claim: str, rows: pd.DataFrame, column: str, *, over: str | None = None,
+    where: Selection | None = None, by: str | None = "data", unit: str = "seed", scale: float = 1.0,
+    statistic: Statistic = "t", **told: Any,
+) -> Result:  # fmt: skip
     """The mean of a column, or the geometric mean of its ratio to the column `over`, by unit."""
     recipe = _recipe("mean", column, where, by, unit, statistic, over=over, scale=scale)
     values = _units(rows, column, where or {}, by, unit, log=over is not None)
@@ -185,15 +157,9 @@ def mean(
 
 
 def share(
-    claim: str,
-    rows: pd.DataFrame,
-    column: str,
-    *,
-    where: Selection | None = None,
-    by: str | None = "data",
-    unit: str = "seed",
-    **told: Any,
-) -> Result:
+    claim: str, rows: pd.DataFrame, column: str, *, where: Selection | None = None,
+    by: str | None = "data", unit: str = "seed", **told: Any,
+) -> Result:  # fmt: skip
     """The share of independent units for which a column is true, with Wilson's interval.
 
     Where a unit has rows of both kinds, its own share is one value, and the interval is Student's.
@@ -212,18 +178,10 @@ def share(
 
 
 def exponent(
-    claim: str,
-    rows: pd.DataFrame,
-    x: str,
-    y: str,
-    *,
-    logarithms: Literal["xy", "x", "y"] = "xy",
-    where: Selection | None = None,
-    by: str | None = "data",
-    unit: str = "seed",
-    statistic: Statistic = "t",
-    **told: Any,
-) -> Result:
+    claim: str, rows: pd.DataFrame, x: str, y: str, *, logarithms: Literal["xy", "x", "y"] = "xy",
+    where: Selection | None = None, by: str | None = "data", unit: str = "seed",
+    statistic: Statistic = "t", **told: Any,
+) -> Result:  # fmt: skip
     """The slope of a line through log y against log x, fitted unit by unit (least squares)."""
     import numpy as np
     import pandas as pd
@@ -244,15 +202,9 @@ def exponent(
 
 
 def every(
-    claim: str,
-    rows: pd.DataFrame,
-    column: str,
-    *,
-    where: Selection | None = None,
-    by: str | None = None,
-    counted: str = "cases",
-    **told: Any,
-) -> Result:
+    claim: str, rows: pd.DataFrame, column: str, *, where: Selection | None = None,
+    by: str | None = None, counted: str = "cases", **told: Any,
+) -> Result:  # fmt: skip
     """A complete enumeration: in how many rows a column is true. No interval; one row is enough to
     fail."""
     recipe = _recipe("every", column, where, by, "", "count")
@@ -265,14 +217,9 @@ def every(
 
 
 def timed(
-    claim: str,
-    rows: pd.DataFrame,
-    column: str = "ratio",
-    *,
-    where: Selection | None = None,
-    by: str | None = None,
-    **told: Any,
-) -> Result:
+    claim: str, rows: pd.DataFrame, column: str = "ratio", *, where: Selection | None = None,
+    by: str | None = None, **told: Any,
+) -> Result:  # fmt: skip
     """Ratios of times as `interleave` gives them, a row for each value of `by`: medians of rounds.
 
     A bound is missed or passed only by more than the noise floor of its row, the column `noise`.
@@ -329,13 +276,8 @@ def _groups(rows: pd.DataFrame, by: str | None) -> list[tuple[str, pd.DataFrame]
 
 
 def _units(
-    rows: pd.DataFrame,
-    column: str,
-    where: Selection,
-    by: str | None,
-    unit: str,
-    log: bool = False,
-) -> dict[str, pd.Series]:
+    rows: pd.DataFrame, column: str, where: Selection, by: str | None, unit: str, log: bool = False,
+) -> dict[str, pd.Series]:  # fmt: skip
     """By data set, a value for each unit: the mean of its rows (of their logarithms).
 
     NaN where one of a unit's rows is missing, or has no value.

@@ -266,12 +266,15 @@ def _label(value: Any, gradient: Any) -> str:
 
 def _frame(lines: Sequence[str], explained: bool, dpi: int) -> str:
     font = 'fontname="Helvetica,Arial,sans-serif"'
-    value, gradient = _coloured("value", VALUE), _coloured("gradient", GRADIENT)
-    legend = f"label=<{value} above, {gradient} below each arrow>" if explained else ""
+    # A cell each: runs of one line would overlap where the reader's font is wider than Graphviz's.
+    said = (("value above", VALUE), ("gradient below each arrow", GRADIENT))
+    cells = "".join(f"<td>{_coloured(text, colour)}</td>" for text, colour in said)
+    table = f'<table border="0" cellpadding="8"><tr>{cells}</tr></table>'
+    legend = f"label=<{table}>" if explained else ""
     return f"""digraph {{
         graph [rankdir=LR bgcolor=white pad=0.2 ranksep=0.25 nodesep=0.3 ordering=in dpi={dpi}]
         graph [{font} fontsize=10 labelloc=b {legend}]
-        node [{font} fontsize=12 height=0.4 width=0.4 margin="0.08,0.04" color="{LINE}"]
+        node [{font} fontsize=12 height=0.4 width=0.4 margin="0.12,0.04" color="{LINE}"]
         edge [color="{LINE}" arrowsize=0.7]
         {chr(10).join(lines)}
     }}"""
