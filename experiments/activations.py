@@ -155,35 +155,30 @@ def run(case: Case, most: int = 0) -> Row:
     X, Z = (part.X.astype(net.dtype) for part in (learn, held))
     y, z = (targets(part.y, net.last.units, X.dtype) for part in (learn, held))
     evenly = {last * number // LOOKS for number in range(1, LOOKS + 1)}
-    ends: Row = {"last": True, "diverged": True, "missed": 1.0, "log_reached": math.nan,
-                 "reached": math.nan, "arrived": False}  # fmt: skip
-    row: Row = {"update": last}
-    row |= dict.fromkeys(("loss", "train_error", "held_error", "held_loss"), math.nan)
-    history: list[Row] = []
     run = learning.descent(
         net, X, y, batch=BATCH, seed=learning.run_seed(case["part"], case["seed"]),
         rate=case["rate"], updates=last,
         looks=looks_at(last, case["width"]) if fast else evenly,
     )  # fmt: skip
+    history: list[Row] = []
+    arrived = False
     with np.errstate(all="ignore"):
         for number, loss, tree in run:
             error = 1.0 - accuracy(net.forward(tree, X), y)
             history.append({"update": number, "loss": loss, "train_error": error})
-            if fast and error <= case["threshold"]:
-                ends |= {"missed": 0.0, "log_reached": math.log(number), "reached": number,
-                         "arrived": True}  # fmt: skip
+            if arrived := fast and bool(error <= case["threshold"]):
                 break
             if not fast or number == last:
                 outputs = net.forward(tree, Z)
                 history[-1]["held_error"] = 1.0 - accuracy(outputs, z)
                 history[-1]["held_loss"] = float(net.objective(tree, Z, z))
-    if history and (ends["arrived"] or history[-1]["update"] == last):
-        row, ends["diverged"] = history[-1], False
-    return (
-        row
-        | ends
-        | ({} if fast else {"settled": not ends["diverged"] and learning.settled(history)})
-    )
+    whole = bool(history) and (arrived or history[-1]["update"] == last)
+    unknown = dict.fromkeys(("loss", "train_error", "held_error", "held_loss"), math.nan)
+    row = history[-1] if whole else {"update": last, **unknown}
+    reached = row["update"] if arrived else math.nan
+    row |= {"last": True, "diverged": not whole, "missed": 1.0 - arrived,
+            "log_reached": math.log(reached), "reached": reached, "arrived": arrived}  # fmt: skip
+    return row if fast else row | {"settled": whole and learning.settled(history)}
 
 
 def with_dropout(case: Case) -> Row:
