@@ -70,7 +70,6 @@ class Slopes:
 
     @property
     def numbers(self) -> np.ndarray[Any, Any]:
-        """The derivative in floats."""
         return np.array([float(x) for x in self.balls])
 
 

@@ -150,10 +150,8 @@ def reverse(graph: Graph, planted: Mapping[Expr, Expr] | None = None) -> Graph:
 
 def _blocks(out: Expr, inputs: Sequence[Expr]) -> list[Expr]:
     rows = []
-    for index in np.ndindex(out.shape):
-        seed = np.zeros(out.shape, out.dtype)
-        seed[index] = 1
-        found = pullback([out], [constant(seed)], inputs)
+    for unit in np.eye(out.size, dtype=out.dtype):
+        found = pullback([out], [constant(unit.reshape(out.shape))], inputs)
         rows.append([zeros(x) if ct is None else ct for ct, x in zip(found, inputs, strict=True)])
     if not out.shape:
         return rows[0]
@@ -258,8 +256,6 @@ def parts_of(result: Any) -> tuple[Any, ...]:
 
 
 def _altered(gradient: Gradient, alter: Callable[[Sequence[Any]], Sequence[Any]]) -> Gradient:
-    """A gradient with other parts."""
-
     def wrong(*args: Any) -> Any:
         parts = alter(parts_of(gradient(*args)))
         return tuple(parts) if len(parts) > 1 else parts[0]

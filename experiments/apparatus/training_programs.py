@@ -75,7 +75,6 @@ class Problem:
 
     @property
     def start(self) -> list[Array]:
-        """The initial parameters."""
         return flatten(self.net.initial(self.seed))[0]
 
     def minibatches(self) -> Minibatches:
@@ -84,7 +83,6 @@ class Problem:
         return Minibatches(*rows, self.net.solver.batch_size, self.seed)
 
     def tree(self, arrays: Arrays) -> Any:
-        """Arrays as the network's parameters."""
         return unflatten(flatten(self.net.parameters)[1], list(arrays))
 
     def judged(self, arrays: Arrays) -> Row:
