@@ -17,6 +17,7 @@ import numpy as np
 from sympy.core.cache import clear_cache
 
 from apparatus.peers import functions
+from difflab.accuracy.subject import numbers, spans
 from difflab.accuracy.truth import truth
 from difflab.accuracy.zoo import ZOO
 from difflab.ir.expr import Graph
@@ -56,21 +57,23 @@ def rosenbrock(n: int) -> Program:
     return Program(ZOO["rosenbrock"].f, (np.resize(point, n),))
 
 
+def perceptron(layers: list[tuple[Any, Any]], x: Any) -> Any:
+    """The outputs of tanh layers and a linear one."""
+    *hidden, (weights, bias) = layers
+    for w, b in hidden:
+        x = np.tanh(x @ w + b)
+    return x @ weights + bias
+
+
 def network(width: int, hidden: int = 1) -> Program:
     """The mean squared error of a tanh network of equal layers on eight instances."""
-
-    def loss(layers: list[tuple[Any, Any]], x: Any, y: Any) -> Any:
-        for w, b in layers[:-1]:
-            x = np.tanh(x @ w + b)
-        last, bias = layers[-1]
-        return np.mean((x @ last + bias - y) ** 2)
-
     rng = generator("cost", "network", width, *([hidden] if hidden > 1 else []))
     layers = [
         (rng.normal(size=(m, n)) / np.sqrt(m), rng.normal(size=n))
         for m, n in itertools.pairwise([width] * (hidden + 1) + [1])
     ]
-    return Program(loss, (layers, rng.normal(size=(8, width)), rng.normal(size=(8, 1))))
+    args = (layers, rng.normal(size=(8, width)), rng.normal(size=(8, 1)))
+    return Program(lambda layers, x, y: np.mean((perceptron(layers, x) - y) ** 2), args)
 
 
 def between(inputs: int, outputs: int, hidden: int = 32) -> Program:
@@ -115,8 +118,7 @@ def true_gradient(function: str, size: int) -> list[np.ndarray]:
         start, middle, end = np.split(short, 3)
         return [np.concatenate([start, np.tile(middle, size // PERIOD - 2), end])]
     made = program(function, size)
-    blocks = truth(made.f, *made.args, argnums=0).midpoint
-    return [np.asarray(block) for block in flatten(blocks)[0]]
+    return flatten(truth(made.f, *made.args).midpoint)[0]
 
 
 def calling(prepared: Prepared, arrays: list[Any]) -> partial[Any]:
@@ -152,48 +154,34 @@ def cost_of(derivation: Derivation, graph: Graph, wrt: Sequence[int]) -> Row:
 
 def relative_error(blocks: list[Any], known: list[Any]) -> float:
     """The largest error of a component, relative to the largest component."""
-    wrong = max(float(np.max(np.abs(b - k))) for b, k in zip(blocks, known, strict=True))
-    return wrong / max(float(np.max(np.abs(k))) for k in known)
+    true = numbers(known)
+    return float(np.max(np.abs(numbers(blocks) - true)) / np.max(np.abs(true)))
 
 
 def passes(case: Case) -> Iterator[Row]:
     """One pass of reverse mode, and one of forward mode for each input: what each of them gives."""
-    made = program(case["function"], case["size"])
-    x, *others = made.args
-    known = flat(true_gradient(case["function"], case["size"]))
+    whole, (x, *others) = program(case["function"], case["size"])
+    known = numbers(true_gradient(case["function"], case["size"]))
 
-    def f(x: Any) -> Any:
-        return made.f(x, *others)
-
-    def push(x: Any, tangent: Any) -> Any:
-        return jvp(f, (x,), (tangent,), engine="numpy")[1]
-
-    def pull(x: Any, cotangent: Any) -> Any:
-        return vjp(f, x, engine="numpy")[1](cotangent)
-
+    f = lambda x: whole(x, *others)
+    push = lambda x, tangent: jvp(f, (x,), (tangent,), engine="numpy")[1]
+    pull = lambda x, cotangent: vjp(f, x, engine="numpy")[1](cotangent)
     own = simplify(trace(f, x)).operation_count()
     for mode, run, seeds in (("reverse", pull, [1.0]), ("forward", push, unit_vectors(x))):
-        given = [flat(run(x, seed)) for seed in seeds]
+        given = [numbers(run(x, seed)) for seed in seeds]
         error = np.abs(np.concatenate(given) - known) / np.max(np.abs(known))
-        right, numbers = int(np.sum(error <= AGREES[True])), given[0].size
+        right, width = int(np.sum(error <= AGREES[True])), given[0].size
         each = simplify(trace(run, x, seeds[0])).operation_count()
         wanted = (1, known.size) if mode == "reverse" else (known.size, 1)
-        yield {"method": mode, "inputs": known.size, "passes": len(given), "numbers": numbers,
+        yield {"method": mode, "inputs": known.size, "passes": len(given), "numbers": width,
                "right": right, "relative": each / own,
-               "as_claimed": (len(given), numbers) == wanted and right == known.size}  # fmt: skip
-
-
-def flat(values: Any) -> np.ndarray:
-    """The numbers of a tree of arrays, as one vector."""
-    return np.concatenate([np.ravel(leaf) for leaf in flatten(values)[0]])
+               "as_claimed": (len(given), width) == wanted and right == known.size}  # fmt: skip
 
 
 def unit_vectors(like: Any) -> list[Any]:
     """For each number of a tree of arrays, the tree that is one there and zero elsewhere."""
     leaves, structure = flatten(like)
-    ends = np.cumsum([np.size(leaf) for leaf in leaves])[:-1]
-    return [
-        unflatten(structure, [np.reshape(part, np.shape(leaf))
-                              for part, leaf in zip(np.split(row, ends), leaves, strict=True)])
-        for row in np.eye(sum(map(np.size, leaves)))
-    ]  # fmt: skip
+    shapes = [np.shape(leaf) for leaf in leaves]
+    places = [*zip(spans(shapes), shapes, strict=True)]
+    return [unflatten(structure, [row[place].reshape(shape) for place, shape in places])
+            for row in np.eye(numbers(like).size)]  # fmt: skip

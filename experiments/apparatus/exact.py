@@ -13,7 +13,7 @@ import numpy as np
 from flint import arb
 
 from difflab.accuracy.truth import Enclosure
-from difflab.ir.expr import Graph
+from difflab.ir.expr import Graph, walk
 from difflab.readings.balls import EVERY_BIT, enclose, enclose_nodes, exact, precision, ulps_of
 
 STEP_BITS = 1500  # differences are taken 2^-1500 away: truncation is below any float's last digit
@@ -33,9 +33,7 @@ def value_ulps(graph: Graph, arrays: Sequence[Any], values: Sequence[Any], bits:
 def written_out(graph: Graph) -> int:
     """The operations of a function when nothing is shared."""
     counts: dict[Any, int] = {}
-    for node in graph.nodes:
-        counts[node] = bool(node.operands) + sum(counts[x] for x in node.operands)
-    return sum(counts[out] for out in graph.outputs)
+    return sum(walk(graph.outputs, counts, lambda node, below: bool(below) + sum(below)))
 
 
 def limit_of_differences(graph: Graph, arrays: Sequence[Any], enclosure: Enclosure) -> str:

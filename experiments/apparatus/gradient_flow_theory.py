@@ -58,24 +58,18 @@ def mean_field(activation: str, initialiser: str, q: float, layers: int) -> list
     >>> [round(x, 2) for x in mean_field("tanh", "glorot", 1.0, 3)]
     [0.68, 0.8, 0.85]
     """
-    factors = []
+    factors, weights = [], WEIGHTS / WEIGHTS.sum()
     for _ in range(layers):
-        values, slopes = _at_normal(activation, math.sqrt(q))
-        factors.append(math.sqrt(gain(initialiser) * slopes))
-        q = gain(initialiser) * values
+        a = math.sqrt(q) * NODES  # E[g(a)^2] and E[g'(a)^2] by Gauss-Hermite quadrature
+        values = Layer(1, 1, activation).activate(a)
+        factors.append(math.sqrt(gain(initialiser) * float(weights @ _slope(activation)(a) ** 2)))
+        q = gain(initialiser) * float(weights @ values**2)
     return factors
 
 
 @functools.cache
 def _slope(activation: str) -> Callable[[Any], Any]:
     return derivative(Layer(1, 1, activation).activate)
-
-
-def _at_normal(activation: str, deviation: float) -> tuple[float, float]:
-    """E[g(a)^2] and E[g'(a)^2] for a normal a of mean 0, by Gauss-Hermite quadrature."""
-    a, weights = deviation * NODES, WEIGHTS / WEIGHTS.sum()
-    values = Layer(1, 1, activation).activate(a)
-    return float(weights @ values**2), float(weights @ _slope(activation)(a) ** 2)
 
 
 DERIVATION = Section(

@@ -34,11 +34,9 @@ class Handwritten:
     points: tuple[tuple[Any, ...], ...]
 
     def f(self, *args: Any) -> Any:
-        """The value."""
         return self.written(*args)[0]
 
     def terms(self, *args: Any) -> list[Any]:
-        """The terms of the gradient."""
         return self.written(*args)[1]
 
     def gradient(self, *args: Any) -> Any:

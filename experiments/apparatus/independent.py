@@ -14,7 +14,6 @@ ball, no germ and no derivative rule is used; what is shared with difflab is the
 
 from __future__ import annotations
 
-import itertools
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -71,7 +70,6 @@ class Slopes:
 
     @property
     def numbers(self) -> np.ndarray[Any, Any]:
-        """The derivative in floats."""
         return np.array([float(x) for x in self.balls])
 
 
@@ -93,7 +91,7 @@ def formula(gradient: Callable[..., Any], args: Sequence[Any]) -> list[Any]:
         with mp.workdps(digits):
             known = read(graph.outputs, _exact(graph, arrays))
             found = [x for out in graph.outputs for x in known[out].flat]
-            if before and all(_meet(a, b) for a, b in zip(before, found, strict=True)):
+            if before and all(map(_meet, before, found)):
                 return found
         before = found
     raise Uncertified(f"{digits} digits do not settle the formula")
@@ -125,15 +123,13 @@ class _Point:
 
     def slopes(self) -> Slopes:
         """The derivative, axis by axis, then along other lines."""
-        shapes = {i: np.shape(self.arrays[i]) for i in self.floats}
-        moves = [(i, index) for i, shape in shapes.items() for index in np.ndindex(shape)]
+        moves = [(i, at) for i in self.floats for at in np.ndindex(np.shape(self.arrays[i]))]
         columns = [self.along({move: mpf(1)}) for move in moves]
         worst = max((s for c in columns for s in c), key=lambda s: VERDICTS.index(s.verdict))
         if worst.verdict == "smooth" and len(moves) > 1:
             worst = self.on_lines(moves, columns)
-        ends = np.cumsum([0, *map(math.prod, shapes.values())])
-        blocks = [columns[a:b] for a, b in itertools.pairwise(ends)]
-        flat = [column[k].value for b in blocks for k in range(len(columns[0])) for column in b]
+        flat = [column[k].value for i in self.floats for k in range(len(columns[0]))
+                for move, column in zip(moves, columns, strict=True) if move[0] == i]  # fmt: skip
         least = min(self.graph.inputs[i].dtype.itemsize for i in self.floats)
         reason = "differences do not settle" if worst.verdict == UNKNOWN else ""
         return Slopes(worst.verdict, tuple(flat), least, reason)
@@ -167,10 +163,8 @@ class _Point:
             if time.monotonic() > self.deadline:
                 raise Uncertified(f"more than {SECONDS:g} s")
             with mp.workdps(digits):
-                there = [
-                    self.outputs({m: w * sign * mpf(2) ** n * scales[m] for m, w in line.items()})
-                    for n in STEPS for sign in (-1, 1)
-                ]  # fmt: skip
+                there = [self.outputs({m: w * h * scales[m] for m, w in line.items()})
+                         for n in STEPS for h in (-(mpf(2) ** n), mpf(2) ** n)]  # fmt: skip
                 steps = [unit * mpf(2) ** step for step in STEPS]
                 found = [_judged(y, sides, steps, digits)
                          for y, *sides in zip(self.outputs({}), *there, strict=True)]  # fmt: skip
@@ -216,10 +210,8 @@ def _judged(y: Any, sides: Sequence[Any], steps: Sequence[Any], digits: int) -> 
     if not mpmath.isfinite(y) or all(outside):
         return Slope("undefined") if digits > DIGITS[0] else None
     noise = mpf(10) ** (-digits * 4 // 5) * abs(y)
-    quotients = [
-        [(v - y) / (sign * h) for v, h in zip(sides[k::2], steps, strict=True)]
-        for k, sign in enumerate((-1, 1))
-    ]
+    quotients = [[(v - y) / (sign * h) for v, h in zip(sides[k::2], steps, strict=True)]
+                 for k, sign in enumerate((-1, 1))]  # fmt: skip
     for k in (0, 1):
         far, near = (abs(v - y) for v in sides[k::2])
         if near > far / 100 and near > noise and not outside[k]:

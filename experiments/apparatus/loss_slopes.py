@@ -7,8 +7,7 @@ the same rounded logits.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -25,7 +24,7 @@ CLASSES = 10
 def at_logits(case: Case, loss: Loss) -> Iterator[Row]:
     """The derivative of a loss in the true class's logit, ever farther from the largest other."""
     last = Layer(1, CLASSES, case["head"])
-    f = of_logits(loss, last)
+    f = lambda x: loss.each(x, (np.arange(CLASSES) == 0).astype(x.dtype), last)  # of class 0
     with_gradient = value_and_gradient(f)
     others = generator("losses", "logits", case["seed"]).normal(size=CLASSES)
     for away in np.geomspace(1.0, 1e4, case["points"]):
@@ -39,15 +38,6 @@ def at_logits(case: Case, loss: Loss) -> Iterator[Row]:
         theory = as_in_theory(case, loss, logits, float(slope), float(true))
         yield {"away": float(away), "slope": float(slope), "true_slope": float(true),
                "finite": finite, **theory}  # fmt: skip
-
-
-def of_logits(loss: Loss, last: Layer) -> Callable[[Any], Any]:
-    """The loss of one instance of class 0 as a function of the logits."""
-
-    def f(logits: Any) -> Any:
-        return loss.each(logits, (np.arange(last.units) == 0).astype(logits.dtype), last)
-
-    return f
 
 
 def as_in_theory(case: Case, loss: Loss, logits: np.ndarray, slope: float, true: float) -> Row:

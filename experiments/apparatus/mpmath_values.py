@@ -23,7 +23,7 @@ import mpmath
 import numpy as np
 from mpmath import mp, mpf
 
-from difflab.ir.expr import Expr, reachable
+from difflab.ir.expr import Expr, walk
 from difflab.ir.row import CONSTANT
 
 
@@ -33,17 +33,14 @@ class Unread(Exception):
 
 def read(outputs: Iterable[Expr], known: dict[Expr, Any]) -> dict[Expr, Any]:
     """Add the values of the outputs, and of all that they depend on, to `known`."""
-    for node in reachable(outputs, known):
-        if node not in known:
-            known[node] = _value(node, known)
+    walk(outputs, known, _value)
     return known
 
 
-def _value(node: Expr, known: Mapping[Expr, Any]) -> Any:
+def _value(node: Expr, operands: list[Any]) -> Any:
     row, params = node.primitive, dict(node.params)
     if row is CONSTANT:
         return numbers(node.value) if node.dtype.kind == "f" else np.asarray(node.value)
-    operands = [known[x] for x in node.operands]
     plain = node.dtype.kind != "f" and all(x.dtype.kind != "f" for x in node.operands)
     if plain or row.name in AS_THEY_ARE or row.kind == "movement":
         found = row.evaluate(*operands, **params)
@@ -133,7 +130,7 @@ EACH: Mapping[str, Callable[..., Any]] = {
 
 # Rows and matrices --------------------------------------------------------------------------------
 
-AS_THEY_ARE = ("sum", "cumsum", "matmul", "einsum")
+AS_THEY_ARE = ("sum", "cumsum", "matmul", "einsum", "max", "argmax", "argsort")
 
 
 def _softmax(x: Any, axis: int) -> Any:
@@ -146,16 +143,7 @@ def _share(x: Any, axes: tuple[int, ...]) -> Any:
     return top / np.sum(top, axes, keepdims=True)
 
 
-def _by_row(rule: Callable[[Any], Any], x: Any, axis: int) -> Any:
-    return np.apply_along_axis(lambda row: np.asarray(rule(list(row))), axis, x)
-
-
 ROWS: Mapping[str, Callable[..., Any]] = {
-    "max": lambda x, axes: np.max(x, axes),
-    "argmax": lambda x, axis: _by_row(lambda row: row.index(max(row)), x, axis),
-    "argsort": lambda x, axis, kind: _by_row(
-        lambda row: sorted(range(len(row)), key=row.__getitem__), x, axis
-    ),
     "share_of_largest": _share,
     "softmax": _softmax,
     "log_softmax": lambda x, axis: np.frompyfunc(_log, 1, 1)(_softmax(x, axis)),
@@ -163,35 +151,18 @@ ROWS: Mapping[str, Callable[..., Any]] = {
 """Of whole arrays."""
 
 
-def _eliminated(a: Any, b: Any) -> tuple[Any, Any]:
-    """The determinant of a matrix, and the solution (NaN where the matrix is singular)."""
-    a, b, n, sign = a.copy(), b.copy(), len(a), 1
-    for k in range(n):
-        best = max(range(k, n), key=lambda i: abs(a[i, k]))
-        if best != k:
-            a[[k, best]], b[[k, best]], sign = a[[best, k]], b[[best, k]], -sign
-        if a[k, k] == 0:
-            return mpf(0), np.full(b.shape, mp.nan, object)
-        for i in range(k + 1, n):
-            factor = a[i, k] / a[k, k]
-            a[i, k:] = a[i, k:] - factor * a[k, k:]
-            b[i] = b[i] - factor * b[k]
-    for k in reversed(range(n)):
-        b[k] = (b[k] - a[k, k + 1 :] @ b[k + 1 :]) / a[k, k] if k + 1 < n else b[k] / a[k, k]
-    return sign * mpmath.fprod(a.diagonal()), b
+def _of_matrix(rule: Callable[[Any], Any], a: Any) -> Any:
+    """What mpmath makes of a matrix; NaN where it is singular, or not positive definite."""
+    try:
+        return np.array(rule(mp.matrix(a.tolist())).tolist(), object)
+    except (ZeroDivisionError, ValueError):
+        return np.full(a.shape, mp.nan, object)
 
 
-def _cholesky(a: Any) -> Any:
-    lower = np.full(a.shape, mpf(0), object)
-    for i, j in zip(*np.tril_indices(len(a)), strict=True):
-        rest = a[i, j] - sum((lower[i, k] * lower[j, k] for k in range(j)), mpf(0))
-        lower[i, j] = _sqrt(rest) if i == j else _quotient(rest, lower[j, j])
-    return lower
-
-
-_determinant = lambda a: _eliminated(a, np.zeros((len(a), 0), object))[0]
+_determinant = lambda a: mpmath.det(mp.matrix(a.tolist()))
 MATRICES: Mapping[str, Callable[..., Any]] = {
-    "solve": lambda a, b: _eliminated(a, b)[1], "cholesky": _cholesky, "det": _determinant,
+    "solve": lambda a, b: _of_matrix(mpmath.inverse, a) @ b,
+    "cholesky": partial(_of_matrix, mpmath.cholesky), "det": _determinant,
     "log_abs_det": lambda a: _log(abs(_determinant(a))),
     "sign_det": lambda a: _sign(_determinant(a)),
 }  # fmt: skip

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from typing import Any
 
 import mpmath
@@ -22,11 +23,12 @@ from numpy.typing import NDArray
 
 from apparatus.independent import FORMULA_DIGITS, Slopes, Uncertified, formula
 from apparatus.mpmath_values import Unread
+from difflab.accuracy.subject import numbers
 from difflab.errors import DifflabError
 from difflab.ir.build import reshaped
 from difflab.ir.expr import Expr, Graph, constant, substitute
 from difflab.ir.row import TABLE, Partials, Transpose
-from difflab.ir.tree import LEAF, Structure, flatten
+from difflab.ir.tree import LEAF, Structure
 from difflab.readings.cotangents import pullback, sweep
 from difflab.readings.tangents import zeros
 
@@ -78,8 +80,8 @@ def difference(
     try:
         found = formula(gradient, args)
     except (Uncertified, Unread, DifflabError, OverflowError):
-        return float("nan"), None, None
-    if len(found) != len(true.balls):
+        found = []
+    if not found or len(found) != len(true.balls):
         return float("nan"), None, None
     with mp.workdps(FORMULA_DIGITS[0]):
         off = [abs(a - t) for a, t in zip(found, true.balls, strict=True)]
@@ -103,9 +105,10 @@ def change(gradient: Gradient, args: Sequence[Any], true: Slopes) -> float:
     return difference(gradient, args, true)[0]
 
 
-def is_finite(result: Any) -> bool:
-    """Whether every number of a gradient is one."""
-    return all(bool(np.all(np.isfinite(leaf))) for leaf in flatten(result)[0])
+def finite(f: Callable[..., Any], args: Sequence[Any]) -> bool:
+    """Whether a function, or a gradient, has finite numbers at a point."""
+    with np.errstate(all="ignore"):
+        return bool(np.all(np.isfinite(numbers(f(*args)))))
 
 
 def certified(
@@ -119,8 +122,7 @@ def certified(
         if (attempt.error, attempt.label) in tried:
             continue
         tried.add((attempt.error, attempt.label))
-        with np.errstate(all="ignore"):
-            usable = is_finite(attempt.gradient(*args))
+        usable = finite(attempt.gradient, args)
         size, off, wrong = difference(attempt.gradient, args, true) if usable else (0, None, None)
         if size > 0:
             mutants.append(replace(attempt, change=size, off=off, wrong=wrong))
@@ -148,10 +150,8 @@ def reverse(graph: Graph, planted: Mapping[Expr, Expr] | None = None) -> Graph:
 
 def _blocks(out: Expr, inputs: Sequence[Expr]) -> list[Expr]:
     rows = []
-    for index in np.ndindex(out.shape):
-        seed = np.zeros(out.shape, out.dtype)
-        seed[index] = 1
-        found = pullback([out], [constant(seed)], inputs)
+    for unit in np.eye(out.size, dtype=out.dtype):
+        found = pullback([out], [constant(unit.reshape(out.shape))], inputs)
         rows.append([zeros(x) if ct is None else ct for ct, x in zip(found, inputs, strict=True)])
     if not out.shape:
         return rows[0]
@@ -256,8 +256,6 @@ def parts_of(result: Any) -> tuple[Any, ...]:
 
 
 def _altered(gradient: Gradient, alter: Callable[[Sequence[Any]], Sequence[Any]]) -> Gradient:
-    """A gradient with other parts."""
-
     def wrong(*args: Any) -> Any:
         parts = alter(parts_of(gradient(*args)))
         return tuple(parts) if len(parts) > 1 else parts[0]
@@ -271,7 +269,6 @@ def with_part(gradient: Gradient, place: int, alter: Callable[[Any], Any]) -> Gr
 
 
 def without_term(terms: Callable[..., list[Any]], number: int) -> Gradient:
-    """The sum of a gradient's terms but one."""
     return lambda *args: total([term for k, term in enumerate(terms(*args)) if k != number])
 
 
@@ -280,11 +277,6 @@ def total(terms: Sequence[Any]) -> Any:
     columns = zip(*map(parts_of, terms), strict=True)
     parts = [sum(column[1:], start=column[0]) for column in columns]
     return tuple(parts) if len(parts) > 1 else parts[0]
-
-
-def _exchanged(gradient: Gradient, left: int, right: int) -> Gradient:
-    swap = {left: right, right: left}
-    return _altered(gradient, lambda parts: [parts[swap.get(k, k)] for k in range(len(parts))])
 
 
 def of_a_result(
@@ -300,11 +292,10 @@ def of_a_result(
     attempts = [(error, f"{where}by argument {place}", with_part(gradient, place, alter))
                 for error, where, alter in _of_a_part(values[place], rng)]  # fmt: skip
     attempts += [("stale", "", lambda *args: gradient(*[x * 1.125 for x in args]))]
-    attempts += [
-        ("by another argument", f"{left} and {right}", _exchanged(gradient, left, right))
-        for left in range(len(values)) for right in range(left)
-        if values[left].shape == values[right].shape
-    ]  # fmt: skip
+    attempts += [("by another argument", f"{left} and {right}",
+                  _altered(gradient, itemgetter(*_exchanged(len(values), left, right))))
+                 for left in range(len(values)) for right in range(left)
+                 if values[left].shape == values[right].shape]  # fmt: skip
     if terms is not None and (count := len(terms(*args))) > 1:
         attempts += [("term missing", str(k), without_term(terms, k)) for k in range(count)]
     for k in rng.permutation(len(attempts)):
@@ -328,12 +319,17 @@ def _of_a_part(
         yield error, "", _times(factor)
     if size > 1:
         other = (component + 1 + int(rng.integers(size - 1))) % size
-        order = np.arange(size)
-        order[[component, other]] = other, component
+        order = _exchanged(size, component, other)
         yield "components swapped", f"{component} and {other} ", _permuted(order)
         yield "rolled", "", _permuted(np.roll(np.arange(size), 1))
     if value.ndim == 2 and value.shape[0] == value.shape[1]:
         yield "transposed", "", np.transpose
+
+
+def _exchanged(size: int, left: int, right: int) -> list[int]:
+    order = [*range(size)]
+    order[left], order[right] = right, left
+    return order
 
 
 _times = lambda factor: lambda part: part * factor

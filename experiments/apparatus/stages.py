@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from apparatus import mutants
 from apparatus.handwritten import ALTERNATIVES, HANDWRITTEN
 from apparatus.independent import UNKNOWN, Slopes, slopes
-from apparatus.mutants import Candidate, change, is_finite
+from apparatus.mutants import Candidate, change, finite
 from apparatus.special_points import SPECIAL
+from difflab.accuracy.subject import numbers
 from difflab.accuracy.zoo import ZOO
 from difflab.ir.expr import Graph
 from difflab.ir.tree import flatten, unflatten
@@ -67,8 +68,7 @@ def staged(
 ) -> Stage | None:  # fmt: skip
     """What is to be judged at a point; nothing where the function cannot be evaluated."""
     try:
-        with np.errstate(all="ignore"):
-            value = f(*args)
+        usable = finite(f, args)
     except np.linalg.LinAlgError:  # the matrix is singular in float32
         return None
     true = slopes(f, args)
@@ -77,7 +77,7 @@ def staged(
         return Stage(f, args, about | {"left_out": true.reason}, ())
     graph = trace(f, *args)
     backward = mutants.reverse(graph)
-    if true.verdict == "smooth" and not (is_finite(value) and finite(backward, args)):
+    if true.verdict == "smooth" and not (usable and finite(backward, args)):
         about["group"] = "no number"
     if about["group"] != "smooth":
         return Stage(f, args, about, (Candidate("reverse mode", backward),))
@@ -87,12 +87,6 @@ def staged(
                 mutants.of_the_rules(graph, rng))  # fmt: skip
     wrong, about["dropped"] = mutants.certified(attempts, args, true, 6 if written else 3)
     return Stage(f, args, about, (*rights, *wrong), true.numbers)
-
-
-def finite(gradient: Callable[..., Any], args: tuple[Any, ...]) -> bool:
-    """Whether a gradient has finite numbers at a point."""
-    with np.errstate(all="ignore"):
-        return is_finite(gradient(*args))
 
 
 def special_stage(name: str) -> Stage:
@@ -137,7 +131,6 @@ def relative_error(gradient: Callable[..., Any], args: tuple[Any, ...], true: Sl
     A component that should be zero is measured against the largest.
     """
     with np.errstate(all="ignore"):
-        given = np.concatenate([np.ravel(x) for x in flatten(gradient(*args))[0]])
-        exact, off = true.numbers, np.abs(given - true.numbers)
+        exact, off = true.numbers, np.abs(numbers(gradient(*args)) - true.numbers)
         sizes = np.where(exact == 0.0, np.max(np.abs(exact)), np.abs(exact))
         return float(np.max(np.where(off == 0.0, 0.0, off / sizes)))

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from difflab.accuracy.subject import float_arguments
 from difflab.accuracy.truth import truth
 from difflab.accuracy.zoo import lookup
-from difflab.ir.expr import Expr, Graph, evaluate, reachable
+from difflab.ir.expr import Expr, Graph, computed, evaluate, walk
 from difflab.ir.row import CONSTANT, Unsupported
 from difflab.ir.tree import flatten, read_arguments, unflatten
 from difflab.methods.differences.prediction import Prediction, Predictor
@@ -74,7 +74,7 @@ class Problem:
         """The function with the component at each of some points."""
         guards = self.graph.guards
         with np.errstate(all="ignore"):
-            found, *met = self._batched(points, [guard.expr for guard in guards])
+            found, *met = self.batched(points, [guard.expr for guard in guards])
             lost = np.zeros(len(points), bool)
             for guard, value in zip(guards, met, strict=True):
                 lost |= ~np.all(np.reshape(value == guard.value, (len(points), -1)), axis=1)
@@ -86,15 +86,10 @@ class Problem:
                 found[k] = lookup(self.name).f(*args)
         return found
 
-    def along_imaginary_axis(self, steps: Floats) -> Floats:
-        """Im f(x + ih) / h for each step."""
-        with np.errstate(all="ignore"):
-            return np.imag(self._batched(self.x + 1j * steps, [])[0]) / steps
-
     def predict(self, stencil: str, order: int) -> Prediction:
         return self.predictor(self.arrays, self.index, stencil, order, largest=LARGEST)
 
-    def _batched(self, points: NDArray[Any], further: list[Expr]) -> list[Any]:
+    def batched(self, points: NDArray[Any], further: Sequence[Expr] = ()) -> list[Any]:
         """The function's value, and further nodes, at all points in one run."""
         x = np.asarray(self.arrays[self.position])
         moved = np.array(np.broadcast_to(x, (len(points), *x.shape)), points.dtype)
@@ -105,14 +100,13 @@ class Problem:
         known: dict[Expr, Any] = dict(zip(many.inputs, map(np.asarray, self.arrays), strict=True))
         known[many.inputs[self.position]] = moved
         if np.iscomplexobj(points):
-            for node in reachable(many.outputs, known):
-                if node not in known:
-                    row = node.primitive
-                    rule = row.evaluate if row is CONSTANT else row.need("complex")
-                    known[node] = rule(*[known[x] for x in node.operands], **dict(node.params))
-        else:
-            evaluate(many.outputs, known)
-        return [known[out] for out in many.outputs]
+            return walk(many.outputs, known, _on_complex)
+        return evaluate(many.outputs, known)
+
+
+def _on_complex(node: Expr, operands: list[Any]) -> Any:
+    row = node.primitive
+    return computed(node, row.evaluate if row is CONSTANT else row.need("complex"), operands)
 
 
 def problems(
@@ -177,7 +171,9 @@ class Quotients:
 
     def imaginary_errors(self, steps: Floats) -> Floats:
         """Of Im f(x + ih) / h."""
-        return self._mean(self.problem.along_imaginary_axis(steps.ravel()).reshape(steps.shape))
+        with np.errstate(all="ignore"):
+            found = self.problem.batched(self.problem.x + 1j * steps.ravel())[0]
+            return self._mean(np.imag(found).reshape(steps.shape) / steps)
 
     def _mean(self, found: Any) -> Floats:
         with np.errstate(all="ignore"):

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import sympy
 
+from apparatus.cost_programs import perceptron
 from difflab.ir.expr import Graph
 from difflab.lab import Row, generator
 from difflab.methods import Forward, Reverse
@@ -66,19 +67,13 @@ def with_tangent(n: int) -> Function:
     return f
 
 
-def perceptron(sizes: Sequence[int]) -> Program:
+def network(sizes: Sequence[int]) -> Program:
     """The squared error of a tanh network at one instance, by all its weights."""
-
-    def loss(layers: list[tuple[Any, Any]], x: Any, y: Any) -> Any:
-        *hidden, (weights, bias) = layers
-        for w, b in hidden:
-            x = np.tanh(x @ w + b)
-        return np.sum((x @ weights + bias - y) ** 2)
-
     rng = generator("expression swell", list(sizes))
     shapes = itertools.pairwise(sizes)
     layers = [(rng.normal(size=(m, n)), rng.normal(size=n)) for m, n in shapes]
     args = (layers, rng.normal(size=sizes[0]), rng.normal(size=1))
+    loss = lambda layers, x, y: np.sum((perceptron(layers, x) - y) ** 2)
     return Program(loss, args, range(2 * len(layers)))
 
 
@@ -97,8 +92,8 @@ class Family(NamedTuple):
 FAMILIES = {
     "logistic map": Family(lambda n: Program(logistic_map(n), (0.2,)), "n"),
     "x tanh x, nested": Family(chain(lambda x: x * np.tanh(x)), "depth"),
-    "tanh network, deeper": Family(lambda n: perceptron([3] * (n + 1) + [1]), "layers of 3"),
-    "tanh network, wider": Family(lambda n: perceptron([n, n, 1]), "units", log=True),
+    "tanh network, deeper": Family(lambda n: network([3] * (n + 1) + [1]), "layers of 3"),
+    "tanh network, wider": Family(lambda n: network([n, n, 1]), "units", log=True),
     "sin x, nested": Family(chain(np.sin), "depth", log=True),
     "1/(1 + exp(-x)), nested": Family(chain(lambda x: 1 / (1 + np.exp(-x))), "depth", log=True),
 }

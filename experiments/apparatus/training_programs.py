@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from apparatus.learning import TRAINING, examples, run_seed
+from apparatus.learning import TRAINING, examples, perceptron, run_seed
+from difflab.accuracy.subject import numbers
 from difflab.accuracy.truth import truth
 from difflab.engines import compile as compiled
 from difflab.ir.tree import flatten, unflatten
@@ -34,10 +35,7 @@ Spec = tuple[tuple[int, ...], str, str, int, float]
 
 def network(sizes: Sequence[int], activation: str, dtype: str, batch: int, rate: float) -> Network:
     """Fully connected layers, the last a softmax with cross-entropy, trained by plain SGD."""
-    net = Network(inputs=sizes[0], dtype=dtype)
-    for units in sizes[1:-1]:
-        net.fc(units, activation=activation)
-    net.fc(sizes[-1], activation="softmax")
+    net = perceptron(sizes[0], sizes[1:-1], sizes[-1], activation, dtype=dtype)
     net.solver = MinibatchSGD(learning_rate=rate, batch_size=batch)
     return net
 
@@ -77,18 +75,14 @@ class Problem:
 
     @property
     def start(self) -> list[Array]:
-        """The initial parameters."""
         return flatten(self.net.initial(self.seed))[0]
 
     def minibatches(self) -> Minibatches:
         """The minibatches of `Network.fit`."""
-        dtype = self.net.dtype
-        targets = np.eye(self.net.last.units, dtype=dtype)[self.learn.y]
-        rows = np.ascontiguousarray(self.learn.X, dtype)
-        return Minibatches(rows, targets, self.net.solver.batch_size, self.seed)
+        rows = self.net.read(*self.learn)
+        return Minibatches(*rows, self.net.solver.batch_size, self.seed)
 
     def tree(self, arrays: Arrays) -> Any:
-        """Arrays as the network's parameters."""
         return unflatten(flatten(self.net.parameters)[1], list(arrays))
 
     def judged(self, arrays: Arrays) -> Row:
@@ -137,12 +131,9 @@ def apart(arrays: Arrays, others: Arrays, start: Arrays) -> float:
     >>> apart([np.array([1.0, 2.5])], [np.array([1.0, 2.0])], [np.array([1.0, 1.0])])
     0.5
     """
-    return _largest(arrays, others) / _largest(others, start)
-
-
-def _largest(left: Arrays, right: Arrays) -> float:
-    pairs = zip(left, right, strict=True)
-    return max(float(np.max(np.abs(p.astype(np.float64) - q))) for p, q in pairs)
+    there = numbers(others)
+    gone = np.max(np.abs(there - numbers(start)))
+    return float(np.max(np.abs(numbers(arrays) - there)) / gone)
 
 
 def angle(left: Arrays, right: Arrays) -> float:
@@ -151,8 +142,5 @@ def angle(left: Arrays, right: Arrays) -> float:
     >>> angle([np.array([1.0, 0.0])], [np.array([1.0, 1e-12])])
     1e-12
     """
-    p, q = (
-        np.concatenate([np.ravel(x) for x in side]).astype(np.float64) for side in (left, right)
-    )
-    p, q = p / np.linalg.norm(p), q / np.linalg.norm(q)
+    p, q = (side / np.linalg.norm(side) for side in map(numbers, (left, right)))
     return float(2.0 * np.arctan2(np.linalg.norm(p - q), np.linalg.norm(p + q)))

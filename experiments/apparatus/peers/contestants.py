@@ -297,7 +297,6 @@ class Contestant(NamedTuple):
 
     @property
     def there(self) -> bool:
-        """Whether it can run here."""
         if self.package == GCC:
             return shutil.which(GCC) is not None
         works = self.package != LLVM or native.why_not() is None

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from difflab.ir.tree import flatten
 from difflab.lab import generator
 
 Draw: TypeAlias = np.random.Generator
@@ -42,7 +43,6 @@ class Workload(NamedTuple):
 
     @property
     def label(self) -> str:
-        """The name with the size."""
         return f"{self.name}, {self.size if isinstance(self.size, str) else f'{self.size:,}'}"
 
     @property
@@ -121,9 +121,7 @@ def workload(name: str, size: Any) -> Workload:
 
 def arrays(found: Any) -> list[Any]:
     """Copies of all arrays in lists and tuples, one in the other, as NumPy's; None stays."""
-    if isinstance(found, list | tuple):
-        return [array for part in found for array in arrays(part)]
-    return [None if found is None else np.asarray(found).copy()]
+    return [None if x is None else np.asarray(x).copy() for x in flatten(found)[0]]
 
 
 def apart(own: list[Any], other: list[Any]) -> float:
