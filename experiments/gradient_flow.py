@@ -1,8 +1,8 @@
 """How do gradients decay through layers at initialisation?
 
-Deep networks on real inputs, before any training: the factor by which a layer changes the norm of
-the gradient that comes back through it, by reverse mode, against theory. Beside it: singular values
-of one layer's Jacobian, slopes of an activation far from 0, and how far outputs are from mean 0.
+The factor by which a layer changes the norm of the gradient that comes back through it, against
+theory. Beside it: singular values of a layer's Jacobian, slopes of an activation far from 0, and
+how far outputs are from mean 0.
 """
 
 from __future__ import annotations
@@ -27,12 +27,9 @@ from difflab.networks.layers import Layer, pre_activations
 from difflab.tracing.trace import trace
 
 Array = np.ndarray
-INSTANCES, FIRST_LAYERS = 100, 5
-"""FIRST_LAYERS hidden layers had the networks of Glorot & Bengio 2010, for singular values."""
-IDENTITY_BITS = 20
-"""Two real numbers count as the same if they agree to this many bits beyond a float's 53."""
-TAILS = {"sigmoid": (1.0, 1.0), "tanh": (4.0, 2.0)}
-"""c and k of g'(x) = c exp(-k|x|) / (1 + exp(-k|x|))^2."""
+INSTANCES, FIRST_LAYERS = 100, 5  # so many hidden layers had Glorot & Bengio's networks in 2010
+IDENTITY_BITS = 20  # beyond a float's 53, to which real numbers agree that count as the same
+TAILS = {"sigmoid": (1.0, 1.0), "tanh": (4.0, 2.0)}  # g'(x) = c exp(-k|x|) / (1 + exp(-k|x|))^2
 TINY = float(np.finfo(np.float64).tiny)
 WIDEST = {"kind": "network", "widest": True}
 
@@ -89,9 +86,8 @@ def backpropagation(activation: str, inputs: int, width: int, depth: int) -> Cal
 
 
 def back_propagated(net: Network, weights: list[Array], X: Array, y: Array) -> list[Array]:
-    """The derivative of the loss by the pre-activations, an array (instances, units) a layer: by a
-    bias of 0 that each instance has for itself, and that is added to the pre-activation.
-    """
+    """The derivative of the loss by the pre-activations, an array (instances, units) a layer: by
+    biases of 0 that each instance has for itself."""
     first, depth = net.layers[0], len(net.layers) - 1
     biases = [np.zeros((len(X), layer.units)) for layer in net.layers]
     backwards = backpropagation(first.activation, first.inputs, first.units, depth)
@@ -103,8 +99,7 @@ def flow(case: Case) -> Iterator[Row]:
     X, y = examples(case["data"], "flow", case["seed"], size=INSTANCES)[0]
     shape = (X.shape[1], case["width"], case["depth"])
     net = network(case["activation"], case["initialiser"], *shape)
-    weights = drawn(net, case["seed"])
-    own = (case["activation"], case["initialiser"])
+    weights, own = drawn(net, case["seed"]), (case["activation"], case["initialiser"])
     norms = np.array([np.linalg.norm(g) for g in back_propagated(net, weights, X, y)[:-1]])
     q = X.shape[1] * theory.VARIANCES[own[1]](*shape[:2]) * float(np.mean(X**2))
     expected = theory.mean_field(*own, q, case["depth"] - 1)
@@ -126,19 +121,14 @@ def singular_values(case: Case) -> Iterator[Row]:
     """Of the derivative of one hidden layer's outputs by another's: mean, and root mean square."""
     X = examples("digits", "flow", case["seed"], size=1)[0].X
     net = network(case["activation"], case["initialiser"], X.shape[1], case["width"], FIRST_LAYERS)
-    weights = drawn(net, case["seed"])
-    h = net.layers[0].activate(X @ weights[0])[0]
+    weights, activate = drawn(net, case["seed"]), net.layers[0].activate
+    slope = jacobian(lambda h, W: activate(h @ W))
+    h = activate(X @ weights[0])[0]
     for number in range(1, FIRST_LAYERS):
-        values = np.linalg.svd(layer_jacobian(case["activation"])(h, weights[number]), False, False)
+        values = np.linalg.svd(slope(h, weights[number]), False, False)
         yield {"layer": number, "mean_value": float(values.mean()),
                "rms_value": float(np.sqrt(np.mean(values**2)))}  # fmt: skip
-        h = net.layers[number].activate(h @ weights[number])
-
-
-@functools.cache
-def layer_jacobian(activation: str) -> Callable[[Array, Array], Array]:
-    """The derivative of g(h W) by h."""
-    return jacobian(lambda h, W: Layer(1, 1, activation).activate(h @ W))
+        h = activate(h @ weights[number])
 
 
 def tails(case: Case) -> Iterator[Row]:
@@ -166,16 +156,12 @@ def as_theory(activation: str, x: Array, slopes: Array, ulps: Array) -> Array:
     return np.where(slopes >= TINY, near, ulps <= 4.0)
 
 
-def shifted_sigmoid(x: Any) -> Any:
-    """tanh, as the lecture writes it."""
-    return 2 * sigmoid(2 * x) - 1
-
-
 def identity(case: Case) -> Iterator[Row]:
     """Whether tanh(x) and 2 sigmoid(2x) - 1 are the same number, and how far off the program is."""
     (rule,) = rules({"tanh"})
     x = points(rule.row, 0)[0][:: case["every"]]
     nearest, rest = truths(rule.value(), [x])
+    shifted_sigmoid: Callable[[Any], Any] = lambda x: 2 * sigmoid(2 * x) - 1
     other, left = truths(trace(shifted_sigmoid, 1.0), [x])
     with np.errstate(all="ignore"):
         apart = np.where(nearest == other, np.abs(rest - left), np.inf)

@@ -1,8 +1,7 @@
 """Can stochastic gradient descent train a step activation?
 
-The step's derivative is 0, so that no gradient passes it: what is left to train is the last layer,
-on random features. Differences see the jumps that the derivative does not: seldom, and hugely,
-when the step of a difference is small; a wide one smooths the loss.
+The step's derivative is 0: what is left to train is the last layer, on random features. Differences
+see the jumps that the derivative does not: seldom, and hugely, unless their step is wide.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ NAMES = ["network", "activation", "method"]
 
 def configurations(preset: Preset) -> list[Case]:
     """What is trained: activations by reverse mode, and the step by differences."""
-    exact = [("step", "reverse"), ("sigmoid", "reverse"), ("relu", "reverse")]
+    exact = [(activation, "reverse") for activation in ("step", "sigmoid", "relu")]
     coarse = [*exact, ("step", "theory"), ("step", "wide")]
     long, short = preset.choose(smoke=(20, 5), quick=(200, 40), full=(1000, 300))
     return [
@@ -68,10 +67,6 @@ def cases(preset: Preset) -> list[Case]:
               draws=[preset.choose(smoke=2, quick=5, full=50)], seed=preset.seeds),
         *learning.tuning_cases(configurations(preset), rates, tuning),
     ]  # fmt: skip
-
-
-def after(preset: Preset, rows: pd.DataFrame) -> list[Case]:
-    return learning.training_cases(rows, configurations(preset), preset.seeds)
 
 
 def measure(case: Case, rng: np.random.Generator) -> Iterator[Row]:
@@ -109,6 +104,13 @@ def jumps(case: Case) -> Iterator[Row]:
     """How many weights jump, and how large their differences are, over many initial weights."""
     net, _, batch = start(case)
     rng = generator("step_function", "jumps", case["seed"])
+
+    def difference(parameters: Any, place: tuple[int, ...], h: float) -> float:
+        moved = parameters[0]["W"].copy()
+        moved[place] += h
+        after = [parameters[0] | {"W": moved}, *parameters[1:]]
+        return float(net.objective(after, *batch) - net.objective(parameters, *batch)) / h
+
     drawn = [net.initial(int(rng.integers(2**31))) for _ in range(case["draws"])]
     for h in case["steps"]:
         found, taken = 0, []
@@ -116,19 +118,11 @@ def jumps(case: Case) -> Iterator[Row]:
             places = np.argwhere(crossed(parameters[0], batch.X, h))
             found += len(places)
             few = rng.permutation(places)[:SAMPLED]
-            taken += [difference(net, parameters, batch, tuple(place), h) for place in few]
+            taken += [difference(parameters, tuple(place), h) for place in few]
         part = found / (case["draws"] * drawn[0][0]["W"].size)
         median = float(np.median(np.abs(taken))) if taken else np.nan
         yield {"h": h, "share": part, "median_size": median,
                "observed": OBSERVED[0] <= part <= OBSERVED[1]}  # fmt: skip
-
-
-def difference(net: Network, parameters: Any, batch: Part, place: Any, h: float) -> float:
-    """The forward difference of the loss along one hidden weight."""
-    moved = parameters[0]["W"].copy()
-    moved[place] += h
-    after = [parameters[0] | {"W": moved}, *parameters[1:]]
-    return float(net.objective(after, *batch) - net.objective(parameters, *batch)) / h
 
 
 def crossed(layer: dict[str, Any], X: Any, h: float) -> Any:
@@ -229,7 +223,8 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
 EXPERIMENT = Experiment(
     name="step_function", title="The step function", version=2, order=47,
     question="Can stochastic gradient descent train a step activation?",
-    cases=cases, measure=measure, after=after, results=results, figures=figures,
+    cases=cases, measure=measure, results=results, figures=figures,
+    after=lambda preset, rows: learning.training_cases(rows, configurations(preset), preset.seeds),
     method=f"""
     Digits in 8 x 8 pixels (64-32-10 units) and in 4 x 4 (16-8-10), softmax with cross-entropy,
     plain gradient descent with minibatches of {BATCH}; the learning rate of each configuration is
