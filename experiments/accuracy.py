@@ -1,8 +1,7 @@
 """How wrong is each method, in ulps, and what does it cost?
 
-Every function of the zoo at each of its points, by every method, held against an enclosure of the
-truth; which is held against a limit that uses no derivative rule. A row is a function, its points
-of one kind averaged; points where reverse mode is graded stand beside them, one by one.
+Every function of the zoo at its points, by every method, held against an enclosure of the truth,
+and that against a limit. A row is a function, its points of one kind averaged; or a point.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure as Canvas
 
 from difflab import gradient, lab
 from difflab.ir.tree import flatten
-from difflab.lab import Case, Experiment, Figure, Formula, Preset, Result, Row, Section, Slider
+from difflab.lab import Case, Experiment, Figure, Formula, Preset, Result, Row, Section
 from difflab.networks import Network
 from difflab.networks.examples import targets
 from difflab.networks.layers import INITIALISERS, Parameters, pre_activations
@@ -75,7 +75,7 @@ def training(case: Case) -> Iterator[Row]:
     seen: list[tuple[Array, Array]] = []
     about = {"features": FEATURES[case["centred"]], "kind": "run", "diverged": True,
              "dead_share": np.nan, "held_error": np.nan}  # fmt: skip
-    about["place"] = f"{about['features']}, {layers(case['depth'])}"
+    about["place"] = f"{about['features']}, {case['depth']} hidden layer{'s' * (case['depth'] > 1)}"
     about["cell"] = f"{case['activation']}, {about['place']}, rate {case['rate']:g}"
     with np.errstate(all="ignore"):
         for number, _, parameters in run:
@@ -103,10 +103,6 @@ def counts(dead: Array, still: Array) -> Row:
         "were_dead": int(were.sum()), "had_dead": bool(were.any()),
         "back": int(back.sum()), "none_back": not np.any(back),
     }  # fmt: skip
-
-
-def layers(depth: int) -> str:
-    return f"{depth} hidden layer{'s' if depth > 1 else ''}"
 
 
 def dead_units(net: Network, parameters: Parameters, X: Array) -> Array:
@@ -209,11 +205,11 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
     own = lab.chosen(rows, run)
     most = own.groupby(["features", "depth", "rate"])["dead_share"].mean().groupby("features").max()
     told = "; ".join(f"{share:.0%} with {name}" for name, share in most.items())
-    own = own.assign(depth=own["depth"].astype(int).map(layers))
+    own = own.assign(layers=own["place"].str.split(", ").str[1])
     born_rows = lab.chosen(rows, {"kind": "born", "inputs": DATA})
     below = born_rows[born_rows["bound"] > 0.05]
     return [
-        lab.curves(own, "dead", "rate", "dead_share", "depth", scale=100, by="features",
+        lab.curves(own, "dead", "rate", "dead_share", "layers", scale=100, by="features",
                    labels=("learning rate", "ReLUs dead at the end (%)"), logarithms="x",
                    alt="The share of dead units by learning rate, a panel for either features.",
                    caption="Runs that did not diverge; a line ends where all do.",
@@ -230,16 +226,6 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
             foot=f"{born_rows['networks'].max():.0f} networks a width",
         ),
     ]  # fmt: skip
-
-
-def sections(rows: pd.DataFrame) -> list[Section]:
-    own = lab.chosen(rows, {"kind": "run", "activation": "relu", "diverged": False})
-    dead = 100 * own.groupby(["rate", "features"])["dead_share"].mean().unstack()
-    series = {name: dead[name].tolist() for name in dead}
-    slider = Slider("dead_by_rate", "ReLUs dead at the end (%): mean of the runs that did not"
-                    " diverge, over depths and seeds.", "The share of dead units by learning rate",
-                    "learning rate", dead.index.tolist(), series, "x")  # fmt: skip
-    return [Section("Rates and dead units", [slider]), BOUND]
 
 
 def draw_born(canvas: Canvas, own: pd.DataFrame) -> None:
@@ -268,7 +254,7 @@ BOUND = Section("The bound", [
 EXPERIMENT = Experiment(
     name="dead_units", title="Dead units", version=2, order=46,
     question="When do ReLU units die, and do they come back?",
-    cases=cases, measure=measure, sections=sections, figures=figures, results=results,
+    cases=cases, measure=measure, sections=lambda rows: [BOUND], figures=figures, results=results,
     method=f"""
     Training: 1,078 standardised digits, hidden layers of {UNITS} units with He's weights, plain SGD
     with minibatches of {BATCH}, learning rates up to divergence; for ReLUs also with features

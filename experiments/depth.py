@@ -1,8 +1,7 @@
 """Do deep networks work better than shallow ones?
 
-What flows: perceptrons of 1 to 8 hidden layers with equal numbers of parameters -> a learning rate
-for each -> test errors, paired by seed. The positive control is a sawtooth, for which depth
-provably helps: its linear pieces are counted, and it is trained.
+What flows: perceptrons with equal numbers of parameters -> a learning rate for each -> test errors,
+paired by seed. The positive control is a sawtooth, for which depth provably helps.
 """
 
 from __future__ import annotations
@@ -80,11 +79,10 @@ def cases(preset: Preset) -> list[Case]:
     seeds = range(preset.choose(smoke=1, quick=1, full=2))
     step = preset.choose(smoke=slice(2, 4), quick=slice(2, 4), full=slice(None))
     folds = preset.choose(smoke=range(1, 4), quick=range(1, 9), full=range(1, 11))
-
-    def rates(own: Case) -> list[float]:
-        return (ADAMS_RATES if is_sawtooth(own["data"]) else RATES)[step]
-
-    tuning = learning.tuning_cases(configurations(preset), rates, seeds)
+    tuning = learning.tuning_cases(
+        configurations(preset),
+        lambda own: (ADAMS_RATES if is_sawtooth(own["data"]) else RATES)[step], seeds,
+    )  # fmt: skip
     return [*in_turn(tuning), *[{"part": PIECES, "depth": depth} for depth in folds]]
 
 

@@ -1,8 +1,7 @@
 """How do gradients decay through layers at initialisation?
 
 The factor by which a layer changes the norm of the gradient that comes back through it, against
-theory. Beside it: singular values of a layer's Jacobian, slopes of an activation far from 0, and
-how far outputs are from mean 0.
+theory. Beside it: singular values of layers, slopes far from 0, and means of outputs.
 """
 
 from __future__ import annotations
@@ -44,17 +43,14 @@ def cases(preset: Preset) -> list[Case]:
     widths = preset.choose(smoke=[48], quick=[96], full=[16, 64, 256])
     pairs = {"activation": theory.ACTIVATIONS, "initialiser": theory.INITIALISERS,
              "seed": preset.seeds}  # fmt: skip
-    flow = [
-        {"part": "flow", "data": data, "width": n, "depth": depth, "widest": n == widths[-1]}
-        for data in ("digits", "mnist1d") for n in widths
-    ]  # fmt: skip
     return [
-        *[first | second for first in flow for second in lab.grid(**pairs)],
+        *[{"part": "flow", "data": data, "width": n, "depth": depth, "widest": n == widths[-1]}
+          | own for data in ("digits", "mnist1d") for n in widths for own in lab.grid(**pairs)],
         *lab.grid(part=["jacobian"], **pairs, width=[preset.choose(smoke=32, quick=96, full=256)]),
         *lab.grid(part=["tails"], activation=theory.ACTIVATIONS,
               points=[preset.choose(smoke=40, quick=100, full=200)]),
         {"part": "identity", "every": preset.choose(smoke=60, quick=10, full=8)},
-    ]  # fmt: skip
+    ]  # fmt: skip]  # fmt: skip
 
 
 def measure(case: Case, rng: np.random.Generator) -> Iterator[Row]:
@@ -97,11 +93,11 @@ def back_propagated(net: Network, weights: list[Array], X: Array, y: Array) -> l
 def flow(case: Case) -> Iterator[Row]:
     """One network: its mean factor a layer; of the widest on digits also layer by layer."""
     X, y = examples(case["data"], "flow", case["seed"], size=INSTANCES)[0]
-    shape = (X.shape[1], case["width"], case["depth"])
-    net = network(case["activation"], case["initialiser"], *shape)
-    weights, own = drawn(net, case["seed"]), (case["activation"], case["initialiser"])
+    own, shape = (case["activation"], case["initialiser"]), (X.shape[1], case["width"])
+    net = network(*own, *shape, case["depth"])
+    weights = drawn(net, case["seed"])
     norms = np.array([np.linalg.norm(g) for g in back_propagated(net, weights, X, y)[:-1]])
-    q = X.shape[1] * theory.VARIANCES[own[1]](*shape[:2]) * float(np.mean(X**2))
+    q = X.shape[1] * theory.VARIANCES[own[1]](*shape) * float(np.mean(X**2))
     expected = theory.mean_field(*own, q, case["depth"] - 1)
     tree = [{"W": W, "b": np.zeros(W.shape[1])} for W in weights]
     h = net.layers[0].activate(pre_activations(net.layers, tree, X)[0])
@@ -180,28 +176,20 @@ def results(rows: pd.DataFrame) -> list[Result]:
         "sigmoid_gradients_vanish": (pairs[:3], None),
         "tanh_gradients_vanish": ([("tanh", "uniform"), ("tanh", "glorot")], None),
     }
-    singular = {"singular_values_standard": "uniform", "singular_values_normalised": "glorot"}
     off = rows["ulps"][rows["part"] == "identity"].max()
     return [
-        *[
-            lab.mean(claim, rows, "factor", over=over, by="cell",
-                     where=WIDEST | {"cell": [cell(*pair) for pair in own]},
-                     words="a network's mean factor per layer, both data sets")
-            for claim, (own, over) in factors.items()
-        ],
+        *[lab.mean(claim, rows, "factor", over=over, by="cell",
+                   where=WIDEST | {"cell": [cell(*pair) for pair in own]},
+                   words="a network's mean factor per layer, both data sets")
+          for claim, (own, over) in factors.items()],
         lab.mean("relu_gradients_stay", rows, "factor",
                  where=WIDEST | {"cell": cell("relu", "he")}),
-        *[
-            lab.mean(claim, rows, "mean_value", by=None,
-                     where={"part": "jacobian", "activation": "tanh", "initialiser": initialiser},
-                     words=f"mean over the Jacobians of {FIRST_LAYERS - 1} layers")
-            for claim, initialiser in singular.items()
-        ],
-        *[
-            lab.every(f"{name}_saturates", rows, "as_theory", counted="points",
-                      where={"part": "tails", "activation": name})
-            for name in TAILS
-        ],
+        *[lab.mean(f"singular_values_{name}", rows, "mean_value", by=None,
+                   where={"part": "jacobian", "activation": "tanh", "initialiser": initialiser},
+                   words=f"mean over the Jacobians of {FIRST_LAYERS - 1} layers")
+          for name, initialiser in (("standard", "uniform"), ("normalised", "glorot"))],
+        *[lab.every(f"{name}_saturates", rows, "as_theory", counted="points",
+                    where={"part": "tails", "activation": name}) for name in TAILS],
         lab.every("relu_does_not_saturate", rows, "as_theory", counted="points",
                   where={"part": "tails", "activation": "relu", "positive": True}),
         lab.every("tanh_is_a_shifted_sigmoid", rows, "same", where={"part": "identity"},

@@ -1,9 +1,8 @@
 """Is cross-entropy better than squared error for sigmoid and softmax?
 
 What flows: networks with three kinds of outputs (softmax, sigmoids, linear) and two losses, each at
-its own learning rate -> runs to a plateau -> differences by seed, data set by data set. Beside it
-the derivative of the losses alone, at outputs that are ever more confidently wrong; and runs with
-the textbook form, the logarithm of a probability.
+its own learning rate -> runs to a plateau -> differences by seed. Beside it the losses' derivatives
+at confidently wrong outputs, and runs with the textbook form, the logarithm of a probability.
 """
 
 from __future__ import annotations
@@ -57,11 +56,10 @@ def configurations(preset: Preset) -> list[Case]:
 def cases(preset: Preset) -> list[Case]:
     thinned = preset.choose(smoke=slice(3, 5), quick=slice(1, 7, 2), full=slice(None))
     seeds = range(preset.choose(smoke=1, quick=1, full=2))
-
-    def rates(own: Case) -> list[float]:
-        return RATES[own["solver"], own["head"], own["criterion"]][thinned]
-
-    tuning = tuning_cases(configurations(preset), rates, seeds)
+    tuning = tuning_cases(
+        configurations(preset),
+        lambda own: RATES[own["solver"], own["head"], own["criterion"]][thinned], seeds,
+    )  # fmt: skip
     forms = [(head, loss) for head in (SOFTMAX, SIGMOIDS) for loss in LOSSES]
     alone = lab.grid(
         part=[LOGITS], dtype=["float64", "float32"], side=["wrong", "right"],

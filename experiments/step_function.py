@@ -17,12 +17,10 @@ from apparatus import learning
 from apparatus.learning import TRAINING, TUNING, badges, run_seed, train
 from apparatus.training_programs import digits, network
 
-from difflab import gradient
+from difflab import gradient, lab
 from difflab.errors import UnsupportedError
 from difflab.ir.tree import flatten
-from difflab.lab import Case, Experiment, Figure, Preset, Result, Row, curves, grid, main
-from difflab.lab.cases import generator
-from difflab.lab.results import chosen, every, exponent, paired
+from difflab.lab import Case, Experiment, Figure, Preset, Result, Row, chosen, curves
 from difflab.methods import METHODS, Numerical
 from difflab.networks import Network
 from difflab.networks.activations import step
@@ -33,8 +31,7 @@ RATES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 STEPS = [float(f"{10 ** (power / 4):.3g}") for power in range(-20, 1)]
 BATCH = 32
 SAMPLED = 20  # of so many weights that jump, at most, are differences taken for a draw and a step
-OBSERVED = (0.01, 0.1)
-"""Shares of weights that jump between which laws are fitted: enough are seen, few jump twice."""
+OBSERVED = (0.01, 0.1)  # shares of weights that jump where laws are fitted: few jump twice
 EXACT = ("reverse", "forward", "symbolic")
 WIDE = Numerical("central", 2, step=0.3)  # about a third of a feature's deviation: smooths the loss
 WAYS = {"reverse": "reverse", "theory": "central_difference", "wide": WIDE}
@@ -60,11 +57,11 @@ def cases(preset: Preset) -> list[Case]:
     steps = preset.choose(smoke=STEPS[8:14], quick=STEPS[::2], full=STEPS)
     few = preset.seeds if preset.name == "full" else preset.seeds[:1]
     return [
-        *grid(part=["zeros"], network=[COARSE], batch=[BATCH], seed=few),
-        *grid(part=["zeros"], network=[TINY], batch=[preset.choose(smoke=1, quick=1, full=2)],
-              seed=preset.seeds[:1]),
-        *grid(part=["jumps"], network=[WIDER], batch=[128], steps=[steps],
-              draws=[preset.choose(smoke=2, quick=5, full=50)], seed=preset.seeds),
+        *lab.grid(part=["zeros"], network=[COARSE], batch=[BATCH], seed=few),
+        *lab.grid(part=["zeros"], network=[TINY], batch=[preset.choose(smoke=1, quick=1, full=2)],
+                  seed=preset.seeds[:1]),
+        *lab.grid(part=["jumps"], network=[WIDER], batch=[128], steps=[steps],
+                  draws=[preset.choose(smoke=2, quick=5, full=50)], seed=preset.seeds),
         *learning.tuning_cases(configurations(preset), rates, tuning),
     ]  # fmt: skip
 
@@ -103,7 +100,7 @@ def zeros(case: Case) -> Iterator[Row]:
 def jumps(case: Case) -> Iterator[Row]:
     """How many weights jump, and how large their differences are, over many initial weights."""
     net, _, batch = start(case)
-    rng = generator("step_function", "jumps", case["seed"])
+    rng = lab.generator("step_function", "jumps", case["seed"])
 
     def difference(parameters: Any, place: tuple[int, ...], h: float) -> float:
         moved = parameters[0]["W"].copy()
@@ -166,27 +163,29 @@ def results(rows: pd.DataFrame) -> list[Result]:
     ends = {"part": TRAINING, "last": True}
     jumped = {"where": {"part": "jumps", "observed": True}, "by": None,
               "missing": "with too few jumps"}  # fmt: skip
+    error = {"by": "network", "scale": 100, "badges": badges(rows, NAMES)}
     return [
-        every("step_has_zero_gradients", rows, "untouched", counted="runs and gradients",
-              where={"part": ["zeros", TRAINING], "activation": "step", "method": list(EXACT),
-                     "untouched": [True, False]},
-              words="the hidden layer's gradient is exactly 0, and its weights after training are,"
-              " bit by bit, the initial ones"),
-        every("step_is_random_features", rows, "random_features", counted="runs",
-              where=ends | {"activation": "step", "method": "reverse"},
-              words="the last layer ends with the bits of one trained alone on initial features"),
-        paired("step_is_worse_than_relu", rows, "held_error", left={"activation": "step"},
-               right={"activation": "relu"}, where=ends | {"method": "reverse"}, by="network",
-               scale=100, badges=badges(rows, NAMES),
-               words="test error with the step less that with ReLUs, each at its own tuned rate"),
-        exponent("jumps_in_proportion_to_h", rows, "h", "share", **jumped,
-                 words="the share of hidden weights whose difference is not 0, against h"),
-        exponent("jumps_are_as_one_over_h", rows, "h", "median_size", **jumped,
-                 words="the median size of the differences that are not 0, against h"),
-        paired("wide_differences_train_a_step", rows, "held_error", left={"method": "reverse"},
-               right={"method": "wide"}, where=ends | {"activation": "step", "network": COARSE},
-               by="network", scale=100, badges=badges(rows, NAMES),
-               words=f"test error by reverse mode less that by differences of {WIDE.step}"),
+        lab.every("step_has_zero_gradients", rows, "untouched", counted="runs and gradients",
+                  where={"part": ["zeros", TRAINING], "activation": "step", "method": list(EXACT),
+                         "untouched": [True, False]},
+                  words="the hidden layer's gradient is exactly 0, and its weights after training"
+                  " are, bit by bit, the initial ones"),
+        lab.every("step_is_random_features", rows, "random_features", counted="runs",
+                  where=ends | {"activation": "step", "method": "reverse"},
+                  words="the last layer ends with the bits of one trained alone on initial"
+                  " features"),
+        lab.paired("step_is_worse_than_relu", rows, "held_error", left={"activation": "step"},
+                   right={"activation": "relu"}, where=ends | {"method": "reverse"}, **error,
+                   words="test error with the step less that with ReLUs, each at its own tuned"
+                   " rate"),
+        lab.exponent("jumps_in_proportion_to_h", rows, "h", "share", **jumped,
+                     words="the share of hidden weights whose difference is not 0, against h"),
+        lab.exponent("jumps_are_as_one_over_h", rows, "h", "median_size", **jumped,
+                     words="the median size of the differences that are not 0, against h"),
+        lab.paired("wide_differences_train_a_step", rows, "held_error", left={"method": "reverse"},
+                   right={"method": "wide"}, **error,
+                   where=ends | {"activation": "step", "network": COARSE},
+                   words=f"test error by reverse mode less that by differences of {WIDE.step}"),
     ]  # fmt: skip
 
 
@@ -241,4 +240,4 @@ EXPERIMENT = Experiment(
 )  # fmt: skip
 
 if __name__ == "__main__":
-    main(EXPERIMENT)
+    lab.main(EXPERIMENT)

@@ -1,8 +1,7 @@
 """What is the best step of a difference quotient, and can it be predicted?
 
-Stencils run at steps over all magnitudes: rounding falls with the step, truncation rises. Both
-branches, and the step at which they meet, are predicted from the program alone. A row of the part
-"function" is a function, its components and points averaged.
+Rounding falls with the step, truncation rises. Both branches, and where they meet, are predicted
+from the program alone. A row of the part "function" averages its components and points.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Does it matter which way the gradient was made?
 
-What flows: one network from one start, on the same minibatches, trained by every method -> how far
-its parameters are from reverse mode's, gradients against ball enclosures along the path, and test
-accuracy. Then what an update costs. But for the gradient everything is the same, bit by bit.
+What flows: one network, trained by every method -> how far its parameters are from reverse mode's,
+and its gradients from the truth. But for the gradient everything is the same, bit by bit.
 """
 
 from __future__ import annotations
