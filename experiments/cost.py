@@ -82,7 +82,6 @@ def counts(case: Case) -> Iterator[Row]:
 
 
 def methods_for(case: Case, inputs: int) -> list[str]:
-    """The methods that are feasible at a size."""
     each = ("forward", *DIFFERENCES) if inputs <= INPUTS else ()
     written_out = case["size"] <= WRITTEN_OUT.get(case["function"], 0)
     return ["reverse", *each, *(["symbolic"] if written_out else [])]
@@ -120,7 +119,6 @@ def zoo(case: Case) -> Iterator[Row]:
 
 
 def clocked(calls: dict[str, Callable[[], object]], case: Case) -> dict[str, Row]:
-    """Times of all, side by side, and of the first once more."""
     table = lab.interleave(calls, rounds=case["rounds"], sample_seconds=case["sample"])
     return table.set_index("contestant")[list(TIME_COLUMNS)].to_dict("index")
 

@@ -19,9 +19,9 @@ from difflab.networks import Adam, MinibatchSGD, Network
 from difflab.networks.data import Part
 
 NAMES = ["task", "data", "budget", "depth", "updates"]
-SHAPES = {"digits": (64, 10), "mnist1d": (40, 10), "mnist_5k": (784, 10),
-          "sawtooth_4": (1, 1), "sawtooth_5": (1, 1)}  # fmt: skip
-"""Inputs and outputs; the number of a sawtooth says how often the tent map is composed."""
+SETS = {"digits": (64, 10), "mnist1d": (40, 10), "mnist_5k": (784, 10)}  # inputs and outputs
+TEETH = {"sawtooth_4": (1, 1), "sawtooth_5": (1, 1)}  # how often the tent map is composed
+SHAPES = SETS | TEETH
 RATES, ADAMS_RATES = [0.05 * 2.0**k for k in range(7)], [0.001, 0.003, 0.01, 0.03, 0.1]
 PIECES = "pieces"  # the part that counts the linear pieces of a sawtooth
 SHALLOW, DEEP, OTHER = "one hidden layer", "the chosen deeper one", "another"
@@ -42,16 +42,11 @@ def width_for(data: str, depth: int, budget: int) -> int:
     return min(range(1, budget), key=lambda w: abs(parameter_count(data, depth, w) - budget))
 
 
-def is_sawtooth(data: str) -> bool:
-    return data.startswith("sawtooth")
-
-
 def network(data: str, depth: int, width: int) -> Network:
     """A perceptron with ReLUs and the initial weights of He et al."""
     inputs, outputs = SHAPES[data]
-    head = "identity" if is_sawtooth(data) else "softmax"
+    head, solver = ("identity", Adam) if data in TEETH else ("softmax", MinibatchSGD)
     net = learning.perceptron(inputs, [width] * depth, outputs, head=head)
-    solver = Adam if is_sawtooth(data) else MinibatchSGD
     net.solver = solver(batch_size=32, schedule="cosine")
     return net
 
@@ -71,7 +66,7 @@ def configurations(preset: Preset) -> list[Case]:
          "updates": updates}
         for data, budget, updates in tasks
         for depth in depths
-        if depth <= 4 or not is_sawtooth(data)
+        if depth <= 4 or data in SETS
     ]  # fmt: skip
 
 
@@ -81,7 +76,7 @@ def cases(preset: Preset) -> list[Case]:
     folds = preset.choose(smoke=range(1, 4), quick=range(1, 9), full=range(1, 11))
     tuning = learning.tuning_cases(
         configurations(preset),
-        lambda own: (ADAMS_RATES if is_sawtooth(own["data"]) else RATES)[step], seeds,
+        lambda own: (ADAMS_RATES if own["data"] in TEETH else RATES)[step], seeds,
     )  # fmt: skip
     return [*in_turn(tuning), *[{"part": PIECES, "depth": depth} for depth in folds]]
 
@@ -99,14 +94,13 @@ def further(preset: Preset, rows: pd.DataFrame) -> list[Case]:
 
 
 def measure(case: Case, rng: np.random.Generator) -> Row:
-    """The end of a run, or the pieces of a sawtooth."""
     if case["part"] == PIECES:
         return count_pieces(case["depth"])
     data, depth = case["data"], case["depth"]
     width = width_for(data, depth, case["budget"])
     options = {name: case[name] for name in ("part", "seed", "rate", "updates")}
-    toy = is_sawtooth(data)
-    known = (teeth(int(data[-1])),) * 2 if toy else examples(data, case["part"], case["seed"])
+    known = ((teeth(int(data[-1])),) * 2 if data in TEETH else
+             examples(data, case["part"], case["seed"]))  # fmt: skip
     every = max(1, case["updates"] // 18)
     *_, last = learning.train(network(data, depth, width), known, every=every, **options)
     return {"width": width, "parameters": parameter_count(data, depth, width), **last}
@@ -152,9 +146,8 @@ def count_pieces(depth: int) -> Row:
 
 
 def results(rows: pd.DataFrame) -> list[Result]:
-    sets, toys = ([name for name in SHAPES if is_sawtooth(name) == toy] for toy in (False, True))
     known = {"by": "task", "scale": 100, "badges": learning.badges(rows, NAMES)}
-    real, toy = ({"part": TRAINING, "last": True, "data": data} for data in (sets, toys))
+    real, toy = ({"part": TRAINING, "last": True, "data": [*data]} for data in (SETS, TEETH))
     deepest = int(rows.loc[rows["part"] == TRAINING, "depth"].max())
     sides = {"left": {"role": SHALLOW}, "right": {"role": DEEP}}
     return [
@@ -176,7 +169,7 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
     own = rows[rows["part"] == TRAINING]
     large = own["budget"] == own.groupby("data")["budget"].transform("max")
     own = own.assign(size=large.map({True: "larger budget", False: "smaller budget"}))
-    toy = own["data"].map(is_sawtooth)
+    toy = own["data"].isin(TEETH)
     known = {"where": {"last": True}, "scale": 100,
              "foot": f"{own['seed'].nunique()} seeds, each depth at its own rate"}  # fmt: skip
     test, _, control, _ = results(rows)

@@ -59,7 +59,6 @@ def measure(case: Case, rng: np.random.Generator) -> Iterator[Row]:
 
 
 def network(activation: str, initialiser: str, inputs: int, width: int, depth: int) -> Network:
-    """Hidden layers of one width, and ten classes."""
     return perceptron(inputs, [width] * depth, 10, activation, initialiser, dtype="float64")
 
 

@@ -158,7 +158,6 @@ def tables(rows: pd.DataFrame) -> list[Table]:
 
 
 def figures(rows: pd.DataFrame) -> list[Figure]:
-    """The ratios, sorted by the first project of these that is there."""
     if (own := raced(rows)).empty:
         return []
     own = own[own["best"].eq(True) & (own["contestant"] != NATIVE)]
@@ -176,7 +175,6 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
 
 
 def draw_ratios(canvas: Canvas, own: pd.DataFrame, labels: list[str]) -> None:
-    """A line of dots for each workload; a look for each project."""
     axes = canvas.subplots()
     styles = lab.looks(sorted(CONTESTANTS, key=lambda name: name in (COMPILED, NATIVE)))
     names = [who for who in CONTESTANTS if (own["project"] == who).any()]
