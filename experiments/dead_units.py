@@ -75,7 +75,8 @@ def training(case: Case) -> Iterator[Row]:
     seen: list[tuple[Array, Array]] = []
     about = {"features": FEATURES[case["centred"]], "kind": "run", "diverged": True,
              "dead_share": np.nan, "held_error": np.nan}  # fmt: skip
-    about["place"] = f"{about['features']}, {case['depth']} hidden layer{'s' * (case['depth'] > 1)}"
+    layers = "1 hidden layer" if case["depth"] == 1 else f"{case['depth']} hidden layers"
+    about["place"] = f"{about['features']}, {layers}"
     about["cell"] = f"{case['activation']}, {about['place']}, rate {case['rate']:g}"
     with np.errstate(all="ignore"):
         for number, _, parameters in run:

@@ -87,8 +87,7 @@ def further_cases(preset: Preset, rows: pd.DataFrame) -> list[Case]:
 
 def measure(case: Case, rng: np.random.Generator) -> Iterator[Row]:
     name = f"{'linear' if case['head'] == LINEAR else case['head']}, {case['criterion']}"
-    if case.get("solver") == ADAM:
-        name += " (Adam)"
+    name += " (Adam)" if case.get("solver") == ADAM else ""
     alone = case["part"] == LOGITS
     for row in at_logits(case, LOSSES[case["criterion"]]) if alone else learning(case):
         ended = {"finite": not row["diverged"]} if "last" in row else {}
