@@ -22,6 +22,7 @@ from difflab.lab import Case, Experiment, Figure, Preset, Result, Row, Section, 
 from difflab.methods import Numerical
 from difflab.methods.differences.prediction import Prediction
 
+Array = np.ndarray
 SHOWN = ("logistic_map_closed", "logistic_map_loop")  # whose curves are kept, from 1e-20
 VEE = ("forward 1", "central 2", "central 4", "central 8", "complex step")
 CLAIMED = {"forward": "forward 1", "central": "central 2"}
@@ -82,7 +83,7 @@ def measure(case: Case, rng: np.random.Generator) -> Iterator[Row]:
 
 
 def summary(
-    quotients: Quotients, errors: np.ndarray, stencil: str, order: int, prediction: Prediction | None
+    quotients: Quotients, errors: Array, stencil: str, order: int, prediction: Prediction | None
 ) -> Row:
     """The best step as measured, as predicted and by the rule of thumb, and the curve's shape."""
     problem, smooth = quotients.problem, quotients.smoothed(errors)
