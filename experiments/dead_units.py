@@ -17,7 +17,7 @@ from matplotlib.figure import Figure as Canvas
 
 from difflab import gradient, lab
 from difflab.ir.tree import flatten
-from difflab.lab import Case, Experiment, Figure, Formula, Preset, Result, Row, Section
+from difflab.lab import Case, Experiment, Figure, Formula, Preset, Result, Row, Section, Slider
 from difflab.networks import Network
 from difflab.networks.examples import targets
 from difflab.networks.layers import INITIALISERS, Parameters, pre_activations
@@ -229,6 +229,16 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
     ]  # fmt: skip
 
 
+def sections(rows: pd.DataFrame) -> list[Section]:
+    own = lab.chosen(rows, {"kind": "run", "activation": "relu", "diverged": False})
+    dead = 100 * own.groupby(["rate", "features"])["dead_share"].mean().unstack()
+    series = {name: dead[name].tolist() for name in dead}
+    slider = Slider("dead_by_rate", "ReLUs dead at the end (%): mean of the runs that did not"
+                    " diverge, over depths and seeds.", "The share of dead units by learning rate",
+                    "learning rate", dead.index.tolist(), series, "x")  # fmt: skip
+    return [Section("Rates and dead units", [slider]), BOUND]
+
+
 def draw_born(canvas: Canvas, own: pd.DataFrame) -> None:
     axes = canvas.subplots()
     for width, style in lab.looks(sorted(own["width"].unique())).items():
@@ -255,7 +265,7 @@ BOUND = Section("The bound", [
 EXPERIMENT = Experiment(
     name="dead_units", title="Dead units", version=2, order=46,
     question="When do ReLU units die, and do they come back?",
-    cases=cases, measure=measure, sections=lambda rows: [BOUND], figures=figures, results=results,
+    cases=cases, measure=measure, sections=sections, figures=figures, results=results,
     method=f"""
     Training: 1,078 standardised digits, hidden layers of {UNITS} units with He's weights, plain SGD
     with minibatches of {BATCH}, learning rates up to divergence; for ReLUs also with features
