@@ -151,12 +151,15 @@ def as_theory(activation: str, x: Array, slopes: Array, ulps: Array) -> Array:
     return np.where(slopes >= TINY, near, ulps <= 4.0)
 
 
+def shifted_sigmoid(x: Any) -> Any:
+    return 2 * sigmoid(2 * x) - 1
+
+
 def identity(case: Case) -> Iterator[Row]:
     """Whether tanh(x) and 2 sigmoid(2x) - 1 are the same number, and how far off the program is."""
     (rule,) = rules({"tanh"})
     x = points(rule.row, 0)[0][:: case["every"]]
     nearest, rest = truths(rule.value(), [x])
-    shifted_sigmoid: Callable[[Any], Any] = lambda x: 2 * sigmoid(2 * x) - 1
     other, left = truths(trace(shifted_sigmoid, 1.0), [x])
     with np.errstate(all="ignore"):
         apart = np.where(nearest == other, np.abs(rest - left), np.inf)
