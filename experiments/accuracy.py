@@ -1,17 +1,13 @@
 """How wrong is each method, in ulps, and what does it cost?
 
-Every function of the zoo at each of its points, by every method, held against an enclosure of the
-truth; and the truth itself is held against a limit of differences that uses no derivative rule.
-
-Invariant: a row is a function, its points of one kind averaged, because functions are what is
-independent; points where reverse mode is graded stand beside them, one by one.
+Every function of the zoo at its points, by every method, held against an enclosure of the truth,
+and that against a limit. A row is a function, its points of one kind averaged; or a point.
 """
 
 from __future__ import annotations
 
 import itertools
-import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -19,7 +15,7 @@ import pandas as pd
 from apparatus.exact import limit_of_differences, value_ulps, written_out
 from matplotlib.figure import Figure as Canvas
 
-from difflab import jacobian, trace
+from difflab import jacobian, lab, trace
 from difflab.accuracy.compare import DIGITS, errors, result_of
 from difflab.accuracy.digits import is_gradable, partial_digits
 from difflab.accuracy.subject import float_arguments
@@ -29,15 +25,13 @@ from difflab.errors import BudgetError, UnsupportedError
 from difflab.ir.expr import Graph
 from difflab.ir.row import TABLE
 from difflab.ir.tree import flatten, read_arguments
-from difflab.lab import Case, Experiment, Figure, Preset, Result, Row, Table, grid, main
-from difflab.lab.results import chosen, every, mean, paired, share
-from difflab.lab.style import looks
+from difflab.lab import Case, Experiment, Figure, Preset, Result, Row, Table
 from difflab.methods import METHODS, Method, Numerical
 
 ULPS = 4.0  # up to here an error counts as rounding alone, in units in the last place
 WRITTEN_OUT = 10**9  # SymPy is not tried on a function of more operations, written out
+# Left out of smaller presets: many operations, each enclosed in thousands of bits.
 SLOW = ("pendulum", "helmholtz", "least_squares", "gaussian_mixture", "exp_series")
-"""Left out of smaller presets: many operations, each enclosed in thousands of bits."""
 WAYS = dict(METHODS) | {f"central {order}": Numerical("central", order) for order in (4, 8)}
 KEYS = ("kind", "exists", "method")
 KINDS = ["ordinary", "hard", "removable", "edge"]
@@ -49,9 +43,9 @@ def cases(preset: Preset) -> list[Case]:
     rules = [row.name for row in TABLE.values() if is_gradable(row)]
     names = [name for name in ZOO if step == 1 or name not in SLOW]
     return [
-        *grid(function=names[::step]),
-        *grid(rule=rules if step == 1 else rules[1::step],
-              samples=[preset.choose(smoke=300, quick=300, full=7_000)]),
+        *lab.grid(function=names[::step]),
+        *lab.grid(rule=rules if step == 1 else rules[1::step],
+                  samples=[preset.choose(smoke=300, quick=300, full=7_000)]),
     ]  # fmt: skip
 
 
@@ -65,19 +59,19 @@ def measure(case: Case, rng: np.random.Generator) -> Iterator[Row]:
                "close": float(worst["max_ulps"] <= ULPS),
                "note": ", ".join(f"{x:.17g}" for x in worst["worst_x"])}  # fmt: skip
         return
-    name, order = case["function"], [*WAYS]
-    found = [row for point in lookup(name).points for row in at(name, point)]
+    entry = lookup(case["function"])
+    found = [row for point in entry.points for row in at(entry.f, point)]
     yield from (row for row in found if row["part"] == "point")
     own = [row for row in found if row["part"] == "method"]
     own.sort(key=lambda row: [*KINDS, row["kind"]].index(row["kind"]))
-    own.sort(key=lambda row: order.index(row["method"]))
+    own.sort(key=lambda row: [*WAYS].index(row["method"]))
     for _, rows in itertools.groupby(own, lambda row: [row[key] for key in KEYS]):
         yield averaged(list(rows))
 
 
-def at(name: str, point: Point) -> Iterator[Row]:
+def at(f: Callable[..., Any], point: Point) -> Iterator[Row]:
     """What every method gives at a point, and what is known of the point itself."""
-    f, args = lookup(name).f, point.args
+    args = point.args
     with np.errstate(all="ignore"):
         values = flatten(f(*args))[0]
     enclosure, graph = truth(f, *args, argnums=float_arguments(args)), trace(f, *args)
@@ -117,50 +111,50 @@ def held(f: Any, args: tuple[Any, ...], method: Method, enclosure: Enclosure, gr
 
 def averaged(rows: list[Row]) -> Row:
     """The points of one kind: medians of errors, means of digits; no number has no digits."""
-    outcomes = [row["outcome"] for row in rows]
-    found = {"part": "function"} | {key: rows[0][key] for key in KEYS} | {"points": len(rows)}
-    found |= {"gradient": rows[0]["gradient"]}
+    first, outcomes = rows[0], [row["outcome"] for row in rows]
+    found = {"part": "function"} | {key: first[key] for key in KEYS}
+    found |= {"points": len(rows), "gradient": first["gradient"]}
     found |= {name: outcomes.count(name) for name in ("number", "not finite", "refused")}
-    if not rows[0]["exists"] or found["refused"]:
+    if not first["exists"] or found["refused"]:
         return found
-    known = [row if row["outcome"] == "number" else {"ulps_max": math.inf} for row in rows]
+    known = [row if row["outcome"] == "number" else {"ulps_max": np.inf} for row in rows]
     digits = float(np.mean([row.get("digits", 0.0) for row in known]))
     costs = [row["cost"] for row in rows if "cost" in row]
     return found | {
         "ulps": float(np.median([row["ulps_max"] for row in known])),
         "close": float(np.mean([row["ulps_max"] <= ULPS for row in known])),
         "digits": digits, "lost": 1.0 - digits / DIGITS[8],
-        "cost": float(np.mean(costs)) if costs else math.nan,
+        "cost": float(np.mean(costs)) if costs else np.nan,
     }  # fmt: skip
 
 
 def results(rows: pd.DataFrame) -> list[Result]:
     graded = {"by": "kind", "unit": "function"}
-    exact = {"part": "point", "limit": ["agrees", "differs"]}
-    halves = {"forward_differences_lose_half": "forward_difference",
-              "central_differences_lose_a_third": "central_difference"}  # fmt: skip
     return [
-        every("no_truncation_error", rows, "exact", where=exact, counted="points",
-              words="the rules, carried out exactly, give the limit of exact differences wherever"
-              " there is one"),
-        share("working_precision", rows, "close", where=GRADED | {"method": "reverse"}, **graded,
-              words=f"share of a function's points at which reverse mode errs by at most {ULPS:g}"
-              " ulps in its worst component"),
-        share("rules_keep_digits", rows, "close", where={"part": "rule"}, by=None, unit="rule",
-              words="every partial of a rule, over all exponents of its domain, as users run it"),
-        *[paired(f"{name}_digits", rows, "digits", left={"method": name},
-                 right={"method": "reverse"}, missing="refused", where=GRADED, **graded,
-                 words="correct digits of the worst component, beside reverse mode's")
+        lab.every("no_truncation_error", rows, "exact", counted="points",
+                  where={"part": "point", "limit": ["agrees", "differs"]},
+                  words="the rules, carried out exactly, give the limit of exact differences"
+                  " wherever there is one"),
+        lab.share("working_precision", rows, "close", where=GRADED | {"method": "reverse"},
+                  words="share of a function's points at which reverse mode errs by at most"
+                  f" {ULPS:g} ulps in its worst component", **graded),
+        lab.share("rules_keep_digits", rows, "close", where={"part": "rule"}, by=None, unit="rule",
+                  words="every partial of a rule, over all exponents of its domain, as users run"
+                  " it"),
+        *[lab.paired(f"{name}_digits", rows, "digits", left={"method": name},
+                     right={"method": "reverse"}, missing="refused", where=GRADED, **graded,
+                     words="correct digits of the worst component, beside reverse mode's")
           for name in ("symbolic", "complex_step")],
-        *[mean(claim, rows, "lost", where=GRADED | {"method": name, "kind": "ordinary"}, **graded,
-               statistic="median", words="share of the digits that the worst component of a"
-               " function's derivative loses, at ordinary points")
-          for claim, name in halves.items()],
+        *[lab.mean(f"{side}_differences_lose_{part}", rows, "lost", statistic="median",
+                   where=GRADED | {"method": f"{side}_difference", "kind": "ordinary"}, **graded,
+                   words="share of the digits that the worst component of a function's derivative"
+                   " loses, at ordinary points")
+          for side, part in (("forward", "half"), ("central", "a_third"))],
     ]  # fmt: skip
 
 
 def tables(rows: pd.DataFrame) -> list[Table]:
-    own = chosen(rows, {"part": "point", "limit": "agrees"})
+    own = lab.chosen(rows, {"part": "point", "limit": "agrees"})
     own = own[~(own["ulps"] <= ULPS)].sort_values("ulps", ascending=False)
     names = {"function": "function", "kind": "point", "value_ulps": "value, ulps",
              "ulps": "reverse mode, ulps", "note": "note"}  # fmt: skip
@@ -179,9 +173,9 @@ def quartiles(rows: pd.DataFrame, column: str) -> pd.DataFrame:
 
 
 def figures(rows: pd.DataFrame) -> list[Figure]:
-    gradients = chosen(rows, GRADED | {"kind": "ordinary", "gradient": True})
+    gradients = lab.chosen(rows, GRADED | {"kind": "ordinary", "gradient": True})
     cost, wrong = (quartiles(gradients, column)[0.5] for column in ("cost", "ulps"))
-    lost = 100 * chosen(gradients, {"method": "central_difference"})["lost"].median()
+    lost = 100 * lab.chosen(gradients, {"method": "central_difference"})["lost"].median()
     foot = f"{gradients['function'].nunique()} functions of several numbers, ordinary points"
     return [
         Figure("cost_and_error",
@@ -200,7 +194,7 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
 def draw_costs(canvas: Canvas, rows: pd.DataFrame) -> None:
     axes = canvas.subplots()
     cost, wrong = quartiles(rows, "cost"), quartiles(rows, "ulps").clip(lower=0.1)
-    for name, look in looks(wrong.index).items():
+    for name, look in lab.looks(wrong.index).items():
         low, middle, high = np.transpose([cost.loc[name], wrong.loc[name]])
         bars = np.abs([low - middle, high - middle]).T[:, :, None]
         axes.errorbar(*middle, xerr=bars[0], yerr=bars[1], fmt=look["marker"], elinewidth=1,
@@ -233,4 +227,4 @@ EXPERIMENT = Experiment(
 )  # fmt: skip
 
 if __name__ == "__main__":
-    main(EXPERIMENT)
+    lab.main(EXPERIMENT)

@@ -1,17 +1,13 @@
 """What does a gradient cost?
 
-What flows: functions of ever more inputs, differentiated by every method -> operations and
-evaluations relative to the function -> times beside them, a phase at a time.
-
-Invariant: the laws of growth are judged on operations, which do not depend on the machine; a method
-that disagrees with the truth at the point has no time.
+Functions of ever more inputs, differentiated by every method. The laws of growth are judged on
+operations, which do not depend on the machine; a method that disagrees with the truth has no time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -69,11 +65,9 @@ def cases(preset: Preset) -> list[Case]:
 
 
 def measure(case: Case, rng: np.random.Generator) -> Iterator[Row]:
-    parts = {
-        "counts": counts, "growth": counts, "passes": programs.passes, "shapes": shapes,
-        "zoo": zoo, "time": times, "overhead": overhead, "shapes time": shape_times,
-    }  # fmt: skip
-    return parts[case["part"]](case)
+    parts = {"passes": programs.passes, "shapes": shapes, "zoo": zoo, "time": times,
+             "overhead": overhead, "shapes time": shape_times}  # fmt: skip
+    return parts.get(case["part"], counts)(case)
 
 
 def counts(case: Case) -> Iterator[Row]:
@@ -88,7 +82,6 @@ def counts(case: Case) -> Iterator[Row]:
 
 
 def methods_for(case: Case, inputs: int) -> list[str]:
-    """The methods that are feasible at a size."""
     each = ("forward", *DIFFERENCES) if inputs <= INPUTS else ()
     written_out = case["size"] <= WRITTEN_OUT.get(case["function"], 0)
     return ["reverse", *each, *(["symbolic"] if written_out else [])]
@@ -100,14 +93,13 @@ def shapes(case: Case) -> Iterator[Row]:
     for inputs, outputs in sides(case["product"], range(-5, 6)):
         made = programs.between(inputs, outputs)
         graph = simplify(trace(made.f, *made.args))
-        row: Row = {"inputs": inputs, "outputs": outputs}
-        for name in ("forward", "reverse"):
-            row[name] = cost_of(METHODS[name].derive(graph, [0]), graph, [0])["relative"]
-        rows.append(row)
+        costs = {name: cost_of(METHODS[name].derive(graph, [0]), graph, [0])["relative"]
+                 for name in ("forward", "reverse")}  # fmt: skip
+        rows.append({"inputs": inputs, "outputs": outputs, **costs})
     quotients = [np.log(row["inputs"] / row["outputs"]) for row in rows]
-    costs = [np.log(row["forward"] / row["reverse"]) for row in rows]
-    for row in rows:
-        yield {**row, "crossing": float(np.exp(np.interp(0.0, costs, quotients)))}
+    slower = [np.log(row["forward"] / row["reverse"]) for row in rows]
+    crossing = float(np.exp(np.interp(0.0, slower, quotients)))
+    yield from (row | {"crossing": crossing} for row in rows)
 
 
 def sides(product: int, powers: range) -> Iterator[tuple[int, int]]:
@@ -126,8 +118,7 @@ def zoo(case: Case) -> Iterator[Row]:
             yield {"function": name, **row, "cheap": row["relative"] <= BOUND}
 
 
-def clocked(calls: dict[str, Any], case: Case) -> dict[str, Row]:
-    """Times of all, side by side, and of the first once more."""
+def clocked(calls: dict[str, Callable[[], object]], case: Case) -> dict[str, Row]:
     table = lab.interleave(calls, rounds=case["rounds"], sample_seconds=case["sample"])
     return table.set_index("contestant")[list(TIME_COLUMNS)].to_dict("index")
 
@@ -164,9 +155,8 @@ def overhead(case: Case) -> Iterator[Row]:
         calls, operations = {}, {}
         for n in sorted(case["sizes"], reverse=True):
             made = programs.program("Helmholtz", n)
-            compiled = (Compiled(made.f, "numpy") if name == "function"
-                        else value_and_gradient(made.f, method=name, engine="numpy"))  # fmt: skip
-            prepared = compiled.prepare(*made.args)
+            plain, slope = Compiled(made.f, "numpy"), value_and_gradient(made.f, engine="numpy")
+            prepared = (plain if name == "function" else slope).prepare(*made.args)
             assert prepared.derivation.graph is not None
             calls[str(n)] = calling(prepared, read_arguments(made.args, {})[1])
             operations[n] = prepared.derivation.graph.operation_count()
@@ -190,7 +180,7 @@ def shape_times(case: Case) -> Iterator[Row]:
 def results(rows: pd.DataFrame) -> list[Result]:
     reverse, forward = {"method": "reverse"}, {"method": "forward"}
     passes, time = {"part": "passes"}, {"part": "time"}
-    counted: dict[str, Any] = {"by": "function", "counted": "programs"}
+    counted: Row = {"by": "function", "counted": "programs"}
 
     def growth(claim: str, methods: Case, by: str = "family") -> Result:
         where = {"part": "growth", **methods}

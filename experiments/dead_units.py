@@ -1,14 +1,12 @@
 """When do ReLU units die?
 
 A unit is dead if its pre-activation is at most 0 on every instance of the training set: it passes
-no value on and no gradient back. Two ways there: updates that are too large, counted unit by unit
-along training runs; and chance, before any training, counted over thousands of narrow networks.
+no value on and no gradient back. Two ways there: too large updates, and chance before any training.
 """
 
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -28,14 +26,11 @@ from difflab.networks.metrics import accuracy
 Array = np.ndarray
 UNITS, BATCH, CLASSES = 64, 32, 10
 RATES = (0.03, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.4, 2.0)
-LOOKS = (1, 10, 30, 100, 300)
-"""The updates after which units are looked at, beside the last."""
-HIDDEN = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
-"""The numbers of hidden layers at which networks are looked at before training."""
+LOOKS = (1, 10, 30, 100, 300)  # the updates after which units are looked at, beside the last
+HIDDEN = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)  # layers after which new networks are seen
 AT_ONCE = 250
 DATA, LINE, LINE_ENDS = "digits", "line", np.array([[1.0], [-1.0]])
-CONFIDENCE = 1 - 0.05 / (2 * 8 * len(HIDDEN))
-"""Of an interval for one cell (inputs, width, depth), so that all of them hold at 95 %."""
+CONFIDENCE = 1 - 0.05 / (2 * 8 * len(HIDDEN))  # of one cell's interval: all hold at 95 %
 FEATURES = {True: "features of mean 0", False: "features from 0 upwards"}
 
 
@@ -68,7 +63,7 @@ def network(activation: str, depth: int) -> tuple[Network, Callable[..., Paramet
 
 def training(case: Case) -> Iterator[Row]:
     """One run: a row for all its units at the end, and one for each layer over all looks."""
-    (X, y), (held_X, held_y) = examples("digits", TUNING, case["seed"])
+    (X, y), (held_X, held_y) = examples(DATA, TUNING, case["seed"])
     if not case["centred"]:  # features from 0 upwards, such as brightness is
         X, held_X = X - X.min(axis=0), held_X - X.min(axis=0)
     net, slope = network(case["activation"], case["depth"])
@@ -79,8 +74,9 @@ def training(case: Case) -> Iterator[Row]:
     )  # fmt: skip
     seen: list[tuple[Array, Array]] = []
     about = {"features": FEATURES[case["centred"]], "kind": "run", "diverged": True,
-             "dead_share": math.nan, "held_error": math.nan}  # fmt: skip
-    about["place"] = f"{about['features']}, {layers(case['depth'])}"
+             "dead_share": np.nan, "held_error": np.nan}  # fmt: skip
+    layers = "1 hidden layer" if case["depth"] == 1 else f"{case['depth']} hidden layers"
+    about["place"] = f"{about['features']}, {layers}"
     about["cell"] = f"{case['activation']}, {about['place']}, rate {case['rate']:g}"
     with np.errstate(all="ignore"):
         for number, _, parameters in run:
@@ -90,13 +86,13 @@ def training(case: Case) -> Iterator[Row]:
             seen.append((dead_units(net, parameters, X), without_gradient(slopes)))
             if number == case["updates"]:
                 error = 1.0 - accuracy(net.forward(parameters, held_X), held_wanted)
-                about |= {"diverged": False, "dead_share": float(seen[-1][0].mean()),
-                          "held_error": error}  # fmt: skip
+                share = float(seen[-1][0].mean())
+                about |= {"diverged": False, "dead_share": share, "held_error": error}
     yield about
     for layer in range(case["depth"] if seen else 0):
         dead, still = (np.array([look[i][layer] for look in seen]) for i in (0, 1))
         kept = {"kind": "layer", "layer": layer + 1, "diverged": about["diverged"]}
-        yield {**kept, **counts(dead, still)}
+        yield kept | counts(dead, still)
 
 
 def counts(dead: Array, still: Array) -> Row:
@@ -108,10 +104,6 @@ def counts(dead: Array, still: Array) -> Row:
         "were_dead": int(were.sum()), "had_dead": bool(were.any()),
         "back": int(back.sum()), "none_back": not np.any(back),
     }  # fmt: skip
-
-
-def layers(depth: int) -> str:
-    return f"{depth} hidden layer{'s' if depth > 1 else ''}"
 
 
 def dead_units(net: Network, parameters: Parameters, X: Array) -> Array:
@@ -126,10 +118,11 @@ def without_gradient(slopes: Parameters) -> Array:
 
 
 def born(case: Case, rng: np.random.Generator) -> Iterator[Row]:
-    """Of many networks without biases, how many have a hidden layer that is 0: for their first
-    input, and for all inputs.
+    """How many networks without biases have a layer that is 0 for their first input, and for all.
+
+    Of a line both directions are enough: without biases all points of one agree.
     """
-    X = inputs(case["inputs"])
+    X = LINE_ENDS if case["inputs"] == LINE else examples(DATA, "born", 0, size=100)[0].X
     first, every_ = (np.zeros(case["hidden"], int) for _ in range(2))
     for start in range(0, case["networks"], AT_ONCE):
         count = min(AT_ONCE, case["networks"] - start)
@@ -151,11 +144,6 @@ def born(case: Case, rng: np.random.Generator) -> Iterator[Row]:
 def bound(width: int, hidden: int) -> float:
     """The probability that one input dies in one of so many hidden layers."""
     return 1.0 - (1.0 - 2.0**-width) ** hidden
-
-
-def inputs(name: str) -> Array:
-    """Standardised images, or both directions of a line: without biases all points of one agree."""
-    return LINE_ENDS if name == LINE else examples("digits", "born", 0, size=100)[0].X
 
 
 def survivors(
@@ -218,11 +206,11 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
     own = lab.chosen(rows, run)
     most = own.groupby(["features", "depth", "rate"])["dead_share"].mean().groupby("features").max()
     told = "; ".join(f"{share:.0%} with {name}" for name, share in most.items())
-    own = own.assign(depth=own["depth"].astype(int).map(layers))
+    own = own.assign(layers=own["place"].str.split(", ").str[1])
     born_rows = lab.chosen(rows, {"kind": "born", "inputs": DATA})
     below = born_rows[born_rows["bound"] > 0.05]
     return [
-        lab.curves(own, "dead", "rate", "dead_share", "depth", scale=100, by="features",
+        lab.curves(own, "dead", "rate", "dead_share", "layers", scale=100, by="features",
                    labels=("learning rate", "ReLUs dead at the end (%)"), logarithms="x",
                    alt="The share of dead units by learning rate, a panel for either features.",
                    caption="Runs that did not diverge; a line ends where all do.",

@@ -1,11 +1,7 @@
 """Do deep networks work better than shallow ones?
 
-What flows: perceptrons of 1 to 8 hidden layers with equal numbers of parameters -> a learning rate
-for each -> test errors, paired by seed. The deep network that is held against one hidden layer is
-the one of least validation error. The positive control is a sawtooth, for which depth provably
-helps: its linear pieces are counted, and it is trained.
-
-Invariant: all depths of a comparison share split and seed, and test parts choose nothing.
+What flows: perceptrons with equal numbers of parameters -> a learning rate for each -> test errors,
+paired by seed. The positive control is a sawtooth, for which depth provably helps.
 """
 
 from __future__ import annotations
@@ -15,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from apparatus import learning
-from apparatus.learning import TRAINING, in_turn
+from apparatus.learning import TRAINING, examples, in_turn
 
 from difflab import gradient, lab
 from difflab.lab import Case, Experiment, Figure, Preset, Result, Row
@@ -23,14 +19,11 @@ from difflab.networks import Adam, MinibatchSGD, Network
 from difflab.networks.data import Part
 
 NAMES = ["task", "data", "budget", "depth", "updates"]
-SHAPES = {"digits": (64, 10), "mnist1d": (40, 10), "mnist_5k": (784, 10),
-          "sawtooth_4": (1, 1), "sawtooth_5": (1, 1)}  # fmt: skip
-"""Inputs and outputs; the number of a sawtooth says how often the tent map is composed."""
-RATES = [0.05 * 2.0**k for k in range(7)]
-SAWTOOTH_RATES = [0.001, 0.003, 0.01, 0.03, 0.1]
-"""Of Adam."""
-PIECES = "pieces"
-"""The part that counts the linear pieces of a sawtooth."""
+SETS = {"digits": (64, 10), "mnist1d": (40, 10), "mnist_5k": (784, 10)}  # inputs and outputs
+TEETH = {"sawtooth_4": (1, 1), "sawtooth_5": (1, 1)}  # how often the tent map is composed
+SHAPES = SETS | TEETH
+RATES, ADAMS_RATES = [0.05 * 2.0**k for k in range(7)], [0.001, 0.003, 0.01, 0.03, 0.1]
+PIECES = "pieces"  # the part that counts the linear pieces of a sawtooth
 SHALLOW, DEEP, OTHER = "one hidden layer", "the chosen deeper one", "another"
 
 
@@ -49,37 +42,31 @@ def width_for(data: str, depth: int, budget: int) -> int:
     return min(range(1, budget), key=lambda w: abs(parameter_count(data, depth, w) - budget))
 
 
-def is_sawtooth(data: str) -> bool:
-    return data.startswith("sawtooth")
-
-
 def network(data: str, depth: int, width: int) -> Network:
     """A perceptron with ReLUs and the initial weights of He et al."""
     inputs, outputs = SHAPES[data]
-    head = "identity" if is_sawtooth(data) else "softmax"
+    head, solver = ("identity", Adam) if data in TEETH else ("softmax", MinibatchSGD)
     net = learning.perceptron(inputs, [width] * depth, outputs, head=head)
-    solver = Adam if is_sawtooth(data) else MinibatchSGD
     net.solver = solver(batch_size=32, schedule="cosine")
     return net
 
 
 def configurations(preset: Preset) -> list[Case]:
     """Data set, budget of parameters and number of hidden layers, with the number of updates."""
-    full = [("digits", 2000, 1500), ("digits", 8000, 1500), ("mnist1d", 2000, 3000),
-            ("mnist1d", 8000, 3000), ("mnist_5k", 8000, 800), ("mnist_5k", 30_000, 800),
-            ("sawtooth_4", 1000, 10_000), ("sawtooth_5", 1000, 10_000)]  # fmt: skip
     tasks = preset.choose(
         smoke=[("digits", 2000, 30), ("sawtooth_4", 1000, 30)],
         quick=[("digits", 2000, 200), ("sawtooth_4", 1000, 200)],
-        full=full,
-    )
+        full=[("digits", 2000, 1500), ("digits", 8000, 1500), ("mnist1d", 2000, 3000),
+              ("mnist1d", 8000, 3000), ("mnist_5k", 8000, 800), ("mnist_5k", 30_000, 800),
+              ("sawtooth_4", 1000, 10_000), ("sawtooth_5", 1000, 10_000)],
+    )  # fmt: skip
     depths = preset.choose(smoke=(1, 2), quick=(1, 2, 4), full=(1, 2, 4, 8))
     return [
         {"task": f"{data}, {budget:,} parameters", "data": data, "budget": budget, "depth": depth,
          "updates": updates}
         for data, budget, updates in tasks
         for depth in depths
-        if depth <= 4 or not is_sawtooth(data)
+        if depth <= 4 or data in SETS
     ]  # fmt: skip
 
 
@@ -87,11 +74,10 @@ def cases(preset: Preset) -> list[Case]:
     seeds = range(preset.choose(smoke=1, quick=1, full=2))
     step = preset.choose(smoke=slice(2, 4), quick=slice(2, 4), full=slice(None))
     folds = preset.choose(smoke=range(1, 4), quick=range(1, 9), full=range(1, 11))
-
-    def rates(own: Case) -> list[float]:
-        return (SAWTOOTH_RATES if is_sawtooth(own["data"]) else RATES)[step]
-
-    tuning = learning.tuning_cases(configurations(preset), rates, seeds)
+    tuning = learning.tuning_cases(
+        configurations(preset),
+        lambda own: (ADAMS_RATES if own["data"] in TEETH else RATES)[step], seeds,
+    )  # fmt: skip
     return [*in_turn(tuning), *[{"part": PIECES, "depth": depth} for depth in folds]]
 
 
@@ -108,17 +94,13 @@ def further(preset: Preset, rows: pd.DataFrame) -> list[Case]:
 
 
 def measure(case: Case, rng: np.random.Generator) -> Row:
-    """The end of a run, or the pieces of a sawtooth."""
     if case["part"] == PIECES:
         return count_pieces(case["depth"])
-    data, depth, part = case["data"], case["depth"], case["part"]
+    data, depth = case["data"], case["depth"]
     width = width_for(data, depth, case["budget"])
-    known = (
-        (teeth(int(data[-1])),) * 2
-        if is_sawtooth(data)
-        else learning.examples(data, part, case["seed"])
-    )
     options = {name: case[name] for name in ("part", "seed", "rate", "updates")}
+    known = ((teeth(int(data[-1])),) * 2 if data in TEETH else
+             examples(data, case["part"], case["seed"]))  # fmt: skip
     every = max(1, case["updates"] // 18)
     *_, last = learning.train(network(data, depth, width), known, every=every, **options)
     return {"width": width, "parameters": parameter_count(data, depth, width), **last}
@@ -164,9 +146,8 @@ def count_pieces(depth: int) -> Row:
 
 
 def results(rows: pd.DataFrame) -> list[Result]:
-    sets, toys = ([name for name in SHAPES if is_sawtooth(name) == toy] for toy in (False, True))
     known = {"by": "task", "scale": 100, "badges": learning.badges(rows, NAMES)}
-    real, toy = ({"part": TRAINING, "last": True, "data": data} for data in (sets, toys))
+    real, toy = ({"part": TRAINING, "last": True, "data": [*data]} for data in (SETS, TEETH))
     deepest = int(rows.loc[rows["part"] == TRAINING, "depth"].max())
     sides = {"left": {"role": SHALLOW}, "right": {"role": DEEP}}
     return [
@@ -188,21 +169,21 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
     own = rows[rows["part"] == TRAINING]
     large = own["budget"] == own.groupby("data")["budget"].transform("max")
     own = own.assign(size=large.map({True: "larger budget", False: "smaller budget"}))
-    real, toy = own[~own["data"].map(is_sawtooth)], own[own["data"].map(is_sawtooth)]
+    toy = own["data"].isin(TEETH)
     known = {"where": {"last": True}, "scale": 100,
              "foot": f"{own['seed'].nunique()} seeds, each depth at its own rate"}  # fmt: skip
     test, _, control, _ = results(rows)
-    layers = "hidden layers"
     return [
         lab.curves(
-            real, "test_error", "depth", "held_error", "size", labels=(layers, "test error (%)"),
+            own[~toy], "test_error", "depth", "held_error", "size", **known,
+            labels=("hidden layers", "test error (%)"),
             caption="Test error against depth, at equal numbers of parameters.",
-            alt="Test error against the number of hidden layers, a line for each budget", **known,
+            alt="Test error against the number of hidden layers, a line for each budget",
             finding=f"Deeper is clearly ahead of one hidden layer on {signs(test)}",
         ),
         lab.curves(
-            toy, "sawtooth", "depth", "train_error", "size", **known,
-            labels=(layers, "variance unexplained (%)"),
+            own[toy], "sawtooth", "depth", "train_error", "size", **known,
+            labels=("hidden layers", "variance unexplained (%)"),
             caption="Sawtooth of 16 and of 32 pieces, by Adam.",
             alt="Unexplained variance against the number of hidden layers",
             finding=f"The positive control: depth fits better on {signs(control)}",

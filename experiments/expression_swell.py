@@ -1,8 +1,7 @@
 """How fast do symbolic derivatives grow?
 
-The logistic map, nested functions and networks, ever larger: the operations of their derivatives as
-SymPy writes them out, with common subexpressions shared, and by automatic differentiation. Four
-operation counts of the logistic map have a closed form, which the counts must meet exactly.
+Operations of the derivatives of ever larger programs: as SymPy writes them out, with common
+subexpressions shared, and by automatic differentiation.
 """
 
 from __future__ import annotations
@@ -19,24 +18,10 @@ from apparatus.swell_programs import FAMILIES, LAWS
 from matplotlib.figure import Figure as Canvas
 from sympy.core.cache import clear_cache
 
-from difflab import derivative, jvp
+from difflab import derivative, jvp, lab
 from difflab.accuracy.truth import truth
 from difflab.ir.expr import Graph
-from difflab.lab import (
-    Case,
-    Code,
-    Experiment,
-    Figure,
-    Preset,
-    Result,
-    Row,
-    Section,
-    Table,
-    grid,
-    main,
-)
-from difflab.lab.results import chosen, every, exponent, mean
-from difflab.lab.style import looks
+from difflab.lab import Case, Code, Experiment, Figure, Preset, Result, Row, Section, Table
 from difflab.methods import Forward, Method, Reverse
 from difflab.methods.symbolic import Symbolic
 
@@ -57,8 +42,8 @@ def cases(preset: Preset) -> list[Case]:
           for name, family in FAMILIES.items()
           for n in ([2**k for k in range(7)] if family.log else range(1, 11)) if n <= last[name]],
         {"part": "values"},
-        *grid(part=["time"], family=["logistic map"], size=timed,
-              rounds=[preset.choose(smoke=1, quick=1, full=5)]),
+        *lab.grid(part=["time"], family=["logistic map"], size=timed,
+                  rounds=[preset.choose(smoke=1, quick=1, full=5)]),
     ]  # fmt: skip
 
 
@@ -80,9 +65,9 @@ def counted(case: Case) -> Iterator[Row]:
         row["alike"] = 0.5 <= row["sympy_cse"] / row["reverse"] <= 1.5
     if logistic:
         row |= {law.claim: row[law.column] == law.value(n) for law in LAWS if n >= law.first}
-    if logistic and n > 3:
-        before = programs.logistic_counts(n - 1)
-        row["doubled"] = row["sympy_derivative"] > 2 * before["sympy_derivative"]
+        if n > 3:
+            before = programs.logistic_counts(n - 1)["sympy_derivative"]
+            row["doubled"] = row["sympy_derivative"] > 2 * before
     yield row
 
 
@@ -102,8 +87,7 @@ def values(case: Case) -> Iterator[Row]:
 def times(case: Case) -> Iterator[Row]:
     """Seconds and peak memory of each derivation: the median of runs, each from empty caches."""
     program = FAMILIES[case["family"]].program(case["size"])
-    unlimited = Symbolic(seconds=3600.0, operations=10**12)
-    methods: list[Method] = [unlimited, Forward(), Reverse()]
+    methods: list[Method] = [Symbolic(seconds=3600.0, operations=10**12), Forward(), Reverse()]
     rounds = [[seconds(method, program.graph, program.wrt) for method in methods]
               for _ in range(case["rounds"])]  # fmt: skip
     for method, middle in zip(methods, np.median(rounds, axis=0).tolist(), strict=True):
@@ -125,25 +109,26 @@ def seconds(method: Method, graph: Graph, wrt: range) -> float:
 def results(rows: pd.DataFrame) -> list[Result]:
     end = {"part": "counts", "largest": True}
     return [
-        *[every(law.claim, rows, law.claim, counted="counts", words=f"{law.short} = {law.formula}",
-                where=LOGISTIC | {"size": list(range(law.first, 11))}) for law in LAWS],
-        every("published_derivative", rows, "as_printed", where={"part": "values"}, counted="ways",
-              words="to the last digit printed"),
-        every("swells", rows, "doubled", where=LOGISTIC | {"size": list(range(4, 11))},
-              counted="steps", words="the derivative of l_n, written out, against that of l_(n-1)"),
-        mean("sharing_closes_the_gap", rows, "closed", where=end, by=None, unit="family",
-             words="operations that elimination removes, of those in excess of reverse mode's, at"
-             " each family's largest size"),
-        every("sharing_is_enough", rows, "alike", where=end, counted="families",
-              words="shared operations over reverse mode's lie between 0.5 and 1.5"),
-        exponent("automatic_does_not_swell", rows, "function", "reverse", by=None, unit="family",
-                 where={"part": "counts", "grown": True}, missing="too small",
-                 words="operations of reverse mode's gradient against the program's own"),
+        *[lab.every(law.claim, rows, law.claim, where=LOGISTIC | {"size": [*range(law.first, 11)]},
+                    counted="counts", words=f"{law.short} = {law.formula}") for law in LAWS],
+        lab.every("published_derivative", rows, "as_printed", where={"part": "values"},
+                  counted="ways", words="to the last digit printed"),
+        lab.every("swells", rows, "doubled", where=LOGISTIC | {"size": [*range(4, 11)]},
+                  words="the derivative of l_n, written out, against that of l_(n-1)",
+                  counted="steps"),
+        lab.mean("sharing_closes_the_gap", rows, "closed", where=end, by=None, unit="family",
+                 words="operations that elimination removes, of those in excess of reverse mode's,"
+                 " at each family's largest size"),
+        lab.every("sharing_is_enough", rows, "alike", where=end, counted="families",
+                  words="shared operations over reverse mode's lie between 0.5 and 1.5"),
+        lab.exponent("automatic_does_not_swell", rows, "function", "reverse", by=None,
+                     unit="family", where={"part": "counts", "grown": True}, missing="too small",
+                     words="operations of reverse mode's gradient against the program's own"),
     ]  # fmt: skip
 
 
 def figures(rows: pd.DataFrame) -> list[Figure]:
-    own = chosen(rows, {"part": "counts"}).sort_values("size")
+    own = lab.chosen(rows, {"part": "counts"}).sort_values("size")
     last, end = own[own["family"] == "logistic map"].iloc[-1], own[own["largest"].eq(True)]
     most = (end["sympy_cse"] / end["reverse"]).max()
     return [
@@ -162,7 +147,7 @@ def draw_families(canvas: Canvas, own: pd.DataFrame) -> None:
     panels = canvas.subplots(2, 3)
     for panel, (name, family) in zip(panels.flat, FAMILIES.items(), strict=True):
         part = own[own["family"] == name]
-        for column, look in looks(SHOWN).items():
+        for column, look in lab.looks(SHOWN).items():
             shown = part[part[column] > 0]
             panel.plot(shown["size"], shown[column], label=SHOWN[column], **look)
         panel.set(title=name, xlabel=family.size, ylabel="operations", yscale="log",
@@ -173,7 +158,7 @@ def draw_families(canvas: Canvas, own: pd.DataFrame) -> None:
 
 
 def tables(rows: pd.DataFrame) -> list[Table]:
-    time = chosen(rows, {"part": "time"}).assign(kB=rows["peak_bytes"] / 1e3)
+    time = lab.chosen(rows, {"part": "time"}).assign(kB=rows["peak_bytes"] / 1e3)
     time = time.pivot(index="size", columns="method", values=["seconds", "kB"])
     time.columns = [f"{method}, {unit}" for unit, method in time.columns]
     caption = "Of the derivation itself, for the logistic map, from empty caches."
@@ -209,4 +194,4 @@ EXPERIMENT = Experiment(
 )  # fmt: skip
 
 if __name__ == "__main__":
-    main(EXPERIMENT)
+    lab.main(EXPERIMENT)

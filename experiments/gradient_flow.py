@@ -1,8 +1,7 @@
 """How do gradients decay through layers at initialisation?
 
-Deep networks on real inputs, before any training: the factor by which a layer changes the norm of
-the gradient that comes back through it, by reverse mode, against theory. Beside it: singular values
-of one layer's Jacobian, slopes of an activation far from 0, and how far outputs are from mean 0.
+The factor by which a layer changes the norm of the gradient that comes back through it, against
+theory. Beside it: singular values of layers, slopes far from 0, and means of outputs.
 """
 
 from __future__ import annotations
@@ -27,12 +26,9 @@ from difflab.networks.layers import Layer, pre_activations
 from difflab.tracing.trace import trace
 
 Array = np.ndarray
-INSTANCES, FIRST_LAYERS = 100, 5
-"""FIRST_LAYERS hidden layers had the networks of Glorot & Bengio 2010, for singular values."""
-IDENTITY_BITS = 20
-"""Two real numbers count as the same if they agree to this many bits beyond a float's 53."""
-TAILS = {"sigmoid": (1.0, 1.0), "tanh": (4.0, 2.0)}
-"""c and k of g'(x) = c exp(-k|x|) / (1 + exp(-k|x|))^2."""
+INSTANCES, FIRST_LAYERS = 100, 5  # so many hidden layers had Glorot & Bengio's networks in 2010
+IDENTITY_BITS = 20  # beyond a float's 53, to which real numbers agree that count as the same
+TAILS = {"sigmoid": (1.0, 1.0), "tanh": (4.0, 2.0)}  # g'(x) = c exp(-k|x|) / (1 + exp(-k|x|))^2
 TINY = float(np.finfo(np.float64).tiny)
 WIDEST = {"kind": "network", "widest": True}
 
@@ -47,17 +43,14 @@ def cases(preset: Preset) -> list[Case]:
     widths = preset.choose(smoke=[48], quick=[96], full=[16, 64, 256])
     pairs = {"activation": theory.ACTIVATIONS, "initialiser": theory.INITIALISERS,
              "seed": preset.seeds}  # fmt: skip
-    flow = [
-        {"part": "flow", "data": data, "width": n, "depth": depth, "widest": n == widths[-1]}
-        for data in ("digits", "mnist1d") for n in widths
-    ]  # fmt: skip
     return [
-        *[first | second for first in flow for second in lab.grid(**pairs)],
+        *[{"part": "flow", "data": data, "width": n, "depth": depth, "widest": n == widths[-1]}
+          | own for data in ("digits", "mnist1d") for n in widths for own in lab.grid(**pairs)],
         *lab.grid(part=["jacobian"], **pairs, width=[preset.choose(smoke=32, quick=96, full=256)]),
         *lab.grid(part=["tails"], activation=theory.ACTIVATIONS,
               points=[preset.choose(smoke=40, quick=100, full=200)]),
         {"part": "identity", "every": preset.choose(smoke=60, quick=10, full=8)},
-    ]  # fmt: skip
+    ]  # fmt: skip]  # fmt: skip
 
 
 def measure(case: Case, rng: np.random.Generator) -> Iterator[Row]:
@@ -66,7 +59,6 @@ def measure(case: Case, rng: np.random.Generator) -> Iterator[Row]:
 
 
 def network(activation: str, initialiser: str, inputs: int, width: int, depth: int) -> Network:
-    """Hidden layers of one width, and ten classes."""
     return perceptron(inputs, [width] * depth, 10, activation, initialiser, dtype="float64")
 
 
@@ -89,9 +81,8 @@ def backpropagation(activation: str, inputs: int, width: int, depth: int) -> Cal
 
 
 def back_propagated(net: Network, weights: list[Array], X: Array, y: Array) -> list[Array]:
-    """The derivative of the loss by the pre-activations, an array (instances, units) a layer: by a
-    bias of 0 that each instance has for itself, and that is added to the pre-activation.
-    """
+    """The derivative of the loss by the pre-activations, an array (instances, units) a layer: by
+    biases of 0 that each instance has for itself."""
     first, depth = net.layers[0], len(net.layers) - 1
     biases = [np.zeros((len(X), layer.units)) for layer in net.layers]
     backwards = backpropagation(first.activation, first.inputs, first.units, depth)
@@ -101,12 +92,11 @@ def back_propagated(net: Network, weights: list[Array], X: Array, y: Array) -> l
 def flow(case: Case) -> Iterator[Row]:
     """One network: its mean factor a layer; of the widest on digits also layer by layer."""
     X, y = examples(case["data"], "flow", case["seed"], size=INSTANCES)[0]
-    shape = (X.shape[1], case["width"], case["depth"])
-    net = network(case["activation"], case["initialiser"], *shape)
+    own, shape = (case["activation"], case["initialiser"]), (X.shape[1], case["width"])
+    net = network(*own, *shape, case["depth"])
     weights = drawn(net, case["seed"])
-    own = (case["activation"], case["initialiser"])
     norms = np.array([np.linalg.norm(g) for g in back_propagated(net, weights, X, y)[:-1]])
-    q = X.shape[1] * theory.VARIANCES[own[1]](*shape[:2]) * float(np.mean(X**2))
+    q = X.shape[1] * theory.VARIANCES[own[1]](*shape) * float(np.mean(X**2))
     expected = theory.mean_field(*own, q, case["depth"] - 1)
     tree = [{"W": W, "b": np.zeros(W.shape[1])} for W in weights]
     h = net.layers[0].activate(pre_activations(net.layers, tree, X)[0])
@@ -126,19 +116,14 @@ def singular_values(case: Case) -> Iterator[Row]:
     """Of the derivative of one hidden layer's outputs by another's: mean, and root mean square."""
     X = examples("digits", "flow", case["seed"], size=1)[0].X
     net = network(case["activation"], case["initialiser"], X.shape[1], case["width"], FIRST_LAYERS)
-    weights = drawn(net, case["seed"])
-    h = net.layers[0].activate(X @ weights[0])[0]
+    weights, activate = drawn(net, case["seed"]), net.layers[0].activate
+    slope = jacobian(lambda h, W: activate(h @ W))
+    h = activate(X @ weights[0])[0]
     for number in range(1, FIRST_LAYERS):
-        values = np.linalg.svd(layer_jacobian(case["activation"])(h, weights[number]), False, False)
+        values = np.linalg.svd(slope(h, weights[number]), False, False)
         yield {"layer": number, "mean_value": float(values.mean()),
                "rms_value": float(np.sqrt(np.mean(values**2)))}  # fmt: skip
-        h = net.layers[number].activate(h @ weights[number])
-
-
-@functools.cache
-def layer_jacobian(activation: str) -> Callable[[Array, Array], Array]:
-    """The derivative of g(h W) by h."""
-    return jacobian(lambda h, W: Layer(1, 1, activation).activate(h @ W))
+        h = activate(h @ weights[number])
 
 
 def tails(case: Case) -> Iterator[Row]:
@@ -167,7 +152,6 @@ def as_theory(activation: str, x: Array, slopes: Array, ulps: Array) -> Array:
 
 
 def shifted_sigmoid(x: Any) -> Any:
-    """tanh, as the lecture writes it."""
     return 2 * sigmoid(2 * x) - 1
 
 
@@ -194,28 +178,20 @@ def results(rows: pd.DataFrame) -> list[Result]:
         "sigmoid_gradients_vanish": (pairs[:3], None),
         "tanh_gradients_vanish": ([("tanh", "uniform"), ("tanh", "glorot")], None),
     }
-    singular = {"singular_values_standard": "uniform", "singular_values_normalised": "glorot"}
     off = rows["ulps"][rows["part"] == "identity"].max()
     return [
-        *[
-            lab.mean(claim, rows, "factor", over=over, by="cell",
-                     where=WIDEST | {"cell": [cell(*pair) for pair in own]},
-                     words="a network's mean factor per layer, both data sets")
-            for claim, (own, over) in factors.items()
-        ],
+        *[lab.mean(claim, rows, "factor", over=over, by="cell",
+                   where=WIDEST | {"cell": [cell(*pair) for pair in own]},
+                   words="a network's mean factor per layer, both data sets")
+          for claim, (own, over) in factors.items()],
         lab.mean("relu_gradients_stay", rows, "factor",
                  where=WIDEST | {"cell": cell("relu", "he")}),
-        *[
-            lab.mean(claim, rows, "mean_value", by=None,
-                     where={"part": "jacobian", "activation": "tanh", "initialiser": initialiser},
-                     words=f"mean over the Jacobians of {FIRST_LAYERS - 1} layers")
-            for claim, initialiser in singular.items()
-        ],
-        *[
-            lab.every(f"{name}_saturates", rows, "as_theory", counted="points",
-                      where={"part": "tails", "activation": name})
-            for name in TAILS
-        ],
+        *[lab.mean(f"singular_values_{name}", rows, "mean_value", by=None,
+                   where={"part": "jacobian", "activation": "tanh", "initialiser": initialiser},
+                   words=f"mean over the Jacobians of {FIRST_LAYERS - 1} layers")
+          for name, initialiser in (("standard", "uniform"), ("normalised", "glorot"))],
+        *[lab.every(f"{name}_saturates", rows, "as_theory", counted="points",
+                    where={"part": "tails", "activation": name}) for name in TAILS],
         lab.every("relu_does_not_saturate", rows, "as_theory", counted="points",
                   where={"part": "tails", "activation": "relu", "positive": True}),
         lab.every("tanh_is_a_shifted_sigmoid", rows, "same", where={"part": "identity"},

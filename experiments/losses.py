@@ -1,17 +1,13 @@
 """Is cross-entropy better than squared error for sigmoid and softmax?
 
 What flows: networks with three kinds of outputs (softmax, sigmoids, linear) and two losses, each at
-its own learning rate -> runs to a plateau -> differences by seed, data set by data set. Beside it
-the derivative of the losses alone, at outputs that are ever more confidently wrong, against its
-enclosure and its closed form; and runs with the textbook form, the logarithm of a probability.
-
-Invariant: what is compared differs in the loss alone, and in the rate that suits it.
+its own learning rate -> runs to a plateau -> differences by seed. Beside it the losses' derivatives
+at confidently wrong outputs, and runs with the textbook form, the logarithm of a probability.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,9 +15,8 @@ from apparatus.classifiers import network, trained
 from apparatus.learning import TRAINING, TUNING, badges, examples, training_cases, tuning_cases
 from apparatus.loss_slopes import CLASSES, at_logits
 
-from difflab.lab import Case, Experiment, Figure, Preset, Result, Row, curves, main
-from difflab.lab.cases import grid
-from difflab.lab.results import chosen, every, paired, ratio, share
+from difflab import lab
+from difflab.lab import Case, Experiment, Figure, Preset, Result, Row, chosen
 from difflab.networks import Adam, CrossEntropy, MinibatchSGD, SquaredError
 from difflab.networks.losses import Loss
 
@@ -43,8 +38,7 @@ RATES = {
 """By solver, head and loss: a linear head by Adam, since plain gradient descent may diverge."""
 HIDDEN = {"digits": [64], "mnist_5k": [64], "mnist1d": [64, 64], "breast_cancer": [16]}
 UPDATES = {"digits": 1500, "mnist_5k": 3000, "mnist1d": 6000, "breast_cancer": 1500}
-THRESHOLDS = {"digits": 0.02, "mnist_5k": 0.02, "mnist1d": 0.2, "breast_cancer": 0.02}
-"""The training error that counts as learned."""
+LEARNED = {"digits": 0.02, "mnist_5k": 0.02, "mnist1d": 0.2, "breast_cancer": 0.02}  # errors
 LOOKS_IN_A_RUN = {"digits": 100, "mnist_5k": 50, "mnist1d": 60, "breast_cancer": 100}
 
 
@@ -62,13 +56,12 @@ def configurations(preset: Preset) -> list[Case]:
 def cases(preset: Preset) -> list[Case]:
     thinned = preset.choose(smoke=slice(3, 5), quick=slice(1, 7, 2), full=slice(None))
     seeds = range(preset.choose(smoke=1, quick=1, full=2))
-
-    def rates(own: Case) -> list[float]:
-        return RATES[own["solver"], own["head"], own["criterion"]][thinned]
-
-    tuning = tuning_cases(configurations(preset), rates, seeds)
+    tuning = tuning_cases(
+        configurations(preset),
+        lambda own: RATES[own["solver"], own["head"], own["criterion"]][thinned], seeds,
+    )  # fmt: skip
     forms = [(head, loss) for head in (SOFTMAX, SIGMOIDS) for loss in LOSSES]
-    alone = grid(
+    alone = lab.grid(
         part=[LOGITS], dtype=["float64", "float32"], side=["wrong", "right"],
         points=[preset.choose(smoke=5, quick=9, full=13)],
         seed=range(preset.choose(smoke=1, quick=1, full=3)),
@@ -94,8 +87,7 @@ def further_cases(preset: Preset, rows: pd.DataFrame) -> list[Case]:
 
 def measure(case: Case, rng: np.random.Generator) -> Iterator[Row]:
     name = f"{'linear' if case['head'] == LINEAR else case['head']}, {case['criterion']}"
-    if case.get("solver") == ADAM:
-        name += " (Adam)"
+    name += " (Adam)" if case.get("solver") == ADAM else ""
     alone = case["part"] == LOGITS
     for row in at_logits(case, LOSSES[case["criterion"]]) if alone else learning(case):
         ended = {"finite": not row["diverged"]} if "last" in row else {}
@@ -105,14 +97,14 @@ def measure(case: Case, rng: np.random.Generator) -> Iterator[Row]:
 def learning(case: Case) -> Iterator[Row]:
     """A run of training; where only the form of a loss is compared, its last row alone."""
     data, part = case["data"], TUNING if case["part"] == TUNING else TRAINING
-    net = network(data, HIDDEN[data], case["head"], LOSSES[case["criterion"]],
-                  case.get("dtype", "float32"))  # fmt: skip
+    loss, dtype = LOSSES[case["criterion"]], case.get("dtype", "float32")
+    net = network(data, HIDDEN[data], case["head"], loss, dtype)
     solver = Adam if case["solver"] == ADAM else MinibatchSGD
     net.solver = solver(batch_size=128 if data == "mnist1d" else 32)
     held = examples(data, part, case["seed"], standardise=data != "mnist_5k")
     # Of the forms NumPy's own floats are asked.
     looks, engine = (1, "numpy") if case["part"] == FORMS else (LOOKS_IN_A_RUN[data], "auto")
-    return trained(net, held, case, looks, threshold=THRESHOLDS[data], engine=engine)
+    return trained(net, held, case, looks, threshold=LEARNED[data], engine=engine)
 
 
 TEN = ["digits", "mnist_5k", "mnist1d"]
@@ -142,21 +134,17 @@ def versus(
     sides = [{"head": head, "criterion": SQUARED}, {"head": other, "criterion": CROSS_ENTROPY}]
     own = chosen(rows, {"part": [TUNING, TRAINING], "data": data, "solver": solver})
     own = pd.concat([chosen(own, side) for side in sides])
-    if measured is HONEST:
-        sides.reverse()
-    told: dict[str, Any] = {"words": words, "left": sides[0], "right": sides[1]}
+    left, right = reversed(sides) if measured is HONEST else sides
+    told: Row = {"words": words, "left": left, "right": right}
     told["where"] = {"part": TRAINING, "last": True, "solver": solver, "data": data}
     told["badges"] = badges(own, NAMES) if len(own) else ()
     if measured is FIRST:
-        return ratio(claim, rows, column, **told)
-    return paired(claim, rows, column, scale=100, **told)
+        return lab.ratio(claim, rows, column, **told)
+    return lab.paired(claim, rows, column, scale=100, **told)
 
 
 def results(rows: pd.DataFrame) -> list[Result]:
-    """Squared error against cross-entropy, by data set; then what holds at every output."""
-    wrong: dict[str, Any] = {"part": LOGITS, "side": "wrong", "head": [SOFTMAX, SIGMOIDS]}
-    textbook = {"part": FORMS, "criterion": TEXTBOOK}
-    stopped = "runs on digits that end in NaN or infinity, at the fused form's rate"
+    wrong = {"part": LOGITS, "side": "wrong", "head": [SOFTMAX, SIGMOIDS]}
     checks = {
         "squared_error_gradient_vanishes": ("as_in_theory", wrong | {"criterion": SQUARED}),
         "cross_entropy_gradient_stays": ("as_in_theory", wrong | {"criterion": CROSS_ENTROPY}),
@@ -165,11 +153,12 @@ def results(rows: pd.DataFrame) -> list[Result]:
     }
     return [
         *[versus(rows, *one) for one in COMPARED],
-        *[every(claim, rows, column, where=where,
-                counted="runs" if where["part"] == FORMS else "outputs")
+        *[lab.every(claim, rows, column, where=where,
+                    counted="runs" if where["part"] == FORMS else "outputs")
           for claim, (column, where) in checks.items()],
-        *[share(f"textbook_form_of_{name}_stops_training", rows, "diverged", by="dtype",
-                where=textbook | {"head": head}, words=stopped)
+        *[lab.share(f"textbook_form_of_{name}_stops_training", rows, "diverged", by="dtype",
+                    where={"part": FORMS, "criterion": TEXTBOOK, "head": head},
+                    words="runs on digits that end in NaN or infinity, at the fused form's rate")
           for name, head in (("sigmoids", SIGMOIDS), ("softmax", SOFTMAX))],
     ]  # fmt: skip
 
@@ -184,7 +173,7 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
     wrong = chosen(wrong[wrong["away"] <= 110], {"criterion": [CROSS_ENTROPY, SQUARED]})
     far = wrong[wrong["away"].eq(wrong["away"].max()) & wrong["head"].ne(LINEAR)]
     return [
-        curves(
+        lab.curves(
             chosen(rows, {"part": TRAINING, "solver": SGD, "data": TEN}), "learning", "update",
             "held_error", "output", labels=("updates", "test error (%)"), logarithms="x",
             scale=100, alt="Falling curves of test error for every head and loss",
@@ -194,7 +183,7 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
             f" {len(errors)} comparisons on ten classes, clearly less in {better}",
             foot=f"{ended['seed'].nunique()} seeds",
         ),
-        curves(
+        lab.curves(
             wrong, "wrong_outputs", "away", "slope", "output", by=None, logarithms="xy",
             labels=("logits below the largest, s", "|dL/da|"), order=list(wrong["output"].unique()),
             alt="Falling curves for squared error, a flat one for cross-entropy, a rising one",
@@ -229,4 +218,4 @@ EXPERIMENT = Experiment(
 )  # fmt: skip
 
 if __name__ == "__main__":
-    main(EXPERIMENT)
+    lab.main(EXPERIMENT)

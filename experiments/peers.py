@@ -1,8 +1,7 @@
 """How fast is difflab beside its peers?
 
 What flows: workloads -> each contestant's call, held against those of the others -> times, taken in
-one interleaved run, as ratios to the native engine; and what a new process costs.
-Invariant: who computes something else has no time, and who is not installed is named.
+one interleaved run, as ratios to the native engine. Who computes something else has no time.
 """
 
 from __future__ import annotations
@@ -36,7 +35,6 @@ AHEAD = {
     "ahead_of_casadi": peers.CASADI, "ahead_of_numpy_engine": peers.NUMPY,
     "ahead_of_backpropagation_by_hand": HAND, "as_fast_as_c": peers.C,
 }  # fmt: skip
-"""The claims that hold the native engine against a project, workload by workload."""
 
 
 def cases(preset: Preset) -> list[Case]:
@@ -67,8 +65,7 @@ def contestants(case: Case) -> Iterator[Row]:
 
 
 def times(case: Case) -> Iterator[Row]:
-    """A row for each contestant: its first call, whether its result is that of most, and its times
-    if so, all side by side."""
+    """Of each contestant: the first call, whether its result is that of most, its times if so."""
     task = workload(case["workload"], case["size"])
     facts: Row = {"label": task.label, "counts": task.counts}
     if task.direction is None:
@@ -126,15 +123,14 @@ def results(rows: pd.DataFrame) -> list[Result]:
             where = {"part": "time", "beside": NATIVE, "project": project, "best": True}
             words = ahead(own, project)
             found.append(lab.timed(claim, rows, where=where, by="label", words=words))
-    sides: Row = {"left": {"contestant": JAX}, "right": {"contestant": NATIVE}}
-    sides |= {"by": None, "unit": "label"}
     for claim, part, column, words in (
         ("first_call_before_jax", "time", "first_call_seconds", "first calls, once a workload"),
         ("less_memory_than_jax", "alone", "process_bytes", "growth by imports and five calls"),
     ):
         if ((rows["part"] == part) & (rows["contestant"] == JAX)).any():
-            where = {"part": part}
-            found.append(lab.ratio(claim, rows, column, where=where, words=words, **sides))
+            found.append(lab.ratio(claim, rows, column, where={"part": part}, by=None, unit="label",
+                                   left={"contestant": JAX}, right={"contestant": NATIVE},
+                                   words=words))  # fmt: skip
     return found
 
 
@@ -142,13 +138,9 @@ def ahead(own: pd.DataFrame, project: str) -> str:
     """In words: on how many workloads by more than the noise, and by how much in the mean."""
     best = own[(own["project"] == project) & own["best"].eq(True)]
     many = f"{(best['ratio_low'] - best['noise'] > 1).sum()} of {len(best)} workloads"
-    mean = short(np.exp(np.log(best["ratio"]).mean()))
-    return f"Ahead of {project} on {many}, {mean} times as fast in the geometric mean"
-
-
-def short(value: float) -> str:
-    """Two digits below 100, and no exponent: 0.012, 2.3, 1,234."""
-    return f"{value:,.0f}" if value >= 99.5 else f"{value:.2g}"
+    mean = np.exp(np.log(best["ratio"]).mean())
+    told = f"{mean:,.0f}" if mean >= 99.5 else f"{mean:.2g}"  # no exponent
+    return f"Ahead of {project} on {many}, {told} times as fast in the geometric mean"
 
 
 def absent(rows: pd.DataFrame) -> str:
@@ -166,7 +158,6 @@ def tables(rows: pd.DataFrame) -> list[Table]:
 
 
 def figures(rows: pd.DataFrame) -> list[Figure]:
-    """The ratios, sorted by the first project of these that is there."""
     if (own := raced(rows)).empty:
         return []
     own = own[own["best"].eq(True) & (own["contestant"] != NATIVE)]
@@ -184,7 +175,6 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
 
 
 def draw_ratios(canvas: Canvas, own: pd.DataFrame, labels: list[str]) -> None:
-    """A line of dots for each workload; a look for each project."""
     axes = canvas.subplots()
     styles = lab.looks(sorted(CONTESTANTS, key=lambda name: name in (COMPILED, NATIVE)))
     names = [who for who in CONTESTANTS if (own["project"] == who).any()]

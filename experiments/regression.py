@@ -1,17 +1,12 @@
 """Does squared error do what it is for?
 
-What flows: networks with a linear output, of none to four hidden layers, trained by squared error
--> the share of the variance that they explain on held-out instances (R^2), by depth and activation.
+The share of the variance that networks of none to four hidden layers explain on held-out instances.
 Beside it what squared error is known for: linear least squares, and the conditional mean.
-
-Invariant: penalty and rate are tuned for each network, on other seeds; targets have mean 0 and
-deviation 1 on the training part, so that errors are shares of the variance.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -81,11 +76,6 @@ def cases(preset: Preset) -> list[Case]:
     ]
 
 
-def further_cases(preset: Preset, rows: pd.DataFrame) -> list[Case]:
-    """Training at the chosen penalties and rates."""
-    return learning.training_cases(rows, configurations(preset), preset.seeds, strengths=["l2"])
-
-
 def measure(case: Case, rng: np.random.Generator) -> Row:
     alone = {LEAST_SQUARES: descended, SKEWED: between_median_and_mean}
     return alone.get(case["part"], trained)(case)
@@ -98,17 +88,11 @@ def network(depth: int, activation: str, l2: float, dtype: str) -> Network:
 
 
 def trained(case: Case) -> Row:
-    """The last row of a run."""
     net = network(case["depth"], case["activation"], case["l2"], "float32")
     net.solver = Adam()
     options = {name: case[name] for name in ("part", "seed", "rate", "updates")}
     *_, last = learning.train(net, parts(case), every=max(case["updates"] // 24, 1), **options)
     return {**last, "r2": 1 - last["held_error"], "hidden": case["depth"] > 0}
-
-
-def distance(net: Network, exact: np.ndarray) -> float:
-    own = net.parameters[0]
-    return float(np.linalg.norm(np.append(own["W"][:, 0], own["b"]) - exact))
 
 
 def descended(case: Case) -> Row:
@@ -122,12 +106,17 @@ def descended(case: Case) -> Row:
     net = network(0, NO_LAYER, 0.0, "float64")
     net.solver = MinibatchSGD(learning_rate=float(1 / largest), batch_size=len(A))
     net.parameters = net.initial(case["seed"])
-    before = distance(net, exact)
+
+    def distance() -> float:
+        own = net.parameters[0]
+        return float(np.linalg.norm(np.append(own["W"][:, 0], own["b"]) - exact))
+
+    before = distance()
     net.fit(*learn, seed=case["seed"], updates=case["updates"], every=case["updates"],
             warm_start=True, progress=False)  # fmt: skip
     rounding = 100 * np.finfo(float).eps * largest / least * float(np.linalg.norm(exact))
     bound = before * (1 - least / largest) ** case["updates"] + rounding
-    away = distance(net, exact)
+    away = distance()
     return {"distance": away, "bound": float(bound), "agrees": bool(away <= bound)}
 
 
@@ -145,23 +134,23 @@ def between_median_and_mean(case: Case) -> Row:
 
 
 def results(rows: pd.DataFrame) -> list[Result]:
-    ended: dict[str, Any] = {"part": TRAINING, "last": True}
+    ended: Row = {"part": TRAINING, "last": True}
     told = learning.badges(chosen(rows, {"part": [TUNING, TRAINING]}), SETTINGS, strengths=["l2"])
-    points: dict[str, Any] = {"scale": 100, "badges": told}
+    points: Row = {"scale": 100, "badges": told}
     return [
         mean("squared_error_explains_friedman", rows, "r2", by="activation", badges=told,
-             where={**ended, "data": FRIEDMAN, "hidden": True},
+             where=ended | {"data": FRIEDMAN, "hidden": True},
              words="R^2 on held-out instances, the mean over one, two and four hidden layers"),
-        paired("network_beats_the_line", rows, "r2", where={**ended, "data": FRIEDMAN},
+        paired("network_beats_the_line", rows, "r2", where=ended | {"data": FRIEDMAN},
                left={"depth": 2, "activation": "relu"}, right={"depth": 0},
                words="R^2 of two hidden layers of ReLUs minus that of none", **points),
-        paired("hidden_layer_helps_on_diabetes", rows, "r2", where={**ended, "data": DIABETES},
+        paired("hidden_layer_helps_on_diabetes", rows, "r2", where=ended | {"data": DIABETES},
                left={"depth": 1}, right={"depth": 0},
                words="R^2 of one hidden layer, the mean over activations, minus none", **points),
         paired("deeper_regression_explains_more", rows, "r2", where=ended, left={"depth": 4},
                right={"depth": 1}, words="R^2, the mean over activations", **points),
         paired("relu_regression_explains_more_than_sigmoid", rows, "r2",
-               where={**ended, "depth": 4}, left={"activation": "relu"},
+               where=ended | {"depth": 4}, left={"activation": "relu"},
                right={"activation": "sigmoid"}, words="R^2 of four hidden layers", **points),
         every("least_squares_by_descent", rows, "agrees", where={"part": LEAST_SQUARES},
               by="data", counted="runs",
@@ -191,7 +180,9 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
 EXPERIMENT = Experiment(
     name="regression", title="Regression", version=1, order=45,
     question="Does squared error do what it is for?",
-    cases=cases, after=further_cases, measure=measure, figures=figures, results=results,
+    cases=cases, measure=measure, figures=figures, results=results,
+    after=lambda preset, rows: learning.training_cases(
+        rows, configurations(preset), preset.seeds, strengths=["l2"]),
     method="""
     Perceptrons with 32 units a layer and a linear output, squared error, Adam, minibatches of 32,
     float32. Diabetes: 442 patients, ten measurements. Friedman's function: 10 sin(pi x1 x2) + 20

@@ -1,11 +1,7 @@
 """What do L2 and dropout buy?
 
-What flows: one network on more and more instances, without regularisation, with L2, with dropout of
-hidden units, and with both -> strength and rate tuned together -> test error and calibration,
-compared by seed. A wide network on few images of MNIST, where dropout is known to help, is the
-positive control.
-
-Invariant: treatments are compared at the same instances, initial weights and number of updates.
+What flows: one network on more and more instances, by each treatment -> test error and calibration,
+compared by seed. Few images of MNIST, where dropout is known to help, are the positive control.
 """
 
 from __future__ import annotations
@@ -22,11 +18,9 @@ from difflab.networks import CrossEntropy, MinibatchSGD
 
 NONE, L2, DROPOUT, BOTH = "no regularisation", "L2", "dropout", "L2 and dropout"
 SETTINGS, STRENGTHS = ["group", "treatment"], ["l2", "dropout"]
-HIDDEN = {"digits": [128], "mnist1d": [128], "mnist_5k": [256, 256]}
+CONTROL, SETS = "mnist_5k", ["digits", "mnist1d"]
+HIDDEN = {"digits": [128], "mnist1d": [128], CONTROL: [256, 256]}
 PENALTIES, DROPPED = [1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 0.3], [0.1, 0.2, 0.5, 0.8]
-RATES = [0.03, 0.1, 0.3, 1.0]
-CONTROL = "mnist_5k"
-SETS = ["digits", "mnist1d"]
 PLACES = {1: ["fewest"], 2: ["fewest", "most"], 3: ["fewest", "between", "most"]}
 
 
@@ -61,24 +55,18 @@ def configurations(preset: Preset) -> list[Case]:
 
 
 def cases(preset: Preset) -> list[Case]:
-    rates = preset.choose(smoke=[0.3], quick=[0.1, 0.5], full=RATES)
+    rates = preset.choose(smoke=[0.3], quick=[0.1, 0.5], full=[0.03, 0.1, 0.3, 1.0])
     seeds = range(preset.choose(smoke=1, quick=1, full=2))
     return tuning_cases(configurations(preset), rates, seeds)
 
 
-def further_cases(preset: Preset, rows: pd.DataFrame) -> list[Case]:
-    """Training at the chosen strengths and rates."""
-    return training_cases(rows, configurations(preset), preset.seeds, strengths=STRENGTHS)
-
-
 def measure(case: Case, rng: np.random.Generator) -> Iterator[Row]:
     control = case["data"] == CONTROL
-    net = network(case["data"], HIDDEN[case["data"]], "softmax", CrossEntropy(l2=case["l2"]),
-                  "float32")  # fmt: skip
+    data, loss = case["data"], CrossEntropy(l2=case["l2"])
+    net = network(data, HIDDEN[data], "softmax", loss, "float32")
     of_inputs = 0.2 if control and case["dropout"] else 0.0
     net.solver = MinibatchSGD(dropout=case["dropout"], input_dropout=of_inputs)
-    known = examples(case["data"], case["part"], case["seed"], size=case["size"],
-                     standardise=not control)  # fmt: skip
+    known = examples(data, case["part"], case["seed"], size=case["size"], standardise=not control)
     *_, last = trained(net, known, case)
     # A double difference is a plain one, of what the treatment takes off at few and at many.
     few = (case["place"] == "fewest") == (case["treatment"] == NONE)
@@ -154,7 +142,9 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
 EXPERIMENT = Experiment(
     name="regularisation", title="Regularisation", version=2, order=50,
     question="What do L2 and dropout buy?",
-    cases=cases, after=further_cases, measure=measure, figures=figures, results=results,
+    cases=cases, measure=measure, figures=figures, results=results,
+    after=lambda preset, rows: training_cases(
+        rows, configurations(preset), preset.seeds, strengths=STRENGTHS),
     method="""
     A perceptron with 128 hidden ReLUs and a softmax (control: twice 256), plain gradient descent,
     minibatches of 32, float32, equally many updates for every treatment. L2 adds l2/2 times the sum

@@ -1,8 +1,7 @@
 """Can stochastic gradient descent train a step activation?
 
-The step's derivative is 0, so that no gradient passes it: what is left to train is the last layer,
-on random features. Differences see the jumps that the derivative does not: seldom, and hugely,
-when the step of a difference is small; a wide one smooths the loss.
+The step's derivative is 0: what is left to train is the last layer, on random features. Differences
+see the jumps that the derivative does not: seldom, and hugely, unless their step is wide.
 """
 
 from __future__ import annotations
@@ -18,12 +17,10 @@ from apparatus import learning
 from apparatus.learning import TRAINING, TUNING, badges, run_seed, train
 from apparatus.training_programs import digits, network
 
-from difflab import gradient
+from difflab import gradient, lab
 from difflab.errors import UnsupportedError
 from difflab.ir.tree import flatten
-from difflab.lab import Case, Experiment, Figure, Preset, Result, Row, curves, grid, main
-from difflab.lab.cases import generator
-from difflab.lab.results import chosen, every, exponent, paired
+from difflab.lab import Case, Experiment, Figure, Preset, Result, Row, chosen, curves
 from difflab.methods import METHODS, Numerical
 from difflab.networks import Network
 from difflab.networks.activations import step
@@ -34,8 +31,7 @@ RATES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 STEPS = [float(f"{10 ** (power / 4):.3g}") for power in range(-20, 1)]
 BATCH = 32
 SAMPLED = 20  # of so many weights that jump, at most, are differences taken for a draw and a step
-OBSERVED = (0.01, 0.1)
-"""Shares of weights that jump between which laws are fitted: enough are seen, few jump twice."""
+OBSERVED = (0.01, 0.1)  # shares of weights that jump where laws are fitted: few jump twice
 EXACT = ("reverse", "forward", "symbolic")
 WIDE = Numerical("central", 2, step=0.3)  # about a third of a feature's deviation: smooths the loss
 WAYS = {"reverse": "reverse", "theory": "central_difference", "wide": WIDE}
@@ -45,7 +41,7 @@ NAMES = ["network", "activation", "method"]
 
 def configurations(preset: Preset) -> list[Case]:
     """What is trained: activations by reverse mode, and the step by differences."""
-    exact = [("step", "reverse"), ("sigmoid", "reverse"), ("relu", "reverse")]
+    exact = [(activation, "reverse") for activation in ("step", "sigmoid", "relu")]
     coarse = [*exact, ("step", "theory"), ("step", "wide")]
     long, short = preset.choose(smoke=(20, 5), quick=(200, 40), full=(1000, 300))
     return [
@@ -61,17 +57,13 @@ def cases(preset: Preset) -> list[Case]:
     steps = preset.choose(smoke=STEPS[8:14], quick=STEPS[::2], full=STEPS)
     few = preset.seeds if preset.name == "full" else preset.seeds[:1]
     return [
-        *grid(part=["zeros"], network=[COARSE], batch=[BATCH], seed=few),
-        *grid(part=["zeros"], network=[TINY], batch=[preset.choose(smoke=1, quick=1, full=2)],
-              seed=preset.seeds[:1]),
-        *grid(part=["jumps"], network=[WIDER], batch=[128], steps=[steps],
-              draws=[preset.choose(smoke=2, quick=5, full=50)], seed=preset.seeds),
+        *lab.grid(part=["zeros"], network=[COARSE], batch=[BATCH], seed=few),
+        *lab.grid(part=["zeros"], network=[TINY], batch=[preset.choose(smoke=1, quick=1, full=2)],
+                  seed=preset.seeds[:1]),
+        *lab.grid(part=["jumps"], network=[WIDER], batch=[128], steps=[steps],
+                  draws=[preset.choose(smoke=2, quick=5, full=50)], seed=preset.seeds),
         *learning.tuning_cases(configurations(preset), rates, tuning),
     ]  # fmt: skip
-
-
-def after(preset: Preset, rows: pd.DataFrame) -> list[Case]:
-    return learning.training_cases(rows, configurations(preset), preset.seeds)
 
 
 def measure(case: Case, rng: np.random.Generator) -> Iterator[Row]:
@@ -108,7 +100,14 @@ def zeros(case: Case) -> Iterator[Row]:
 def jumps(case: Case) -> Iterator[Row]:
     """How many weights jump, and how large their differences are, over many initial weights."""
     net, _, batch = start(case)
-    rng = generator("step_function", "jumps", case["seed"])
+    rng = lab.generator("step_function", "jumps", case["seed"])
+
+    def difference(parameters: Any, place: tuple[int, ...], h: float) -> float:
+        moved = parameters[0]["W"].copy()
+        moved[place] += h
+        after = [parameters[0] | {"W": moved}, *parameters[1:]]
+        return float(net.objective(after, *batch) - net.objective(parameters, *batch)) / h
+
     drawn = [net.initial(int(rng.integers(2**31))) for _ in range(case["draws"])]
     for h in case["steps"]:
         found, taken = 0, []
@@ -116,19 +115,11 @@ def jumps(case: Case) -> Iterator[Row]:
             places = np.argwhere(crossed(parameters[0], batch.X, h))
             found += len(places)
             few = rng.permutation(places)[:SAMPLED]
-            taken += [difference(net, parameters, batch, tuple(place), h) for place in few]
+            taken += [difference(parameters, tuple(place), h) for place in few]
         part = found / (case["draws"] * drawn[0][0]["W"].size)
         median = float(np.median(np.abs(taken))) if taken else np.nan
         yield {"h": h, "share": part, "median_size": median,
                "observed": OBSERVED[0] <= part <= OBSERVED[1]}  # fmt: skip
-
-
-def difference(net: Network, parameters: Any, batch: Part, place: Any, h: float) -> float:
-    """The forward difference of the loss along one hidden weight."""
-    moved = parameters[0]["W"].copy()
-    moved[place] += h
-    after = [parameters[0] | {"W": moved}, *parameters[1:]]
-    return float(net.objective(after, *batch) - net.objective(parameters, *batch)) / h
 
 
 def crossed(layer: dict[str, Any], X: Any, h: float) -> Any:
@@ -172,27 +163,29 @@ def results(rows: pd.DataFrame) -> list[Result]:
     ends = {"part": TRAINING, "last": True}
     jumped = {"where": {"part": "jumps", "observed": True}, "by": None,
               "missing": "with too few jumps"}  # fmt: skip
+    error = {"by": "network", "scale": 100, "badges": badges(rows, NAMES)}
     return [
-        every("step_has_zero_gradients", rows, "untouched", counted="runs and gradients",
-              where={"part": ["zeros", TRAINING], "activation": "step", "method": list(EXACT),
-                     "untouched": [True, False]},
-              words="the hidden layer's gradient is exactly 0, and its weights after training are,"
-              " bit by bit, the initial ones"),
-        every("step_is_random_features", rows, "random_features", counted="runs",
-              where=ends | {"activation": "step", "method": "reverse"},
-              words="the last layer ends with the bits of one trained alone on initial features"),
-        paired("step_is_worse_than_relu", rows, "held_error", left={"activation": "step"},
-               right={"activation": "relu"}, where=ends | {"method": "reverse"}, by="network",
-               scale=100, badges=badges(rows, NAMES),
-               words="test error with the step less that with ReLUs, each at its own tuned rate"),
-        exponent("jumps_in_proportion_to_h", rows, "h", "share", **jumped,
-                 words="the share of hidden weights whose difference is not 0, against h"),
-        exponent("jumps_are_as_one_over_h", rows, "h", "median_size", **jumped,
-                 words="the median size of the differences that are not 0, against h"),
-        paired("wide_differences_train_a_step", rows, "held_error", left={"method": "reverse"},
-               right={"method": "wide"}, where=ends | {"activation": "step", "network": COARSE},
-               by="network", scale=100, badges=badges(rows, NAMES),
-               words=f"test error by reverse mode less that by differences of {WIDE.step}"),
+        lab.every("step_has_zero_gradients", rows, "untouched", counted="runs and gradients",
+                  where={"part": ["zeros", TRAINING], "activation": "step", "method": list(EXACT),
+                         "untouched": [True, False]},
+                  words="the hidden layer's gradient is exactly 0, and its weights after training"
+                  " are, bit by bit, the initial ones"),
+        lab.every("step_is_random_features", rows, "random_features", counted="runs",
+                  where=ends | {"activation": "step", "method": "reverse"},
+                  words="the last layer ends with the bits of one trained alone on initial"
+                  " features"),
+        lab.paired("step_is_worse_than_relu", rows, "held_error", left={"activation": "step"},
+                   right={"activation": "relu"}, where=ends | {"method": "reverse"}, **error,
+                   words="test error with the step less that with ReLUs, each at its own tuned"
+                   " rate"),
+        lab.exponent("jumps_in_proportion_to_h", rows, "h", "share", **jumped,
+                     words="the share of hidden weights whose difference is not 0, against h"),
+        lab.exponent("jumps_are_as_one_over_h", rows, "h", "median_size", **jumped,
+                     words="the median size of the differences that are not 0, against h"),
+        lab.paired("wide_differences_train_a_step", rows, "held_error", left={"method": "reverse"},
+                   right={"method": "wide"}, **error,
+                   where=ends | {"activation": "step", "network": COARSE},
+                   words=f"test error by reverse mode less that by differences of {WIDE.step}"),
     ]  # fmt: skip
 
 
@@ -229,7 +222,8 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
 EXPERIMENT = Experiment(
     name="step_function", title="The step function", version=2, order=47,
     question="Can stochastic gradient descent train a step activation?",
-    cases=cases, measure=measure, after=after, results=results, figures=figures,
+    cases=cases, measure=measure, results=results, figures=figures,
+    after=lambda preset, rows: learning.training_cases(rows, configurations(preset), preset.seeds),
     method=f"""
     Digits in 8 x 8 pixels (64-32-10 units) and in 4 x 4 (16-8-10), softmax with cross-entropy,
     plain gradient descent with minibatches of {BATCH}; the learning rate of each configuration is
@@ -246,4 +240,4 @@ EXPERIMENT = Experiment(
 )  # fmt: skip
 
 if __name__ == "__main__":
-    main(EXPERIMENT)
+    lab.main(EXPERIMENT)

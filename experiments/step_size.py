@@ -1,10 +1,7 @@
 """What is the best step of a difference quotient, and can it be predicted?
 
-For each component of a function at a point, each stencil is run at steps over all magnitudes, and
-its error is held against the truth: rounding falls with the step, truncation rises. Both branches,
-and the step at which they meet, are predicted from the program alone.
-
-Invariant: a row of the part "function" is a function, its components and points averaged.
+Rounding falls with the step, truncation rises. Both branches, and where they meet, are predicted
+from the program alone. A row of the part "function" averages its components and points.
 """
 
 from __future__ import annotations
@@ -12,21 +9,20 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from apparatus.step_size_curves import LARGEST, Problem, Quotients, drawn, problems
 from matplotlib.figure import Figure as Canvas
 
+from difflab import lab
 from difflab.accuracy.zoo import ZOO
 from difflab.errors import DomainError
-from difflab.lab import Case, Experiment, Figure, Preset, Result, Row, Section, Slider, grid, main
-from difflab.lab.results import chosen, mean, share
-from difflab.lab.style import looks
+from difflab.lab import Case, Experiment, Figure, Preset, Result, Row, Section, Slider
 from difflab.methods import Numerical
 from difflab.methods.differences.prediction import Prediction
 
+Array = np.ndarray
 SHOWN = ("logistic_map_closed", "logistic_map_loop")  # whose curves are kept, from 1e-20
 VEE = ("forward 1", "central 2", "central 4", "central 8", "complex step")
 CLAIMED = {"forward": "forward 1", "central": "central 2"}
@@ -39,7 +35,7 @@ MEANS = ("step", "step_predicted", "error", "error_predicted", "loss", "loss_thu
 def cases(preset: Preset) -> list[Case]:
     names = [name for name, entry in ZOO.items() if entry.tags & {"scalar", "multivariate"}]
     few = [*SHOWN, "sine", "sqrt_difference", "baydin", "rosenbrock"]
-    return grid(
+    return lab.grid(
         function=preset.choose(smoke=few, quick=sorted({*few, *names[::4]}), full=names),
         kinds=[["ordinary", *preset.choose(smoke=[], quick=[], full=["hard"])]],
         points=[preset.choose(smoke=1, quick=1, full=4)],
@@ -76,21 +72,18 @@ def measure(case: Case, rng: np.random.Generator) -> Iterator[Row]:
                 own = found.setdefault((problem.kind, name), [])
                 own.append(about | summary(quotients, errors, stencil, order, prediction))
                 if whole and name in VEE and len(own) == 1 and prediction:
-                    kept = {"part": "curve", "kind": problem.kind, "stencil": name}
-                    yield from (kept | row for row in curve(quotients, errors, prediction))
+                    for h, error in zip(quotients.centres[::2], errors[::2], strict=True):
+                        yield {"part": "curve", "kind": problem.kind, "stencil": name,
+                               "step": float(h), "error": float(error),
+                               "truncation": float(prediction.truncation(h)),
+                               "rounding": float(prediction.rounding(h))}  # fmt: skip
     for (kind, name), rows in found.items():
         if averages := averaged(rows):
             yield {"part": "function", "kind": kind, "stencil": name} | averages
 
 
-def curve(quotients: Quotients, errors: Any, prediction: Prediction) -> Iterator[Row]:
-    for h, error in zip(quotients.centres[::2].tolist(), errors[::2].tolist(), strict=True):
-        yield {"step": h, "error": error, "truncation": float(prediction.truncation(h)),
-               "rounding": float(prediction.rounding(h))}  # fmt: skip
-
-
 def summary(
-    quotients: Quotients, errors: Any, stencil: str, order: int, prediction: Prediction | None
+    quotients: Quotients, errors: Array, stencil: str, order: int, prediction: Prediction | None
 ) -> Row:
     """The best step as measured, as predicted and by the rule of thumb, and the curve's shape."""
     problem, smooth = quotients.problem, quotients.smoothed(errors)
@@ -157,30 +150,31 @@ def mean_of(values: Iterable[float]) -> float:
 def results(rows: pd.DataFrame) -> list[Result]:
     of = {name: {"part": "function", "stencil": CLAIMED[name]} for name in CLAIMED}
     return [
-        *[mean(f"{branch}_branch_of_{name}_differences", rows, side, statistic="median",
-               where=of[name], by="kind", unit="function", missing="without this branch",
-               words=f"exponent of the error {side} of the best step, the median function")
+        *[lab.mean(f"{branch}_branch_of_{name}_differences", rows, side, statistic="median",
+                   where=of[name], by="kind", unit="function", missing="without this branch",
+                   words=f"exponent of the error {side} of the best step, the median function")
           for name in CLAIMED for branch, side in (("rounding", "left"), ("truncation", "right"))],
-        *[mean(f"best_step_of_{name}_differences", rows, "exponent", by=None, unit="function",
-               where=of[name] | {"kind": "ordinary"}, missing="without a best step",
-               words="from float64 to float32 the best step grows with eps to this power")
+        *[lab.mean(f"best_step_of_{name}_differences", rows, "exponent", by=None, unit="function",
+                   where=of[name] | {"kind": "ordinary"}, missing="without a best step",
+                   words="from float64 to float32 the best step grows with eps to this power")
           for name in CLAIMED],
-        *[share(f"predicted_step_of_{name}_differences", rows, "both", by="kind", unit="function",
-                where=of[name], words="functions of which every component is predicted")
+        *[lab.share(f"predicted_step_of_{name}_differences", rows, "both", by="kind",
+                    unit="function", where=of[name],
+                    words="functions of which every component is predicted")
           for name in CLAIMED],
-        mean("prediction_beats_the_rule_of_thumb", rows, "loss_thumb", over="loss", by="stencil",
-             where={"part": "function", "kind": "ordinary", "stencil": list(CLAIMED.values())},
-             unit="function", missing="without a best step",
-             words="error at the rule's step over that at the predicted one"),
-        share("complex_step_has_no_v", rows, "flat", by=None, unit="function",
-              where={"part": "function", "stencil": "complex step"},
-              words="from 1e-20 down to 1e-200 the error of every component stays within a factor"
-              " 10 of the least, or of the predicted rounding"),
+        lab.mean("prediction_beats_the_rule_of_thumb", rows, "loss_thumb", over="loss",
+                 by="stencil", unit="function", missing="without a best step",
+                 where={"part": "function", "kind": "ordinary", "stencil": [*CLAIMED.values()]},
+                 words="error at the rule's step over that at the predicted one"),
+        lab.share("complex_step_has_no_v", rows, "flat", by=None, unit="function",
+                  where={"part": "function", "stencil": "complex step"},
+                  words="from 1e-20 down to 1e-200 the error of every component stays within a"
+                  " factor 10 of the least, or of the predicted rounding"),
     ]  # fmt: skip
 
 
 def figures(rows: pd.DataFrame) -> list[Figure]:
-    own = chosen(rows, {"part": "function", "kind": "ordinary"}).dropna(subset=["loss"])
+    own = lab.chosen(rows, {"part": "function", "kind": "ordinary"}).dropna(subset=["loss"])
     lines = logistic_curves(rows)
     best = lines.loc[lines.groupby("stencil")["error"].idxmin()].set_index("stencil")["step"]
     near = np.abs(np.log(own["step_predicted"] / own["step"])) <= math.log(STEP_FACTOR)
@@ -211,13 +205,13 @@ def sections(rows: pd.DataFrame) -> list[Section]:
 
 
 def logistic_curves(rows: pd.DataFrame) -> pd.DataFrame:
-    own = chosen(rows, {"part": "curve", "function": "logistic_map_loop", "kind": "ordinary"})
+    own = lab.chosen(rows, {"part": "curve", "function": "logistic_map_loop", "kind": "ordinary"})
     return own[own["error"] > 0]
 
 
 def draw_vee(canvas: Canvas, lines: pd.DataFrame) -> None:
     panel = canvas.subplots()
-    for name, look in looks(VEE).items():
+    for name, look in lab.looks(VEE).items():
         own = lines[lines["stencil"] == name]
         panel.plot(own["step"], own["error"].clip(lower=1e-17), look["marker"], label=name,
                    color=look["color"], markersize=4, alpha=0.6, rasterized=True)  # fmt: skip
@@ -252,4 +246,4 @@ EXPERIMENT = Experiment(
 )  # fmt: skip
 
 if __name__ == "__main__":
-    main(EXPERIMENT)
+    lab.main(EXPERIMENT)

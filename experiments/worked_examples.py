@@ -1,26 +1,22 @@
 """What do the three ways to differentiate do on paper?
 
-Three functions small enough to follow by hand: the lecture's graph, the lecture's exercise and the
-example of Baydin et al. What flows through them is written out, forward and backward; a gradient is
-made by the lecture's four rules alone; every method is held against the truth.
+Three functions small enough to follow by hand. What flows through them is written out, forward and
+backward; a gradient is made by four rules alone; every method is held against the truth.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from difflab import sigmoid, trace
+from difflab import lab, sigmoid, trace
 from difflab.accuracy.compare import compare
 from difflab.accuracy.truth import truth
 from difflab.ir.expr import Expr, Graph
-from difflab.lab import Case, Experiment, Result, Row, grid, main
-from difflab.lab.blocks import Code, Formula, Picture, Section, Table
-from difflab.lab.results import every
+from difflab.lab import Case, Code, Experiment, Formula, Picture, Result, Row, Section, Table
 from difflab.views.pictures import computation_graph, latex, trace_table
 
 ULPS = 4.0  # up to here an error counts as rounding alone, in units in the last place
@@ -28,7 +24,6 @@ EPS = float(np.finfo(float).eps)
 TRUNCATION = {"forward_difference": 1 / 2, "backward_difference": 1 / 2,
               "central_difference": 2 / 3, "richardson": 2 / 3}  # fmt: skip
 """Powers of eps: relative errors of differences at the best step; other methods have none."""
-KEYS = ("name", "operation", "value", "tangent", "cotangent")
 RULES = """
 - add distributes: every operand of a sum gets the whole gradient (a minus turns its sign);
 - multiply swaps: each operand gets the gradient times the other operand;
@@ -37,8 +32,7 @@ RULES = """
 """
 
 
-@dataclass(frozen=True)
-class Example:
+class Example(NamedTuple):
     """A function at a point, the number of arguments to differentiate, and what was published."""
 
     title: str
@@ -53,36 +47,24 @@ class Example:
         return trace(self.f, *self.point)
 
 
-def lecture_graph(x: float, y: float, z: float) -> float:
-    return (x + y) * z
-
-
-def exercise(w1: float, w2: float, w3: float, x1: float, x2: float, x3: float) -> float:
-    a = w1 * x1 + w2 * x2 + w3 * x3
-    return -np.log(sigmoid(a))
-
-
-def survey(x1: float, x2: float) -> float:
-    return np.log(x1) + x1 * x2 - np.sin(x2)
-
-
 EXAMPLES = {
     "lecture_graph": Example(
         "The lecture's graph, f = (x + y) z",
         "Two operations at `x = -2, y = 5, z = -4`. The picture at the top shows it: what flows"
         " forward stands above the arrows, what flows back below them. From the lecture.",
-        lecture_graph, (-2.0, 5.0, -4.0), 3, {},
+        lambda x, y, z: (x + y) * z, (-2.0, 5.0, -4.0), 3, {},
     ),
     "exercise": Example(
         "The lecture's exercise, -log s(w.x)",
         "A logistic unit's loss at `w = (1, 1, -1.5)`, `x = (1, 1, 1)`, class 1.",
-        exercise, (1.0, 1.0, -1.5, 1.0, 1.0, 1.0), 3,
+        lambda w1, w2, w3, x1, x2, x3: -np.log(sigmoid(w1 * x1 + w2 * x2 + w3 * x3)),
+        (1.0, 1.0, -1.5, 1.0, 1.0, 1.0), 3,
         {"value": ["0.4740769841801067"], "gradient": ["-0.37754066879814541"] * 3},
     ),
     "survey": Example(
         "The survey's example, f = ln x1 + x1 x2 - sin x2",
         "At `x1 = 2, x2 = 5`. Baydin et al. 2018, tables 2 and 3, print every value.",
-        survey, (2.0, 5.0), 2,
+        lambda x1, x2: np.log(x1) + x1 * x2 - np.sin(x2), (2.0, 5.0), 2,
         {"values": ["0.693", "10", "10.693", "-0.959", "11.652"],
          "tangents": ["0.5", "5", "5.5", "0", "5.5"], "gradient": ["5.5", "1.716"]},
     ),
@@ -96,7 +78,8 @@ def measure(case: Case, rng: np.random.Generator) -> Iterator[Row]:
     traces = {name: trace_table(graph, example.point, wrt=name) for name in names}
     for name, table in traces.items():
         for node in table:
-            yield {"part": "trace", "along": name} | {key: node[key] for key in KEYS}
+            keys = ("name", "operation", "value", "tangent", "cotangent")
+            yield {"part": "trace", "along": name} | {key: node[key] for key in keys}
     first = traces[names[0]]
     yield from four_rules(graph, first)
     yield from against_print(example, first)
@@ -106,7 +89,7 @@ def measure(case: Case, rng: np.random.Generator) -> Iterator[Row]:
         yield {"part": "symbolic", "text": f"d/d{name} = {value.diff(symbols[name])}"}
     comparison = compare(example.f, *example.point, argnums=tuple(range(example.inputs)))
     for row in comparison.rows:
-        allowed = 10 * EPS ** TRUNCATION.get(row["method"], math.inf)
+        allowed = 10 * EPS ** TRUNCATION.get(row["method"], np.inf)
         close = row["relative_error"] <= allowed or row["ulps_max"] <= ULPS
         kept = {key: cell for key, cell in row.items() if not key.startswith("seconds")}
         yield {"part": "method", "agrees": bool(close)} | kept
@@ -173,14 +156,15 @@ def against_print(example: Example, table: list[Row]) -> Iterator[Row]:
 
 def results(rows: pd.DataFrame) -> list[Result]:
     return [
-        every("three_ways_one_derivative", rows, "agrees", where={"part": "method"},
-              counted="gradients", words=f"within {ULPS:g} ulps of the truth, or ten times a"
-              " difference's truncation at its best step"),
-        every("four_rules_suffice", rows, "agrees", where={"part": "rules"}, counted="nodes",
-              words="add, multiply, function and branch alone give what reverse mode gives, and the"
-              f" gradient within {ULPS:g} ulps of the truth"),
-        every("published_traces", rows, "agrees", where={"part": "published"}, counted="figures",
-              words="equal in all decimals that are printed, up to rounding"),
+        lab.every("three_ways_one_derivative", rows, "agrees", where={"part": "method"},
+                  words=f"within {ULPS:g} ulps of the truth, or ten times a difference's truncation"
+                  " at its best step", counted="gradients"),
+        lab.every("four_rules_suffice", rows, "agrees", where={"part": "rules"}, counted="nodes",
+                  words="add, multiply, function and branch alone give what reverse mode gives, and"
+                  f" the gradient within {ULPS:g} ulps of the truth"),
+        lab.every("published_traces", rows, "agrees", where={"part": "published"},
+                  words="equal in all decimals that are printed, up to rounding",
+                  counted="figures"),
     ]  # fmt: skip
 
 
@@ -203,8 +187,7 @@ def sections(rows: pd.DataFrame) -> list[Section]:
             Code(str(example.graph), "The program that is traced from the NumPy function."),
             *([] if name == "lecture_graph" else [picture(name)]),
             traces_of(f"Forward and reverse trace of the {name.replace('_', ' ')}", parts["trace"]),
-            "Backpropagation, a step at a time, from the output:",
-            "\n".join(steps),
+            "Backpropagation, a step at a time, from the output:", "\n".join(steps),
             Code("\n".join(parts["symbolic"]["text"]), "SymPy's derivative: the symbolic way."),
         ]))  # fmt: skip
     return found
@@ -216,17 +199,16 @@ def traces_of(title: str, part: pd.DataFrame) -> Table:
     for along, own in part.groupby("along", sort=False):
         frame[f"↓ tangent {along}"] = own.set_index("name")["tangent"]
     frame["↑ cotangent"] = first["cotangent"]
-    caption = (
-        "Downwards, a tangent is the derivative of the node along one input; upwards, a cotangent"
-        " that of the output along the node: the last tangents are the first cotangents."
-    )
-    return Table(title, caption, frame)
+    return Table(
+        title, "Downwards, a tangent is the derivative of the node along one input; upwards, a"
+        " cotangent that of the output along the node: the last tangents are the first cotangents.",
+        frame)  # fmt: skip
 
 
 EXPERIMENT = Experiment(
     name="worked_examples", title="Worked examples", version=2, order=10,
     question="What do the three ways do on paper?",
-    cases=lambda preset: grid(example=[*EXAMPLES]), measure=measure, results=results,
+    cases=lambda preset: lab.grid(example=[*EXAMPLES]), measure=measure, results=results,
     sections=sections, figures=lambda rows: [picture("lecture_graph")],
     method="""
     Each function is plain NumPy and is traced into a graph. The trace tables show what flows along
@@ -240,4 +222,4 @@ EXPERIMENT = Experiment(
 )  # fmt: skip
 
 if __name__ == "__main__":
-    main(EXPERIMENT)
+    lab.main(EXPERIMENT)
