@@ -7,12 +7,12 @@ and that against a limit. A row is a function, its points of one kind averaged; 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from apparatus.exact import limit_of_differences, value_ulps, written_out
+from flint import arb
 from matplotlib.figure import Figure as Canvas
 
 from difflab import jacobian, lab, trace
@@ -22,12 +22,15 @@ from difflab.accuracy.subject import float_arguments
 from difflab.accuracy.truth import Enclosure, truth
 from difflab.accuracy.zoo import ZOO, Point, lookup
 from difflab.errors import BudgetError, UnsupportedError
-from difflab.ir.expr import Graph
+from difflab.ir.expr import Graph, walk
 from difflab.ir.row import TABLE
 from difflab.ir.tree import flatten, read_arguments
 from difflab.lab import Case, Experiment, Figure, Preset, Result, Row, Table
 from difflab.methods import METHODS, Method, Numerical
+from difflab.readings.balls import EVERY_BIT, enclose, enclose_nodes, exact, precision, ulps_of
 
+STEP_BITS = 1500  # limits: differences 2^-1500 away, so that truncation is below any last digit
+LIMIT_BITS, AGREED_BITS = 4500, 60
 ULPS = 4.0  # up to here an error counts as rounding alone, in units in the last place
 WRITTEN_OUT = 10**9  # SymPy is not tried on a function of more operations, written out
 # Left out of smaller presets: many operations, each enclosed in thousands of bits.
@@ -126,6 +129,67 @@ def averaged(rows: list[Row]) -> Row:
         "digits": digits, "lost": 1.0 - digits / DIGITS[8],
         "cost": float(np.mean(costs)) if costs else np.nan,
     }  # fmt: skip
+
+
+def value_ulps(graph: Graph, arrays: Sequence[Any], values: Sequence[Any], bits: int) -> float:
+    """The largest error of the function's own values, in ulps."""
+    blocks = enclose(graph, arrays, bits)
+    return max(
+        ulps_of(float(value), ball, out.dtype)
+        for found, block, out in zip(values, blocks, graph.outputs, strict=True)
+        for value, ball in zip(np.ravel(found), block.flat, strict=True)
+    )
+
+
+def written_out(graph: Graph) -> int:
+    """The operations of a function when nothing is shared."""
+    counts: dict[Any, int] = {}
+    return sum(walk(graph.outputs, counts, lambda node, below: bool(below) + sum(below)))
+
+
+def limit_of_differences(graph: Graph, arrays: Sequence[Any], enclosure: Enclosure) -> str:
+    """How the truth stands to the limit of (f(x + h) - f(x)) / h, computed exactly for tiny h.
+
+    "agrees" with it from both sides, "differs" from it, or there is "none": the sides disagree.
+    """
+    if not all(ball.is_finite() for block in enclosure.balls for ball in block.flat):
+        return "none"
+    truths = iter(enclosure.balls)
+    found = "agrees"
+    for out, middle in enumerate(_moved(graph, arrays, None, 0)):
+        for i in (i for i, x in enumerate(graph.inputs) if x.dtype.kind == "f"):
+            block = next(truths).reshape(middle.shape + graph.inputs[i].shape)
+            for index in np.ndindex(graph.inputs[i].shape):
+                moved = (_moved(graph, arrays, (i, index), sign)[out] for sign in (-1, 1))
+                left, right = map(_slopes, moved, (middle, middle), (-1, 1))
+                if not all(map(_same, left, right)):
+                    return "none"
+                if not all(map(_same, right, block[(..., *index)].flat)):
+                    found = "differs"
+    return found
+
+
+def _moved(graph: Graph, arrays: Sequence[Any], at: Any, sign: int) -> list[Any]:
+    """The function's values as balls, one component moved by the step."""
+    known = dict(zip(graph.inputs, map(exact, arrays), strict=True))
+    if at:
+        i, index = at
+        with precision(EVERY_BIT):
+            known[graph.inputs[i]][index] += sign * arb(2) ** -STEP_BITS
+    enclose_nodes(graph.outputs, known, LIMIT_BITS)
+    return [known[out] for out in graph.outputs]
+
+
+def _slopes(moved: Any, middle: Any, sign: int) -> list[arb]:
+    with precision(LIMIT_BITS):
+        pairs = zip(moved.flat, middle.flat, strict=True)
+        return [(there - here) * sign * arb(2) ** STEP_BITS for there, here in pairs]
+
+
+def _same(slope: arb, other: arb) -> bool:
+    with precision(LIMIT_BITS):
+        allowed = abs(other) * arb(2) ** -AGREED_BITS + arb(2) ** -1200
+        return bool(abs(slope - other) <= allowed)
 
 
 def results(rows: pd.DataFrame) -> list[Result]:

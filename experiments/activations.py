@@ -260,8 +260,9 @@ def results(rows: pd.DataFrame) -> list[Result]:
         ]  # fmt: skip
     small, table = {"part": TRAINING, "start": "normal"}, {"part": TRAINING, "set": TABLE}
     if len(lab.chosen(rows, small)):
-        told = lab.share("deep_sigmoid_does_not_start", rows, "arrived", where=small, by="set")
-        found.append(told)
+        found.append(
+            lab.share("deep_sigmoid_does_not_start", rows, "arrived", where=small, by="set")
+        )
     if len(lab.chosen(rows, table)):
         standard, normal = {"start": "uniform"}, {"start": "glorot"}
         pairs = {
@@ -269,10 +270,8 @@ def results(rows: pd.DataFrame) -> list[Result]:
             "sigmoid_worse_in_table": (sigmoid | standard, tanh | standard),
             "softsign_better_in_table": (tanh | standard, {"activation": "softsign"} | standard),
         }
-        found += [
-            lab.paired(claim, rows, "held_error", left=left, right=right, where=table, **plateau)
-            for claim, (left, right) in pairs.items()
-        ]
+        found += [lab.paired(claim, rows, "held_error", left=left, right=right, where=table,
+                             **plateau) for claim, (left, right) in pairs.items()]  # fmt: skip
     return found
 
 

@@ -88,7 +88,8 @@ def measure(case: Case, rng: np.random.Generator) -> Iterator[Row]:
 def judged(candidate: Candidate, said: Mapping[str, Answer], stage: Stage, dtype: str) -> Row:
     """The row of a gradient: what it is, all answers, and what difflab says of the mistake."""
     wrong = bool(candidate.error)
-    answers = {name: answer.of(candidate.off, stage.exact, wrong) for name, answer in said.items()}
+    with np.errstate(over="ignore"):
+        answers = {k: answer.of(candidate.off, stage.exact, wrong) for k, answer in said.items()}
     known = stage.about.get("known") != "none"
     faults = {name: at_fault(answers[name], wrong, known) for name in (OWN, OPAQUE)}
     own, family = said[OWN], FAMILY.get(candidate.error, "")
@@ -194,21 +195,17 @@ def by_function(table: pd.DataFrame, column: str, *keys: str) -> pd.DataFrame:
 def results(rows: pd.DataFrame) -> list[Result]:
     tables, gradients = derived(rows), {"counted": "gradients", "by": "what"}
     undecided = int((rows[OWN].eq(UNDECIDED) & rows["group"].eq("smooth")).sum())
-
-    def pairs(claim: str, column: str, side: str) -> Result:
-        told = {"unit": "function", "scale": 100.0, "missing": "not seen by both"}
-        return paired(claim, tables[claim], column, left={"side": side}, right={"side": "peer"},
-                      by="peer", **told)  # fmt: skip
-
+    pairs = {"more_mistakes_found_if_traced": OWN, "fewer_wrong_answers_if_opaque": OPAQUE}
     return [
         every("no_wrong_answer_if_traced", rows, "no_fault", where={"group": "smooth"},
               words=f"{undecided} are left undecided", **gradients),
         every("no_wrong_answer_if_opaque", rows, "no_fault_opaque",
               where={"group": "smooth", "in_values": True}, **gradients),
         *(share(claim, table, table.columns[2], by=table.columns[0], unit="function")
-          for claim, table in list(tables.items())[:-2]),
-        pairs("more_mistakes_found_if_traced", "rejected", OWN),
-        pairs("fewer_wrong_answers_if_opaque", "fault", OPAQUE),
+          for claim, table in tables.items() if claim not in pairs),
+        *(paired(claim, tables[claim], tables[claim].columns[-1], left={"side": side},
+                 right={"side": "peer"}, by="peer", unit="function", scale=100.0,
+                 missing="not seen by both") for claim, side in pairs.items()),
         every("special_points_are_told", rows, "no_fault", where={"group": "special"}, by="kind",
               counted="answers"),
         every("solutions_are_not_misjudged", rows, "no_fault", where={"group": "solver"},
@@ -319,12 +316,11 @@ EXPERIMENT = Experiment(
     zero is measured against the largest. What mpmath does not settle is left out, and counted.
 
     All checkers get the same function, gradient and point, with their default settings, once.
-    Mutants of one function are averaged before an interval is made: functions are the units. What
-    difflab must never do is counted over all gradients. Checkers of values are not asked for what
-    values do not show: right formulas that lose digits, and in float32 changes below 1e-5. A mutant
-    that is accepted, and inside the tolerance or band that its checker states, is tolerated: no
-    wrong answer, and not found. A diagnosis names the kind of mistake if it has the words for it,
-    such as "wrong sign"; the components, if those that it calls wrong are just the wrong ones.
+    Mutants of one function are averaged first: functions are the units. Checkers of values are not
+    asked for what values do not show: right formulas that lose digits, and in float32 changes below
+    1e-5. A mutant that is accepted, and inside the tolerance or band that its checker states, is
+    tolerated: no wrong answer, and not found. A diagnosis names the kind of mistake if it has the
+    words for it ("wrong sign"); the components, if it calls just the wrong ones wrong.
     """,
     limitations="""
     Kinds of mistakes are chosen, and equally frequent, which they are not in practice. With other

@@ -12,7 +12,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 from apparatus import cost_programs as programs
-from apparatus.cost_programs import FAMILIES, FUNCTIONS, calling, cost_of
+from apparatus.cost_programs import FAMILIES, FUNCTIONS, cost_of
 from matplotlib.figure import Figure as Canvas
 
 from difflab import lab
@@ -132,13 +132,13 @@ def times(case: Case) -> Iterator[Row]:
     known = programs.true_gradient(case["function"], case["size"])
     inputs = sum(graph.inputs[i].size for i in wrt)
     rows: dict[str, Row] = {"function": {"operations": graph.operation_count(), "relative": 1.0}}
-    calls = {"function": calling(Compiled(made.f, "numpy").prepare(*made.args), arrays)}
+    calls = {"function": partial(Compiled(made.f, "numpy").prepare(*made.args).run, *arrays)}
     for name in methods_for(case, inputs):
         prepared, phases = programs.prepared_in_phases(made, name)
         error = programs.relative_error(prepared.run(*arrays)[1 : 1 + len(known)], known)
         agrees = error <= programs.AGREES[METHODS[name].exact]
         if agrees:  # a method that is wrong has no time
-            calls[name] = calling(prepared, arrays)
+            calls[name] = partial(prepared.run, *arrays)
         rows[name] = {**cost_of(METHODS[name].derive(graph, wrt), graph, wrt), **phases,
                       "relative_error": error, "agrees": agrees}  # fmt: skip
     calls["plain NumPy"] = partial(made.f, *made.args)
@@ -158,7 +158,7 @@ def overhead(case: Case) -> Iterator[Row]:
             plain, slope = Compiled(made.f, "numpy"), value_and_gradient(made.f, engine="numpy")
             prepared = (plain if name == "function" else slope).prepare(*made.args)
             assert prepared.derivation.graph is not None
-            calls[str(n)] = calling(prepared, read_arguments(made.args, {})[1])
+            calls[str(n)] = partial(prepared.run, *read_arguments(made.args, {})[1])
             operations[n] = prepared.derivation.graph.operation_count()
         timings = clocked(calls, case)
         for n in case["sizes"]:
@@ -172,7 +172,7 @@ def shape_times(case: Case) -> Iterator[Row]:
         arrays = read_arguments(made.args, {})[1]
         names = ("reverse", "forward") if inputs < outputs else ("forward", "reverse")
         made_by = {name: jacobian(made.f, method=name, engine="numpy") for name in names}
-        calls = {name: calling(f.prepare(*made.args), arrays) for name, f in made_by.items()}
+        calls = {name: partial(f.prepare(*made.args).run, *arrays) for name, f in made_by.items()}
         yield {"method": names[1], "label": f"from R^{inputs} to R^{outputs}, {names[1]} mode",
                "inputs": inputs, "outputs": outputs, **clocked(calls, case)[names[1]]}  # fmt: skip
 

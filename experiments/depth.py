@@ -84,7 +84,7 @@ def cases(preset: Preset) -> list[Case]:
 def further(preset: Preset, rows: pd.DataFrame) -> list[Case]:
     """Every depth at its rate; the deeper network of least validation error is `DEEP`."""
     best = learning.chosen_rates(rows, ["task", "depth"]).reset_index()
-    deeper = best[best["depth"] > 1].sort_values(["validation_error", "validation_loss"])
+    deeper = best[best["depth"] > 1].sort_values(list(learning.LEAST))
     stands = deeper.drop_duplicates("task").set_index("task")["depth"]
     found = learning.training_cases(rows, configurations(preset), preset.seeds)
     for case in found:
@@ -203,14 +203,12 @@ EXPERIMENT = Experiment(
     question="Do deep networks work better than shallow ones of as many parameters?",
     cases=cases, after=further, measure=measure, results=results, figures=figures,
     method="""
-    Hidden layers of equal width, which is solved for so that all networks of a comparison have
-    nearly as many parameters; ReLUs, He's weights, softmax and cross-entropy, float32, minibatches
-    of 32. Plain gradient descent whose highest rate is tuned for each data set, budget and depth on
-    a validation split with other seeds, and falls to 0 along a cosine. The deeper network (2 to 8
-    hidden layers) that stands against one hidden layer is the one of least mean validation error
-    in those runs. The control: 512 points of the tent map, composed with itself 4 and 5 times,
-    learnt by Adam with squared error, 1,000 parameters; the function is known, so that the fit
-    itself is compared and no points are held out.
+    All networks of a comparison have nearly as many parameters, in hidden layers of equal width;
+    ReLUs, He's weights, softmax and cross-entropy, float32, minibatches of 32. Plain gradient
+    descent whose highest rate is tuned for each data set, budget and depth on a validation split
+    with other seeds, and falls to 0 along a cosine. Against one hidden layer stands the deeper
+    network (2 to 8) of least mean validation error there. The control: 512 points of the tent map,
+    composed with itself 4 and 5 times, fitted by Adam (squared error, 1,000 parameters), all seen.
     """,
     limitations="""
     Small perceptrons on data without much structure to compose: convolutional networks and millions

@@ -168,12 +168,18 @@ def results(rows: pd.DataFrame) -> list[Result]:
     ]  # fmt: skip
 
 
-def picture(name: str) -> Picture:
+def picture(name: str, finding: str = "") -> Picture:
     example = EXAMPLES[name]
     point = ", ".join(f"{x:g}" for x in example.point)
     caption = f"{example.title}: values above the arrows, gradients below, at ({point}); Σ sums up."
     alt = f"Computation graph of {example.title}, values above and gradients below each arrow"
-    return Picture(name, caption, alt, computation_graph(example.graph, example.point))
+    return Picture(name, caption, alt, computation_graph(example.graph, example.point), finding)
+
+
+def figures(rows: pd.DataFrame) -> list[Picture]:
+    agree = rows.loc[rows["part"] == "method", "agrees"]
+    told = f"By symbols, differences and rules: one derivative, {agree.sum()} times of {len(agree)}"
+    return [picture("lecture_graph", told)]
 
 
 def sections(rows: pd.DataFrame) -> list[Section]:
@@ -209,7 +215,7 @@ EXPERIMENT = Experiment(
     name="worked_examples", title="Worked examples", version=2, order=10,
     question="What do the three ways do on paper?",
     cases=lambda preset: lab.grid(example=[*EXAMPLES]), measure=measure, results=results,
-    sections=sections, figures=lambda rows: [picture("lecture_graph")],
+    sections=sections, figures=figures,
     method="""
     Each function is plain NumPy and is traced into a graph. The trace tables show what flows along
     its edges: values and tangents forward, cotangents backward. The four rules are applied in this

@@ -10,7 +10,6 @@ import itertools
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -119,10 +118,6 @@ def true_gradient(function: str, size: int) -> list[np.ndarray]:
         return [np.concatenate([start, np.tile(middle, size // PERIOD - 2), end])]
     made = program(function, size)
     return flatten(truth(made.f, *made.args).midpoint)[0]
-
-
-def calling(prepared: Prepared, arrays: list[Any]) -> partial[Any]:
-    return partial(prepared.run, *arrays)
 
 
 def prepared_in_phases(program: Program, method: str, repeats: int = 3) -> tuple[Prepared, Row]:

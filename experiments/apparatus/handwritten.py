@@ -296,13 +296,6 @@ def softmax_of(x):
 
 # Other right formulas for functions of the zoo ----------------------------------------------------
 
-def _horner_slope(x):
-    return ((((((7 * x - 42) * x + 105) * x - 140) * x + 105) * x - 42) * x) + 7
-
-def _logistic_slope(x):
-    thrice = 1 - 32 * x * (1 - x) * (1 - 4 * x * (1 - x))
-    return 64 * (1 - 2 * x) * (1 - 8 * x * (1 - x)) * thrice
-
 ALTERNATIVES: Mapping[str, Mapping[str, Callable[..., Any]]] = {
     "tanh": {"1 - y²": lambda x: 1 - np.tanh(x) ** 2, "cosh": lambda x: 1 / np.cosh(x) ** 2},
     "sigmoid": {"y (1 - y)": lambda x: 1 / (1 + np.exp(-x)) * (1 - 1 / (1 + np.exp(-x))),
@@ -333,8 +326,11 @@ ALTERNATIVES: Mapping[str, Mapping[str, Callable[..., Any]]] = {
     "arccosh": {"x² - 1": lambda x: 1 / np.sqrt(x * x - 1)},
     "arctanh": {"1 - x²": lambda x: 1 / (1 - x * x)},
     "arcsin": {"1 - x²": lambda x: 1 / np.sqrt(1 - x * x)},
-    "horner": {"expanded": _horner_slope, "factored": lambda x: 7 * (x - 1) ** 6},
-    "logistic_map_closed": {"by the loop": _logistic_slope},
+    "horner": {"factored": lambda x: 7 * (x - 1) ** 6, "expanded":
+               lambda x: ((((((7 * x - 42) * x + 105) * x - 140) * x + 105) * x - 42) * x) + 7},
+    "logistic_map_closed": {
+        "by the loop": lambda x: 64 * (1 - 2 * x) * (1 - 8 * x * (1 - x))
+                                 * (1 - 32 * x * (1 - x) * (1 - 4 * x * (1 - x)))},
     "variance_naive": {"centred": lambda x: 2 * (x - np.mean(x)) / x.shape[0]},
     "variance_two_passes": {"not centred": lambda x: 2 * x / x.shape[0] - 2 * np.mean(x) / 3},
     "log_sum_exp_shifted": {"not shifted": lambda x: np.exp(x) / np.sum(np.exp(x))},

@@ -92,32 +92,23 @@ def chosen_rates(
     own = [*names, "rate"]
     tuned = rows[rows["part"] == TUNING].sort_values("update")
     last = tuned.drop_duplicates([*own, "seed"], keep="last").sort_index()
-    means = (
-        last.groupby(own, sort=True)
-        .agg(
-            validation_error=("held_error", "mean"),
-            validation_loss=("held_loss", "mean"),
-            diverged=("diverged", "any"),
-            **{f"least {column}": (column, "mean") for column in by},
-        )
-        .reset_index()
-    )
-    rates = means.groupby(list(names))["rate"]
-    lowest, highest = rates.transform("min"), rates.transform("max")
-    means["edge"] = means["rate"].eq(lowest) | means["rate"].eq(highest)
-    ranked = means.sort_values(["diverged", *[f"least {column}" for column in by]], kind="stable")
+    told = dict.fromkeys(by, "mean") | {"diverged": "any"}
+    ranked = last.groupby(own).agg(told).reset_index()
+    ranked = ranked.sort_values(["diverged", *by], kind="stable")
+    rate, others = ranked["rate"], ranked.groupby(list(names))["rate"]
+    ranked["edge"] = rate.eq(others.transform("min")) | rate.eq(others.transform("max"))
     best = ranked.drop_duplicates(names).sort_values(list(names)).set_index(list(names))
-    return best[["rate", "validation_error", "validation_loss", "edge"]]
+    return best[["rate", *by, "edge"]]
 
 
 def strongest(
     rows: pd.DataFrame, settings: Sequence[str], strengths: Sequence[str], by: Sequence[str] = LEAST
 ) -> pd.DataFrame:
-    """By setting: strengths and rate of the least validation error, then loss; `edge` is true where
-    the rate or a strength lies at an end of the setting's grid (no strength is not an end)."""
+    """By setting: strengths and rate of the least means; `edge` is true where the rate or a
+    strength lies at an end of the setting's grid (no strength is not an end)."""
     own, tuned = list(settings), rows[rows["part"] == TUNING]
     ranked = chosen_rates(rows, [*own, *strengths], by).reset_index()
-    ranked = ranked.sort_values(["validation_error", "validation_loss"], kind="stable")
+    ranked = ranked.sort_values(list(by), kind="stable")
     best = ranked.drop_duplicates(own).sort_values(own).set_index(own)
     for name in strengths:
         ends = tuned.groupby(own)[name].agg(["min", "max"]).loc[best.index]

@@ -219,7 +219,7 @@ def test_one_point_that_is_off_fails_a_check():
 
 
 def test_a_slope_that_is_not_the_closed_forms_is_seen():
-    from apparatus.loss_slopes import as_in_theory
+    as_in_theory = EXPERIMENT.measure.__globals__["as_in_theory"]
 
     case = {"side": "wrong", "head": "sigmoid", "dtype": "float64"}
     logits = np.array([-5.0, 0.0, -1.0])
