@@ -67,10 +67,8 @@ def cases(preset: Preset) -> list[Case]:
         seed=preset.seeds,
     )
     most = {own["data"]: own["n"] for own in configurations(preset)}
-    time = [
-        {"part": TIME, "data": data, "n": n, "batches": [*BATCHES, n], "rounds": rounds}
-        for data, n in most.items()
-    ]
+    time = ({"part": TIME, "data": data, "n": n, "batches": [*BATCHES, n], "rounds": rounds}
+            for data, n in most.items())  # fmt: skip
     return [*tuning, *noise, *time]
 
 

@@ -22,7 +22,7 @@ LEAST_SQUARES, SKEWED = "least squares", "skewed"
 FRIEDMAN, DIABETES, NO_LAYER = "friedman1", "diabetes", "linear"
 SETTINGS = ["data", "depth", "activation"]
 DEPTHS, ACTIVATIONS, UNITS = [1, 2, 4], ["relu", "tanh", "sigmoid"], 32
-PENALTIES, RATES = [0.0, 0.01, 0.1], [3e-4, 1e-3, 3e-3, 0.01, 0.03]
+PENALTIES, RATES = [0.0, 0.01, 0.1, 1.0], [1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.03]
 SCALE = 5.0
 """Of the exponential noise: its mean; its median is log 2 times as large."""
 
@@ -65,7 +65,7 @@ def configurations(preset: Preset) -> list[Case]:
 
 
 def cases(preset: Preset) -> list[Case]:
-    rates = preset.choose(smoke=RATES[3:4], quick=RATES[1:4:2], full=RATES)
+    rates = preset.choose(smoke=RATES[4:5], quick=RATES[2:5:2], full=RATES)
     seeds = range(preset.choose(smoke=1, quick=1, full=2))
     updates = preset.choose(smoke=300, quick=2000, full=10_000)
     alone = ((LEAST_SQUARES, FRIEDMAN), (LEAST_SQUARES, DIABETES), (SKEWED, FRIEDMAN))

@@ -20,7 +20,8 @@ NONE, L2, DROPOUT, BOTH = "no regularisation", "L2", "dropout", "L2 and dropout"
 SETTINGS, STRENGTHS = ["group", "treatment"], ["l2", "dropout"]
 CONTROL, SETS = "mnist_5k", ["digits", "mnist1d"]
 HIDDEN = {"digits": [128], "mnist1d": [128], CONTROL: [256, 256]}
-PENALTIES, DROPPED = [1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 0.3], [0.1, 0.2, 0.5, 0.8]
+PENALTIES = [3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 0.3]
+DROPPED = [0.05, 0.1, 0.2, 0.5, 0.8]
 PLACES = {1: ["fewest"], 2: ["fewest", "most"], 3: ["fewest", "between", "most"]}
 
 
@@ -37,12 +38,12 @@ def configurations(preset: Preset) -> list[Case]:
     )  # fmt: skip
     penalties = preset.choose(smoke=[1e-2], quick=PENALTIES[::2], full=PENALTIES)
     joined = preset.choose(smoke=[1e-2], quick=[1e-2], full=PENALTIES[::2])
-    dropped = preset.choose(smoke=[0.5], quick=DROPPED[1:3], full=DROPPED)
+    dropped = preset.choose(smoke=[0.5], quick=DROPPED[2:4], full=DROPPED)
     treatments = [
         (NONE, 0.0, 0.0),
         *[(L2, l2, 0.0) for l2 in penalties],
         *[(DROPOUT, 0.0, p) for p in dropped],
-        *[(BOTH, l2, p) for l2 in joined for p in dropped[1:3] or dropped],
+        *[(BOTH, l2, p) for l2 in joined for p in dropped],
     ]
     control = [(NONE, 0.0, 0.0), (DROPOUT, 0.0, 0.5)]
     return [
@@ -55,7 +56,7 @@ def configurations(preset: Preset) -> list[Case]:
 
 
 def cases(preset: Preset) -> list[Case]:
-    rates = preset.choose(smoke=[0.3], quick=[0.1, 0.5], full=[0.03, 0.1, 0.3, 1.0])
+    rates = preset.choose(smoke=[0.3], quick=[0.1, 0.5], full=[0.03, 0.1, 0.3, 1.0, 3.0])
     seeds = range(preset.choose(smoke=1, quick=1, full=2))
     return tuning_cases(configurations(preset), rates, seeds)
 

@@ -46,13 +46,33 @@ def slider_of(slider: Slider) -> dict[str, Any]:
         texts = [f"{value:.3g}" for value in values]
         series.append({"name": name, "color": style[name]["color"], "y": y, "texts": texts})
     alt = html.escape(slider.alt, quote=True)
-    frame = f'viewBox="0 0 {WIDTH:g} {HEIGHT:g}" role="img" aria-label="{alt}"'
+    frame = f'viewBox="-48 0 {WIDTH + 48:g} {HEIGHT + 20:g}" role="img" aria-label="{alt}"'
     said = [f"{value:.3g}" for value in slider.values]
     return {
-        "svg": f"<svg {frame}>{''.join(marks)}</svg>", "x": x, "series": series, "values": said,
-        "middle": middle,
+        "svg": f"<svg {frame}>{_axes(slider)}{''.join(marks)}</svg>",
+        "x": x, "series": series, "values": said, "middle": middle,
         **{name: getattr(slider, name) for name in ("name", "caption", "parameter")},
     }  # fmt: skip
+
+
+def _axes(slider: Slider) -> str:
+    """Two lines, and the least and largest numbers along them."""
+    known = [value for own in slider.series.values() for value in own if math.isfinite(value)]
+    known = [value for value in known if value > 0 or "y" not in slider.logarithms] or [0.0]
+    below = HEIGHT + 15
+    texts = [
+        (EDGE, below, "start", f"{min(slider.values):.3g}"),
+        (WIDTH / 2, below, "middle", html.escape(slider.parameter)),
+        (WIDTH - EDGE, below, "end", f"{max(slider.values):.3g}"),
+        (-4, EDGE + 4, "end", f"{max(known):.2g}"),
+        (-4, HEIGHT - EDGE + 4, "end", f"{min(known):.2g}"),
+    ]
+    said = "".join(
+        f'<text x="{x:g}" y="{y:g}" text-anchor="{anchor}">{text}</text>'
+        for x, y, anchor, text in texts
+    )
+    lines = f'<path d="M0 0V{HEIGHT:g}H{WIDTH:g}" fill="none" stroke="currentColor"/>'
+    return f'<g fill="currentColor" font-size="12" opacity=".7">{lines}{said}</g>'
 
 
 def _places(

@@ -78,16 +78,15 @@ def in_turn(cases: Iterable[Case]) -> list[Case]:
 def chosen_rates(
     rows: pd.DataFrame, names: Sequence[str], by: Sequence[str] = LEAST
 ) -> pd.DataFrame:
-    """By configuration: the rate of the least validation error (then loss), and how it lies.
+    """By configuration: the rate of the least mean of the first column of `by` that differs.
 
-    Or that of the least means of other columns, the first of them that differs. `edge` says whether
-    the rate is the configuration's lowest or highest. One at which a run diverged is not chosen.
+    `edge` says whether it is the lowest or highest. One at which a run diverged is not chosen.
 
     >>> runs = pd.DataFrame({"part": "tuning", "depth": 2, "rate": [0.1, 0.2, 0.4], "seed": 0,
     ...     "update": 9, "held_error": [0.3, 0.1, 0.1], "held_loss": [1.0, 0.5, 0.6],
     ...     "diverged": False})
-    >>> chosen_rates(runs, ["depth"])[["rate", "edge"]].to_dict("records")
-    [{'rate': 0.2, 'edge': False}]
+    >>> chosen_rates(runs, ["depth"]).to_dict("records")
+    [{'rate': 0.2, 'held_error': 0.1, 'held_loss': 0.5, 'edge': False}]
     """
     own = [*names, "rate"]
     tuned = rows[rows["part"] == TUNING].sort_values("update")
@@ -236,5 +235,6 @@ def badges(
     best = strongest(rows, names, strengths, by)
     last = rows[(rows["part"] == TRAINING) & rows["last"].eq(True)]
     what = f"{'settings' if strengths else 'rates'} at the grid's edge"
-    found = {what: best["edge"], "runs not at a plateau": last["settled"].eq(False)}
+    still = "runs not at a plateau: within this budget"
+    found = {what: best["edge"], still: last["settled"].eq(False)}
     return tuple(f"{own.sum()} of {len(own)} {what}" for what, own in found.items() if own.any())

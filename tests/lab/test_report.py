@@ -11,6 +11,8 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
+import pytest
+from matplotlib.figure import Figure as Canvas
 
 from difflab.lab.blocks import Figure, Table
 from difflab.lab.claims import Claim, Criterion
@@ -18,6 +20,7 @@ from difflab.lab.findings import plain
 from difflab.lab.forest import axis_of, forest_of
 from difflab.lab.intervals import Interval
 from difflab.lab.page import descriptive, render
+from difflab.lab.panels import curves
 from difflab.lab.record import ALONE
 from difflab.lab.results import Part, Result
 from difflab.lab.style import INK, looks, themed
@@ -223,6 +226,25 @@ def test_a_forest_shows_each_part_the_bound_and_the_sources_figure():
     assert axis.logarithmic and all(map(axis.holds, (0.5, 1.0, 1.1, 1.3, 6.0)))
     assert not axis.holds(1e9) and drawn.count("l4 4-4 4") == 1  # an arrow on the one that leaves
     assert axis.at(0.5) < axis.at(1.0) < axis.at(1.2) < axis.at(6.0)
+
+
+@pytest.mark.parametrize("name", ["digits", "features from 0 upwards, 4 hidden layers"])
+def test_no_name_of_a_forest_runs_into_its_interval(name):
+    parts = {name: Interval(0.0113, 0.0065, 0.0162, 10), "b": Interval(0.5, 0.4, 0.6, 10)}
+    drawn = ElementTree.fromstring(forest_of(found_in(Criterion(above=0.0), "", **parts)))
+    *texts, _ = [(float(one.get("y")), one.text) for one in drawn.findall("text")]
+    for (line, left), (other, right) in zip(texts[::2], texts[1::2], strict=True):
+        assert line != other or 7 * len(left + right) < 360, (left, right)
+
+
+def test_a_legend_names_the_lines_of_all_panels():
+    rows = pd.DataFrame({"data": ["a", "a", "b"], "net": ["x", "y", "x"], "seed": 0,
+                         "n": [2, 4, 8], "error": [1.0, 2.0, 3.0]})  # fmt: skip
+    canvas = Canvas()
+    curves(rows, "c", "n", "error", "net").draw(canvas)
+    (legend,) = (axes.get_legend() for axes in canvas.axes if axes.get_legend())
+    assert [text.get_text() for text in legend.get_texts()] == ["x", "y"]
+    assert [list(axes.get_xticks()) for axes in canvas.axes] == [[2, 4], [8]]
 
 
 def test_a_forest_without_estimates_is_none_and_one_value_has_an_axis():

@@ -23,6 +23,8 @@ def test_places_follow_the_values_and_missing_ones_have_none():
     assert forward["y"][0] == forward["y"][2] < forward["y"][1] < other["y"][0] == 208.0
     assert other["y"][1:] == [None, None] and other["texts"] == ["1e-16", "nan", "0"]
     assert 'cx="240.0"' in shown["svg"] and "A &lt;V&gt;" in shown["svg"]
+    axes = re.findall(r">([^<>]+)</text>", shown["svg"])
+    assert axes == ["1e-12", "step h", "0.0001", "0.0001", "1e-16"]
 
 
 def test_a_page_holds_the_data_of_its_slider_and_its_twin_a_table(project):
