@@ -56,12 +56,14 @@ ENGINES: Final[Mapping[str, Callable[[Graph], Program]]] = {
     "native": native.compiled,
 }
 """Name -> from a graph without guards to its program."""
+CHOICES: Final = ("auto", "steady")
+"""Names under which the graph decides."""
 
 
 def need_engine(name: str) -> None:
-    """Raise `UnknownNameError` for what is neither an engine nor ``"auto"``."""
-    if name != "auto" and name not in ENGINES:
-        raise UnknownNameError("engine", name, ("auto", *ENGINES))
+    """Raise `UnknownNameError` for what is neither an engine nor one of `CHOICES`."""
+    if name not in CHOICES and name not in ENGINES:
+        raise UnknownNameError("engine", name, (*CHOICES, *ENGINES))
 
 
 def compile(graph: Graph, engine: str = "auto", often: bool = False) -> Program:
@@ -72,7 +74,8 @@ def compile(graph: Graph, engine: str = "auto", often: bool = False) -> Program:
     engine
         A name in `ENGINES`; ``"auto"`` takes the one that the environment variable DIFFLAB_ENGINE
         names, or else that suits the graph: machine code for arrays, where all of it can be native;
-        while it takes long to compile, NumPy serves.
+        while it takes long to compile, NumPy serves. ``"steady"`` is the same, but what NumPy would
+        begin it also keeps: no digit depends on the calls before.
     often
         Whether it will run often, so that compiling may take its time.
     """
@@ -80,11 +83,11 @@ def compile(graph: Graph, engine: str = "auto", often: bool = False) -> Program:
         engine = os.environ.get("DIFFLAB_ENGINE", engine)
     need_engine(engine)
     bare = replace(graph, guards=()) if graph.guards else graph
-    compiled = _suited(bare, often) if engine == "auto" else ENGINES[engine]
+    compiled = ENGINES[engine] if engine in ENGINES else _suited(bare, engine, often)
     return compiled(bare)
 
 
-def _suited(graph: Graph, often: bool) -> Callable[[Graph], Program]:
+def _suited(graph: Graph, choice: str, often: bool) -> Callable[[Graph], Program]:
     """What makes the program of a graph without a named engine."""
     count = len(graph.nodes)
     if count > COMPILED_ASIDE or not any(node.shape and node.operands for node in graph.nodes):
@@ -93,4 +96,6 @@ def _suited(graph: Graph, often: bool) -> Callable[[Graph], Program]:
         return numpy.compiled
     if often:  # by one engine from the first call on
         return native.compiled if count <= COMPILED else numpy.compiled
-    return native.compiled if count <= QUICKLY_COMPILED else growing.Program
+    if count <= QUICKLY_COMPILED:
+        return native.compiled
+    return numpy.compiled if choice == "steady" else growing.Program

@@ -1,7 +1,7 @@
 """The machine that measures: held still while it does, and described in the report.
 
-What flows: a block of code -> run on one thread of linear algebra, or on one core; and the facts
-that tell whether two runs may be compared.
+What flows: a block of code -> run on one thread of linear algebra, by engines that stay, or on one
+core; and the facts that tell whether two runs may be compared.
 
 Invariant: what is held is given back, however the block ends.
 """
@@ -30,6 +30,19 @@ def one_blas_thread() -> Iterator[None]:
 
     with threadpool_limits(limits=1):
         yield
+
+
+@contextlib.contextmanager
+def one_engine() -> Iterator[None]:
+    """What runs a program does not change inside: no digit depends on how often it has run."""
+    if "DIFFLAB_ENGINE" in os.environ:
+        yield
+        return
+    os.environ["DIFFLAB_ENGINE"] = "steady"
+    try:
+        yield
+    finally:
+        del os.environ["DIFFLAB_ENGINE"]
 
 
 @contextlib.contextmanager

@@ -30,7 +30,7 @@ from urllib.parse import urlsplit
 
 from difflab.errors import ArgumentError, DifflabError, DomainError
 from difflab.lab.cases import Case, Experiment, case_generator, load
-from difflab.lab.machine import one_blas_thread, one_core
+from difflab.lab.machine import one_blas_thread, one_core, one_engine
 from difflab.lab.store import Outcome, flat_rows
 
 Task: TypeAlias = tuple[Path, str, int, str, Case]
@@ -54,13 +54,13 @@ class WorkerError(RuntimeError):
 def attempt(experiment: Experiment, case: Case) -> Outcome:
     """Measure a case; an exception becomes an outcome without rows.
 
-    Linear algebra runs on one thread, so that the order of its sums, and with it the rows, does not
-    depend on how many cases run at once.
+    Linear algebra runs on one thread, and a program on one engine, so that the rows depend neither
+    on how many cases run at once nor on what ran before.
     """
     start = time.perf_counter()
     rows, failure = [], ""
     try:
-        with one_blas_thread():
+        with one_blas_thread(), one_engine():
             measured = experiment.measure(copy.deepcopy(case), case_generator(experiment, case))
             rows = flat_rows(measured, case)
     except Exception as reason:

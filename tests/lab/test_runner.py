@@ -6,11 +6,15 @@ import errno
 import json
 import math
 import os
+import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from difflab import gradient
+from difflab.engines import native
 from difflab.errors import ArgumentError, DomainError, UnknownNameError
 from difflab.lab.cases import case_generator, case_list, discover, preset
 from difflab.lab.command import Options, run_all
@@ -29,6 +33,26 @@ def test_rows_hold_the_deterministic_columns_and_timings_the_others(done):
     timings = (done.report / "timings.csv").read_text().splitlines()
     assert timings[0] == "case_id,case_row,seconds,case_seconds"
     assert len(timings) == len(lines)
+
+
+def test_a_case_does_not_see_what_ran_before(project, monkeypatch):
+    """A program that NumPy begins and machine code goes on with has other digits each time."""
+
+    def measure(case, rng):
+        slopes = gradient(lambda x: np.sum(sum(np.tanh(k * x) * np.exp(x) for k in range(100))))
+        for call in range(3):
+            for thread in threading.enumerate():
+                if thread.name == "difflab compiles":
+                    thread.join()
+            yield {"call": call, "slopes": slopes(np.linspace(0.0, 1.0, 200)).tobytes().hex()}
+
+    monkeypatch.setenv("DIFFLAB_ENGINE", "auto")
+    unsteady = attempt(replace(project.experiment, measure=measure), {}).rows
+    monkeypatch.delenv("DIFFLAB_ENGINE")
+    rows = attempt(replace(project.experiment, measure=measure), {}).rows
+    assert "DIFFLAB_ENGINE" not in os.environ
+    assert len({row["slopes"] for row in rows}) == 1
+    assert len({row["slopes"] for row in unsteady}) == 1 + (native.why_not() is None)
 
 
 def test_the_seconds_of_a_case_stand_once_and_belong_to_all_of_its_rows(tmp_path):

@@ -345,6 +345,10 @@ def test_the_engine_is_chosen_by_the_graph(monkeypatch: pytest.MonkeyPatch) -> N
     assert isinstance(engines.compile(difflab.trace(rosenbrock, x)), native.Program)
     assert isinstance(engines.compile(difflab.trace(np.sin, 1.0)), numpy.Program)
     assert isinstance(engines.compile(difflab.trace(np.linalg.inv, np.eye(3))), numpy.Program)
+    long = difflab.trace(lambda x: sum(np.sin(x + k) for k in range(300)), x)
+    assert isinstance(engines.compile(long), growing.Program)
+    assert isinstance(engines.compile(long, "steady"), numpy.Program)
+    assert isinstance(engines.compile(difflab.trace(rosenbrock, x), "steady"), native.Program)
     monkeypatch.setenv("DIFFLAB_ENGINE", "fortran")
     with pytest.raises(UnknownNameError):
         engines.compile(difflab.trace(rosenbrock, x))
