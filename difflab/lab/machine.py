@@ -42,7 +42,7 @@ def one_engine() -> Iterator[None]:
     try:
         yield
     finally:
-        del os.environ["DIFFLAB_ENGINE"]
+        os.environ.pop("DIFFLAB_ENGINE", None)
 
 
 @contextlib.contextmanager
