@@ -47,7 +47,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Picture:
-    """A ready-made SVG image, such as a computation graph."""
+    """A ready-made SVG image, such as a computation graph; `finding` is as in `Figure`."""
 
     name: str
     caption: str

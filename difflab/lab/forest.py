@@ -82,8 +82,7 @@ def forest_of(finding: Plain) -> str:
     if axis is None or finding["kind"] == "check":
         return ""
     parts = finding["parts"]
-    units = finding["counted"]
-    counted = [f"{part['n'] or part['planned']} {units}" for part in parts]
+    counted = [f"{part['n'] or part['planned']} {finding['counted']}" for part in parts]
     names = [", ".join(filter(None, (p["name"], n))) for p, n in zip(parts, counted, strict=True)]
     wide = any(len(n) + len(shown(part)) > FITS for n, part in zip(names, parts, strict=True))
     row = ROW + (LINE + 5) * wide

@@ -35,14 +35,12 @@ def one_blas_thread() -> Iterator[None]:
 @contextlib.contextmanager
 def one_engine() -> Iterator[None]:
     """What runs a program does not change inside: no digit depends on how often it has run."""
-    if "DIFFLAB_ENGINE" in os.environ:
-        yield
-        return
+    before = os.environ.get("DIFFLAB_ENGINE", "auto")
     os.environ["DIFFLAB_ENGINE"] = "steady"
     try:
         yield
     finally:
-        os.environ.pop("DIFFLAB_ENGINE", None)
+        os.environ["DIFFLAB_ENGINE"] = before
 
 
 @contextlib.contextmanager

@@ -57,13 +57,12 @@ def slider_of(slider: Slider) -> dict[str, Any]:
 
 def _axes(slider: Slider) -> str:
     """Two lines, and the least and largest numbers along them."""
-    known = [value for own in slider.series.values() for value in own if math.isfinite(value)]
-    known = [value for value in known if value > 0 or "y" not in slider.logarithms] or [0.0]
-    below = HEIGHT + 15
+    up = "y" in slider.logarithms
+    known = [v for own in slider.series.values() for v in own if _scaled(v, up) is not None] or [0]
     texts = [
-        (EDGE, below, "start", f"{min(slider.values):.3g}"),
-        (WIDTH / 2, below, "middle", html.escape(slider.parameter)),
-        (WIDTH - EDGE, below, "end", f"{max(slider.values):.3g}"),
+        (EDGE, HEIGHT + 15, "start", f"{min(slider.values):.3g}"),
+        (WIDTH / 2, HEIGHT + 15, "middle", html.escape(slider.parameter)),
+        (WIDTH - EDGE, HEIGHT + 15, "end", f"{max(slider.values):.3g}"),
         (-4, EDGE + 4, "end", f"{max(known):.2g}"),
         (-4, HEIGHT - EDGE + 4, "end", f"{min(known):.2g}"),
     ]

@@ -157,15 +157,23 @@ def _loaded(file: Path, code: str) -> Experiment:
             raise WorkerError(
                 f"on {socket.gethostname()} difflab or the files in {file.parent} are others"
             )
-        for name, module in list(sys.modules.items()):  # helpers as they were for another run
-            if Path(getattr(module, "__file__", None) or "/").parent == file.parent:
+        helpers = set(map(str, _code(file.parent)))
+        for name, module in list(sys.modules.items()):  # as they were for another run
+            if getattr(module, "__file__", None) in helpers:
                 del sys.modules[name]
     return load(file)
 
 
 def fingerprint(file: Path) -> str:
     """A hash of the code that measures: difflab as it was loaded, and the experiment's folder."""
-    return _package() + _hash(file.parent.glob("*.py"))
+    return _package() + _hash(_code(file.parent))
+
+
+def _code(folder: Path) -> Iterator[Path]:
+    """The Python files of an experiment's folder, and all code of the packages there."""
+    yield from folder.glob("*.py")
+    for package in folder.glob("*/__init__.py"):
+        yield from (path for path in package.parent.rglob("*") if path.suffix in (".py", ".c"))
 
 
 @functools.cache

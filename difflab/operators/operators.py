@@ -346,7 +346,7 @@ def derivative(
     method
         A name in `METHODS`, or a method object such as ``Numerical(stencil="central", order=6)``.
     engine
-        What runs the program: ``"auto"`` or a name in `engines.ENGINES`, such as ``"numpy"``.
+        What runs the program: ``"auto"``, ``"steady"`` or a name in `engines.ENGINES`.
 
     Returns
     -------

@@ -126,15 +126,19 @@ def test_cluster_workers_run_the_code_of_this_run(dask, climb):
     assert climb.run("--cluster", dask) == 0
     before = climb.rows()
     text = climb.file.read_text()
-    climb.file.write_text(text.replace("rng.normal()", "_helper.HEIGHT").replace(
-        "import json\n", "import json\nimport _helper\n"
+    climb.file.write_text(text.replace("rng.normal()", "_helper.HEIGHT + tools.own.MORE").replace(
+        "import json\n", "import json\nimport _helper\nimport tools.own\n"
     ))  # fmt: skip
-    for height in (7.0, 8.0):
+    (climb.folder / "tools").mkdir()
+    (climb.folder / "tools" / "__init__.py").touch()
+    for height, more in ((7.0, 0.0), (8.0, 0.0), (8.0, 1.0)):
         (climb.folder / "_helper.py").write_text(f"HEIGHT = {height}\n")
+        (climb.folder / "tools" / "own.py").write_text(f"MORE = {more}\n")
         assert climb.run("--cluster", dask, "--fresh") == 0
         assert climb.rows() != before
-        assert b",%.1f," % height in climb.rows()
-        sys.modules.pop("_helper")
+        assert b",%.1f," % (height + more) in climb.rows()
+        for name in ("_helper", "tools", "tools.own"):
+            sys.modules.pop(name)
 
 
 def test_cluster_workers_with_other_files_are_said(dask, climb, capsys, monkeypatch):
