@@ -19,6 +19,7 @@ from difflab.operators import (
     hessian,
     hvp,
     jacobian,
+    jet,
     jvp,
     primitive,
     sparse_hessian,
@@ -45,8 +46,9 @@ __version__ = "0.1.0"
 __all__ = [
     "METHODS", "Forward", "Numerical", "Reverse", "Symbolic", "__version__", "check", "compare",
     "derivative", "erf", "estimate", "explain", "from_sympy", "gradient", "hessian", "hvp",
-    "jacobian", "jvp", "leaky_relu", "log_softmax", "primitive", "relu", "sigmoid", "softmax",
-    "softplus", "sparse_hessian", "sparse_jacobian", "trace", "truth", "value_and_gradient", "vjp",
+    "jacobian", "jet", "jvp", "leaky_relu", "log_softmax", "primitive", "relu", "sigmoid",
+    "softmax", "softplus", "sparse_hessian", "sparse_jacobian", "trace", "truth",
+    "value_and_gradient", "vjp",
 ]  # fmt: skip
 
 # Imported when first used: SymPy and python-flint are not needed to differentiate.

@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from difflab.errors import ArgumentError, UnknownNameError
-from difflab.methods.automatic import Cheaper, Forward, Reverse
-from difflab.methods.derivation import Caller, Derivation, Method, Push
+from difflab.methods.automatic import Cheaper, Forward, Reverse, Taylor
+from difflab.methods.derivation import Caller, Derivation, Method, Push, without
 from difflab.methods.differences.numerical import Numerical
 
 __all__ = [
     "METHODS", "Caller", "Derivation", "Forward", "Method", "Numerical", "Push", "Reverse",
-    "method_of",
+    "Taylor", "method_of", "without",
 ]  # fmt: skip
 
 

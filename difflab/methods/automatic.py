@@ -14,19 +14,21 @@ outputs (reverse) or inputs (forward).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from difflab.ir.build import BOOL, broadcast, reshaped
+from difflab.ir.build import BOOL, broadcast, lift, reshaped
 from difflab.ir.expr import Expr, Graph, constant, placeholder, reachable
 from difflab.ir.tree import LEAF, Structure
 from difflab.methods.derivation import Derivation, Method, Pull, Push
 from difflab.readings.batches import batch
 from difflab.readings.cotangents import pullback
-from difflab.readings.tangents import pushforward, zeros
+from difflab.readings.tangents import ones, pushforward, zeros
+from difflab.readings.taylor import NODES, NUMBERS, Arithmetic, Expansion
 from difflab.table.identities import number, simplify
 
 
@@ -38,6 +40,11 @@ class Reverse(Method):
 
     name: str = "reverse"
     exact: bool = True
+
+    @property
+    def taylor_order(self) -> int:
+        """The first."""
+        return 1
 
     @property
     def pull(self) -> Pull:
@@ -61,6 +68,11 @@ class Forward(Method):
 
     name: str = "forward"
     exact: bool = True
+
+    @property
+    def taylor_order(self) -> int:
+        """The first."""
+        return 1
 
     @property
     def push(self) -> Push:
@@ -92,6 +104,56 @@ class Cheaper(Method):
     def again(self) -> Method:
         """Forward over it."""
         return Forward()
+
+
+@dataclass(frozen=True, slots=True)
+class Taylor(Method):
+    """Taylor mode: all derivatives along one number up to an order, by one sweep of power series.
+
+    With `every` a block holds all coefficients, along a leading axis; else the last derivative.
+    Arrays to differentiate by are taken elementwise.
+    """
+
+    order: int
+    every: bool = False
+    name: str = "taylor"
+    exact: bool = True
+
+    def derive(self, graph: Graph, wrt: Sequence[int]) -> Derivation:
+        """Values and blocks; they are computed without a graph, which costs more than a sweep."""
+        derivation = Derivation(None)
+        with derivation.timed("derive"):
+            moving = [graph.inputs[i] for i in wrt]
+            sweeps = [Expansion(graph.outputs, [x], self.order) for x in moving]
+
+        def blocks(values: Sequence[Any], by: Arithmetic, stack: Callable[[Any], Any]) -> list[Any]:
+            known = dict(zip(graph.inputs, values, strict=True))
+            series = [
+                sweep(known, [by.one(x)], by) for sweep, x in zip(sweeps, moving, strict=True)
+            ]
+            outputs = [coefficients[0] for coefficients in series[0]]
+            return outputs + [
+                stack(one[k]) if self.every else one[k][-1] * math.factorial(self.order)
+                for k in range(len(outputs))
+                for one in series
+            ]
+
+        def written() -> Graph:
+            found = blocks(graph.inputs, NODES, lift)
+            return simplify(with_blocks(graph, found[len(graph.outputs) :]))
+
+        derivation.run = lambda *arrays: blocks(list(map(np.asarray, arrays)), NUMBERS, np.stack)
+        derivation.delayed = written
+        return derivation
+
+    @property
+    def taylor_order(self) -> int:
+        """Its own, of the last derivative alone."""
+        return 0 if self.every else self.order
+
+    def again(self) -> Method:
+        """One more order."""
+        return replace(self, order=self.order + 1)
 
 
 def derivative_blocks(graph: Graph, wrt: Sequence[int]) -> list[Expr]:
@@ -132,7 +194,7 @@ def _pulled(graph: Graph, out: Expr, inputs: list[Expr]) -> list[Expr]:
     if not out.differentiable:
         return [broadcast(constant(0.0, x.dtype), out.shape + x.shape) for x in inputs]
     if out.size == 1:
-        found = pullback([out], [broadcast(constant(1.0, out.dtype), out.shape)], inputs)
+        found = pullback([out], [ones(out)], inputs)
         return [
             reshaped(zeros(x) if ct is None else ct, out.shape + x.shape)
             for ct, x in zip(found, inputs, strict=True)
@@ -148,16 +210,12 @@ def pulled_along(graph: Graph, out: Expr, inputs: Sequence[Expr], basis: Any) ->
     # Elementwise to the end: the derivative of that is a diagonal, which is chosen, not multiplied,
     # so that a NaN in one element stays in its own row.
     ends = _elementwise_from(out, inputs)
-    slopes = pullback([out], [_ones(out)], ends)
+    slopes = pullback([out], [ones(out)], ends)
     unit = _unit(out)
     parts = [None if slope is None else _chosen(*unit, slope) for slope in slopes]
     found = pullback(ends, parts, inputs)
     rows = [zeros(x) if part is None else part for part, x in zip(found, inputs, strict=True)]
     return along(graph, rows, dict.fromkeys(unit, basis))
-
-
-def _ones(like: Expr) -> Expr:
-    return broadcast(constant(1.0, like.dtype), like.shape)
 
 
 def _chosen(unit: Expr, chosen: Expr, slope: Expr) -> Expr:
@@ -200,7 +258,7 @@ def _elementwise_on(x: Expr, nodes: Sequence[Expr]) -> list[Expr]:
 def _pushed(graph: Graph, x: Expr) -> list[Expr]:
     """The blocks of all outputs for one input."""
     if x.size == 1:
-        found = pushforward(graph.outputs, [x], [_ones(x)])
+        found = pushforward(graph.outputs, [x], [ones(x)])
         return [
             reshaped(zeros(out) if t is None else t, out.shape + x.shape)
             for t, out in zip(found, graph.outputs, strict=True)
@@ -219,7 +277,7 @@ def pushed_along(graph: Graph, x: Expr, basis: Any) -> list[Expr]:
     """
     unit = _unit(x)
     ends = _elementwise_on(x, graph.outputs)
-    slopes = pushforward(ends, [x], [_ones(x)])
+    slopes = pushforward(ends, [x], [ones(x)])
     parts = [None if slope is None else _chosen(*unit, slope) for slope in slopes]
     found = pushforward(graph.outputs, ends, parts, wild=set(ends) - {x})
     columns = [

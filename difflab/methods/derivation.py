@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from difflab.ir.expr import Array, Expr, Graph
+from difflab.table.identities import simplify
 from difflab.tracing.called import uncollected
 
 
@@ -25,6 +26,8 @@ class Derivation:
     """Values, then blocks. None where a method computes outside the IR (complex step)."""
     run: Callable[..., list[Any]] | None = None
     """How to compute where there is no graph: arrays in, values and blocks out."""
+    delayed: Callable[[], Graph] | None = None
+    """Makes the graph of what `run` computes, where nodes are asked for, or an engine by name."""
     repair: Callable[[], Graph] | None = None
     """Makes another graph, for when the first one's results are not finite."""
     evaluations: int = 1
@@ -33,6 +36,23 @@ class Derivation:
     """Time by phase."""
     counts: dict[str, int] = field(default_factory=dict)
     """Operation counts of what was made on the way."""
+
+    def write(self) -> None:
+        """Make the graph that was put off."""
+        if self.delayed is not None:
+            with self.timed("derive"):
+                self.graph, self.delayed = self.delayed(), None
+
+    def drop(self, count: int) -> None:
+        """Leave out so many values, which stand before the blocks."""
+        if self.graph is not None:
+            self.graph = without(self.graph, count)
+        if self.run is not None:
+            both = self.run
+            self.run = lambda *arrays: both(*arrays)[count:]
+        if self.delayed is not None:
+            whole = self.delayed
+            self.delayed = lambda: without(whole(), count)
 
     @contextmanager
     def timed(self, phase: str) -> Iterator[None]:
@@ -43,6 +63,11 @@ class Derivation:
                 yield
             finally:
                 self.seconds[phase] = self.seconds.get(phase, 0.0) + time.perf_counter() - start
+
+
+def without(graph: Graph, count: int) -> Graph:
+    """A graph without its first outputs."""
+    return simplify(graph.with_outputs(graph.outputs[count:]))
 
 
 Push = Callable[[Sequence[Expr], Sequence[Expr], Sequence[Expr | None]], list[Expr | None]]
@@ -75,6 +100,11 @@ class Method(Protocol):
     @property
     def exact(self) -> bool:
         """Whether only rounding, and no truncation, separates the result from the truth."""
+
+    @property
+    def taylor_order(self) -> int:
+        """The order of the derivatives of what Taylor mode may join to one; 0: it may not."""
+        return 0
 
     @property
     def follows_arrays(self) -> bool:

@@ -17,7 +17,8 @@ import numpy as np
 
 from difflab.networks.layers import Array, Layer, Parameters, pre_activations
 from difflab.operators import derivative
-from difflab.operators.operators import Compiled, Derivative
+from difflab.operators.derivatives import Derivative
+from difflab.operators.operators import Compiled
 
 SATURATED: Final = 0.05
 """A slope below this share of the activation's steepest counts as saturated."""

@@ -8,8 +8,8 @@ values an operator builds nodes, so that operators nest to any order.
 >>> import numpy as np
 >>> gradient(lambda x: np.sum(x**2))(np.array([1.0, 2.0]))
 array([2., 4.])
->>> print(derivative(derivative(np.sin))(0.5) + np.sin(0.5))
-0.0
+>>> gradient(lambda x: np.sum(gradient(lambda y: np.sum(y**3))(x)))(np.array([1.0, 2.0]))
+array([ 6., 12.])
 """
 
 from __future__ import annotations
@@ -24,13 +24,12 @@ import numpy as np
 from difflab import engines
 from difflab.engines import Program
 from difflab.errors import ShapeError, TraceError, UnsupportedError
-from difflab.ir.build import lift, reshaped
+from difflab.ir.build import lift
 from difflab.ir.expr import Expr, Graph, substitute
-from difflab.ir.tree import Signature, Spec, Structure, leaf_count, read_arguments, unflatten
-from difflab.methods import Caller, Derivation, Method, method_of
+from difflab.ir.tree import Signature, Structure, leaf_count, read_arguments, unflatten
+from difflab.methods import Caller, Derivation, Method, method_of, without
 from difflab.operators.arguments import Argnums, Chosen, Finish, chosen, numbers_of
 from difflab.operators.programs import Function, Guards, Prepared, Programs, silent
-from difflab.readings.batches import batch
 from difflab.table.identities import simplify
 from difflab.tracing.arrays import wrapped
 from difflab.tracing.called import Called, need_function
@@ -120,6 +119,8 @@ class Operator:
             return self._called(caller, signature, arrays)
         seconds = time.perf_counter() - start
         derivation, finish = self._derived(signature, graph)
+        if often or self.engine != "auto":
+            derivation.write()
         program, run = None, derivation.run
         if derivation.graph is not None:
             with derivation.timed("compile"):
@@ -153,7 +154,7 @@ class Operator:
         @functools.cache
         def other() -> Program:
             whole = repair()
-            return engines.compile(whole if self.values else blocks_only(whole, count), self.engine)
+            return engines.compile(whole if self.values else without(whole, count), self.engine)
 
         def run(*arrays: Any) -> list[Any]:
             outputs = program(*arrays)
@@ -193,6 +194,7 @@ class Operator:
         """On traced values: nodes instead of numbers."""
         graph, actual = inner_graph(self.f, signature, arrays)
         derivation, finish = self._derived(signature, graph)
+        derivation.write()
         if derivation.graph is None:
             raise UnsupportedError(
                 f"{self.method.name} cannot be nested inside another derivative", "use reverse"
@@ -208,11 +210,7 @@ class Operator:
         self._check_inputs([graph.inputs[i].shape for i in by.positions])
         derivation = self.method.derive(graph, by.positions)
         if not self.values:
-            if derivation.graph is not None:
-                derivation.graph = blocks_only(derivation.graph, count)
-            elif derivation.run is not None:
-                both = derivation.run
-                derivation.run = lambda *arrays: both(*arrays)[count:]
+            derivation.drop(count)
         return derivation, self._finisher(by, signature, graph.output_tree, count)
 
     def _chosen(self, signature: Signature) -> Chosen:
@@ -228,10 +226,6 @@ class Operator:
 
     def _check_inputs(self, shapes: Shapes) -> None:
         """Raise where the operator does not take such arguments."""
-
-
-def blocks_only(graph: Graph, count: int) -> Graph:
-    return simplify(graph.with_outputs(graph.outputs[count:]))
 
 
 def inner_graph(
@@ -267,55 +261,6 @@ class ValueAndGradient(Gradient):
     values = True
 
 
-class Derivative(Operator):
-    """The derivative by a scalar argument; elementwise where the function is elementwise."""
-
-    def _check_inputs(self, shapes: Shapes) -> None:
-        for shape in shapes:
-            if shape:
-                raise ShapeError(
-                    f"derivative needs a scalar argument, but {self.__name__} got an array of shape"
-                    f" {shape} and is not elementwise",
-                    "use gradient or jacobian",
-                )
-
-    def _derived(self, signature: Signature, graph: Graph) -> tuple[Derivation, Finish]:
-        arrays = [x for x in graph.inputs if x.shape]
-        if len(arrays) == 1 and not graph.guards and _is_elementwise(graph, arrays[0]):
-            return self._elementwise(signature, graph, arrays[0])
-        return super()._derived(signature, graph)
-
-    def _elementwise(
-        self, signature: Signature, graph: Graph, x: Expr
-    ) -> tuple[Derivation, Finish]:
-        """Derive at a scalar, then compute for every element at once."""
-        leaves = [s._replace(shape=()) if isinstance(s, Spec) else s for s in signature.leaves]
-        single = signature._replace(leaves=tuple(leaves))
-        ones = [np.ones((), y.dtype) for y in graph.inputs]
-        scalar = trace_signature(self.f, single, ones, held=False)
-        derivation, _ = super()._derived(single, scalar)
-        if derivation.graph is None:
-            raise UnsupportedError(
-                f"{self.method.name} has no elementwise form", "loop over the elements"
-            )
-        flags = [y is x for y in graph.inputs]
-        flat = batch(derivation.graph, x.size, flags)
-        inside = dict(zip(flat.inputs, graph.inputs, strict=True))
-        inside[flat.inputs[flags.index(True)]] = reshaped(x, (x.size,))
-        (found,) = substitute(flat.outputs, inside)
-        derivation.graph = simplify(graph.with_outputs([reshaped(found, x.shape)]))
-        return derivation, lambda outputs: outputs[0]
-
-
-def _is_elementwise(graph: Graph, x: Expr) -> bool:
-    """Whether the one output has the input's shape and all operations are pointwise."""
-    return (
-        len(graph.outputs) == 1
-        and graph.outputs[0].shape == x.shape
-        and all(node.primitive.kind == "pointwise" for node in graph.operations)
-    )
-
-
 class Compiled(Operator):
     """The function itself, traced and compiled."""
 
@@ -329,46 +274,6 @@ class Compiled(Operator):
 
 
 # -- the public functions --------------------------------------------------------------------------
-
-
-def derivative(
-    f: Function, *, argnums: Argnums = 0, method: str | Method = "reverse", engine: str = "auto"
-) -> Derivative:
-    """The derivative of a function by a scalar argument.
-
-    Parameters
-    ----------
-    f
-        A plain NumPy function; its output may have any shape. Where f is elementwise the argument
-        may be an array, and so is the result.
-    argnums
-        Which positional argument, or arguments.
-    method
-        A name in `METHODS`, or a method object such as ``Numerical(stencil="central", order=6)``.
-    engine
-        What runs the program: ``"auto"``, ``"steady"`` or a name in `engines.ENGINES`.
-
-    Returns
-    -------
-    callable
-        Takes the arguments of f; returns the derivative, with the shape of f's output. Its
-        ``prepare``, of the same arguments, returns the program with its graph, counts and times.
-
-    Raises
-    ------
-    ArgumentError
-        If the argument is an integer, or not a number.
-    ShapeError
-        If it is an array and f is not elementwise.
-
-    Examples
-    --------
-    >>> print(derivative(np.tanh)(20.0))
-    1.6993417021166355e-17
-    >>> derivative(np.square)(np.array([1.0, 2.0]))
-    array([2., 4.])
-    """
-    return Derivative(f, argnums, method, engine)
 
 
 def gradient(

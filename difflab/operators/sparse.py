@@ -25,7 +25,7 @@ from difflab.ir.tree import Signature
 from difflab.methods import Derivation, Method, method_of
 from difflab.methods.compressed import Compressed
 from difflab.operators.arguments import Argnums, Finish
-from difflab.operators.operators import Gradient, Operator, blocks_only
+from difflab.operators.operators import Gradient, Operator
 from difflab.operators.programs import Function
 from difflab.tracing.captures import Watch
 from difflab.tracing.trace import trace_watched
@@ -58,7 +58,7 @@ class SparseJacobian(Operator):
         derivation = compressed.derive()
         derivation.seconds["structure"] = structure
         assert derivation.graph is not None
-        derivation.graph = blocks_only(derivation.graph, 1)
+        derivation.drop(1)
         pattern = compressed.pattern
         shape = pattern.height, pattern.width
         index = np.int32 if max(*shape, pattern.columns.size) < 2**31 else np.int64

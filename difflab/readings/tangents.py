@@ -14,7 +14,7 @@ this reading under `batches.batch`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -69,6 +69,11 @@ def zeros(like: Expr) -> Expr:
     return broadcast(constant(0.0, like.dtype), like.shape)
 
 
+def ones(like: Expr) -> Expr:
+    """Ones, like a node."""
+    return broadcast(constant(1.0, like.dtype), like.shape)
+
+
 def pushforward(
     outputs: Sequence[Expr],
     inputs: Sequence[Expr],
@@ -88,7 +93,7 @@ def pushforward(
             wild.add(node)
         chooses = node.primitive.choice is not None and not wild.isdisjoint(node.operands)
         with attributed_to(node.line):
-            return _rule(node, moving, taken if chooses else scaled)
+            return tangent_of(node, moving, taken if chooses else scaled)
 
     return walk(outputs, known, moved)
 
@@ -107,7 +112,10 @@ def taken(value: Expr, partial: Any) -> Tangent:
     return found
 
 
-def _rule(node: Expr, tangents: list[Tangent], times: Any = scaled) -> Tangent:
+def tangent_of(
+    node: Expr, tangents: Sequence[Tangent], times: Callable[[Expr, Any], Tangent] = scaled
+) -> Tangent:
+    """The tangent of a node for tangents of its operands; `times` multiplies one with a partial."""
     operands, params = node.operands, dict(node.params)
     derivative = node.primitive.derivative
     match derivative:
