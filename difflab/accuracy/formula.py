@@ -274,7 +274,7 @@ def _told(piece: Callable[[], str]) -> Iterator[None]:
         raise
     except OverflowError:
         raise ArgumentError(f"{piece()} is too large for a float", "write a smaller one") from None
-    except (TypeError, ValueError, LookupError, ArithmeticError) as error:
+    except (TypeError, ValueError, LookupError, ArithmeticError, AttributeError) as error:
         what = str(error).partition("\n")[0]
         remedy = "look at the shapes, and at what the function takes"
         raise ArgumentError(f"{piece()}: {what}", remedy) from None
