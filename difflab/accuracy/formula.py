@@ -120,7 +120,7 @@ def formula(text: str, names: Sequence[str]) -> Callable[..., Any]:
 
     def function(*values: Any) -> Any:
         floats = (np.float64(v) if type(v) in (int, float) else v for v in values)
-        with _not_too_deep():
+        with _not_too_deep(), np.errstate(all="ignore"):  # infinity and NaN tell enough
             result = meaning(dict(zip(known, floats, strict=True)))
         if getattr(result, "dtype", None) == np.bool_:
             raise ArgumentError(
@@ -331,11 +331,12 @@ def _stacked(*parts: Any) -> Any:
 def parameter(text: str) -> str:
     """A name as Python reads it in a formula.
 
-    >>> parameter("x\N{SUBSCRIPT ONE}")
+    >>> parameter("\N{FULLWIDTH LATIN SMALL LETTER X}1")
     'x1'
     """
-    name = unicodedata.normalize("NFKC", text.strip()) if isinstance(text, str) else ""
-    if not name.isidentifier() or keyword.iskeyword(name):
+    raw = text.strip() if isinstance(text, str) else ""
+    name = unicodedata.normalize("NFKC", raw)
+    if not raw.isidentifier() or not name.isidentifier() or keyword.iskeyword(name):
         raise ArgumentError(
             f"{text!r} cannot be the name of a parameter", "choose another name, such as x or w1"
         )

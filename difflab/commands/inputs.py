@@ -43,7 +43,7 @@ def need_files(options: argparse.Namespace) -> None:
     >>> need_files(argparse.Namespace(plot="nowhere/plot.png"))
     Traceback (most recent call last):
     ...
-    difflab.errors.StorageError: there is no folder 'nowhere' to write 'plot.png' into
+    difflab.errors.StorageError: 'nowhere/plot.png' cannot be written: there is no folder 'nowhere'
     ...
     """
     for option, suffixes in SUFFIXES.items():
@@ -55,20 +55,22 @@ def need_files(options: argparse.Namespace) -> None:
             what = f"{name!r} cannot be written as {file.suffix or 'a file without a suffix'}"
             raise ArgumentError(what, f"end the file's name in {' or '.join(suffixes)}")
         try:
-            _need_writable(file)
-        except (OSError, ValueError) as error:  # a name too long, a NUL in it
-            what = f"{name!r} cannot be written: {getattr(error, 'strerror', None) or error}"
-            raise StorageError(what, "choose another file") from None
+            why = _obstacle(file)
+        except (OSError, ValueError) as error:  # such as a name that is too long
+            why = getattr(error, "strerror", None) or str(error)
+        if why:
+            raise StorageError(f"{name!r} cannot be written: {why}", "choose another file")
 
 
-def _need_writable(file: Path) -> None:
+def _obstacle(file: Path) -> str:
+    """Why a file cannot be written, or nothing."""
+    if "\0" in str(file):
+        return "there is a NUL in its name"
     if not file.parent.is_dir():
-        what = f"there is no folder {str(file.parent)!r} to write {file.name!r} into"
-        raise StorageError(what, "make the folder, or choose another")
+        return f"there is no folder {str(file.parent)!r}"
     if not file.name or file.is_dir():
-        raise StorageError(f"{str(file)!r} is a folder", "name a file in it")
-    if not os.access(file if file.exists() else file.parent, os.W_OK):
-        raise StorageError(f"{str(file)!r} may not be written", "choose another file")
+        return "it is a folder"
+    return "" if os.access(file if file.exists() else file.parent, os.W_OK) else "it is protected"
 
 
 def subject(options: argparse.Namespace) -> tuple[Function, tuple[Any, ...]]:
@@ -95,8 +97,7 @@ def subject(options: argparse.Namespace) -> tuple[Function, tuple[Any, ...]]:
     if is_named(text):
         return function, _bound(function, text, point)
     function, args = formula(text, list(point)), tuple(point.values())
-    with np.errstate(all="ignore"):
-        _need_few(function(*args), args)
+    _need_few(function(*args), args)
     return function, args
 
 
