@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 MOST_ROWS: Final = 60
 """Of longer tables the printed text leaves out the middle."""
 IMPORTANCE: Final = (
-    *("", "name", "operation", "value", "cotangent", "lost value", "lost cotangent", "line"),
+    *("", "name", "operation", "value", "line", "lost value", "lost cotangent", "cotangent"),
     "tangent",
 )
 """The columns, those first that a terminal shows if it has room for a few."""

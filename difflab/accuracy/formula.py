@@ -129,7 +129,7 @@ def formula(text: str, names: Sequence[str]) -> Callable[..., Any]:
             )
         return result
 
-    function.__name__ = text.strip()
+    function.__name__ = " ".join(text.split())
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     signature = inspect.Signature([inspect.Parameter(name, kind) for name in known])
     function.__signature__ = signature  # type: ignore[attr-defined]
@@ -145,15 +145,15 @@ def _parsed(text: str, what: str, longest: int) -> ast.expr:
             f"{what} of {len(text):,} characters is too long; the most is {longest:,}",
             "write a function in a file",
         )
-    why = "there is nothing"
+    why = "there is nothing" if not text.strip() else ""
+    if not all(c.isprintable() or c in "\n\t" for c in text):  # what a terminal would obey
+        why = "there is a character in it that is no text"
     try:
-        if text.strip():
+        if not why:
             with warnings.catch_warnings(action="ignore"):  # such as that of 1if
                 return ast.parse(text.strip(), mode="eval").body
     except SyntaxError as error:
         why = f"{error.msg.partition(';')[0]}, at character {error.offset or 1}"
-    except ValueError:  # a NUL, or half a surrogate pair
-        why = "there is a character in it that is no text"
     raise ArgumentError(f"{_shown(text)} is not {what}: {why}", "write it as log(x) + 2*x**3")
 
 

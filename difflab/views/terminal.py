@@ -3,7 +3,7 @@
 What flows: rows of cells become aligned lines; the columns that matter most are kept, and those
 without room are named below. The invariant: no colour where the reader is a program.
 
->>> rows = [{"method": "reverse", "status": "ok", "seconds": 1.0}]
+>>> rows = [{"method": "reverse", "status": "ok", "seconds": "1.0"}]
 >>> print(fitted(rows, ("method", "status", "seconds"), width=17))
 method   status
 -------  ------
@@ -66,13 +66,7 @@ def fitted(
 ) -> str:
     """Rows as aligned lines that fit; columns stand in their own order, chosen by importance."""
     wide = width or globals()["width"]()
-    cells = {
-        name: [
-            name,
-            *(textwrap.shorten(row[name], LONGEST_CELL, placeholder="...") for row in rows),
-        ]
-        for name in (rows[0] if rows else ())
-    }
+    cells = {name: [name, *(_clipped(row[name]) for row in rows)] for name in (rows or [{}])[0]}
     widths = {name: max(map(len, column)) for name, column in cells.items()}
     kept: list[str] = []
     for name in importance:
@@ -88,3 +82,7 @@ def fitted(
         note = f"(no room for: {', '.join(missing)}; --csv, --json and .table have all)"
         lines += textwrap.wrap(note, wide)
     return "\n".join(lines)
+
+
+def _clipped(cell: str) -> str:
+    return cell if len(cell) <= LONGEST_CELL else f"{cell[: LONGEST_CELL - 3]}..."
