@@ -194,7 +194,10 @@ def _applied(
                 return bool(row.evaluate(*floats, **params))
             return bad[0] if node.dtype.kind == "f" else None
     first, *rest = values
-    value = getattr(first, rule)(*rest) if isinstance(rule, str) else rule(*values, **params)
+    if not isinstance(rule, str):
+        value = rule(*values, **params)
+    else:  # a method, which truth values do not have
+        value = None if first is None else getattr(germ(first), rule)(*rest)
     if node.dtype.kind == "i":
         return _integer(value)
     if node.dtype.kind != "f":
