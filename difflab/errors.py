@@ -18,6 +18,7 @@ import linecache
 import re
 import sys
 import threading
+import traceback
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -88,6 +89,26 @@ def users_line() -> Line | None:
             found = found or line
         frame = frame.f_back  # type: ignore[assignment]
     return found
+
+
+def raised_at(error: BaseException) -> Line | None:
+    """The innermost line on an error's way that belongs to no library: where a user's file failed.
+
+    >>> try:
+    ...     1 / 0
+    ... except ZeroDivisionError as error:
+    ...     raised_at(error).number
+    2
+    """
+    if isinstance(error, SyntaxError) and error.filename:
+        return Line(error.filename, error.lineno or 1)
+    lines = [
+        Line(frame.f_code.co_filename, number)
+        for frame, number in traceback.walk_tb(error.__traceback__)
+        if not (_is_internal(frame.f_code) or _is_of_a_library(frame.f_code))
+        and "site-packages" not in Path(frame.f_code.co_filename).parts
+    ]
+    return lines[-1] if lines else None
 
 
 class DifflabError(Exception):

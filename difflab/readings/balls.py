@@ -33,6 +33,7 @@ EVERY_BIT: Final = 20_000
 
 
 Read = Callable[[Expr, list[Array]], Array]
+_HUGE: Final = arb(2) ** 2**16
 LEAST: Final = -1074
 """The binary exponent of the smallest denormal number."""
 
@@ -128,7 +129,7 @@ def _integers(found: Array) -> Array:
     if found.dtype != object:
         return found
     numbers = _numbers(found)
-    whole = [ball.unique_fmpz() for ball in numbers.flat]
+    whole = [whole_number(ball) for ball in numbers.flat]
     if any(n is None for n in whole):
         return numbers
     return np.array([int(n) for n in whole], np.int64).reshape(found.shape)
@@ -138,7 +139,7 @@ def _positions(found: Array) -> Array:
     """Integers to index with: of a ball that holds several, the one at its centre."""
     if found.dtype != object:
         return found
-    centres = [int(ball.mid().floor().unique_fmpz() or 0) for ball in found.flat]
+    centres = [int(whole_number(ball.mid().floor()) or 0) for ball in found.flat]
     return np.array(centres, np.int64).reshape(found.shape)
 
 
@@ -243,6 +244,15 @@ def is_sharp(ball: arb, dtype: np.dtype[Any]) -> bool:
     return bool(low == high and (spare or low == 0.0 or not np.isfinite(low)))
 
 
+def whole_number(ball: arb) -> Any:
+    """The whole number that a ball holds, if it is one, and not larger than memory.
+
+    >>> whole_number(arb(3)), whole_number(arb(3, 0.5)), whole_number(arb(2) ** 10**300)
+    (3, 3, None)
+    """
+    return ball.unique_fmpz() if abs(ball) < _HUGE else None
+
+
 def ulps_of(candidate: float, ball: arb, dtype: Any = np.float64) -> float:
     """The distance of a float from a ball's centre, in ulps of that dtype at the centre.
 
@@ -256,9 +266,9 @@ def ulps_of(candidate: float, ball: arb, dtype: Any = np.float64) -> float:
         return 0.0 if np.isnan(candidate) else float("nan")
     with np.errstate(over="ignore"):
         nearest = kind(float(ball))
+        spacing = np.spacing(min(abs(nearest), np.nextafter(np.finfo(kind).max, kind(0))))
     if not np.isfinite(candidate):
         return 0.0 if candidate == nearest else float("inf")
-    spacing = np.spacing(min(abs(nearest), np.finfo(kind).max))
     with precision(EVERY_BIT):
         return float(abs(arb(float(candidate)) - ball.mid()) / arb(float(spacing)))
 
