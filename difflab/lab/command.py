@@ -43,7 +43,7 @@ from difflab.lab.runner import Plan, settings
 from difflab.lab.store import Store, WriteError, alone_in
 from difflab.lab.workers import ClusterError, cluster_address
 
-INTERRUPTED = 130
+INTERRUPTED, TERMINATED = 130, 143
 EPILOG = """\
 examples:
   COMMAND --quick --jobs 2            a look, two cases at once
@@ -195,25 +195,40 @@ def claim_words(finding: Plain, page: Path) -> str:
     return "\n".join([*lines, *(f"  {name}: {text}" for name, text in told if text)])
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, which stops a run as Ctrl-C does."""
+
+
+def _terminate(*_: object) -> NoReturn:
+    raise Terminated
+
+
 @contextlib.contextmanager
 def _hearing_interrupts() -> Iterator[None]:
-    """Ctrl-C is sent again where it fell into a finalizer, in which Python ignores exceptions."""
-    usual = sys.unraisablehook
+    """SIGTERM is heard, too; and either is sent again where it fell into a finalizer, in which
+    Python ignores exceptions."""
+    usual, before = sys.unraisablehook, signal.getsignal(signal.SIGTERM)
 
     def hook(ignored: sys.UnraisableHookArgs) -> None:
         if not issubclass(ignored.exc_type, KeyboardInterrupt):
             usual(ignored)
         elif hasattr(signal, "pthread_kill"):  # wakes a main thread that waits, too
             main = threading.main_thread().ident
-            threading.Timer(0.05, signal.pthread_kill, (main, signal.SIGINT)).start()
+            again = signal.SIGTERM if ignored.exc_type is Terminated else signal.SIGINT
+            threading.Timer(0.05, signal.pthread_kill, (main, again)).start()
         else:
             threading.Timer(0.05, _thread.interrupt_main).start()
 
     sys.unraisablehook = hook
+    heard = threading.current_thread() is threading.main_thread() and before is signal.SIG_DFL
     try:
+        if heard:
+            signal.signal(signal.SIGTERM, _terminate)
         yield
     finally:
         sys.unraisablehook = usual
+        if heard:
+            signal.signal(signal.SIGTERM, before)
 
 
 @_hearing_interrupts()
@@ -231,13 +246,14 @@ def _run_each(experiments: list[Experiment], options: Options, program: list[str
                 codes.append(1)
                 if isinstance(reason, WriteError | ClusterError):  # the next would meet it, too
                     break
-            except Exception:  # a fault of the experiment's file
+            except (Exception, SystemExit):  # a fault of the experiment's file
                 _warn(f"{experiment.name}: error\n{traceback.format_exc()}")
                 codes.append(1)
-    except KeyboardInterrupt:
-        _warn("\ninterrupted; finished cases are kept")
-        codes.append(INTERRUPTED)
-    if max(codes) == INTERRUPTED or (max(codes) and not options.listing):
+    except KeyboardInterrupt as stop:
+        ended = isinstance(stop, Terminated)
+        _warn(f"\n{'terminated' if ended else 'interrupted'}; finished cases are kept")
+        codes.append(TERMINATED if ended else INTERRUPTED)
+    if max(codes) >= INTERRUPTED or (max(codes) and not options.listing):
         again = shlex.join([*program, *options.arguments(resume=True)])
         _warn(f"to measure what is missing:\n  {again}")
     return max(codes)
@@ -285,9 +301,13 @@ def _measure(plan: Plan, options: Options) -> None:
     start = time.perf_counter()
     name, console = plan.experiment.name, Console(stderr=True)
     machine = provenance(_root(plan.experiment))
-    with Progress(console=console, disable=not console.is_terminal, transient=True) as bar:
+    off = not console.is_terminal
+    with Progress(
+        console=console, disable=off, transient=True, redirect_stdout=False, redirect_stderr=False,
+        auto_refresh=False,  # else its thread may hold a lock while a child is forked
+    ) as bar:  # fmt: skip
         task = bar.add_task(name, total=0)
-        tell = lambda done, total: bar.update(task, completed=done, total=total)
+        tell = lambda done, total: bar.update(task, completed=done, total=total, refresh=True)
         measured = plan.measure(machine, tell, options.jobs, options.cluster)
     for outcome in plan.failed:
         what = outcome.traceback.rstrip().splitlines()[-1]

@@ -24,7 +24,7 @@ from difflab.errors import ArgumentError
 from difflab.lab.blocks import Block, Code, Figure, Formula, Picture, Slider, Table
 from difflab.lab.cases import SEEDS, Experiment
 from difflab.lab.claims import CHECKS, FINDINGS
-from difflab.lab.findings import NOT_JUDGED, changes, findings_of, here
+from difflab.lab.findings import NOT_JUDGED, Plain, changes, findings_of, here
 from difflab.lab.forest import forest_of
 from difflab.lab.record import load_rows, load_run
 from difflab.lab.slider import slider_of
@@ -67,7 +67,7 @@ class _Page:
         """What a part of the experiment gives; if it raises, nothing, and that is shown instead."""
         try:
             return part()
-        except Exception as reason:
+        except (Exception, SystemExit) as reason:
             inner = reason.__traceback__.tb_next if reason.__traceback__ else None
             self.problems.append("".join(traceback.format_exception(type(reason), reason, inner)))
             return None
@@ -140,7 +140,8 @@ class _Page:
         """Remove the figures and tables of an earlier page."""
         for pattern in ("*.svg", "*.png", "tables/*.csv", "tables/*.tex"):
             for path in {*self.folder.glob(pattern)} - self.files:
-                path.unlink()
+                if not path.is_dir():
+                    path.unlink()
 
 
 def _kind(drawn: bytes) -> str:
@@ -193,12 +194,18 @@ def _templates() -> jinja2.Environment:
     return environment
 
 
-def write_pages(template: str, folder: Path, content: dict[str, Any]) -> None:
-    """Fill a template's two forms, and write them as a folder's index.html and README.md."""
-    environment = _templates()
+def filled(template: str, content: Mapping[str, Any]) -> dict[str, str]:
+    """The texts of a template's two forms, which become a folder's index.html and README.md."""
+    texts = {}
     for suffix, name in ((".html", "index.html"), (".md", "README.md")):
-        text = environment.get_template(template + suffix).render(**content)
-        text = re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
+        text = _templates().get_template(template + suffix).render(**content)
+        texts[name] = re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
+    return texts
+
+
+def write_pages(template: str, folder: Path, content: Mapping[str, Any]) -> None:
+    """Fill a template's two forms, and write them."""
+    for name, text in filled(template, content).items():
         write(folder / name, text)
 
 
@@ -226,7 +233,6 @@ def render(experiment: Experiment, folder: Path, single_file: bool = False) -> l
     findings = page.attempt(functools.partial(findings_of, experiment, finished)) or []
     figures = page.blocks(drawings)
     results = results_table(findings)
-    before = [one for one in run["previous"].get("findings", []) if "parts" in one]  # not older
     content = {
         "experiment": experiment,
         "findings": [finding for finding in findings if finding["kind"] == "finding"],
@@ -240,7 +246,7 @@ def render(experiment: Experiment, folder: Path, single_file: bool = False) -> l
         "failed": [_failed(row) for row in failed.head(FAILED_ROWS).to_dict("records")],
         "failed_left": max(0, len(failed) - FAILED_ROWS),
         "run": run,
-        "changes": changes(before, findings) if before else None,
+        "changes": _changes(run["previous"].get("findings"), findings),
         "rows": len(finished),
     }
     write_pages("page", folder, content)
@@ -257,6 +263,15 @@ def render(experiment: Experiment, folder: Path, single_file: bool = False) -> l
     return page.problems
 
 
+def _changes(before: Any, now: list[Plain]) -> list[dict[str, str]] | None:
+    """What differs from what a file says was found before; None if it says nothing of this form."""
+    try:
+        old = [one for one in before or () if "parts" in one]  # not older
+        return changes(old, now) if old else None
+    except (TypeError, ValueError, LookupError, AttributeError):
+        return None
+
+
 def descriptive(preset: str, seeds: int) -> str:
     """What is said beside the verdicts of a run that is too small to be cited."""
     if preset != "full":
@@ -266,6 +281,5 @@ def descriptive(preset: str, seeds: int) -> str:
 
 
 def _failed(row: Mapping[Any, Any]) -> dict[str, str]:
-    hidden = (*RESERVED, "status")
-    shown = (f"{k}={v}" for k, v in row.items() if k not in hidden and v == v)  # v is no NaN
+    shown = (f"{k}={v}" for k, v in row.items() if k not in RESERVED and v == v)  # v is no NaN
     return {"settings": " ".join(shown), "traceback": str(row[ERROR]).rstrip()}

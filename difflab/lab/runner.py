@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from difflab.errors import ArgumentError, DifflabError, DomainError, UnknownNameError
 from difflab.lab.cases import Case, Experiment, Preset, canonical, case_list, further_cases
 from difflab.lab.record import csv_texts, frame
-from difflab.lab.store import Outcome, Store
+from difflab.lab.store import RESERVED, Outcome, Store
 from difflab.lab.workers import outcomes
 
 
@@ -132,6 +132,9 @@ class Plan:
 
     def _load(self, cases: Mapping[str, Case]) -> None:
         for key, case in cases.items():
+            if taken := {*RESERVED} & case.keys():
+                what = f"a case may not set the column {min(taken)!r}"
+                raise ArgumentError(what, "give it another name")
             again = self.fresh and self.is_chosen(case)
             if not again and (stored := self.store.load(key, case)):
                 self.outcomes[key] = stored
@@ -150,7 +153,7 @@ class Plan:
             further = further_cases(self.experiment, self.preset, frame(rows))
         except DifflabError:
             raise
-        except Exception:
+        except (Exception, SystemExit):
             self.trouble = traceback.format_exc()
             return
         self.complete = True
