@@ -8,7 +8,6 @@ Invariant: whatever goes wrong is said in words, with the command that measures 
 
 from __future__ import annotations
 
-import _thread
 import argparse
 import contextlib
 import json
@@ -139,12 +138,11 @@ def options_parser() -> argparse.ArgumentParser:
 def main(experiment: Experiment, arguments: Sequence[str] | None = None) -> NoReturn:
     """The command line of an experiment's file; exits with 0, or 1 if a case or a plot failed."""
     parser = argparse.ArgumentParser(
-        prog=f"python {experiment.file.name}",
+        prog=(program := f"python {experiment.file.name}"),
         description=f"{experiment.title}: {experiment.question}",
-        epilog=EPILOG.replace("COMMAND", f"python {experiment.file.name}"),
+        epilog=EPILOG.replace("COMMAND", program), parents=[options_parser()],
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        parents=[options_parser()],
-    )
+    )  # fmt: skip
     try:
         options = Options.of(parser.parse_args(arguments))
         judge = options.claim and _judge(options.claim, experiment.file.parent)
@@ -205,19 +203,15 @@ def _terminate(*_: object) -> NoReturn:
 
 @contextlib.contextmanager
 def _hearing_interrupts() -> Iterator[None]:
-    """SIGTERM is heard, too; and either is sent again where it fell into a finalizer, in which
-    Python ignores exceptions."""
+    """SIGTERM is heard, too; and again, as Ctrl-C, if it was ignored, as all in a finalizer is."""
     usual, before = sys.unraisablehook, signal.getsignal(signal.SIGTERM)
 
     def hook(ignored: sys.UnraisableHookArgs) -> None:
-        if not issubclass(ignored.exc_type, KeyboardInterrupt):
-            usual(ignored)
-        elif hasattr(signal, "pthread_kill"):  # wakes a main thread that waits, too
-            main = threading.main_thread().ident
+        if issubclass(ignored.exc_type, KeyboardInterrupt):
             again = signal.SIGTERM if ignored.exc_type is Terminated else signal.SIGINT
-            threading.Timer(0.05, signal.pthread_kill, (main, again)).start()
+            threading.Timer(0.05, signal.raise_signal, (again,)).start()
         else:
-            threading.Timer(0.05, _thread.interrupt_main).start()
+            usual(ignored)
 
     sys.unraisablehook = hook
     heard = threading.current_thread() is threading.main_thread() and before is signal.SIG_DFL

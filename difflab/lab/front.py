@@ -9,6 +9,7 @@ the findings. A claim without a report is listed as not judged.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import tomllib
 from collections import Counter
@@ -34,11 +35,8 @@ WIDEST = 10.0
 def front_page(out: Path, experiments: Path | None = None) -> None:
     """Render the front page of the reports in a folder.
 
-    `experiments` holds claims.toml and lecture.toml; of neither is anything known without it.
-
-    Raises
-    ------
-    UnknownNameError : lecture.toml names a claim that claims.toml does not have
+    `experiments` holds claims.toml and lecture.toml; of neither is anything known without it. It is
+    an `UnknownNameError` if lecture.toml names a claim that claims.toml does not have.
     """
     summaries = []
     for path in out.glob("*/summary.json"):
@@ -58,11 +56,9 @@ def front_page(out: Path, experiments: Path | None = None) -> None:
 
 
 def _is_usable(out: Path, summary: Mapping[str, Any], experiments: Path | None) -> bool:
-    try:
-        filled("front", _content(out, [summary], experiments))
-        return True
-    except Exception:
-        return False
+    with contextlib.suppress(Exception):
+        return bool(filled("front", _content(out, [summary], experiments)))
+    return False
 
 
 def _content(
@@ -72,19 +68,18 @@ def _content(
     findings = _findings(summaries, experiments)
     known = {finding["id"]: finding for finding in findings}
     lecture = _lecture(experiments, known)
-    experiments_known = dict.fromkeys(finding["experiment"] for finding in findings)
+    judging = dict.fromkeys(finding["experiment"] for finding in findings)
     return {
         "summaries": summaries,
         "picture": _picture(out, summaries, lecture["front"].get("picture")),
         "surprises": [known[name] for name in lecture["front"].get("surprises", ())],
         "topics": _topics(lecture["line"], known),
-        "forest": _forest(findings),
+        "forest": _forest(findings), "errors": _errors(findings),
         "groups": {kind: _groups(findings, kind) for kind in KINDS},
-        "filters": {"verdict": WORDS, "kind": KINDS, "experiment": experiments_known},
+        "filters": {"verdict": WORDS, "kind": KINDS, "experiment": judging},
         "counts": {kind: _counts(findings, kind) for kind in KINDS},
-        "errors": _errors(findings),
         "descriptive": _small_runs(summaries),
-    }
+    }  # fmt: skip
 
 
 def _findings(summaries: Iterable[Mapping[str, Any]], experiments: Path | None) -> list[Plain]:

@@ -85,11 +85,8 @@ class _Page:
                 return {"kind": "code", "text": block.text.strip("\n"), "caption": block.caption}
             case Formula():
                 drawn = formula(block.latex)
-                return {
-                    "kind": "formula",
-                    "latex": block.latex,
-                    "source": drawn and data_uri(drawn),
-                }
+                source = drawn and data_uri(drawn)
+                return {"kind": "formula", "latex": block.latex, "source": source}
             case Table():
                 return {"kind": "table", **self._table(block)}
             case Slider():
@@ -126,15 +123,12 @@ class _Page:
         slug += f"-{same + 1}" if same else ""  # titles may repeat: a trace for each function
         shown = frame.head(TABLE_ROWS)
         return {
-            "title": table.title,
-            "caption": table.caption,
+            "title": table.title, "caption": table.caption, "heads": list(frame),
             "csv": self._write(slug, "csv", frame.to_csv(index=False, lineterminator="\n")),
             "tex": self._write(slug, "tex", latex(table)),
-            "heads": list(frame),
             "numeric": [kind.kind in "iufb" for kind in frame.dtypes],
-            "rows": cells(shown),
-            "left": len(frame) - len(shown),
-        }
+            "rows": cells(shown), "left": len(frame) - len(shown),
+        }  # fmt: skip
 
     def clear(self) -> None:
         """Remove the figures and tables of an earlier page."""
@@ -174,23 +168,15 @@ def _templates() -> jinja2.Environment:
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=lambda name: name is not None and name.endswith(".html"),
         undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
+    )  # fmt: skip
     environment.globals["MARKS"] = MARKS
     environment.filters.update(
-        paragraphs=paragraphs,
-        inline=_inline,
-        cell=_cell,
-        sentence=sentence,
-        here=here,
-        recipe=recipe,
-        detectable=detectable,
-        forest=forest_of,
+        paragraphs=paragraphs, inline=_inline, cell=_cell, sentence=sentence, here=here,
+        recipe=recipe, detectable=detectable, forest=forest_of,
         slug=lambda verdict: verdict.replace(" ", "-"),
         prose=lambda text: textwrap.dedent(text).strip(),
-    )
+    )  # fmt: skip
     return environment
 
 
@@ -212,11 +198,8 @@ def write_pages(template: str, folder: Path, content: Mapping[str, Any]) -> None
 def render(experiment: Experiment, folder: Path, single_file: bool = False) -> list[str]:
     """Render an experiment's page from the rows in its folder.
 
-    Its images are files of the folder, unless it is to be a `single_file` that holds them.
-
-    Returns
-    -------
-    The traceback of each table, figure or finding that could not be made; the page shows them too.
+    Its images are files of the folder, unless it is to be a `single_file` that holds them. Returns
+    the traceback of each table, figure or finding that could not be made; the page shows them too.
     """
     run = load_run(folder, experiment)
     rows = load_rows(folder)
@@ -234,21 +217,17 @@ def render(experiment: Experiment, folder: Path, single_file: bool = False) -> l
     figures = page.blocks(drawings)
     results = results_table(findings)
     content = {
-        "experiment": experiment,
+        "experiment": experiment, "run": run, "rows": len(finished),
         "findings": [finding for finding in findings if finding["kind"] == "finding"],
         "checks": [finding for finding in findings if finding["kind"] == "check"],
         "descriptive": descriptive(run["preset"], run["seeds"]),
-        "headline": figures[:1],
+        "headline": figures[:1], "figures": figures[1:], "problems": page.problems,
         "sections": [(section.title, page.blocks(section.blocks)) for section in sections],
         "tables": page.blocks([*([results] if results else []), *tables]),
-        "figures": figures[1:],
-        "problems": page.problems,
         "failed": [_failed(row) for row in failed.head(FAILED_ROWS).to_dict("records")],
         "failed_left": max(0, len(failed) - FAILED_ROWS),
-        "run": run,
         "changes": _changes(run["previous"].get("findings"), findings),
-        "rows": len(finished),
-    }
+    }  # fmt: skip
     write_pages("page", folder, content)
     page.clear()
     summary = {

@@ -42,12 +42,9 @@ FACTS: dict[str, type] = {
 
 
 def save_run(
-    folder: Path,
-    experiment: Experiment,
-    preset: Preset,
-    outcomes: Mapping[str, Outcome],
+    folder: Path, experiment: Experiment, preset: Preset, outcomes: Mapping[str, Outcome],
     known: Mapping[str, Any],
-) -> None:
+) -> None:  # fmt: skip
     """Write the rows of a run, and how they came about.
 
     Outcomes are in the order of the rows; known are how many `cases` there are, in words what is
@@ -73,9 +70,7 @@ def save_run(
 def load_run(folder: Path, experiment: Experiment) -> dict[str, Any]:
     """How the rows in a report folder came about, by the names of `FACTS`.
 
-    Raises
-    ------
-    ArgumentError : there is no record, or it is torn, or does not fit the experiment or the rows
+    It is an `ArgumentError` if the record is missing, torn, or of other rows or experiments.
     """
     path = folder / "provenance.json"
     try:

@@ -105,12 +105,9 @@ class Plan:
         return f"{tried} of {cases} cases have been tried{unknown and f'; {unknown}'}."
 
     def measure(
-        self,
-        machine: dict[str, str],
-        tell: Callable[[int, int], object],
-        jobs: int | None = None,
-        cluster: str = "",
-    ) -> int:
+        self, machine: dict[str, str], tell: Callable[[int, int], object],
+        jobs: int | None = None, cluster: str = "",
+    ) -> int:  # fmt: skip
         """Measure what is missing: first cases, then, if those are all finished, the others.
 
         `tell` hears how many are done, and of how many; returns how many were measured or failed.

@@ -147,7 +147,7 @@ def _plain(name: Any, value: Any, case: Case) -> tuple[str, Any]:
         )
     if name in RESERVED or (name in case and case[name] != value):
         raise ArgumentError(f"a row may not set the column {name!r}", "give it another name")
-    plain = PLAIN[kind](value) if kind else None
+    name, plain = PLAIN[str](name), PLAIN[kind](value) if kind else None
     try:
         f"{name}{plain}".encode()
     except ValueError as reason:  # half a pair of surrogates, or thousands of digits
@@ -155,7 +155,7 @@ def _plain(name: Any, value: Any, case: Case) -> tuple[str, Any]:
         raise ArgumentError(
             what, "return text that UTF-8 knows, and integers of few digits"
         ) from None
-    return PLAIN[str](name), plain
+    return name, plain
 
 
 @dataclass

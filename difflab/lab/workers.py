@@ -77,11 +77,8 @@ def attempt(experiment: Experiment, case: Case) -> Outcome:
 
 
 def outcomes(
-    experiment: Experiment,
-    pending: Mapping[str, Case],
-    jobs: int | None = None,
-    cluster: str = "",
-) -> Generator[Finished, None, None]:
+    experiment: Experiment, pending: Mapping[str, Case], jobs: int | None = None, cluster: str = "",
+) -> Generator[Finished, None, None]:  # fmt: skip
     """The outcomes as they finish: cases that may share the machine first, then the timed ones.
 
     Jobs are how many run at once; by default what joblib's `parallel_config` says, or else one, and
@@ -119,7 +116,7 @@ class _Child:
         self.process = context.Process(target=_serve, args=told)
         self.given = 0
         try:
-            with _signals_later(), warnings.catch_warnings():
+            with warnings.catch_warnings():
                 warnings.simplefilter("ignore", DeprecationWarning)  # it needs no other thread
                 self.process.start()
         except OSError as reason:
@@ -142,9 +139,8 @@ class _Child:
                 return Outcome(self.case, **json.loads(self.line.recv_bytes()))
         except (EOFError, OSError, ValueError, TypeError):
             alive = False
-        return (
-            None if alive else Outcome(self.case, [], time.perf_counter() - self.start, self.end())
-        )
+        seconds = time.perf_counter() - self.start
+        return None if alive else Outcome(self.case, [], seconds, self.end())
 
     def end(self) -> str:
         """End it; says how it had ended by itself."""
@@ -153,22 +149,22 @@ class _Child:
         self.process.kill()
         self.process.join()
         self.line.close()
-        how = "gave no answer" if code is None else f"ended with exit code {code}"
-        if code and code < 0:
-            names = {known.value: known.name for known in signal.Signals}
-            how = f"was killed by {names.get(-code, -code)}, perhaps for want of memory"
+        names = {-known.value: known.name for known in signal.Signals}
+        how = f"was killed by {names[code]}" if code in names else f"ended with exit code {code}"
         return f"{WorkerError.__name__}: the process that measured this case {how}"
 
 
 @contextlib.contextmanager
 def _signals_later() -> Iterator[None]:
-    """Ctrl-C and the like wait until the end: a child that is being made hears nothing of them."""
-    block = getattr(signal, "pthread_sigmask", lambda *_: ())
-    before = block(signal.SIG_BLOCK, STOPS)
+    """Ctrl-C and the like wait until the end, so that no child is forgotten."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
     try:
         yield
     finally:
-        block(signal.SIG_SETMASK, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _in_children(
@@ -179,7 +175,8 @@ def _in_children(
     try:
         while waiting or busy:
             while waiting and len(busy) < count:
-                busy.append(idle.pop() if idle else _Child(experiment, alone))
+                with _signals_later():
+                    busy.append(idle.pop() if idle else _Child(experiment, alone))
                 busy[-1].give(*waiting.pop())
             multiprocessing.connection.wait([child.line for child in busy], timeout=0.5)
             for child in [*busy]:
@@ -193,10 +190,11 @@ def _in_children(
                     continue
                 yield child.key, outcome
     finally:
-        for child in (*busy, *idle):
-            child.process.kill()
-        for child in (*busy, *idle):
-            child.end()
+        with _signals_later():
+            for child in (*busy, *idle):
+                child.process.kill()
+            for child in (*busy, *idle):
+                child.end()
 
 
 def _serve(line: Connection, parent: int, source: Experiment | Path, alone: bool) -> None:
@@ -212,12 +210,15 @@ def _serve(line: Connection, parent: int, source: Experiment | Path, alone: bool
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
     experiment = source if isinstance(source, Experiment) else load(source)
-    with one_core() if alone else contextlib.nullcontext():
+    own = os.getpid()
+    with one_core() if alone else contextlib.nullcontext(), contextlib.suppress(OSError, EOFError):
         while True:
             outcome = attempt(experiment, json.loads(line.recv_bytes()))
             for stream in (sys.stdout, sys.stderr):  # this process is killed in the end
                 with contextlib.suppress(Exception):
                     stream.flush()
+            if os.getpid() != own:  # the case has forked, and this is the copy
+                os._exit(0)
             told = {name: getattr(outcome, name) for name in ("rows", "seconds", "traceback")}
             line.send_bytes(json.dumps(told).encode())
 
