@@ -14,7 +14,6 @@ import json
 import shlex
 import signal
 import sys
-import threading
 import time
 import traceback
 from collections.abc import Iterator, Sequence
@@ -202,30 +201,20 @@ def _terminate(*_: object) -> NoReturn:
 
 
 @contextlib.contextmanager
-def _hearing_interrupts() -> Iterator[None]:
-    """SIGTERM is heard, too; and again, as Ctrl-C, if it was ignored, as all in a finalizer is."""
-    usual, before = sys.unraisablehook, signal.getsignal(signal.SIGTERM)
-
-    def hook(ignored: sys.UnraisableHookArgs) -> None:
-        if issubclass(ignored.exc_type, KeyboardInterrupt):
-            again = signal.SIGTERM if ignored.exc_type is Terminated else signal.SIGINT
-            threading.Timer(0.05, signal.raise_signal, (again,)).start()
-        else:
-            usual(ignored)
-
-    sys.unraisablehook = hook
-    heard = threading.current_thread() is threading.main_thread() and before is signal.SIG_DFL
-    try:
-        if heard:
+def _hearing_sigterm() -> Iterator[None]:
+    """Inside, SIGTERM is heard, unless somebody hears it already."""
+    before = signal.getsignal(signal.SIGTERM)
+    with contextlib.suppress(ValueError):  # a thread cannot
+        if before is signal.SIG_DFL:
             signal.signal(signal.SIGTERM, _terminate)
+    try:
         yield
     finally:
-        sys.unraisablehook = usual
-        if heard:
+        with contextlib.suppress(ValueError):
             signal.signal(signal.SIGTERM, before)
 
 
-@_hearing_interrupts()
+@_hearing_sigterm()
 def _run_each(experiments: list[Experiment], options: Options, program: list[str]) -> int:
     """Run one after the other; what goes wrong with one does not keep the next from running."""
     codes = [0]

@@ -31,8 +31,7 @@ if TYPE_CHECKING:
 FIRST = "measure first: leave out --report"
 AGAIN = "measure again: leave out --report"
 ALONE = "There is no complete run of this preset before."
-DEEPEST = 40
-"""More levels than these are no JSON of a run, and may be too many to write again."""
+DEEPEST = 40  # more levels than these are no JSON of a run, and perhaps too many to write again
 FACTS: dict[str, type] = {
     "experiment": str, "version": int, "preset": str, "seeds": int, "cases": int, "measured": int,
     "incomplete": str, "command": str, "rows": str, "timings": str,

@@ -19,7 +19,7 @@ from difflab.errors import ArgumentError, DifflabError, DomainError, UnknownName
 from difflab.lab.cases import Case, Experiment, Preset, canonical, case_list, further_cases
 from difflab.lab.record import csv_texts, frame
 from difflab.lab.store import RESERVED, Outcome, Store
-from difflab.lab.workers import outcomes
+from difflab.lab.workers import kept_children, outcomes
 
 
 def settings(case: Case) -> str:
@@ -114,17 +114,20 @@ class Plan:
         Jobs and cluster are as for `outcomes`, the machine is where this process runs.
         """
         done = 0
-        while pending := {k: case for k, case in self.chosen.items() if k not in self.outcomes}:
-            total = done + len(pending)
-            tell(done, total)
-            with contextlib.closing(outcomes(self.experiment, pending, jobs, cluster)) as finishing:
+        with contextlib.ExitStack() as stack:
+            told = (jobs, cluster, stack.enter_context(kept_children()))
+            while pending := {k: case for k, case in self.chosen.items() if k not in self.outcomes}:
+                total = done + len(pending)
+                tell(done, total)
+                finishing = outcomes(self.experiment, pending, *told)
+                stack.callback(finishing.close)
                 for key, outcome in finishing:
                     outcome.machine = machine
                     self.outcomes[key] = outcome
                     if not outcome.traceback:
                         self.store.save(key, outcome)
                     tell(done := done + 1, total)
-            self._follow()
+                self._follow()
         return done
 
     def _load(self, cases: Mapping[str, Case]) -> None:

@@ -27,17 +27,13 @@ from difflab.errors import ArgumentError, DifflabError
 from difflab.lab.cases import Case, Experiment, Row, canonical, digest
 
 KEYS = ("case_id", "case_row")
-STATUS, ERROR = "status", "traceback"
-SECONDS = "case_seconds"
+STATUS, ERROR, SECONDS = "status", "traceback", "case_seconds"
 RESERVED = (*KEYS, STATUS, ERROR, SECONDS)
 SEAL = "digest"
 DRAFT = ".tmp"
-STALE = 3600.0
-"""Seconds after which nobody is still writing a draft."""
-NOTES = 20
-"""More notes than these would hide what else is printed."""
-LARGEST = 2**28
-"""More bytes than these are nothing that a run wrote."""
+STALE = 3600.0  # seconds after which nobody is still writing a draft
+NOTES = 20  # more than these would hide what else is printed
+LARGEST = 2**28  # more bytes than these are nothing that a run wrote
 PLAIN: dict[type, Callable[[Any], Any]] = {
     str: str.__str__, bool: bool, int: int.__int__, float: float.__float__,
 }  # fmt: skip

@@ -46,8 +46,7 @@ Pool: TypeAlias = Callable[[Sequence[Task], int], Iterator[Finished]]
 """What measures tasks, so many at once, and gives the outcomes as they come."""
 
 STOPS = (signal.SIGINT, signal.SIGTERM)
-PATIENCE = 5.0
-"""Seconds to wait for a cluster's answer."""
+PATIENCE = 5.0  # seconds to wait for a cluster's answer
 
 
 class ClusterError(DifflabError, ConnectionError):
@@ -78,11 +77,13 @@ def attempt(experiment: Experiment, case: Case) -> Outcome:
 
 def outcomes(
     experiment: Experiment, pending: Mapping[str, Case], jobs: int | None = None, cluster: str = "",
+    children: list[_Child] | None = None,
 ) -> Generator[Finished, None, None]:  # fmt: skip
     """The outcomes as they finish: cases that may share the machine first, then the timed ones.
 
     Jobs are how many run at once; by default what joblib's `parallel_config` says, or else one, and
-    on a cluster as many as it has workers. The cluster is for the cases that are not timed.
+    on a cluster as many as it has workers. The cluster is for the cases that are not timed. The
+    children are those of `kept_children`: what they have compiled or read is there for more cases.
     """
     import joblib
 
@@ -94,11 +95,13 @@ def outcomes(
     backend, _ = joblib.parallel.get_active_backend()
     if shared and cluster:
         yield from _on_cluster(cluster, tasks, jobs)
+        shared = {}
     elif count > 1 and type(backend) is not joblib.parallel.BACKENDS.get("loky"):
         yield from _in_parallel(tasks, count)
-    else:
-        yield from _in_children(experiment, shared, count)
-    yield from _in_children(experiment, timed, 1, alone=True)
+        shared = {}
+    with kept_children() if children is None else contextlib.nullcontext(children) as idle:
+        yield from _in_children(experiment, shared, count, idle)
+        yield from _in_children(experiment, timed, 1, idle, alone=True)
 
 
 class _Child:
@@ -108,11 +111,11 @@ class _Child:
     line speaks JSON: nothing that a case wrote is unpickled.
     """
 
-    def __init__(self, experiment: Experiment, alone: bool) -> None:
+    def __init__(self, experiment: Experiment) -> None:
         forks = sys.platform == "linux"
         context: Any = multiprocessing.get_context("fork" if forks else "spawn")
         self.line, theirs = context.Pipe()
-        told = (theirs, os.getpid(), experiment if forks else experiment.file, alone)
+        told = (theirs, os.getpid(), experiment if forks else experiment.file)
         self.process = context.Process(target=_serve, args=told)
         self.given = 0
         try:
@@ -124,12 +127,12 @@ class _Child:
             raise ArgumentError(what, "use fewer --jobs, or make room") from None
         theirs.close()
 
-    def give(self, key: str, case: Case) -> None:
-        """Let it measure a case next."""
+    def give(self, key: str, case: Case, alone: bool) -> None:
+        """Let it measure a case next, on one core if it is alone."""
         self.key, self.case, self.start = key, case, time.perf_counter()
         self.given += 1
         with contextlib.suppress(OSError):  # it died: that is seen when it is asked
-            self.line.send_bytes(json.dumps(case).encode())
+            self.line.send_bytes(json.dumps([case, alone]).encode())
 
     def outcome(self) -> Outcome | None:
         """What became of the case, if that is known; a process that failed is no more."""
@@ -167,17 +170,32 @@ def _signals_later() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+@contextlib.contextmanager
+def kept_children() -> Iterator[list[_Child]]:
+    """A list for the children that have nothing to do, or were left; they end with the block."""
+    idle: list[_Child] = []
+    try:
+        yield idle
+    finally:
+        with _signals_later():
+            for child in idle:
+                child.process.kill()
+            for child in idle:
+                child.end()
+
+
 def _in_children(
-    experiment: Experiment, cases: Mapping[str, Case], count: int, alone: bool = False
-) -> Iterator[Finished]:
+    experiment: Experiment, cases: Mapping[str, Case], count: int, idle: list[_Child],
+    alone: bool = False,
+) -> Iterator[Finished]:  # fmt: skip
     """The outcomes from processes of this one's own, so many at once."""
-    waiting, busy, idle = [*cases.items()][::-1], list[_Child](), list[_Child]()
+    waiting, busy = [*cases.items()][::-1], list[_Child]()
     try:
         while waiting or busy:
             while waiting and len(busy) < count:
                 with _signals_later():
-                    busy.append(idle.pop() if idle else _Child(experiment, alone))
-                busy[-1].give(*waiting.pop())
+                    busy.append(idle.pop() if idle else _Child(experiment))
+                busy[-1].give(*waiting.pop(), alone)
             multiprocessing.connection.wait([child.line for child in busy], timeout=0.5)
             for child in [*busy]:
                 if not (outcome := child.outcome()):
@@ -190,14 +208,10 @@ def _in_children(
                     continue
                 yield child.key, outcome
     finally:
-        with _signals_later():
-            for child in (*busy, *idle):
-                child.process.kill()
-            for child in (*busy, *idle):
-                child.end()
+        idle += busy
 
 
-def _serve(line: Connection, parent: int, source: Experiment | Path, alone: bool) -> None:
+def _serve(line: Connection, parent: int, source: Experiment | Path) -> None:
     """Measure the cases that come, in a child."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -211,9 +225,11 @@ def _serve(line: Connection, parent: int, source: Experiment | Path, alone: bool
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
     experiment = source if isinstance(source, Experiment) else load(source)
     own = os.getpid()
-    with one_core() if alone else contextlib.nullcontext(), contextlib.suppress(OSError, EOFError):
+    with contextlib.suppress(OSError, EOFError):
         while True:
-            outcome = attempt(experiment, json.loads(line.recv_bytes()))
+            case, alone = json.loads(line.recv_bytes())
+            with one_core() if alone else contextlib.nullcontext():
+                outcome = attempt(experiment, case)
             for stream in (sys.stdout, sys.stderr):  # this process is killed in the end
                 with contextlib.suppress(Exception):
                     stream.flush()
