@@ -19,13 +19,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from difflab.errors import ArgumentError, UnknownNameError
+from difflab.errors import ArgumentError, DomainError, UnknownNameError
 from difflab.methods import Method, method_of
 from difflab.networks import storage
 from difflab.networks.layers import Array, pre_activations
 from difflab.networks.losses import LOSSES
 from difflab.networks.metrics import accuracy, labels, r2
 from difflab.networks.model import Model
+from difflab.networks.options import FLAG
 from difflab.networks.solvers import SOLVERS
 from difflab.networks.training import Settings, train
 
@@ -200,24 +201,34 @@ class Network(Model):
                 raise UnknownNameError(kind, type(value).__name__, table)
         counted = enumerate(self.parameters, 1)
         arrays = {f"{name}{i}": own[name] for i, own in counted for name in own}
+        for name, array in arrays.items():
+            if not np.all(np.isfinite(array)):
+                raise DomainError(f"{name} holds values that are not finite", "train it again")
         storage.write(path, "network", self.description(), arrays)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Network:
         """The network of a file; `StorageError` where `save` did not write it."""
-        header, arrays = storage.read(path, "network")
-        try:
+        with storage.opened(path, "network") as stored:
+            header = stored.header
             net = cls(header["inputs"], header["dtype"])
             for options in header["layers"]:
                 net.fc(**options)
             net.loss = _built(LOSSES, header["loss"])
             net.solver = _built(SOLVERS, header["solver"])
-            net.labelled = bool(header["labelled"])
+            net.labelled = FLAG.checked("labelled", header["labelled"])
             net.check()
-            counted = range(1, len(net.layers) + 1)
-            net.parameters = [{"W": arrays[f"W{i}"], "b": arrays[f"b{i}"]} for i in counted]
-        except (KeyError, TypeError, ValueError) as error:
-            raise storage.refused(path, "network", str(error)) from None
+            known = net.description()
+            storage.need_known(header, known)
+            if not storage.holds(header, storage.plain(known)):
+                raise ValueError("its settings are not written as difflab does")
+            counted = [*enumerate(net.layers, 1)]
+            weights = {f"W{i}": ((layer.inputs, layer.units), net.dtype) for i, layer in counted}
+            biases = {f"b{i}": ((layer.units,), net.dtype) for i, layer in counted}
+            arrays = stored.arrays({**weights, **biases})
+            if not all(np.all(np.isfinite(array)) for array in arrays.values()):
+                raise ValueError("its parameters are not finite")
+            net.parameters = [{"W": arrays[f"W{i}"], "b": arrays[f"b{i}"]} for i, _ in counted]
         return net
 
 
