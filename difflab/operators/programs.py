@@ -176,6 +176,17 @@ class Prepared:
             )
         return self.finish(silent.copy().run(self.run, *arrays))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        raise ArgumentError(
+            "a prepared program cannot be pickled", "pickle the operator, and prepare it there"
+        )
+
+    def __copy__(self) -> Prepared:
+        return self  # a call changes nothing of it
+
+    def __deepcopy__(self, _: object) -> Prepared:
+        return self
+
     def is_of(self, f: Function, arrays: list[Any]) -> bool:
         """Whether f still has the graph, asked by tracing it, where it cannot be watched."""
         assert self.function is not None and self.watch is not None
