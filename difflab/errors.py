@@ -199,6 +199,10 @@ class DivergedError(DifflabError, FloatingPointError):
     """The loss, a gradient or the parameters are not finite any more."""
 
 
+class DivergenceWarning(RuntimeWarning):
+    """Training has ended with a loss that is finite, but orders above the first one."""
+
+
 class UnknownNameError(DifflabError, LookupError, ValueError):
     """A name that is not in a table; the text gives the nearest one that is."""
 

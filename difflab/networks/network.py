@@ -134,7 +134,12 @@ class Network(Model):
             penalty) and validation_accuracy; for each layer gradient_norm_1, ... (of the row's
             last update) and, for hidden ones, saturated_1, ... (share of slopes below a twentieth
             of the activation's steepest) and dead_1, ... (share of units with slope 0 on all
-            instances); seconds (spent on updates so far).
+            instances); seconds (spent on updates so far). Its ``attrs["diverged"]`` says whether
+            the loss was a thousand times the first one at the end, and above a thousand.
+
+        Warns
+        -----
+        DivergenceWarning : where it was.
 
         Raises
         ------
