@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AdaGrad", "Adam", "CrossEntropy", "DNNClassifier", "DNNRegressor", "Dataset", "DivergedError",
-    "DivergenceWarning", "MinibatchSGD", "Momentum", "Nesterov", "Network", "RMSProp", "SquaredError",
-    "StorageError", "load",
+    "DivergenceWarning", "MinibatchSGD", "Momentum", "Nesterov", "Network", "RMSProp",
+    "SquaredError", "StorageError", "load",
 ]  # fmt: skip
 
 # Imported when first used: scikit-learn is not needed to train a network.
