@@ -13,6 +13,7 @@ array([0, 1])
 
 from __future__ import annotations
 
+import html
 import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,9 @@ from difflab.networks.training import Settings, train
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+_HEAD = ("layer", "shape", "activation", "initialiser", "parameters")
 
 
 class Network(Model):
@@ -69,10 +73,7 @@ class Network(Model):
 
     def describe(self) -> str:
         """Layers, shapes and parameter counts, as text."""
-        rows = [("layer", "shape", "activation", "initialiser", "parameters")]
-        for i, layer in enumerate(self.layers, 1):
-            shape = f"{layer.inputs} -> {layer.units}"
-            rows.append((str(i), shape, str(layer), layer.initialiser, f"{layer.size:,}"))
+        rows = self._rows()
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         sides = (str.rjust, str.ljust, str.ljust, str.ljust, str.rjust)
         lines = [
@@ -81,9 +82,26 @@ class Network(Model):
             )
             for row in rows
         ]
+        return "\n".join([*lines, self._total()])
+
+    def _rows(self) -> list[tuple[str, ...]]:
+        """The table of layers, its head first."""
+        rows: list[tuple[str, ...]] = [_HEAD]
+        for i, layer in enumerate(self.layers, 1):
+            shape = f"{layer.inputs} -> {layer.units}"
+            rows.append((str(i), shape, str(layer), layer.initialiser, f"{layer.size:,}"))
+        return rows
+
+    def _total(self) -> str:
         total = sum(layer.size for layer in self.layers)
         loss = f", {self.loss}" if self.layers else ""
-        return "\n".join([*lines, f"{total:,} parameters in {self.dtype}{loss}"])
+        return f"{total:,} parameters in {self.dtype}{loss}"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: `describe` as a table."""
+        cells = ("".join(f"<td>{html.escape(cell)}</td>" for cell in row) for row in self._rows())
+        rows = "".join(f"<tr>{row}</tr>" for row in cells)
+        return f"<table>{rows}</table><p>{html.escape(self._total())}</p>"
 
     def __repr__(self) -> str:
         sizes = "-".join(str(size) for size in (self.inputs, *[x.units for x in self.layers]))
