@@ -133,8 +133,15 @@ def compared(i: int) -> Any:
 
 
 def enclosed(i: int) -> Any:
-    found = difflab.truth(lambda x: np.sum(np.exp(x) / np.sqrt(x + i)), X)
-    return found.midpoint, found.ulps(found.midpoint)
+    found = []
+    for k in range(6):
+        truth = difflab.truth(lambda x, k=k: np.sum(np.exp(x) / np.sqrt(x + i + k)), X)
+        found += [
+            truth.midpoint,
+            truth.ulps(truth.midpoint),
+            [ball.rad() < 1e-30 for ball in truth.balls[0].flat],
+        ]
+    return found
 
 
 def explained(i: int) -> Any:
