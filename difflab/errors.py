@@ -22,7 +22,6 @@ import traceback
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import CodeType
 from typing import Any
 
 import numpy as np
@@ -33,7 +32,7 @@ _LIBRARIES = (Path(contextlib.__file__).parent, _NUMPY.parent / "scipy")
 """Python's own and SciPy's, whose lines tell a user little."""
 _BETWEEN = (contextlib.__file__, importlib.__file__)
 """Python's own files that stand between a user's line and difflab's."""
-_internal: dict[CodeType, bool] = {}
+_internal: dict[str, bool] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,18 +55,18 @@ class Line:
         return linecache.getline(self.file, self.number).strip()
 
 
-def _is_internal(code: CodeType) -> bool:
-    file = Path(code.co_filename)
+def _is_internal(name: str) -> bool:
+    file = Path(name)
     if file.is_relative_to(_PACKAGE):
         return "zoo" not in file.relative_to(_PACKAGE).parts  # the zoo is user code
-    if code.co_filename in _BETWEEN:
+    if name in _BETWEEN:
         return True
     return file.is_relative_to(_NUMPY) or str(file).startswith(("<frozen", "<difflab"))
 
 
 @functools.cache
-def _is_of_a_library(code: CodeType) -> bool:
-    file = Path(code.co_filename)
+def _is_of_a_library(name: str) -> bool:
+    file = Path(name)
     inside = next((folder for folder in _LIBRARIES if file.is_relative_to(folder)), None)
     return inside is not None and "site-packages" not in file.relative_to(inside).parts
 
@@ -78,13 +77,13 @@ def users_line() -> Line | None:
     """
     frame, found = sys._getframe(1), None
     while frame is not None:
-        code = frame.f_code
-        internal = _internal.get(code)
+        name = frame.f_code.co_filename
+        internal = _internal.get(name)
         if internal is None:
-            internal = _internal[code] = _is_internal(code)
+            internal = _internal[name] = _is_internal(name)
         if not internal:
-            line = Line(code.co_filename, frame.f_lineno)
-            if not _is_of_a_library(code):
+            line = Line(name, frame.f_lineno)
+            if not _is_of_a_library(name):
                 return line
             found = found or line
         frame = frame.f_back  # type: ignore[assignment]
@@ -219,6 +218,10 @@ class StorageError(DifflabError, ValueError):
 
 class DivergedError(DifflabError, FloatingPointError):
     """The loss, a gradient or the parameters are not finite any more."""
+
+
+class DivergenceWarning(RuntimeWarning):
+    """Training has ended with a loss that is finite, but orders above the first one."""
 
 
 class UnknownNameError(DifflabError, LookupError, ValueError):

@@ -17,6 +17,8 @@ from __future__ import annotations
 
 import copyreg
 import math
+import os
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
@@ -40,12 +42,22 @@ LEAST: Final = -1074
 
 @contextmanager
 def precision(bits: int) -> Iterator[None]:
-    """Balls computed inside have that many bits."""
-    before, ctx.prec = ctx.prec, bits
-    try:
-        yield
-    finally:
-        ctx.prec = before
+    """Balls computed inside have that many bits; threads take turns, as there is one precision."""
+    with _alone[0]:
+        before, ctx.prec = ctx.prec, bits
+        try:
+            yield
+        finally:
+            ctx.prec = before
+
+
+_alone = [threading.RLock()]
+if hasattr(os, "register_at_fork"):  # a child has not the threads that may hold the lock
+
+    def _renew() -> None:
+        _alone[0] = threading.RLock()
+
+    os.register_at_fork(after_in_child=_renew)
 
 
 def _parts(ball: arb) -> tuple[Any, tuple[Any, Any]]:
