@@ -94,8 +94,7 @@ class Enclosure:
         >>> print(enclosure.ulps(1.0 - np.tanh(20.0) ** 2) > 1e15)
         True
         """
-        many = isinstance(candidate, (dict, list, tuple))
-        leaves = flatten(candidate)[0] if many else [candidate]
+        leaves = flatten(candidate)[0]
         if len(leaves) != len(self.balls):
             raise ArgumentError(
                 f"the candidate has {len(leaves)} arrays, the derivative {len(self.balls)}"
