@@ -7,7 +7,6 @@ method that fails is a row that says why.
 
 from __future__ import annotations
 
-import html
 import math
 import statistics
 import time
@@ -21,11 +20,13 @@ import numpy as np
 from difflab.accuracy.subject import float_arguments, numbers
 from difflab.accuracy.truth import Enclosure, truth
 from difflab.errors import ArgumentError, DifflabError
+from difflab.ir.brief import few, one_line
 from difflab.ir.tree import read_arguments
 from difflab.methods import METHODS, Method, method_of
 from difflab.operators import jacobian
 from difflab.operators.arguments import Argnums
 from difflab.operators.programs import Prepared
+from difflab.views import notebook
 from difflab.views.terminal import fitted
 
 if TYPE_CHECKING:
@@ -92,13 +93,19 @@ class Comparison:
         figure.suptitle(f"Derivative of {self.name}: error (dotted: half an ulp) and time")
         return figure
 
+    def __repr__(self) -> str:
+        failed = sum(row["status"] not in STATUSES for row in self.rows)
+        return one_line(
+            f"<comparison of {one_line(self.name, 40)}: {len(self.rows)} methods"
+            f"{f', {failed} failed' if failed else ''}, truth {self.enclosure.verdict}>"
+        )
+
     @property
     def _told(self) -> list[str]:
         return [*map(str, self.enclosure.kinks), *self.enclosure.notes]
 
     def __str__(self) -> str:
-        with np.printoptions(legacy="1.25"):  # numbers as numbers, not as np.float64(1.0)
-            first = f"derivative of {self.name}; the truth is {self.enclosure.midpoint}"
+        first = f"derivative of {self.name}; the truth is {few(numbers(self.enclosure.midpoint))}"
         rows, reasons = [], []
         for row in self.rows:
             shown = {key: _cell(value) for key, value in row.items()}
@@ -109,8 +116,9 @@ class Comparison:
         return "\n".join([first, *self._told, fitted(rows, IMPORTANCE), *reasons])
 
     def _repr_html_(self) -> str:
-        told = "".join(f"<p>{html.escape(line)}</p>" for line in self._told)
-        return told + str(self.table.to_html(index=False, float_format="{:.3g}".format))
+        return notebook.lines(self._told) + str(
+            self.table.to_html(index=False, float_format="{:.3g}".format)
+        )
 
 
 def _cell(value: object) -> str:

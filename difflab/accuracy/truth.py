@@ -18,12 +18,14 @@ from difflab.accuracy.derivative import Derivative, derivative
 from difflab.accuracy.kinks import Kink, kinks_of
 from difflab.accuracy.partials import REGULARITIES, Partial, Regularity
 from difflab.accuracy.scene import Scene
-from difflab.accuracy.subject import Subject
+from difflab.accuracy.subject import Subject, numbers
 from difflab.errors import ArgumentError
+from difflab.ir.brief import one_line
 from difflab.ir.expr import Array
 from difflab.ir.tree import Structure, flatten, unflatten
 from difflab.operators.arguments import Argnums
 from difflab.readings.balls import is_sharp, ulps_of
+from difflab.views import notebook
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,8 @@ class Enclosure:
     """The tree of the blocks."""
     special: dict[str, Partial] = field(default_factory=dict)
     """The components that meet a choice or a border of the domain, and what they are."""
+    names: tuple[str, ...] = field(default=(), repr=False)
+    """Of all components, in the order of the balls."""
 
     @property
     def verdict(self) -> Regularity:
@@ -50,6 +54,25 @@ class Enclosure:
     def kinks(self) -> tuple[Kink, ...]:
         """The components at which the derivative, or the value, jumps."""
         return kinks_of(self.special)
+
+    def __repr__(self) -> str:
+        middle, radius = numbers(self.midpoint), np.max(numbers(self.radius), initial=0.0)
+        what = f"{middle[0]}" if middle.size == 1 else f"{middle.size} components"
+        within = f", radius {radius:.2g}" if np.isfinite(radius) else ""
+        return one_line(f"<truth: {what}, {self.verdict}{within}>")
+
+    def _repr_html_(self) -> str:
+        cells = zip(self.names, numbers(self.midpoint), numbers(self.radius), strict=True)
+        rows = [
+            {
+                "component": name,
+                "derivative": f"{middle}",
+                "radius": f"{radius:.2g}",
+                "verdict": self.special[name].verdict if name in self.special else "smooth",
+            }
+            for name, middle, radius in cells
+        ]
+        return notebook.table(rows) + notebook.lines([*map(str, self.kinks), *self.notes])
 
     def _blocks(self) -> Iterator[tuple[Array, np.dtype[Any]]]:
         return zip(self.balls, self.dtypes, strict=True)
@@ -168,4 +191,5 @@ def enclosure_of(found: Derivative) -> Enclosure:
     assemble = found.subject.assembler(found.tree, len(found.shapes))
     _, structure = flatten(assemble(found.blocks))
     dtypes = [block.dtype for block in found.blocks]
-    return Enclosure(found.balls, dtypes, found.bits, structure, found.special_by_name)
+    names = tuple(found.subject.names(found.tree, found.shapes))
+    return Enclosure(found.balls, dtypes, found.bits, structure, found.special_by_name, names)
