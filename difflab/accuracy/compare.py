@@ -21,7 +21,7 @@ from difflab.accuracy.subject import float_arguments, numbers
 from difflab.accuracy.truth import Enclosure, truth
 from difflab.errors import ArgumentError, DifflabError
 from difflab.ir.brief import few, one_line
-from difflab.ir.tree import read_arguments
+from difflab.ir.tree import flatten, read_arguments
 from difflab.methods import METHODS, Method, method_of
 from difflab.operators import jacobian
 from difflab.operators.arguments import Argnums
@@ -105,7 +105,9 @@ class Comparison:
         return [*map(str, self.enclosure.kinks), *self.enclosure.notes]
 
     def __str__(self) -> str:
-        first = f"derivative of {self.name}; the truth is {few(numbers(self.enclosure.midpoint))}"
+        leaves = flatten(self.enclosure.midpoint)[0]
+        truths = [x for leaf in leaves for x in np.asarray(leaf).flat]
+        first = f"derivative of {self.name}; the truth is {few(truths)}"
         rows, reasons = [], []
         for row in self.rows:
             shown = {key: _cell(value) for key, value in row.items()}

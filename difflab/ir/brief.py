@@ -26,19 +26,17 @@ def one_line(text: str, width: int = WIDTH) -> str:
     return words if len(words) <= width else f"{words[: width - 3 - len(end)]}...{end}"
 
 
-def few(numbers: Iterable[Any], form: str = ".6g") -> str:
-    """A number with all its digits, or the first of several, and how many they are.
+def few(numbers: Iterable[Any]) -> str:
+    """A few numbers with all their digits; the first of more in short, and how many they are.
 
     >>> few([0.1 + 0.2]), few([1.0, 2.0]), few(range(50))
-    ('0.30000000000000004', '[1, 2]', '[0, 1, 2, ... 50 in all]')
+    ('0.30000000000000004', '[1.0, 2.0]', '[0, 1, 2, ... 50 in all]')
     """
     known = list(numbers)
-    if len(known) == 1:
-        return f"{known[0]!s}"
-    texts = [format(x, form) if isinstance(x, float | int) else str(x) for x in known[:SHOWN]]
-    if len(known) > SHOWN:
-        texts.append(f"... {len(known)} in all")
-    return f"[{', '.join(texts)}]"
+    if len(known) <= SHOWN:
+        texts = [str(x) for x in known]
+        return texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
+    return f"[{', '.join(f'{x:.6g}' for x in known[:SHOWN])}, ... {len(known)} in all]"
 
 
 def name_of(f: Any) -> str:
