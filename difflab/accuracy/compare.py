@@ -31,10 +31,13 @@ from difflab.views.terminal import fitted
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 SAMPLE_SECONDS = 2e-3
 ROUNDS = 5
+LEAST_ULPS = 0.05
+"""Smaller errors are drawn as this one."""
 WITHOUT = {"kink": "kink", "jump": "jump", "undefined": "no value", "undecided": "undecided"}
 """What a row says where there is no derivative to hold it against."""
 STATUSES = ("ok", "outside the domain", *WITHOUT.values())
@@ -77,20 +80,18 @@ class Comparison:
         rows = [row for row in self.rows if not math.isnan(row["ulps_max"])]
         if not rows:
             raise ArgumentError("there is no error of a method to plot", "look at .table for why")
-        figure = Figure(figsize=(8.0, 0.9 + 0.42 * len(rows)), layout="constrained")
+        figure = Figure(figsize=(8.0, 1.3 + 0.42 * len(rows)), layout="constrained")
         left, right = figure.subplots(1, 2, sharey=True)
-        names = [row["method"] for row in rows]
         errors = [row["ulps_max"] for row in rows]
-        left.barh(names, [max(error, 0.05) for error in errors], color="#0072B2")
-        left.set(xscale="log", xlabel="largest error (ulps)")
+        _bars(left, errors, LEAST_ULPS, color="#0072B2")
+        _bars(right, [1e6 * row["seconds_run"] for row in rows], 0.0, color="#E69F00", hatch="//")
+        left.set(xlabel="largest error (ulps)")
+        right.set(xlabel="time of one call (µs)")
         left.axvline(0.5, color="black", linestyle=":", linewidth=1)
-        left.set_xlim(0.04, max(10.0, *(10 * error for error in errors if math.isfinite(error))))
-        for name, error in zip(names, errors, strict=True):
-            left.annotate(f" {error:.2g}", (max(error, 0.05), name), va="center", fontsize=8)
-        right.barh(names, [1e6 * row["seconds_run"] for row in rows], color="#E69F00", hatch="//")
-        right.set(xscale="log", xlabel="time of one call (µs)")
+        left.set_yticks(range(len(rows)), [one_line(row["method"], 32) for row in rows])
         left.invert_yaxis()
-        figure.suptitle(f"Derivative of {self.name}: error (dotted: half an ulp) and time")
+        name = one_line(self.name, 40)
+        figure.suptitle(f"Derivative of {name}: error (dotted: half an ulp) and time")
         return figure
 
     def __repr__(self) -> str:
@@ -121,6 +122,19 @@ class Comparison:
         return notebook.lines(self._told) + str(
             self.table.to_html(index=False, float_format="{:.3g}".format)
         )
+
+
+def _bars(axis: Axes, sizes: Sequence[float], least: float, **look: str) -> None:
+    """Bars on a logarithmic axis with their numbers behind them; infinite ones end where all do."""
+    known = [max(size, least) for size in sizes if math.isfinite(size)] or [1.0]
+    low = (least or min(known)) / 2
+    high = max(2 * max(known), 40 * low)
+    ends = [min(max(size, least), high) for size in sizes]
+    axis.barh(range(len(sizes)), ends, **look)
+    axis.set(xscale="log", xlim=(low, high * (high / low) ** 0.3))  # room for the numbers
+    axis.xaxis.set_minor_formatter("")
+    for place, (size, end) in enumerate(zip(sizes, ends, strict=True)):
+        axis.annotate(f" {size:.3g}", (end, place), va="center", fontsize=8)
 
 
 def _cell(value: object) -> str:
