@@ -124,7 +124,7 @@ class Comparison:
         )
 
 
-def _bars(axis: Axes, sizes: Sequence[float], least: float, **look: str) -> None:
+def _bars(axis: Axes, sizes: Sequence[float], least: float, **look: Any) -> None:
     """Bars on a logarithmic axis with their numbers behind them; infinite ones end where all do."""
     known = [max(size, least) for size in sizes if math.isfinite(size)] or [1.0]
     low = (least or min(known)) / 2
