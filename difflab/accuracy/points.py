@@ -25,14 +25,12 @@ import numpy as np
 from difflab.accuracy.judge import JUDGEMENTS
 from difflab.accuracy.partials import REGULARITIES
 from difflab.ir.tree import flatten, unflatten
-from difflab.operators.batched import Axes, axes_of, leading, point
+from difflab.operators.batched import BatchAxes, axes_of, leading, point
 
 if TYPE_CHECKING:
     import pandas as pd
 
 T = TypeVar("T")
-WORSE = (*REGULARITIES, *JUDGEMENTS)
-"""Verdicts, each kind from the best to the worst."""
 
 
 class Points(Sequence[T], Generic[T]):
@@ -62,7 +60,9 @@ class Points(Sequence[T], Generic[T]):
     @property
     def verdict(self) -> str:
         """The worst of them."""
-        return max(self.verdicts, key=WORSE.index)
+        verdicts = self.verdicts
+        scale = JUDGEMENTS if set(verdicts) <= set(JUDGEMENTS) else REGULARITIES
+        return max(verdicts, key=scale.index)
 
     @property
     def ok(self) -> bool:
@@ -90,7 +90,8 @@ class Points(Sequence[T], Generic[T]):
         tables = self._each("table")
         for k, table in enumerate(tables):
             table.insert(0, "point", k)
-        return pd.concat(tables, ignore_index=True)
+        whole: pd.DataFrame = pd.concat(tables, ignore_index=True)
+        return whole
 
     def __str__(self) -> str:
         if not hasattr(self.results[0], "verdict"):
@@ -109,7 +110,7 @@ class Points(Sequence[T], Generic[T]):
         return str(self.table.to_html(index=False, float_format="{:.6g}".format))
 
 
-def at_each(judge: Callable[..., T], args: tuple[Any, ...], axes: Axes) -> Points[T]:
+def at_each(judge: Callable[..., T], args: tuple[Any, ...], axes: BatchAxes) -> Points[T]:
     """What a judge finds at each point of a batch."""
     every = axes_of(0 if axes is True else axes, len(args))
     moved, size = leading(args, every)

@@ -34,7 +34,7 @@ from difflab.tracing.arrays import wrapped
 from difflab.tracing.captures import Watch
 from difflab.tracing.trace import trace_signature, trace_watched
 
-Axes = int | None | Sequence[int | None]
+BatchAxes = int | None | Sequence[int | None]
 
 
 class _Branches(Exception):
@@ -44,7 +44,7 @@ class _Branches(Exception):
 class Batched(Compiled):
     """A function of many points; those that branch are computed one by one, each program once."""
 
-    def __init__(self, f: Function, axes: Axes = 0, engine: str = "auto") -> None:
+    def __init__(self, f: Function, axes: BatchAxes = 0, engine: str = "auto") -> None:
         super().__init__(f, engine)
         self.axes = axes
         self.single = Compiled(f, engine)
@@ -126,7 +126,7 @@ class Batched(Compiled):
         return batches.batch(graph, size, flags)
 
 
-def batch(f: Function, axes: Axes = 0, *, engine: str = "auto") -> Batched:
+def batch(f: Function, axes: BatchAxes = 0, *, engine: str = "auto") -> Batched:
     """A function of one point as a function of many.
 
     Parameters
@@ -167,7 +167,7 @@ def batch(f: Function, axes: Axes = 0, *, engine: str = "auto") -> Batched:
 # -- points ----------------------------------------------------------------------------------------
 
 
-def axes_of(axes: Axes, count: int) -> list[int | None]:
+def axes_of(axes: BatchAxes, count: int) -> list[int | None]:
     """An axis, or None, for each of so many arguments."""
     every = [axes] * count if axes is None or isinstance(axes, int) else list(axes)
     if len(every) != count or any(not (a is None or type(a) is int) for a in every):
