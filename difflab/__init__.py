@@ -15,6 +15,7 @@ import difflab.interrupts  # noqa: F401  (before all that takes long)
 from difflab.ir.expr import READERS, Graph
 from difflab.methods import METHODS, Forward, Numerical, Reverse
 from difflab.operators import (
+    batch,
     derivative,
     gradient,
     hessian,
@@ -42,15 +43,16 @@ if TYPE_CHECKING:
     from difflab.accuracy.truth import truth
     from difflab.methods.symbolic import Symbolic
     from difflab.readings.symbols import from_sympy
+    from difflab.views.pictures import picture
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "METHODS", "Forward", "Numerical", "Reverse", "Symbolic", "__version__", "check", "compare",
-    "derivative", "enclose", "erf", "estimate", "explain", "from_sympy", "gradient", "hessian",
-    "hvp", "jacobian", "jet", "jvp", "leaky_relu", "log_softmax", "primitive", "relu", "sigmoid",
-    "softmax", "softplus", "sparse_hessian", "sparse_jacobian", "trace", "truth",
-    "value_and_gradient", "vjp",
+    "METHODS", "Forward", "Numerical", "Reverse", "Symbolic", "__version__", "batch", "check",
+    "compare", "derivative", "enclose", "erf", "estimate", "explain", "from_sympy", "gradient",
+    "hessian", "hvp", "jacobian", "jet", "jvp", "leaky_relu", "log_softmax", "picture",
+    "primitive", "relu", "sigmoid", "softmax", "softplus", "sparse_hessian", "sparse_jacobian",
+    "trace", "truth", "value_and_gradient", "vjp",
 ]  # fmt: skip
 
 # Imported when first used: SymPy and python-flint are not needed to differentiate.
@@ -61,6 +63,7 @@ _LATER = {
     "enclose": "difflab.accuracy.bounds",
     "estimate": "difflab.accuracy.estimate",
     "explain": "difflab.accuracy.explain",
+    "picture": "difflab.views.pictures",
     "from_sympy": "difflab.readings.symbols",
     "truth": "difflab.accuracy.truth",
 }
@@ -72,10 +75,17 @@ def _to_sympy(graph: Graph) -> list[Any]:
     return to_sympy(graph)
 
 
+def _html(graph: Graph) -> str:
+    from difflab.views.pictures import html_of
+
+    return html_of(graph)
+
+
 READERS.update(
     {
         "text": text,
         "latex": latex,
+        "html": _html,
         "rounding_error": rounding_error,
         "to_sympy": _to_sympy,
     }

@@ -21,8 +21,9 @@ from typing import Any, Final
 
 import numpy as np
 
+from difflab.accuracy.box import Bounds, Interval
 from difflab.accuracy.scene import tied
-from difflab.accuracy.subject import Subject, numbers
+from difflab.accuracy.subject import Subject
 from difflab.errors import ArgumentError, DomainError, ShapeError
 from difflab.ir.expr import Array, Expr, Graph
 from difflab.ir.tree import flatten, read_arguments, unflatten
@@ -36,48 +37,6 @@ from difflab.tracing.called import parameter_names
 BITS: Final = 128
 PIECES: Final = 16
 SMALLER: Final = "make the box smaller, or allow more pieces"
-
-
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """All numbers from a lower to an upper end; arrays, or trees of them, element by element."""
-
-    lower: Any
-    upper: Any
-
-    def contains(self, x: Any) -> bool:
-        """Whether every number of an array, or a tree, lies between its ends.
-
-        >>> Interval(0.0, 1.0).contains(0.5), Interval(0.0, 1.0).contains(np.nan)
-        (True, False)
-        """
-        found, low, high = map(numbers, (x, self.lower, self.upper))
-        if found.size != low.size:
-            raise ShapeError(
-                f"{found.size} numbers are held against bounds of {low.size}", "shapes must agree"
-            )
-        return bool(np.all((low <= found) & (found <= high)))
-
-    def __str__(self) -> str:
-        low, high = numbers(self.lower), numbers(self.upper)
-        shown = [f"[{a:.6g}, {b:.6g}]" for a, b in zip(low[:3], high[:3], strict=True)]
-        rest = [f"... {low.size} in all"] if low.size > 3 else []
-        return ", ".join(shown + rest)
-
-
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """What a function and its derivative can be over a box."""
-
-    value: Interval
-    """Of f(x); a tree where f returns one."""
-    gradient: Interval
-    """In the shape, or tree, that `gradient` would return (`jacobian`, if f is not scalar)."""
-    pieces: int
-    """Into how many the box was divided."""
-
-    def __repr__(self) -> str:
-        return f"<bounds: value {self.value}; derivative {self.gradient}>"
 
 
 def enclose(f: Callable[..., Any], *box: Any, argnums: Argnums = 0, pieces: int = PIECES) -> Bounds:

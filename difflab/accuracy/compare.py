@@ -7,33 +7,43 @@ method that fails is a row that says why.
 
 from __future__ import annotations
 
-import html
 import math
 import statistics
 import time
 import timeit
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
+from difflab.accuracy.candidate import Misfit, conformed, why_not
+from difflab.accuracy.points import Points, at_each
 from difflab.accuracy.subject import float_arguments, numbers
 from difflab.accuracy.truth import Enclosure, truth
 from difflab.errors import ArgumentError, DifflabError
-from difflab.ir.tree import read_arguments
+from difflab.ir.brief import few, one_line
+from difflab.ir.tree import flatten, read_arguments, unflatten
 from difflab.methods import METHODS, Method, method_of
 from difflab.operators import jacobian
 from difflab.operators.arguments import Argnums
+from difflab.operators.batched import BatchAxes
 from difflab.operators.programs import Prepared
+from difflab.tracing.called import Called
+from difflab.views import notebook
 from difflab.views.terminal import fitted
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+Methods = Sequence[str | Method] | Mapping[str, Any]
 SAMPLE_SECONDS = 2e-3
 ROUNDS = 5
+LEAST_ULPS = 0.05
+"""Smaller errors are drawn as this one."""
 WITHOUT = {"kink": "kink", "jump": "jump", "undefined": "no value", "undecided": "undecided"}
 """What a row says where there is no derivative to hold it against."""
 STATUSES = ("ok", "outside the domain", *WITHOUT.values())
@@ -76,29 +86,35 @@ class Comparison:
         rows = [row for row in self.rows if not math.isnan(row["ulps_max"])]
         if not rows:
             raise ArgumentError("there is no error of a method to plot", "look at .table for why")
-        figure = Figure(figsize=(8.0, 0.9 + 0.42 * len(rows)), layout="constrained")
+        figure = Figure(figsize=(8.0, 1.3 + 0.42 * len(rows)), layout="constrained")
         left, right = figure.subplots(1, 2, sharey=True)
-        names = [row["method"] for row in rows]
         errors = [row["ulps_max"] for row in rows]
-        left.barh(names, [max(error, 0.05) for error in errors], color="#0072B2")
-        left.set(xscale="log", xlabel="largest error (ulps)")
+        _bars(left, errors, LEAST_ULPS, color="#0072B2")
+        _bars(right, [1e6 * row["seconds_run"] for row in rows], 0.0, color="#E69F00", hatch="//")
+        left.set(xlabel="largest error (ulps)")
+        right.set(xlabel="time of one call (µs)")
         left.axvline(0.5, color="black", linestyle=":", linewidth=1)
-        left.set_xlim(0.04, max(10.0, *(10 * error for error in errors if math.isfinite(error))))
-        for name, error in zip(names, errors, strict=True):
-            left.annotate(f" {error:.2g}", (max(error, 0.05), name), va="center", fontsize=8)
-        right.barh(names, [1e6 * row["seconds_run"] for row in rows], color="#E69F00", hatch="//")
-        right.set(xscale="log", xlabel="time of one call (µs)")
+        left.set_yticks(range(len(rows)), [one_line(row["method"], 32) for row in rows])
         left.invert_yaxis()
-        figure.suptitle(f"Derivative of {self.name}: error (dotted: half an ulp) and time")
+        name = one_line(self.name, 40)
+        figure.suptitle(f"Derivative of {name}: error (dotted: half an ulp) and time")
         return figure
+
+    def __repr__(self) -> str:
+        failed = sum(row["status"] not in STATUSES for row in self.rows)
+        return one_line(
+            f"<comparison of {one_line(self.name, 40)}: {len(self.rows)} methods"
+            f"{f', {failed} failed' if failed else ''}, truth {self.enclosure.verdict}>"
+        )
 
     @property
     def _told(self) -> list[str]:
         return [*map(str, self.enclosure.kinks), *self.enclosure.notes]
 
     def __str__(self) -> str:
-        with np.printoptions(legacy="1.25"):  # numbers as numbers, not as np.float64(1.0)
-            first = f"derivative of {self.name}; the truth is {self.enclosure.midpoint}"
+        leaves = flatten(self.enclosure.midpoint)[0]
+        truths = [x for leaf in leaves for x in np.asarray(leaf).flat]
+        first = f"derivative of {self.name}; the truth is {few(truths)}"
         rows, reasons = [], []
         for row in self.rows:
             shown = {key: _cell(value) for key, value in row.items()}
@@ -109,8 +125,22 @@ class Comparison:
         return "\n".join([first, *self._told, fitted(rows, IMPORTANCE), *reasons])
 
     def _repr_html_(self) -> str:
-        told = "".join(f"<p>{html.escape(line)}</p>" for line in self._told)
-        return told + str(self.table.to_html(index=False, float_format="{:.3g}".format))
+        return notebook.lines(self._told) + str(
+            self.table.to_html(index=False, float_format="{:.3g}".format)
+        )
+
+
+def _bars(axis: Axes, sizes: Sequence[float], least: float, **look: Any) -> None:
+    """Bars on a logarithmic axis with their numbers behind them; infinite ones end where all do."""
+    known = [max(size, least) for size in sizes if math.isfinite(size)] or [1.0]
+    low = (least or min(known)) / 2
+    high = max(2 * max(known), 40 * low)
+    ends = [min(max(size, least), high) for size in sizes]
+    axis.barh(range(len(sizes)), ends, **look)
+    axis.set(xscale="log", xlim=(low, high * (high / low) ** 0.3))  # room for the numbers
+    axis.xaxis.set_minor_formatter("")
+    for place, (size, end) in enumerate(zip(sizes, ends, strict=True)):
+        axis.annotate(f" {size:.3g}", (end, place), va="center", fontsize=8)
 
 
 def _cell(value: object) -> str:
@@ -119,12 +149,29 @@ def _cell(value: object) -> str:
     return str(value)
 
 
+@overload
 def compare(
     f: Callable[..., Any],
     *args: Any,
-    methods: Sequence[str | Method] | None = None,
+    methods: Methods | None = None,
     argnums: Argnums | None = None,
-) -> Comparison:
+    batch: Literal[False] = False,
+) -> Comparison: ...
+@overload
+def compare(
+    f: Callable[..., Any],
+    *args: Any,
+    methods: Methods | None = None,
+    argnums: Argnums | None = None,
+    batch: BatchAxes,
+) -> Points[Comparison]: ...
+def compare(
+    f: Callable[..., Any],
+    *args: Any,
+    methods: Methods | None = None,
+    argnums: Argnums | None = None,
+    batch: BatchAxes | Literal[False] = False,
+) -> Any:
     """Differentiate a function at a point by every method, and hold each against the truth.
 
     Parameters
@@ -133,9 +180,13 @@ def compare(
         A function that can be traced, and the point. By default all arguments that hold floats are
         differentiated.
     methods
-        Names in `METHODS`, or method objects; all of `METHODS` by default.
+        Names in `METHODS`, or method objects; all of `METHODS` by default. A dict names them, and
+        may hold functions of one's own, which take the arguments of f and return its derivative.
     argnums
         Which arguments to differentiate.
+    batch
+        The axis of the arguments, or one for each, along which there are many points, as in
+        `truth`: then a sequence of comparisons comes back, with one ``.table``.
 
     Returns
     -------
@@ -150,27 +201,74 @@ def compare(
     0             reverse     ok            1
     1  central_difference     ok            2
     """
-    chosen = [method_of(method) for method in (methods if methods is not None else METHODS)]
+    if batch is not False:
+        return at_each(partial(compare, f, methods=methods, argnums=argnums), args, batch)
+    chosen = _chosen(methods)
     by = float_arguments(args) if argnums is None else argnums
     enclosure = truth(f, *args, argnums=by)
-    rows = tuple(_row(f, args, by, method, enclosure) for method in chosen)
+    rows = tuple(
+        _row(f, args, by, name, method, enclosure)
+        if callable(getattr(method, "derive", None))
+        else _own_row(args, name, method, enclosure)
+        for name, method in chosen
+    )
     return Comparison(getattr(f, "__name__", "f"), rows, enclosure)
+
+
+def _chosen(methods: Methods | None) -> list[tuple[str, Any]]:
+    """Names and methods, or functions of the user's own."""
+    if isinstance(methods, Mapping):
+        named = methods.items()
+        return [(str(k), m if _is_function(m) else method_of(m)) for k, m in named]
+    if isinstance(methods, str):
+        methods = [methods]
+    found = [method_of(method) for method in (METHODS if methods is None else methods)]
+    return [(method.name, method) for method in found]
+
+
+def _is_function(method: Any) -> bool:
+    return callable(method) and not hasattr(method, "derive")
+
+
+def _empty_row(name: str) -> dict[str, Any]:
+    unknown = (
+        "ulps_max", "ulps_median", "relative_error", "digits", "evaluations", "operations",
+        "seconds_trace", "seconds_derive", "seconds_compile", "seconds_run",
+    )  # fmt: skip
+    row: dict[str, Any] = {"method": name, "status": "ok"}
+    return row | dict.fromkeys(unknown, math.nan) | {"evaluations": 0, "operations": 0}
+
+
+def _own_row(
+    args: tuple[Any, ...], name: str, gradient: Callable[..., Any], enclosure: Enclosure
+) -> dict[str, Any]:
+    """What a function of the user's own returns."""
+    row, shapes = _empty_row(name), [block.shape for block in enclosure.balls]
+    signature, arrays = read_arguments(args, {})
+    call = Called(gradient, signature)
+    try:
+        blocks = [np.asarray(x, np.float64) for x in conformed(call(arrays), shapes)]
+    except Misfit as misfit:
+        return row | {"status": str(misfit)}
+    except Exception as error:  # it is the user's
+        return row | {"status": why_not(error)}
+    if enclosure.verdict in WITHOUT:
+        row["status"] = WITHOUT[enclosure.verdict]
+    else:
+        row |= errors(unflatten(enclosure.structure, blocks), enclosure)
+    return row | {"seconds_run": _seconds(lambda: gradient(*args))}
 
 
 def _row(
     f: Callable[..., Any],
     args: tuple[Any, ...],
     argnums: Argnums,
+    name: str,
     method: Method,
     enclosure: Enclosure,
 ) -> dict[str, Any]:
     """What one method gives; a failure is a row with its reason."""
-    unknown = (
-        "ulps_max", "ulps_median", "relative_error", "digits", "evaluations", "operations",
-        "seconds_trace", "seconds_derive", "seconds_compile", "seconds_run",
-    )  # fmt: skip
-    row: dict[str, Any] = {"method": method.name, "status": "ok"}
-    row |= dict.fromkeys(unknown, math.nan) | {"evaluations": 0, "operations": 0}
+    row = _empty_row(name)
     try:
         start = time.perf_counter()
         made = jacobian(f, argnums=argnums, method=method, engine="numpy")  # run a few times only
@@ -229,7 +327,7 @@ def errors(result: Any, enclosure: Enclosure) -> dict[str, float]:
         "ulps_max": float(np.max(ulps)),
         "ulps_median": float(np.median(ulps)),
         "relative_error": worst,
-        "digits": float(np.clip(-math.log10(worst), 0.0, most)) if worst else most,
+        "digits": float(np.clip(-math.log10(worst), 0.0, most)) + 0.0 if worst else most,
     }
 
 

@@ -27,11 +27,13 @@ import numpy as np
 from difflab.accuracy.kinks import Kink
 from difflab.accuracy.subject import Subject, numbers, spans
 from difflab.errors import ArgumentError, DomainError
+from difflab.ir.brief import one_line
 from difflab.ir.expr import Array
 from difflab.ir.tree import Structure
 from difflab.methods.differences.calls import OUTSIDE
 from difflab.methods.differences.extrapolation import LineEstimate, along
 from difflab.operators.arguments import Argnums
+from difflab.views import notebook
 
 NO_GRADIENT = "each partial derivative exists, the gradient does not, by two lines besides the axes"
 DOUBTS, LEAST_BAND = 8.0, 1e-9
@@ -64,6 +66,13 @@ class Estimate:
     disagree beyond their bands; NaN where that cannot be told, None for second derivatives.
     """
 
+    def __repr__(self) -> str:
+        errors = numbers(self.error)
+        one = f"{numbers(self.value)[0]} ± {errors[0]:.1e}" if errors.size == 1 else ""
+        what = one or f"{errors.size} components ± {np.max(errors, initial=0.0):.1e} at most"
+        bent = f", kinks: {len(self.kinks)}" if self.kinks else ""
+        return one_line(f"<estimate: {what}{bent}, evaluations: {self.evaluations}>")
+
     def __str__(self) -> str:
         values, errors = numbers(self.value), numbers(self.error)
         width = max(map(len, self.names), default=0)
@@ -71,10 +80,19 @@ class Estimate:
             f"{name:{width}}  {value:<22.16g} ± {error:.1e}"
             for name, value, error in zip(self.names, values, errors, strict=True)
         ]
-        rows += [str(kink) for kink in self.kinks]
-        rows += [f"{name}: only one side lies in the domain" for name in self.one_sided]
-        rows += [f"note: {note}" for note in self.notes]
-        return "\n".join([*rows, f"{self.evaluations} evaluations"])
+        return "\n".join([*rows, *self._told])
+
+    @property
+    def _told(self) -> list[str]:
+        sides = [f"{name}: only one side lies in the domain" for name in self.one_sided]
+        notes = [f"note: {note}" for note in self.notes]
+        return [*map(str, self.kinks), *sides, *notes, f"{self.evaluations} evaluations"]
+
+    def _repr_html_(self) -> str:
+        cells = zip(self.names, numbers(self.value), numbers(self.error), strict=True)
+        rows = [{"component": name, "derivative": f"{value:.16g}", "band": f"± {error:.1e}"}
+                for name, value, error in cells]  # fmt: skip
+        return notebook.table(rows) + notebook.lines(self._told)
 
 
 def estimate(

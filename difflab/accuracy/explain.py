@@ -12,7 +12,6 @@ by balls at this very point, and a stable form is recommended only after it has 
 
 from __future__ import annotations
 
-import html
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -29,9 +28,12 @@ from difflab.accuracy.reasons import advice, headline, reason
 from difflab.accuracy.remedies import find_remedy
 from difflab.accuracy.scene import Scene
 from difflab.accuracy.subject import Subject
-from difflab.errors import ArgumentError, BudgetError, Line, UnsupportedError
+from difflab.errors import BudgetError, Line, UnsupportedError
+from difflab.ir.brief import one_line
 from difflab.ir.expr import Expr
 from difflab.operators.arguments import Argnums
+from difflab.views import notebook
+from difflab.views.files import writable
 from difflab.views.formulas import operation
 from difflab.views.pictures import computation_graph, save_computation_graph
 from difflab.views.stepping import Mark, page
@@ -41,8 +43,6 @@ from difflab.views.traces import abbreviated, rows_of
 if TYPE_CHECKING:
     import pandas as pd
 
-MOST_ROWS: Final = 60
-"""Of longer tables the printed text leaves out the middle."""
 IMPORTANCE: Final = (
     *("", "name", "operation", "value", "line", "lost value", "lost cotangent", "cotangent"),
     "tangent",
@@ -81,6 +81,10 @@ class Guilty:
     advice: str
     """What to do about it, and what that is worth here."""
 
+    def __repr__(self) -> str:
+        at = self.operation if self.node.operands else self.name
+        return one_line(f"<{self.what} lost at {at}, in the {self.where}>")
+
     def __str__(self) -> str:
         source = f": {self.line.text}" if self.line is not None and self.line.text else ""
         lines = [f"{self.line}{source}"] if self.line is not None else []
@@ -96,6 +100,10 @@ class Explanation:
     guilty: Guilty | None
     special: dict[str, Partial] = field(default_factory=dict)
     """The components that meet a choice or a border of the domain, and what they are."""
+
+    def __repr__(self) -> str:
+        found = "nothing is lost" if self.guilty is None else repr(self.guilty)[1:-1]
+        return one_line(f"<explanation of {one_line(self.name, 40)}: {found}>")
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled as the program and the point; what follows from them is computed again."""
@@ -195,19 +203,14 @@ class Explanation:
 
         Raises
         ------
-        ArgumentError
-            For another suffix.
+        ArgumentError, StorageError
+            For another suffix, or a file that cannot be written.
         UnsupportedError
             If pygraphviz, which draws the graph, is not installed.
         BudgetError
             If the graph is too large to be drawn; a page shows the table alone then.
         """
-        file = Path(file)
-        if file.suffix not in SUFFIXES:
-            raise ArgumentError(
-                f"an explanation cannot be saved as {file.suffix or file.name!r}",
-                "end the file's name in .svg, .png or .html",
-            )
+        file = writable(file, SUFFIXES)
         if file.suffix == ".html":
             file.write_text(self._page(), encoding="utf-8")
         else:
@@ -217,17 +220,17 @@ class Explanation:
         try:
             picture = computation_graph(self.evidence.graph, self.evidence.arrays)
         except (UnsupportedError, BudgetError) as error:
-            picture = f"<p>{html.escape(error.what)}</p>"
-        table = self.table.to_html(index=False, float_format=_short)
-        paragraphs = "".join(f"<p>{html.escape(line)}</p>" for line in self.verdict.splitlines())
-        return f"{table}<div style='overflow-x:auto'>{picture}</div>{paragraphs}"
+            picture = notebook.lines([error.what])
+        table = self.table.to_html(index=False, max_rows=notebook.MOST_ROWS, float_format=_short)
+        told = notebook.lines(self.verdict.splitlines())
+        return f"{table}<div style='overflow-x:auto'>{picture}</div>{told}"
 
 
 def _shortened(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The first rows, those around the guilty one, and the last."""
-    if len(rows) <= MOST_ROWS:
+    if len(rows) <= notebook.MOST_ROWS:
         return rows
-    third, last = MOST_ROWS // 3, len(rows)
+    third, last = notebook.MOST_ROWS // 3, len(rows)
     around = next((i for i, row in enumerate(rows) if row[""]), last // 2)
     middle = range(max(0, around - third // 2), min(last, around + third // 2))
     kept = sorted({*range(third), *middle, *range(last - third, last)})

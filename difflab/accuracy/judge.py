@@ -29,6 +29,7 @@ from difflab.accuracy.candidate import Candidate
 from difflab.accuracy.derivative import Derivative
 from difflab.accuracy.partials import Partial
 from difflab.accuracy.subject import Subject, numbers, places
+from difflab.ir.brief import one_line
 from difflab.ir.expr import Array, Expr, reachable, substitute
 from difflab.ir.row import CONSTANT
 from difflab.readings.ball_matrices import midpoints
@@ -88,6 +89,10 @@ class Component:
     """Formula less derivative; what was returned less derivative where there is no formula."""
     blame: str = ""
     """Where differences leave it undecided: why, in a sentence."""
+
+    def __repr__(self) -> str:
+        pair = f"given {self.given:.6g}, expected {self.expected:.6g}"
+        return one_line(f"<component {self.name}: {self.verdict}, {pair}>")
 
     @property
     def between(self) -> bool:

@@ -16,6 +16,7 @@ import numpy as np
 from difflab.accuracy.partials import Partial
 from difflab.accuracy.subject import Subject, floats_at, numbers
 from difflab.errors import Line
+from difflab.ir.brief import one_line
 from difflab.ir.expr import Expr, Graph, constant
 from difflab.readings.cotangents import pullback
 
@@ -38,6 +39,10 @@ class Kink:
     line: Line | None
     jump: bool = False
     reason: str = ""
+
+    def __repr__(self) -> str:
+        sides = f"{self.left:.6g} from the left, {self.right:.6g} from the right"
+        return one_line(f"<{'jump' if self.jump else 'kink'} in {self.component}: {sides}>")
 
     def __str__(self) -> str:
         sides = f"{self.left!r} from the left, {self.right!r} from the right"
@@ -64,6 +69,9 @@ class Nearest:
     """The size of the point, or 1 where that is less."""
     line: Line | None
     operation: str
+
+    def __repr__(self) -> str:
+        return one_line(f"<nearest kink: {self.operation}, {self.distance:.2g} away>")
 
     def __str__(self) -> str:
         return f"the kink of {self.operation}{at_line(self.line)} is {self.distance:.2g} away"

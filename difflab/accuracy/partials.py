@@ -61,6 +61,9 @@ class Partial:
     hull: Ball | None = None
     """Where the derivative lies if there is one, where that is not known."""
 
+    def __repr__(self) -> str:
+        return f"<partial derivative: {self.verdict}>"
+
     @property
     def exists(self) -> bool:
         """Whether there is a finite derivative, from both sides."""

@@ -111,7 +111,7 @@ class Subject:
         """The name of every component of the derivative, in the order of the blocks."""
         found: list[str] = []
         for path, shape in zip(paths(tree), outputs, strict=True):
-            rows = [f"{name} by " for name in _elements(f"output{path}", shape)]
+            rows = [f"{name} by " for name in elements(f"output{path}", shape)]
             if rows == ["output by "] and len(outputs) == 1:
                 rows = [""]
             for inputs in product(self.wrt, repeat=self.order):
@@ -126,7 +126,7 @@ class Subject:
 
     def elements(self, i: int) -> list[str]:
         """The names of the components of an input, such as ``x[0]``."""
-        return _elements(self.inputs[i], np.shape(self.arrays[i]))
+        return elements(self.inputs[i], np.shape(self.arrays[i]))
 
     def moved(self, move: Callable[[Array], Any]) -> list[Any]:
         """The arrays of another point, of the same dtypes: those to differentiate by are moved."""
@@ -182,7 +182,8 @@ def places(shapes: Iterable[tuple[int, ...]]) -> list[Place]:
     return [(k, index) for k, shape in enumerate(shapes) for index in np.ndindex(shape)]
 
 
-def _elements(name: str, shape: tuple[int, ...]) -> list[str]:
+def elements(name: str, shape: tuple[int, ...]) -> list[str]:
+    """The name of every number of an array, such as ``x[0]``."""
     return [name + "".join(f"[{k}]" for k in index) for index in np.ndindex(shape)]
 
 

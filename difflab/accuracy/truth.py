@@ -8,22 +8,30 @@ enclosure; where there is none, or it is not known, the enclosure is NaN and say
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
 from difflab.accuracy.derivative import Derivative, derivative
 from difflab.accuracy.kinks import Kink, kinks_of
 from difflab.accuracy.partials import REGULARITIES, Partial, Regularity
+from difflab.accuracy.points import Points, at_each
 from difflab.accuracy.scene import Scene
-from difflab.accuracy.subject import Subject
+from difflab.accuracy.subject import Subject, numbers
 from difflab.errors import ArgumentError
+from difflab.ir.brief import one_line
 from difflab.ir.expr import Array
 from difflab.ir.tree import Structure, flatten, unflatten
 from difflab.operators.arguments import Argnums
+from difflab.operators.batched import BatchAxes
 from difflab.readings.balls import is_sharp, ulps_of
+from difflab.views import notebook
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +45,8 @@ class Enclosure:
     """The tree of the blocks."""
     special: dict[str, Partial] = field(default_factory=dict)
     """The components that meet a choice or a border of the domain, and what they are."""
+    names: tuple[str, ...] = field(default=(), repr=False)
+    """Of all components, in the order of the balls."""
 
     @property
     def verdict(self) -> Regularity:
@@ -50,6 +60,34 @@ class Enclosure:
     def kinks(self) -> tuple[Kink, ...]:
         """The components at which the derivative, or the value, jumps."""
         return kinks_of(self.special)
+
+    def __repr__(self) -> str:
+        middle, radius = numbers(self.midpoint), np.max(numbers(self.radius), initial=0.0)
+        what = f"{middle[0]}" if middle.size == 1 else f"{middle.size} components"
+        within = f", radius {radius:.2g}" if np.isfinite(radius) else ""
+        return one_line(f"<truth: {what}, {self.verdict}{within}>")
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """One row a component: ``component``, ``derivative`` (correctly rounded), ``radius``,
+        ``verdict``.
+        """
+        import pandas as pd
+
+        special = {name: partial.verdict for name, partial in self.special.items()}
+        return pd.DataFrame(
+            {
+                "component": list(self.names),
+                "derivative": numbers(self.midpoint),
+                "radius": numbers(self.radius),
+                "verdict": [special.get(name, "smooth") for name in self.names],
+            }
+        )
+
+    def _repr_html_(self) -> str:
+        shown = {"derivative": repr, "radius": "{:.2g}".format}
+        table = self.table.to_html(index=False, max_rows=notebook.MOST_ROWS, formatters=shown)
+        return str(table) + notebook.lines([*map(str, self.kinks), *self.notes])
 
     def _blocks(self) -> Iterator[tuple[Array, np.dtype[Any]]]:
         return zip(self.balls, self.dtypes, strict=True)
@@ -94,8 +132,7 @@ class Enclosure:
         >>> print(enclosure.ulps(1.0 - np.tanh(20.0) ** 2) > 1e15)
         True
         """
-        many = isinstance(candidate, (dict, list, tuple))
-        leaves = flatten(candidate)[0] if many else [candidate]
+        leaves = flatten(candidate)[0]
         if len(leaves) != len(self.balls):
             raise ArgumentError(
                 f"the candidate has {len(leaves)} arrays, the derivative {len(self.balls)}"
@@ -116,9 +153,29 @@ def _map(function: Callable[[Any], float], block: Array) -> Array:
     return np.array([function(ball) for ball in block.flat], np.float64).reshape(block.shape)
 
 
+@overload
 def truth(
-    f: Callable[..., Any], *args: Any, argnums: Argnums | None = 0, order: int = 1
-) -> Enclosure:
+    f: Callable[..., Any],
+    *args: Any,
+    argnums: Argnums | None = 0,
+    order: int = 1,
+    batch: Literal[False] = False,
+) -> Enclosure: ...
+@overload
+def truth(
+    f: Callable[..., Any],
+    *args: Any,
+    argnums: Argnums | None = 0,
+    order: int = 1,
+    batch: BatchAxes,
+) -> Points[Enclosure]: ...
+def truth(
+    f: Callable[..., Any],
+    *args: Any,
+    argnums: Argnums | None = 0,
+    order: int = 1,
+    batch: BatchAxes | Literal[False] = False,
+) -> Any:
     """A rigorous enclosure of the derivative of f.
 
     Parameters
@@ -132,6 +189,10 @@ def truth(
         Which argument, or arguments, to differentiate; None: all that hold floats.
     order
         1, or 2 for the Hessian.
+    batch
+        The axis of the arguments, or one for each, along which there are many points; None for an
+        argument that is the same at all of them. Then a sequence of enclosures comes back, with one
+        ``.table``, and ``.midpoint`` and ``.radius`` stacked.
 
     Returns
     -------
@@ -160,6 +221,8 @@ def truth(
     array([[10.,  6.],
            [ 6.,  0.]])
     """
+    if batch is not False:
+        return at_each(functools.partial(truth, f, argnums=argnums, order=order), args, batch)
     return enclosure_of(derivative(Scene(Subject(f, args, argnums, order))))
 
 
@@ -168,4 +231,5 @@ def enclosure_of(found: Derivative) -> Enclosure:
     assemble = found.subject.assembler(found.tree, len(found.shapes))
     _, structure = flatten(assemble(found.blocks))
     dtypes = [block.dtype for block in found.blocks]
-    return Enclosure(found.balls, dtypes, found.bits, structure, found.special_by_name)
+    names = tuple(found.subject.names(found.tree, found.shapes))
+    return Enclosure(found.balls, dtypes, found.bits, structure, found.special_by_name, names)

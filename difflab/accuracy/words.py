@@ -7,7 +7,6 @@ diagnosis, and what to do. The invariant: the first line alone answers the quest
 
 from __future__ import annotations
 
-import html
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +16,8 @@ import numpy as np
 
 from difflab.accuracy.judge import JUDGEMENTS, Component, Judgement
 from difflab.accuracy.kinks import Kink, Nearest
+from difflab.ir.brief import one_line
+from difflab.views.notebook import MOST_ROWS, preformatted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -102,12 +103,17 @@ class Check:
     def __bool__(self) -> bool:
         return self.ok
 
+    def __repr__(self) -> str:
+        bad = sum(c.verdict == self.verdict for c in self.components)
+        many = f" in {bad} of {len(self.components)} components" if self.components else ""
+        return one_line(f"<check of {one_line(self.name, 40)}: {self.verdict}{many}>")
+
     def __str__(self) -> str:
         return "\n".join([f"{self.verdict}: {headline(self)}", *_details(self), *_notes(self)])
 
     def _repr_html_(self) -> str:
-        table = self.table.to_html(index=False, float_format="{:.6g}".format)
-        return f"<pre>{html.escape(str(self))}</pre>{table}"
+        table = self.table.to_html(index=False, max_rows=MOST_ROWS, float_format="{:.6g}".format)
+        return f"{preformatted(str(self))}{table}"
 
 
 def headline(check: Check) -> str:

@@ -22,7 +22,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from difflab.errors import ArgumentError, BudgetError, StorageError, raised_at
+from difflab.errors import ArgumentError, BudgetError, raised_at
+from difflab.views.files import writable
 
 Function = Callable[..., Any]
 MOST_COMPONENTS: Final = 1_000
@@ -48,29 +49,8 @@ def need_files(options: argparse.Namespace) -> None:
     """
     for option, suffixes in SUFFIXES.items():
         name = getattr(options, option, None)
-        if name is None or (name == "-" and option == "csv"):
-            continue
-        file = Path(name)
-        if suffixes and file.suffix not in suffixes:
-            what = f"{name!r} cannot be written as {file.suffix or 'a file without a suffix'}"
-            raise ArgumentError(what, f"end the file's name in {' or '.join(suffixes)}")
-        try:
-            why = _obstacle(file)
-        except (OSError, ValueError) as error:  # such as a name that is too long
-            why = getattr(error, "strerror", None) or str(error)
-        if why:
-            raise StorageError(f"{name!r} cannot be written: {why}", "choose another file")
-
-
-def _obstacle(file: Path) -> str:
-    """Why a file cannot be written, or nothing."""
-    if "\0" in str(file):
-        return "there is a NUL in its name"
-    if not file.parent.is_dir():
-        return f"there is no folder {str(file.parent)!r}"
-    if not file.name or file.is_dir():
-        return "it is a folder"
-    return "" if os.access(file if file.exists() else file.parent, os.W_OK) else "it is protected"
+        if name is not None and (name, option) != ("-", "csv"):
+            writable(name, suffixes)
 
 
 def subject(options: argparse.Namespace) -> tuple[Function, tuple[Any, ...]]:

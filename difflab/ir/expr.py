@@ -416,8 +416,8 @@ class Graph:
         found: list[Any] = READERS["to_sympy"](self)
         return found
 
-    def _repr_latex_(self) -> str:
-        return f"$$\\displaystyle {self.latex()}$$"
+    def _repr_html_(self) -> str:
+        return str(READERS["html"](self))
 
 
 def _graph_of(

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from difflab.errors import ArgumentError, UnknownNameError
+from difflab.ir.brief import one_line
 from difflab.methods.automatic import Cheaper, Forward, Reverse, Taylor
 from difflab.methods.derivation import Caller, Derivation, Method, Push, without
 from difflab.methods.differences.numerical import Numerical
@@ -47,6 +48,9 @@ class _Methods(Mapping[str, Method]):
 
     def __len__(self) -> int:
         return len(self._makers)
+
+    def __repr__(self) -> str:
+        return one_line(f"<methods: {', '.join(self)}>")
 
 
 METHODS: Final[Mapping[str, Method]] = _Methods(

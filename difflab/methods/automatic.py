@@ -32,7 +32,7 @@ from difflab.readings.taylor import NODES, NUMBERS, Arithmetic, Expansion
 from difflab.table.identities import number, simplify
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Reverse(Method):
     """Reverse mode: one backward sweep gives the gradient of one output with respect to
     everything.
@@ -60,7 +60,7 @@ class Reverse(Method):
         return Forward()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Forward(Method):
     """Forward mode: one sweep carries the derivative along one direction; here all directions
     at once.
@@ -88,7 +88,7 @@ class Forward(Method):
         return self
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Cheaper(Method):
     """Forward mode where there are no more inputs than outputs, else reverse mode."""
 
@@ -106,7 +106,7 @@ class Cheaper(Method):
         return Forward()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Taylor(Method):
     """Taylor mode: all derivatives along one number up to an order, by one sweep of power series.
 

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from difflab.ir.brief import brief
 from difflab.ir.expr import Array, Expr, Graph
 from difflab.table.identities import simplify
 from difflab.tracing.called import uncollected
@@ -36,6 +37,10 @@ class Derivation:
     """Time by phase."""
     counts: dict[str, int] = field(default_factory=dict)
     """Operation counts of what was made on the way."""
+
+    def __repr__(self) -> str:
+        where = "outside the IR" if self.graph is None else repr(self.graph)[1:-1]
+        return f"<derivation: {where}>"
 
     def write(self) -> None:
         """Make the graph that was put off."""
@@ -92,6 +97,9 @@ class Method(Protocol):
     """A way to differentiate, with its options: a frozen value object, which says what it can."""
 
     __slots__ = ()
+
+    def __repr__(self) -> str:
+        return brief(self)
 
     @property
     def name(self) -> str:

@@ -34,7 +34,7 @@ from difflab.spellings.indexing import getitem
 from difflab.table.identities import simplify as simplified
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Symbolic(Method):
     """Differentiation by SymPy.
 

@@ -32,7 +32,7 @@ from difflab.networks.solvers import SOLVERS
 from difflab.networks.training import Settings, train
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from difflab.networks.history import History
 
 
 _HEAD = ("layer", "shape", "activation", "initialiser", "parameters")
@@ -124,7 +124,7 @@ class Network(Model):
         every: int | None = None,
         warm_start: bool = False,
         engine: str = "auto",
-    ) -> pd.DataFrame:
+    ) -> History:
         """Train, with gradients made by any method.
 
         Parameters
@@ -147,13 +147,14 @@ class Network(Model):
 
         Returns
         -------
-        DataFrame : a row an epoch: update; epoch; loss (mean over the updates since the row before,
-            penalty included); accuracy (r2 where values are predicted); validation_loss (no
-            penalty) and validation_accuracy; for each layer gradient_norm_1, ... (of the row's
-            last update) and, for hidden ones, saturated_1, ... (share of slopes below a twentieth
-            of the activation's steepest) and dead_1, ... (share of units with slope 0 on all
-            instances); seconds (spent on updates so far). Its ``attrs["diverged"]`` says whether
-            the loss was a thousand times the first one at the end, and above a thousand.
+        History : a DataFrame with ``plot()``, a row an epoch: update; epoch; loss (mean over the
+            updates since the row before, penalty included); accuracy (r2 where values are
+            predicted); validation_loss (no penalty) and validation_accuracy; for each layer
+            gradient_norm_1, ... (of the row's last update) and, for hidden ones, saturated_1, ...
+            (share of slopes below a twentieth of the activation's steepest) and dead_1, ... (share
+            of units with slope 0 on all instances); seconds (spent on updates so far). Its
+            ``attrs["diverged"]`` says whether the loss was a thousand times the first one at the
+            end, and above a thousand.
 
         Warns
         -----

@@ -24,6 +24,7 @@ from typing import Any, ClassVar, Final
 import numpy as np
 
 from difflab.errors import UnknownNameError
+from difflab.ir.brief import brief
 from difflab.networks.options import COUNT, NOT_NEGATIVE, POSITIVE, SHARE, check, option
 
 Memory = list[tuple[Any, ...]]
@@ -37,7 +38,7 @@ SCHEDULES: Final[dict[str, Callable[[float], float]]] = {
 is that of Loshchilov & Hutter 2017, without restarts."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Solver:
     """What solvers have in common.
 
@@ -67,6 +68,8 @@ class Solver:
         check(self, type(self).__name__)
         if self.schedule not in SCHEDULES:
             raise UnknownNameError("schedule", self.schedule, SCHEDULES)
+
+    __repr__ = brief
 
     def rate(self, number: int, total: int) -> float:
         """The learning rate of an update, of so many altogether; updates are numbered from 1.
@@ -102,7 +105,7 @@ class Solver:
         raise NotImplementedError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class MinibatchSGD(Solver):
     """Stochastic gradient descent: p <- p - r g."""
 
@@ -111,7 +114,7 @@ class MinibatchSGD(Solver):
         return (p - rate * g,)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Momentum(Solver):
     """v <- m v - r g, p <- p + v (Polyak 1964)."""
 
@@ -124,7 +127,7 @@ class Momentum(Solver):
         return p + v, v
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Nesterov(Momentum):
     """v <- m v - r g, p <- p + m v - r g: the gradient is taken where the velocity leads
     (Nesterov 1983, in the form of Bengio et al. 2013, with p the point looked ahead to).
@@ -136,7 +139,7 @@ class Nesterov(Momentum):
         return p + self.momentum * v - rate * g, v
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class AdaGrad(Solver):
     """s <- s + g^2, p <- p - r g / (sqrt s + epsilon) (Duchi et al. 2011)."""
 
@@ -150,7 +153,7 @@ class AdaGrad(Solver):
         return p - rate * g / (np.sqrt(s) + self.epsilon), s
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RMSProp(Solver):
     """s <- d s + (1 - d) g^2, p <- p - r g / (sqrt s + epsilon) (Tieleman & Hinton 2012)."""
 
@@ -165,7 +168,7 @@ class RMSProp(Solver):
         return p - rate * g / (np.sqrt(s) + self.epsilon), s
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Adam(Solver):
     """m <- b1 m + (1 - b1) g, s <- b2 s + (1 - b2) g^2, both divided by 1 - b^number to be
     unbiased, p <- p - r m / (sqrt s + epsilon) (Kingma & Ba 2015).

@@ -40,7 +40,7 @@ from difflab.networks.state import State
 from difflab.networks.update import update_of
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from difflab.networks.history import History
 
 
 DIVERGED: Final = 1e3
@@ -72,9 +72,9 @@ class Settings:
             )
 
 
-def train(network: Model, X: Any, y: Any, settings: Settings) -> pd.DataFrame:
+def train(network: Model, X: Any, y: Any, settings: Settings) -> History:
     """Train a network; see `Network.fit`."""
-    import pandas as pd
+    from difflab.networks.history import History  # pandas takes half a second to import
 
     examples = held_out(network.read, X, y, settings.validation, settings.seed)
     network.labelled = np.ndim(y) == 1 and network.last.units > 1
@@ -83,7 +83,7 @@ def train(network: Model, X: Any, y: Any, settings: Settings) -> pd.DataFrame:
     state, stopping = training.state, settings.early_stopping is not None
     compared = stopping and state.lowest < math.inf
     network.parameters = training.tree(state.best if compared else state.parameters)
-    history = pd.DataFrame([*state.rows, *([training.row()] if state.losses else [])])
+    history = History([*state.rows, *([training.row()] if state.losses else [])])
     history.attrs["phases"] = training.phases
     last = state.lowest if compared else history["loss"].iloc[-1]
     history.attrs["diverged"] = training.has_diverged(last)

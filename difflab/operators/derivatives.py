@@ -51,7 +51,7 @@ class Derivative(Operator):
     def __repr__(self) -> str:
         order = self.method.taylor_order or 1
         name = "derivative" if order == 1 else f"derivative of order {order}"
-        return f"<{name} of {getattr(self.f, '__name__', self.f)}>"
+        return self._of(name)
 
     def _check_inputs(self, shapes: Shapes) -> None:
         for shape in shapes:

@@ -15,6 +15,7 @@ array([ 6., 12.])
 from __future__ import annotations
 
 import functools
+import re
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -24,6 +25,7 @@ import numpy as np
 from difflab import engines
 from difflab.engines import Program
 from difflab.errors import ShapeError, TraceError, UnsupportedError
+from difflab.ir.brief import name_of, one_line
 from difflab.ir.build import lift
 from difflab.ir.expr import Expr, Graph, substitute
 from difflab.ir.tree import Signature, Structure, leaf_count, read_arguments, unflatten
@@ -71,7 +73,12 @@ class Operator:
         return self.f
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__.lower()} of {getattr(self.f, '__name__', self.f)}>"
+        return self._of(re.sub("(?<=[a-z])(?=[A-Z])", "_", type(self).__name__).lower())
+
+    def _of(self, what: str) -> str:
+        """What it is of its function, in a line."""
+        inner = repr(self.f)[1:-1] if isinstance(self.f, Operator) else name_of(self.f)
+        return one_line(f"<{what} of {inner}>")
 
     def __getstate__(self) -> dict[str, Any]:
         """Programs are not pickled or copied: they are made anew where they are needed."""

@@ -145,7 +145,7 @@ class Own:
         )
 
     def __repr__(self) -> str:
-        return f"<difflab.primitive {self.row.name}>"
+        return f"<difflab.primitive {self.row.name[:60]}>"
 
     def __reduce__(self) -> Any:
         if self.source is not None:

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from difflab import engines
+from difflab.ir.brief import name_of, one_line
 from difflab.ir.build import lift
 from difflab.ir.expr import Expr, Graph, placeholder, reachable, substitute
 from difflab.ir.protocols import TracedArray
@@ -292,6 +293,13 @@ def _reach(points: Sequence[Any], directions: Sequence[Any]) -> float:
 # -- reverse: one cotangent ------------------------------------------------------------------------
 
 
+class Pullback(functools.partial[Any]):
+    """From a cotangent of the output to those of the inputs."""
+
+    def __repr__(self) -> str:
+        return one_line(f"<pullback of {name_of(self.func.__self__.f)}>")  # type: ignore[attr-defined]
+
+
 class Pulled(Operator):
     """A value and its pullback."""
 
@@ -324,7 +332,7 @@ class Pulled(Operator):
 
         def finish(found: list[Any]) -> Any:
             values, blocks = found[:count], _contents(found[count:])
-            pull = functools.partial(self._by_blocks, by, signature, tree, values, blocks)
+            pull = Pullback(self._by_blocks, by, signature, tree, values, blocks)
             return unflatten(tree, values), pull
 
         return finish
@@ -365,7 +373,7 @@ class Pulled(Operator):
 
         def finish(found: list[Any]) -> Any:
             kept = _contents(found[count:])
-            pull = functools.partial(self._by_reverse, by, signature, tree, program, kept)
+            pull = Pullback(self._by_reverse, by, signature, tree, program, kept)
             return unflatten(tree, found[:count]), pull
 
         return derivation, finish

@@ -131,8 +131,8 @@ class Prepared:
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{name} {count}" for name, count in self.counts.items())
-        times = ", ".join(f"{phase} {1e3 * time:.3g}" for phase, time in self.seconds.items())
-        return f"<prepared; operations: {counts or 'outside the IR'}; milliseconds: {times}>"
+        time = 1e3 * sum(self.seconds.values())
+        return f"<prepared in {time:.3g} ms; operations: {counts or 'outside the IR'}>"
 
     @property
     def graph(self) -> Graph | None:

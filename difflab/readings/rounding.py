@@ -39,6 +39,10 @@ class Rounding:
     typical: Array
     """Its root mean square over many points nearby."""
 
+    def __repr__(self) -> str:
+        most, mean = (np.max(x, initial=0.0) for x in (self.bound, self.typical))
+        return f"<rounding: at most {most:.3g}, typically {mean:.3g}>"
+
 
 def rounding_error(
     graph: Graph, arrays: Sequence[Any], beside: Sequence[Any] | None = None

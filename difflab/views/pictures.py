@@ -20,18 +20,21 @@ import re
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from difflab.errors import BudgetError, UnknownNameError, UnsupportedError
+from difflab.errors import BudgetError, UnsupportedError
 from difflab.ir.expr import Expr, Graph, evaluate, reachable
 from difflab.ir.row import CONSTANT, INPUT
-from difflab.ir.tree import LEAF, paths
+from difflab.ir.tree import LEAF, paths, read_arguments
+from difflab.tracing.trace import trace
+from difflab.views.files import writable
 from difflab.views.formulas import latex, literal, operation, text
+from difflab.views.notebook import preformatted
 from difflab.views.traces import (
     abbreviated,
     passes,
@@ -44,6 +47,7 @@ __all__ = [
     "abbreviated",
     "computation_graph",
     "latex",
+    "picture",
     "print_table",
     "save_computation_graph",
     "text",
@@ -53,6 +57,7 @@ __all__ = [
 # -- computation graphs ----------------------------------------------------------------------------
 
 MOST_NODES: Final = 200
+SUFFIXES: Final = (".svg", ".png")
 VALUE, GRADIENT, LINE = "#0B3C7D", "#D55E00", "#5F6368"
 _GLYPHS = str.maketrans({"*": "×", "-": "−", "·": None})
 
@@ -84,15 +89,83 @@ def computation_graph(
     return re.sub("<title>.*</title>\\n", "", svg[svg.index("<svg") :].replace("\r\n", "\n"))
 
 
-def save_computation_graph(graph: Graph, arrays: Sequence[Any] | None, file: str | Path) -> None:
+def save_computation_graph(
+    graph: Graph, arrays: Sequence[Any] | None, file: str | os.PathLike[str]
+) -> None:
     """Save the computation graph to a .svg or .png file; as `computation_graph`."""
-    file = Path(file)
+    file = writable(file, SUFFIXES)
     if file.suffix == ".svg":
         file.write_bytes(computation_graph(graph, arrays).encode())
-    elif file.suffix == ".png":
-        file.write_bytes(_drawn(_dot(graph, arrays, MOST_NODES, 144), "png"))
     else:
-        raise UnknownNameError("picture format", file.suffix, (".svg", ".png"))
+        file.write_bytes(_drawn(_dot(graph, arrays, MOST_NODES, 144), "png"))
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Picture:
+    """A function's computation graph at a point, drawn; shows itself in notebooks."""
+
+    graph: Graph
+    arrays: Sequence[Any]
+    svg: str
+
+    def __repr__(self) -> str:
+        return f"<picture of {repr(self.graph)[1:-1]}>"
+
+    def _repr_svg_(self) -> str:
+        return self.svg
+
+    def save(self, file: str | os.PathLike[str]) -> None:
+        """Save as a drawing.
+
+        Parameters
+        ----------
+        file
+            Its name, which ends in ``.svg`` or ``.png``.
+
+        Raises
+        ------
+        ArgumentError, StorageError
+            For another suffix, or a file that cannot be written.
+        """
+        save_computation_graph(self.graph, self.arrays, file)
+
+
+def picture(f: Callable[..., Any], *args: Any) -> Picture:
+    """The computation graph of a function at a point, with values and gradients.
+
+    Parameters
+    ----------
+    f, args
+        A function that can be traced, and the point.
+
+    Returns
+    -------
+    Picture
+        A notebook shows it; ``.svg`` is its text, ``.save("graph.svg")`` and
+        ``.save("graph.png")`` write it.
+
+    Raises
+    ------
+    BudgetError
+        If the drawing would have too many nodes to be read.
+    UnsupportedError
+        If pygraphviz is not installed.
+
+    Examples
+    --------
+    >>> picture(lambda x, y: x * y + y, 2.0, 3.0)
+    <picture of graph; inputs: 2, outputs: 1, operations: 2>
+    """
+    graph, arrays = trace(f, *args), read_arguments(args, {})[1]
+    return Picture(graph, arrays, computation_graph(graph, arrays))
+
+
+def html_of(graph: Graph) -> str:
+    """What a notebook shows of a graph: a drawing, or the program where it cannot be drawn."""
+    try:
+        return f'<div style="overflow-x:auto">{computation_graph(graph)}</div>'
+    except (UnsupportedError, BudgetError):
+        return preformatted(str(graph))
 
 
 def _drawn(dot: str, kind: str) -> bytes:

@@ -60,7 +60,7 @@ class Given:
     steps: Any
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Numerical(Method):
     """Differentiation by differences.
 
