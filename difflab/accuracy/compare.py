@@ -27,7 +27,7 @@ from difflab.operators import jacobian
 from difflab.operators.arguments import Argnums
 from difflab.operators.programs import Prepared
 from difflab.views import notebook
-from difflab.views.terminal import fitted
+from difflab.views.terminal import fitted, folded
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -116,7 +116,8 @@ class Comparison:
                 reasons.append(f"{row['method']}: {row['status']}")
                 shown["status"] = "failed"
             rows.append(shown)
-        return "\n".join([first, *self._told, fitted(rows, IMPORTANCE), *reasons])
+        table = fitted(rows, IMPORTANCE)
+        return "\n".join([*map(folded, [first, *self._told]), table, *map(folded, reasons)])
 
     def _repr_html_(self) -> str:
         return notebook.lines(self._told) + str(
