@@ -75,12 +75,12 @@ class Comparison:
 
     def plot(self) -> Figure:
         """Error in ulps, and time of a call, for each method."""
-        from matplotlib.figure import Figure
+        from difflab.views.figures import Drawing
 
         rows = [row for row in self.rows if not math.isnan(row["ulps_max"])]
         if not rows:
             raise ArgumentError("there is no error of a method to plot", "look at .table for why")
-        figure = Figure(figsize=(8.0, 1.3 + 0.42 * len(rows)), layout="constrained")
+        figure = Drawing(figsize=(8.0, 1.3 + 0.42 * len(rows)), layout="constrained")
         left, right = figure.subplots(1, 2, sharey=True)
         errors = [row["ulps_max"] for row in rows]
         _bars(left, errors, LEAST_ULPS, color="#0072B2")

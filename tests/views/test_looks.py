@@ -246,3 +246,8 @@ def test_bars_have_names_numbers_and_room(count: int) -> None:
         assert len(texts) == 2 * count and all(text.x1 <= inside.x1 for text in texts)
     title = figure._suptitle.get_window_extent()
     assert title.x0 >= 0 and title.x1 <= figure.bbox.x1
+
+
+def test_a_notebook_shows_the_bars() -> None:
+    png = difflab.compare(np.tanh, 1.0, methods=["reverse"]).plot()._repr_png_()
+    assert png.startswith(b"\x89PNG")
