@@ -175,7 +175,8 @@ def run_all(names: Sequence[str], options: Options, folder: Path | None = None) 
     >>> run_all([], Options(preset=preset("smoke")), Path(tempfile.mkdtemp()))
     0
     """
-    known = discover(folder)
+    with _all_on_stderr() if options.json else contextlib.nullcontext():
+        known = discover(folder)
     if options.claim:
         names = [*names, _judge(options.claim, folder or experiments_folder())]
     for name in names:
