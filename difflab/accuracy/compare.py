@@ -32,7 +32,7 @@ from difflab.operators.batched import BatchAxes
 from difflab.operators.programs import Prepared
 from difflab.tracing.called import Called
 from difflab.views import notebook
-from difflab.views.terminal import fitted
+from difflab.views.terminal import fitted, folded
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,12 +81,12 @@ class Comparison:
 
     def plot(self) -> Figure:
         """Error in ulps, and time of a call, for each method."""
-        from matplotlib.figure import Figure
+        from difflab.views.figures import Drawing
 
         rows = [row for row in self.rows if not math.isnan(row["ulps_max"])]
         if not rows:
             raise ArgumentError("there is no error of a method to plot", "look at .table for why")
-        figure = Figure(figsize=(8.0, 1.3 + 0.42 * len(rows)), layout="constrained")
+        figure = Drawing(figsize=(8.0, 1.3 + 0.42 * len(rows)), layout="constrained")
         left, right = figure.subplots(1, 2, sharey=True)
         errors = [row["ulps_max"] for row in rows]
         _bars(left, errors, LEAST_ULPS, color="#0072B2")
@@ -122,7 +122,8 @@ class Comparison:
                 reasons.append(f"{row['method']}: {row['status']}")
                 shown["status"] = "failed"
             rows.append(shown)
-        return "\n".join([first, *self._told, fitted(rows, IMPORTANCE), *reasons])
+        table = fitted(rows, IMPORTANCE)
+        return "\n".join([*map(folded, [first, *self._told]), table, *map(folded, reasons)])
 
     def _repr_html_(self) -> str:
         return notebook.lines(self._told) + str(

@@ -14,13 +14,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
+from difflab.lab.short import Short
+
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure as Canvas
 
 
-@dataclass(frozen=True)
-class Table:
+@dataclass(frozen=True, repr=False)
+class Table(Short):
     """A table of results; the caption states n, the band and what to read off."""
 
     title: str
@@ -28,8 +30,8 @@ class Table:
     frame: pd.DataFrame
 
 
-@dataclass(frozen=True)
-class Figure:
+@dataclass(frozen=True, repr=False)
+class Figure(Short):
     """A plot: `draw` receives an empty Matplotlib figure of `size` inches, in the lab's style.
 
     `name` becomes the file name, `alt` says in words what can be seen. `finding` is what the plot
@@ -45,8 +47,8 @@ class Figure:
     foot: str = ""
 
 
-@dataclass(frozen=True)
-class Picture:
+@dataclass(frozen=True, repr=False)
+class Picture(Short):
     """A ready-made SVG image, such as a computation graph; `finding` is as in `Figure`."""
 
     name: str
@@ -56,23 +58,23 @@ class Picture:
     finding: str = ""
 
 
-@dataclass(frozen=True)
-class Code:
+@dataclass(frozen=True, repr=False)
+class Code(Short):
     """Preformatted text: a trace table, a program, a formula."""
 
     text: str
     caption: str = ""
 
 
-@dataclass(frozen=True)
-class Formula:
+@dataclass(frozen=True, repr=False)
+class Formula(Short):
     """A LaTeX formula, without dollar signs."""
 
     latex: str
 
 
-@dataclass(frozen=True)
-class Slider:
+@dataclass(frozen=True, repr=False)
+class Slider(Short):
     """Curves over precomputed `values` of one parameter, with a marker that the reader moves.
 
     `series` holds for each curve its value at each of `values`; `logarithms` names the axes that
@@ -91,8 +93,8 @@ class Slider:
 Block: TypeAlias = str | Code | Formula | Table | Figure | Picture | Slider
 
 
-@dataclass(frozen=True)
-class Section:
+@dataclass(frozen=True, repr=False)
+class Section(Short):
     """Free content under a heading. A string is text: paragraphs, ``- `` lists and `code`."""
 
     title: str

@@ -35,6 +35,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 from difflab.errors import ArgumentError, DomainError, UnknownNameError
 from difflab.lab.blocks import Figure, Picture, Section, Table
 from difflab.lab.results import Result
+from difflab.lab.short import Short
 
 if TYPE_CHECKING:
     import numpy as np
@@ -81,8 +82,8 @@ def _nothing(rows: pd.DataFrame) -> list[Any]:
     return []
 
 
-@dataclass(frozen=True, kw_only=True)
-class Experiment:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Experiment(Short):
     """One question, how it is measured, and what is read off the rows.
 
     Parameters

@@ -25,6 +25,7 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from difflab.errors import DifflabError, UnknownNameError
 from difflab.lab.intervals import Interval
+from difflab.lab.short import Short
 
 Verdict: TypeAlias = Literal[
     "reproduced", "partly", "depends", "not reproduced here", "contradicted", "undecided",
@@ -161,8 +162,8 @@ class Source(NamedTuple):
     link: str = ""
 
 
-@dataclass(frozen=True)
-class Claim:
+@dataclass(frozen=True, repr=False)
+class Claim(Short):
     """A claim that an experiment puts to the test.
 
     Parameters

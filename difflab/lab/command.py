@@ -11,15 +11,18 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import os
+import re
 import shlex
 import signal
 import sys
 import time
 import traceback
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, Final, NoReturn
 
 from difflab.errors import ArgumentError, DifflabError, DomainError, UnknownNameError
 from difflab.lab.cases import (
@@ -38,23 +41,31 @@ from difflab.lab.machine import provenance
 from difflab.lab.page import render
 from difflab.lab.record import save_run
 from difflab.lab.runner import Plan, settings
+from difflab.lab.short import Short
 from difflab.lab.store import Store, WriteError, alone_in
 from difflab.lab.workers import ClusterError, cluster_address
 
 INTERRUPTED, TERMINATED = 130, 143
+TONES: Final = {
+    31: r"\b([1-9]\d* failed|(\d+ )?(not reproduced here|contradicted|fails))\b(?=[,;\n]|$)",
+    32: r"(?<=[:,] )(\d+ )?(reproduced|holds)\b(?=[,;\n]|$)",
+    33: r"(?<=[:,] )(\d+ )?(partly|depends|undecided)\b(?=[,;\n]|$)",
+}
+"""By colour, red, green and yellow, the words that have it: counts, and verdicts after a colon."""
 EPILOG = """\
 examples:
   COMMAND --quick --jobs 2            a look, two cases at once
   COMMAND --list                      the cases, and how long the rest will take
   COMMAND --claim ID                  one claim again, and its verdict
   COMMAND --report --single-file      pages again, from the rows that are there
+  COMMAND --json | jq .experiments    what became of them, for a program
 
 Finished cases are kept in .difflab/store, so that a run that was stopped resumes.
 The exit code is 1 if a case or a part of a page failed, whatever the verdicts are."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Options:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Options(Short):
     """What a run is asked to do; see `options_parser` for the meaning of each."""
 
     preset: Preset
@@ -68,13 +79,15 @@ class Options:
     only: tuple[str, ...] = ()
     claim: str = ""
     single_file: bool = False
+    json: bool = False
 
     @classmethod
     def of(cls, arguments: argparse.Namespace) -> Options:
         """The options in what `options_parser` parsed."""
         if arguments.jobs == 0:
             raise DomainError("no case runs with --jobs 0", "give 1 or more, or -1 for each core")
-        same = ("seeds", "output", "jobs", "fresh", "report", "listing", "claim", "single_file")
+        same = ("seeds", "output", "jobs", "fresh", "report", "listing", "claim", "single_file",
+                "json")  # fmt: skip
         return cls(
             preset=preset(arguments.preset, arguments.seeds),
             cluster=arguments.cluster and cluster_address(arguments.cluster),
@@ -128,6 +141,8 @@ def options_parser() -> argparse.ArgumentParser:
     add("--report", action="store_true", help="measure nothing, only render the rows again")
     add("--single-file", action="store_true",
         help="a page holds its images, to be sent as one file")
+    add("--json", action="store_true",
+        help="print one JSON object, experiments with status, verdicts and page; text is on stderr")
     add("--output", type=Path, metavar="DIR",
         help="folder of the reports (default: reports, reports/quick or .difflab/smoke)")
     # fmt: on
@@ -160,7 +175,8 @@ def run_all(names: Sequence[str], options: Options, folder: Path | None = None) 
     >>> run_all([], Options(preset=preset("smoke")), Path(tempfile.mkdtemp()))
     0
     """
-    known = discover(folder)
+    with _all_on_stderr() if options.json else contextlib.nullcontext():
+        known = discover(folder)
     if options.claim:
         names = [*names, _judge(options.claim, folder or experiments_folder())]
     for name in names:
@@ -214,22 +230,53 @@ def _hearing_sigterm() -> Iterator[None]:
             signal.signal(signal.SIGTERM, before)
 
 
-@_hearing_sigterm()
+@contextlib.contextmanager
+def _all_on_stderr() -> Iterator[None]:
+    """Inside, whatever is printed, by this process or a child, goes to standard error."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
 def _run_each(experiments: list[Experiment], options: Options, program: list[str]) -> int:
+    """Run one after the other, and print what became of them as JSON, if that is asked for."""
+    told: list[dict[str, Any]] = []
+    if not options.json:
+        return _each(experiments, options, program, told)
+    with _all_on_stderr():
+        code = _each(experiments, options, program, told)
+    print(json.dumps({"exit_code": code, "experiments": told}, indent=2, allow_nan=False))
+    return code
+
+
+@_hearing_sigterm()
+def _each(
+    experiments: list[Experiment], options: Options, program: list[str], told: list[dict[str, Any]]
+) -> int:
     """Run one after the other; what goes wrong with one does not keep the next from running."""
     codes = [0]
     try:
         for experiment in experiments:
+            told.append({"name": experiment.name, "status": "stopped"})
             try:
-                code = _list(experiment, options) if options.listing else run(experiment, options)
-                codes.append(code)
+                does = _list if options.listing else run
+                codes.append(does(experiment, options, told[-1]))
+                told[-1]["status"] = "failed" if codes[-1] else "ok"
             except DifflabError as reason:
+                told[-1] |= {"status": "error", "error": reason.what}
                 remedy = f"\n  remedy: {reason.remedy}" if reason.remedy else ""
                 _warn(f"{experiment.name}: error: {reason.what}{remedy}")
                 codes.append(1)
                 if isinstance(reason, WriteError | ClusterError):  # the next would meet it, too
                     break
-            except (Exception, SystemExit):  # a fault of the experiment's file
+            except (Exception, SystemExit) as fault:  # of the experiment's file
+                told[-1] |= {"status": "error", "error": f"{type(fault).__name__}: {fault}"}
                 _warn(f"{experiment.name}: error\n{traceback.format_exc()}")
                 codes.append(1)
     except KeyboardInterrupt as stop:
@@ -242,14 +289,18 @@ def _run_each(experiments: list[Experiment], options: Options, program: list[str
     return max(codes)
 
 
-def run(experiment: Experiment, options: Options) -> int:
-    """Measure what is missing, write the rows, render the pages; returns the exit code."""
+def run(experiment: Experiment, options: Options, told: dict[str, Any] | None = None) -> int:
+    """Measure what is missing, write the rows, render the pages; returns the exit code.
+
+    What became of it is added to `told`, in JSON's terms.
+    """
+    told = {} if told is None else told
     usual = {"full": "reports", "quick": "reports/quick", "smoke": ".difflab/smoke"}
     out = options.output or _root(experiment) / usual[options.preset.name]
     folder = out / experiment.name
     plan = None if options.report else _plan(experiment, options)
     if plan is not None:
-        _measure(plan, options)
+        told |= _measure(plan, options)
     with alone_in(out):
         if plan is not None:
             command = shlex.join([*_program(experiment), *options.arguments()])
@@ -260,10 +311,16 @@ def run(experiment: Experiment, options: Options) -> int:
     for problem in problems:
         _warn(f"{experiment.name}: a part of the page failed\n{problem}")
     page = folder / "index.html"
-    print(f"{experiment.name}: see {page}")
-    for finding in json.loads((folder / "summary.json").read_bytes())["findings"]:
+    findings = json.loads((folder / "summary.json").read_bytes())["findings"]
+    counts = Counter(finding["verdict"] for finding in findings)
+    told |= {"verdicts": counts, "report": str(page)}
+    if counts:
+        verdicts = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
+        _say(f"{experiment.name}: {verdicts}")
+    _say(f"{experiment.name}: see {page}")
+    for finding in findings:
         if finding["id"] == options.claim:
-            print(claim_words(finding, page))
+            _say(claim_words(finding, page))
     failed = plan is not None and bool(plan.failed or plan.trouble)
     # A choice of cases may lack what a table needs: the page says so, but nothing is at fault.
     return 1 if failed or (problems and not options.only) else 0
@@ -276,7 +333,7 @@ def _plan(experiment: Experiment, options: Options) -> Plan:
     return Plan(experiment, options.preset, store, options.only, fresh)
 
 
-def _measure(plan: Plan, options: Options) -> None:
+def _measure(plan: Plan, options: Options) -> dict[str, Any]:
     """Measure what is missing of a plan, with a bar on a terminal; say what became of it."""
     from rich.console import Console
     from rich.progress import Progress
@@ -284,7 +341,7 @@ def _measure(plan: Plan, options: Options) -> None:
     start = time.perf_counter()
     name, console = plan.experiment.name, Console(stderr=True)
     machine = provenance(_root(plan.experiment))
-    off = not console.is_terminal
+    off = not (sys.stderr.isatty() and console.is_interactive)  # FORCE_COLOR makes no terminal
     with Progress(
         console=console, disable=off, transient=True, redirect_stdout=False, redirect_stderr=False,
         auto_refresh=False,  # else its thread may hold a lock while a child is forked
@@ -297,23 +354,25 @@ def _measure(plan: Plan, options: Options) -> None:
         _warn(f"{name}: failed: {settings(outcome.case)}: {what}")
     if plan.trouble:
         _warn(f"{name}: {plan.unknown}\n{plan.trouble}")
-    failed, left = len(plan.failed), len(plan.cases) - len(plan.outcomes)
-    print(
-        f"{name}: {len(plan.cases)} cases, of which {len(plan.outcomes) - measured} stored, "
-        f"{measured - failed} measured, {failed} failed, {left} left out; "
-        f"{time.perf_counter() - start:.1f} s"
-    )
+    failed, seconds = len(plan.failed), time.perf_counter() - start
+    counts = {"stored": len(plan.outcomes) - measured, "measured": measured - failed}
+    counts |= {"failed": failed, "left out": len(plan.cases) - len(plan.outcomes)}
+    words = ", ".join(f"{count} {what}" for what, count in counts.items())
+    _say(f"{name}: {len(plan.cases)} cases, of which {words}; {seconds:.1f} s")
     if plan.unknown:
         print(f"{name}: {plan.unknown}")
+    facts = {what.replace(" ", "_"): count for what, count in counts.items()}
+    return {"cases": len(plan.cases), **facts, "seconds": round(seconds, 3)}
 
 
-def _list(experiment: Experiment, options: Options) -> int:
+def _list(experiment: Experiment, options: Options, told: dict[str, Any]) -> int:
     plan = _plan(experiment, options)
     seconds = {key: plan.outcomes[key].seconds for key in plan.chosen if key in plan.outcomes}
     for key, case in plan.chosen.items():
         known = f"{seconds[key]:8.2f} s" if key in seconds else "    to do "
         print(f"{key}  {known}  {settings(case)}")
     cases, stored = len(plan.chosen), len(seconds)
+    told |= {"cases": cases, "stored": stored}
     guess = (cases - stored) * sum(seconds.values()) / max(stored, 1)
     words = f", about {guess:.0f} s" if 0 < stored < cases else ""
     print(f"{experiment.name}: {cases} cases, {stored} stored, {cases - stored} to do{words}")
@@ -335,6 +394,17 @@ def _program(experiment: Experiment) -> list[str]:
     if experiment.file.parent == INSTALLED:
         return ["difflab", "run", experiment.name]
     return ["python", experiment.file.relative_to(_root(experiment)).as_posix()]
+
+
+def _say(text: str) -> None:
+    """Print a text, its verdicts and failures in colour where standard output takes colours."""
+    from rich.console import Console
+
+    console = Console(force_jupyter=False)
+    if console.color_system and not console.no_color:
+        for tone, words in TONES.items():
+            text = re.sub(words, rf"\033[{tone}m\g<0>\033[0m", text)
+    print(text)
 
 
 def _warn(text: str) -> None:

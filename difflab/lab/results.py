@@ -30,6 +30,7 @@ from difflab.lab.intervals import (
     median_interval,
     proportion_interval,
 )
+from difflab.lab.short import Short
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,8 +44,8 @@ STATISTICS: dict[Statistic, Callable[..., Interval]] = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Part:
+@dataclass(frozen=True, repr=False)
+class Part(Short):
     """What one data set shows.
 
     Parameters
@@ -68,8 +69,8 @@ class Part:
         return self.planned - (self.interval.n if self.interval else 0)
 
 
-@dataclass(frozen=True)
-class Result:
+@dataclass(frozen=True, repr=False)
+class Result(Short):
     """What an experiment's rows show about a claim, data set by data set.
 
     Parameters

@@ -52,12 +52,13 @@ class Plot(PlotAccessor):
 
 
 def _figure(history: pd.DataFrame) -> Figure:
-    from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
+
+    from difflab.views.figures import Drawing
 
     score = next(name for name in SCORES if name in history)
     by = "epoch" if history["epoch"].is_unique else "update"
-    figure = Figure(figsize=(9.0, 3.8), layout="constrained")
+    figure = Drawing(figsize=(9.0, 3.8), layout="constrained")
     panels = figure.subplots(1, 2)
     for axis, name, label in zip(panels, ("loss", score), ("loss", SCORES[score]), strict=True):
         for what, prefix in (("training", ""), ("validation", "validation_")):

@@ -8,13 +8,11 @@ often training was interrupted, nor, up to rounding, on the method.
 
 from __future__ import annotations
 
-import contextlib
 import math
 import os
-import sys
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,7 +24,6 @@ from difflab.errors import (
     DivergedError,
     DivergenceWarning,
     Line,
-    missing,
     users_line,
 )  # fmt: skip
 from difflab.ir.tree import flatten, unflatten
@@ -36,6 +33,7 @@ from difflab.networks.layers import Array, Parameters, pre_activations
 from difflab.networks.metrics import accuracy, r2, survey
 from difflab.networks.model import Model
 from difflab.networks.options import COUNT, check, option
+from difflab.networks.progress import bar
 from difflab.networks.state import State
 from difflab.networks.update import update_of
 
@@ -276,23 +274,3 @@ class Training:
 
 def _finite(arrays: Iterable[Array]) -> bool:
     return all(np.all(np.isfinite(array)) for array in arrays)
-
-
-@contextlib.contextmanager
-def bar(wanted: bool | None, done: int, total: int) -> Iterator[Callable[[], None]]:
-    """A progress bar, and what moves it by an update."""
-    if wanted is False or (wanted is None and not sys.stderr.isatty()):
-        yield lambda: None
-        return
-    try:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-    except ImportError:
-        if wanted:
-            raise missing("rich", "lab") from None
-        yield lambda: None
-        return
-    columns = ("updates", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("updates", total=total, completed=done)
-        yield lambda: progress.advance(task)

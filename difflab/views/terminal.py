@@ -61,6 +61,15 @@ def tinted(text: str) -> str:
     return text
 
 
+def folded(text: str) -> str:
+    """A text in lines that fit; those that follow are indented.
+
+    >>> folded("word " * 100).splitlines()[1][:8]
+    '  word w'
+    """
+    return textwrap.fill(text, width(), subsequent_indent="  ", break_on_hyphens=False)
+
+
 def fitted(
     rows: Sequence[Mapping[str, str]], importance: Sequence[str], *, width: int | None = None
 ) -> str:
