@@ -1,0 +1,57 @@
+"""How the site is built: `make docs`. Every code cell runs, and every warning is an error."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
+
+import mathml
+import reference
+
+import difflab
+
+project, author, copyright = "difflab", "difflab's authors", "difflab's authors"
+version = release = difflab.__version__
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+exclude_patterns = ["_build", "README.md", "_kernel"]
+
+html_theme = "furo"
+html_title = f"difflab {release}"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_copy_source = False
+html_show_sourcelink = False
+
+# Cells run in the kernel of the environment that builds; its startup file names cells by number, so
+# that difflab's "at cell 3:2" is the same in every build.
+os.environ["IPYTHONDIR"] = str(HERE / "_kernel")
+os.environ["DIFFLAB_ENGINE"] = "steady"
+nb_execution_mode = "force"
+nb_execution_raise_on_error = True
+nb_execution_timeout = 120
+nb_merge_streams = True
+nb_mime_priority_overrides = [("html", "image/svg+xml", 0)]
+myst_enable_extensions = ["deflist", "dollarmath", "colon_fence"]
+myst_heading_anchors = 3
+suppress_warnings = ["myst.xref_missing"]
+"""Of CHANGELOG.md, which the site includes, links are relative to the repository."""
+
+html_math_renderer = "mathml"
+
+autodoc_typehints = "signature"
+autodoc_member_order = "bysource"
+autodoc_default_options = {"members": True, "inherited-members": False}
+napoleon_google_docstring = False
+napoleon_use_rtype = False
+default_role = "literal"
+"""Single backquotes in docstrings are code."""
+nitpick_ignore_regex = [("py:.*", r".*")]
+
+
+def setup(app: object) -> None:
+    reference.write(HERE / "reference" / "names")
+    app.add_html_math_renderer("mathml", mathml.INLINE, mathml.BLOCK)  # type: ignore[attr-defined]

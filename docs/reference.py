@@ -1,0 +1,121 @@
+"""A page of the reference for every public name: a name has one by existing.
+
+What flows: the lists of public names (`__all__`), and the classes that public functions return,
+become pages that autodoc fills from docstrings, and one index.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+RESULTS = {
+    "Check": "difflab.accuracy.words",
+    "Comparison": "difflab.accuracy.compare",
+    "Enclosure": "difflab.accuracy.truth",
+    "Estimate": "difflab.accuracy.estimate",
+    "Explanation": "difflab.accuracy.explain",
+    "Guilty": "difflab.accuracy.explain",
+    "Kink": "difflab.accuracy.kinks",
+    "Graph": "difflab.ir.expr",
+    "Prepared": "difflab.operators.programs",
+}
+"""What public functions return; their attributes are public too."""
+METHODS = {"Method": "difflab.methods", "Derivation": "difflab.methods", "Caller": "difflab.methods"}
+"""What a method of one's own speaks."""
+
+
+class Name(NamedTuple):
+    """A public name, and where it is found."""
+
+    module: str
+    name: str
+
+    @property
+    def value(self) -> Any:
+        return getattr(importlib.import_module(self.module), self.name)
+
+    @property
+    def directive(self) -> str:
+        """What autodoc documents it by."""
+        if inspect.isclass(self.value):
+            return "autoexception" if issubclass(self.value, Exception) else "autoclass"
+        return "autofunction" if inspect.isroutine(self.value) else "autodata"
+
+    @property
+    def file(self) -> str:
+        """The page, apart from others on systems that do not tell capitals from small letters."""
+        mark = "" if self.name == self.name.lower() else "-class"
+        return f"{self.module}.{self.name}{mark}"
+
+    @property
+    def summary(self) -> str:
+        """The first sentence of the docstring."""
+        if self.directive == "autodata":
+            return ""
+        return " ".join((inspect.getdoc(self.value) or "").partition("\n\n")[0].split())
+
+
+def public(module: str) -> list[Name]:
+    """The names that a module calls public."""
+    return [Name(module, name) for name in importlib.import_module(module).__all__]
+
+
+def errors() -> list[Name]:
+    """The error family."""
+    module = importlib.import_module("difflab.errors")
+    return [
+        Name("difflab.errors", name)
+        for name, value in vars(module).items()
+        if inspect.isclass(value) and issubclass(value, module.DifflabError)
+    ]
+
+
+def sections() -> dict[str, list[Name]]:
+    """All public names, in the order of the index."""
+    return {
+        "difflab": public("difflab"),
+        "Results": [Name(module, name) for name, module in RESULTS.items()],
+        "Methods": [Name(module, name) for name, module in METHODS.items()],
+        "difflab.testing": public("difflab.testing"),
+        "difflab.networks": [n for n in public("difflab.networks") if not n.name.endswith("Error")],
+        "difflab.lab": public("difflab.lab"),
+        "difflab.errors": errors(),
+    }
+
+
+def pages() -> Iterator[tuple[Name, str]]:
+    """Every name, with the text of its page."""
+    for names in sections().values():
+        for name in names:
+            title = name.name.replace("_", r"\_")
+            where = f"{name.module}.{name.name}"
+            yield name, f"{title}\n{'=' * len(title)}\n\n.. {name.directive}:: {where}\n"
+
+
+def index() -> str:
+    """The first page: a table a section, each name with its first sentence."""
+    text = "# Names\n\nEvery public name has a page, made from its docstring.\n"
+    for title, names in sections().items():
+        text += f"\n## {title}\n\n| name | what it is |\n|---|---|\n"
+        for name in names:
+            text += f"| [`{name.name}`]({name.file}.rst) | {name.summary.replace('|', chr(92) + '|')} |\n"
+        files = "\n".join(name.file for name in names)
+        text += f"\n```{{toctree}}\n:hidden:\n\n{files}\n```\n"
+    return text
+
+
+def write(folder: Path) -> None:
+    """Write what has changed, and remove pages of names that are gone."""
+    wanted = {f"{name.file}.rst": text for name, text in pages()} | {"index.md": index()}
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.iterdir():
+        if old.name not in wanted:
+            old.unlink()
+    for file, text in wanted.items():
+        path = folder / file
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            path.write_text(text, encoding="utf-8")
