@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
@@ -46,12 +48,31 @@ autodoc_typehints = "signature"
 autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True, "inherited-members": False}
 napoleon_google_docstring = False
+napoleon_use_ivar = True
 napoleon_use_rtype = False
 default_role = "literal"
 """Single backquotes in docstrings are code."""
-nitpick_ignore_regex = [("py:.*", r".*")]
+nitpick_ignore_regex = [("py:class", r".*")]
+"""Types in signatures, most of other libraries."""
 
 
-def setup(app: object) -> None:
+def _read_as_text(app: Any, what: str, name: str, value: Any, options: Any, lines: list[str]) -> None:
+    """In a docstring |x| is an absolute value, and a star a product."""
+    for k, line in enumerate(lines):
+        parts = re.split(r"(`+[^`]*`+|\*\*?\w[^*]*\w\*\*?(?!\w))", line)
+        plain = [re.sub(r"([|*])", r"\\\1", part) for part in parts[::2]]
+        lines[k] = "".join(x for pair in zip(plain, [*parts[1::2], ""], strict=True) for x in pair)
+
+
+def _of_scikit_learn(
+    app: Any, what: str, name: str, value: Any, skip: bool, options: Any
+) -> bool | None:
+    """What scikit-learn adds to estimators is documented there."""
+    return True if re.fullmatch(r"set_\w+_request", name) else None
+
+
+def setup(app: Any) -> None:
     reference.write(HERE / "reference" / "names")
-    app.add_html_math_renderer("mathml", mathml.INLINE, mathml.BLOCK)  # type: ignore[attr-defined]
+    app.add_html_math_renderer("mathml", mathml.INLINE, mathml.BLOCK)
+    app.connect("autodoc-process-docstring", _read_as_text)
+    app.connect("autodoc-skip-member", _of_scikit_learn)

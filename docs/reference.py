@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import types
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -41,9 +42,11 @@ class Name(NamedTuple):
     @property
     def directive(self) -> str:
         """What autodoc documents it by."""
+        if isinstance(self.value, types.GenericAlias):
+            return "alias"
         if inspect.isclass(self.value):
             return "autoexception" if issubclass(self.value, Exception) else "autoclass"
-        return "autofunction" if inspect.isroutine(self.value) else "autodata"
+        return "autofunction" if callable(self.value) else "autodata"
 
     @property
     def file(self) -> str:
@@ -54,6 +57,8 @@ class Name(NamedTuple):
     @property
     def summary(self) -> str:
         """The first sentence of the docstring."""
+        if self.directive == "alias":
+            return f"`{self.value}`"
         if self.directive == "autodata":
             return ""
         return " ".join((inspect.getdoc(self.value) or "").partition("\n\n")[0].split())
@@ -92,8 +97,10 @@ def pages() -> Iterator[tuple[Name, str]]:
     for names in sections().values():
         for name in names:
             title = name.name.replace("_", r"\_")
-            where = f"{name.module}.{name.name}"
-            yield name, f"{title}\n{'=' * len(title)}\n\n.. {name.directive}:: {where}\n"
+            body = f".. {name.directive}:: {name.module}.{name.name}\n"
+            if name.directive == "alias":
+                body = f".. py:data:: {name.module}.{name.name}\n\n   ``{name.value}``\n"
+            yield name, f"{title}\n{'=' * len(title)}\n\n{body}"
 
 
 def index() -> str:
