@@ -33,6 +33,7 @@ from difflab.tracing.trace import trace
 from difflab.views.formulas import latex, text
 
 if TYPE_CHECKING:
+    from difflab.accuracy.bounds import enclose
     from difflab.accuracy.check import check
     from difflab.accuracy.compare import compare
     from difflab.accuracy.estimate import estimate
@@ -45,8 +46,8 @@ __version__ = "0.1.0"
 
 __all__ = [
     "METHODS", "Forward", "Numerical", "Reverse", "Symbolic", "__version__", "check", "compare",
-    "derivative", "erf", "estimate", "explain", "from_sympy", "gradient", "hessian", "hvp",
-    "jacobian", "jet", "jvp", "leaky_relu", "log_softmax", "primitive", "relu", "sigmoid",
+    "derivative", "enclose", "erf", "estimate", "explain", "from_sympy", "gradient", "hessian",
+    "hvp", "jacobian", "jet", "jvp", "leaky_relu", "log_softmax", "primitive", "relu", "sigmoid",
     "softmax", "softplus", "sparse_hessian", "sparse_jacobian", "trace", "truth",
     "value_and_gradient", "vjp",
 ]  # fmt: skip
@@ -56,6 +57,7 @@ _LATER = {
     "Symbolic": "difflab.methods.symbolic",
     "check": "difflab.accuracy.check",
     "compare": "difflab.accuracy.compare",
+    "enclose": "difflab.accuracy.bounds",
     "estimate": "difflab.accuracy.estimate",
     "explain": "difflab.accuracy.explain",
     "from_sympy": "difflab.readings.symbols",

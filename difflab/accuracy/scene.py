@@ -218,7 +218,7 @@ def _suspicious(node: Expr, known: Mapping[Expr, Array]) -> Array | None:
     if row.kink is not None and any(x.differentiable for x in node.operands):
         values = [centres(x) for x in operands]
         if _is_choice(node):
-            return _tied(values[0], widths(operands[0]), params)
+            return tied(values[0], widths(operands[0]), params)
         with np.errstate(all="ignore"):
             gap = np.abs(np.asarray(row.kink(*values, **params), np.float64))
             size = np.maximum.reduce(np.broadcast_arrays(*[np.abs(v) for v in values]))
@@ -260,7 +260,7 @@ def _is_regular(node: Expr, known: Mapping[Expr, Array]) -> bool:
     return bool(np.all(gap > MARGIN * np.max(np.abs(value)) + 2.0 * np.max(width)))
 
 
-def _tied(value: Array, width: Array, params: Mapping[str, Any]) -> Array:
+def tied(value: Array, width: Array, params: Mapping[str, Any]) -> Array:
     """The elements of rows among which a choice is made that another element comes near."""
     axes = params.get("axes", (params.get("axis"),))
     last = np.moveaxis(value, axes, range(-len(axes), 0))

@@ -16,6 +16,7 @@ as exact, lies in its ball. Casts between float32 and float64 are the identity o
 from __future__ import annotations
 
 import copyreg
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
@@ -31,6 +32,7 @@ EVERY_BIT: Final = 20_000
 """A precision at which the ends and the centre of any ball used here are exact."""
 
 
+Read = Callable[[Expr, list[Array]], Array]
 LEAST: Final = -1074
 """The binary exponent of the smallest denormal number."""
 
@@ -89,13 +91,16 @@ def enclose(graph: Graph, arguments: Sequence[Any], bits: int = 128) -> list[Arr
     return [known[out] for out in graph.outputs]
 
 
-def enclose_nodes(outputs: Iterable[Expr], known: dict[Expr, Array], bits: int) -> None:
+def enclose_nodes(
+    outputs: Iterable[Expr], known: dict[Expr, Array], bits: int, rule: Read | None = None
+) -> None:
     """Add the balls of the outputs, and of all that they depend on, to `known`."""
     with precision(bits), np.errstate(all="ignore"):
-        walk(outputs, known, _read)
+        walk(outputs, known, rule or read)
 
 
-def _read(node: Expr, operands: list[Array]) -> Array:
+def read(node: Expr, operands: list[Array]) -> Array:
+    """A node's balls for those of its operands."""
     row = node.primitive
     if row is CONSTANT:
         return exact(node.value)
@@ -180,6 +185,48 @@ def _matrices(read: Callable[..., Any], operands: list[Array], node: Expr) -> Ar
     for index in np.ndindex(lead):
         found[index] = read(*[operand[index] for operand in operands], **dict(node.params))
     return found
+
+
+def hulls(low: Array, high: Array) -> Array:
+    """Balls that hold all from a lower to an upper end; the end next to zero is an end of the ball.
+
+    >>> print(hulls(np.array(0.0), np.array(0.3)).item().lower())
+    0
+    """
+    found = np.empty(np.shape(low), object)
+    with precision(EVERY_BIT):
+        for index, a in np.ndenumerate(low):
+            near, far = sorted((arb(float(a)), arb(float(high[index]))), key=abs)
+            radius = _radius((far - near) / 2)
+            centre = near + arb(radius) if far > near else near - arb(radius)
+            found[index] = arb(centre.man_exp(), radius)  # as pairs, which are taken exactly
+    return found
+
+
+def _radius(half: arb) -> tuple[int, int]:
+    """A number's size in 28 bits, rounded up: the radius of a ball keeps these."""
+    if half == 0:
+        return 0, 0
+    mantissa, exponent = map(int, abs(half).man_exp())
+    spare = max(mantissa.bit_length() - 28, 0)
+    return -(-mantissa >> spare), exponent + spare
+
+
+def ends(x: Any) -> tuple[float, float]:
+    """The ends of a ball as floats, rounded outward; those of what is not finite are infinite.
+
+    >>> ends(hulls(np.array(0.5), np.array(1.5)).item()), ends(arb("nan")), ends(2)
+    ((0.5, 1.5), (-inf, inf), (2.0, 2.0))
+    """
+    if not isinstance(x, arb):
+        return (0.0, 1.0) if x is None else (float(x), float(x))
+    if not x.is_finite():
+        return -math.inf, math.inf
+    with precision(EVERY_BIT):
+        low, high = (float(end) for end in (x.lower(), x.upper()))
+        low = low if arb(low) <= x.lower() else math.nextafter(low, -math.inf)
+        high = high if arb(high) >= x.upper() else math.nextafter(high, math.inf)
+    return low, high
 
 
 def is_sharp(ball: arb, dtype: np.dtype[Any]) -> bool:
