@@ -11,10 +11,10 @@ from typing import Any
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
-import mathml
-import reference
+import mathml  # noqa: E402
+import reference  # noqa: E402
 
-import difflab
+import difflab  # noqa: E402
 
 project, author, copyright = "difflab", "difflab's authors", "difflab's authors"
 version = release = difflab.__version__
@@ -39,8 +39,8 @@ nb_merge_streams = True
 nb_mime_priority_overrides = [("html", "image/svg+xml", 0)]
 myst_enable_extensions = ["deflist", "dollarmath", "colon_fence"]
 myst_heading_anchors = 3
-suppress_warnings = ["myst.xref_missing"]
-"""Of CHANGELOG.md, which the site includes, links are relative to the repository."""
+suppress_warnings = ["misc.highlighting_failure"]
+"""Of the words of an error, which are no traceback."""
 
 html_math_renderer = "mathml"
 
@@ -48,7 +48,7 @@ autodoc_typehints = "signature"
 autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True, "inherited-members": False}
 napoleon_google_docstring = False
-napoleon_use_ivar = True
+napoleon_custom_sections = [("Attributes", "params_style")]
 napoleon_use_rtype = False
 default_role = "literal"
 """Single backquotes in docstrings are code."""
@@ -56,7 +56,9 @@ nitpick_ignore_regex = [("py:class", r".*")]
 """Types in signatures, most of other libraries."""
 
 
-def _read_as_text(app: Any, what: str, name: str, value: Any, options: Any, lines: list[str]) -> None:
+def _read_as_text(
+    app: Any, what: str, name: str, value: Any, options: Any, lines: list[str]
+) -> None:
     """In a docstring |x| is an absolute value, and a star a product."""
     for k, line in enumerate(lines):
         parts = re.split(r"(`+[^`]*`+|\*\*?\w[^*]*\w\*\*?(?!\w))", line)

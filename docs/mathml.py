@@ -1,4 +1,4 @@
-"""Formulas as MathML, which browsers draw without a script: the site loads nothing from elsewhere."""
+"""Formulas as MathML, which browsers draw without a script that would have to be loaded."""
 
 from __future__ import annotations
 

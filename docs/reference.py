@@ -21,11 +21,17 @@ RESULTS = {
     "Explanation": "difflab.accuracy.explain",
     "Guilty": "difflab.accuracy.explain",
     "Kink": "difflab.accuracy.kinks",
+    "Bounds": "difflab.accuracy.bounds",
+    "Interval": "difflab.accuracy.bounds",
     "Graph": "difflab.ir.expr",
     "Prepared": "difflab.operators.programs",
 }
 """What public functions return; their attributes are public too."""
-METHODS = {"Method": "difflab.methods", "Derivation": "difflab.methods", "Caller": "difflab.methods"}
+METHODS = {
+    "Method": "difflab.methods",
+    "Derivation": "difflab.methods",
+    "Caller": "difflab.methods",
+}
 """What a method of one's own speaks."""
 
 
@@ -40,12 +46,16 @@ class Name(NamedTuple):
         return getattr(importlib.import_module(self.module), self.name)
 
     @property
+    def is_error(self) -> bool:
+        return inspect.isclass(self.value) and issubclass(self.value, Exception)
+
+    @property
     def directive(self) -> str:
         """What autodoc documents it by."""
         if isinstance(self.value, types.GenericAlias):
             return "alias"
         if inspect.isclass(self.value):
-            return "autoexception" if issubclass(self.value, Exception) else "autoclass"
+            return "autoexception" if self.is_error else "autoclass"
         return "autofunction" if callable(self.value) else "autodata"
 
     @property
@@ -86,7 +96,7 @@ def sections() -> dict[str, list[Name]]:
         "Results": [Name(module, name) for name, module in RESULTS.items()],
         "Methods": [Name(module, name) for name, module in METHODS.items()],
         "difflab.testing": public("difflab.testing"),
-        "difflab.networks": [n for n in public("difflab.networks") if not n.name.endswith("Error")],
+        "difflab.networks": [name for name in public("difflab.networks") if not name.is_error],
         "difflab.lab": public("difflab.lab"),
         "difflab.errors": errors(),
     }
@@ -109,7 +119,8 @@ def index() -> str:
     for title, names in sections().items():
         text += f"\n## {title}\n\n| name | what it is |\n|---|---|\n"
         for name in names:
-            text += f"| [`{name.name}`]({name.file}.rst) | {name.summary.replace('|', chr(92) + '|')} |\n"
+            summary = name.summary.replace("|", r"\|")
+            text += f"| [`{name.name}`]({name.file}.rst) | {summary} |\n"
         files = "\n".join(name.file for name in names)
         text += f"\n```{{toctree}}\n:hidden:\n\n{files}\n```\n"
     return text

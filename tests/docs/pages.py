@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import json
+import linecache
 import re
 import sys
 from collections.abc import Iterator
@@ -51,11 +52,13 @@ def _plain(code: str) -> str:
     return "".join(line for line in code.splitlines(True) if not line.startswith("%"))
 
 
-def run(page: Path) -> dict[str, Any]:
-    """Run a page's cells, show what Jupyter would show, and give the names back."""
+def run(page: Path, every: bool = False) -> dict[str, Any]:
+    """Run a page's cells (every: also what the build does not run), show what Jupyter would show,
+    and give the names back.
+    """
     names: dict[str, Any] = {"__name__": "__main__"}
     for cell in cells(page):
-        if not cell.runs:
+        if not (cell.runs or every):
             continue
         try:
             _run(cell, names)
@@ -68,6 +71,8 @@ def run(page: Path) -> dict[str, Any]:
 
 
 def _run(cell: Cell, names: dict[str, Any]) -> None:
+    lines = cell.text.splitlines(True)
+    linecache.cache[cell.where] = len(cell.text), None, lines, cell.where
     tree = ast.parse(cell.text, cell.where)
     last = tree.body[-1] if tree.body else None
     if isinstance(last, ast.Expr):

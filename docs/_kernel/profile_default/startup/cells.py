@@ -1,4 +1,4 @@
-"""How the site's cells run: named by number, not by a file of the day; errors in words; figures as SVG."""
+"""How cells run: named by number, not by a file of the day; errors in words; figures as SVG."""
 
 from IPython import get_ipython
 
