@@ -24,7 +24,6 @@ def without_jupyter(monkeypatch):
     matplotlib.use("agg")
     display = ModuleType("IPython.display")
     display.Math = str
-    monkeypatch.setitem(sys.modules, "IPython", ModuleType("IPython"))
     monkeypatch.setitem(sys.modules, "IPython.display", display)
     yield
     import matplotlib.pyplot as plt
