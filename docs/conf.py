@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import re
 import sys
@@ -12,6 +11,7 @@ from typing import Any
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
+import docstrings  # noqa: E402
 import mathml  # noqa: E402
 import reference  # noqa: E402
 
@@ -49,41 +49,12 @@ autodoc_typehints = "signature"
 autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True, "inherited-members": False}
 napoleon_google_docstring = False
+napoleon_custom_sections = [docstrings.ATTRIBUTES]
 napoleon_use_rtype = False
 default_role = "literal"
 """Single backquotes in docstrings are code."""
 nitpick_ignore_regex = [("py:class", r".*")]
 """Types in signatures, most of other libraries."""
-
-
-def _read_as_text(
-    app: Any, what: str, name: str, value: Any, options: Any, lines: list[str]
-) -> None:
-    """In a docstring |x| is an absolute value, and a star a product."""
-    for k, line in enumerate(lines):
-        line = re.sub(r"`` *([^`]+?) *``", r"``\1``", line)
-        parts = re.split(r"(`+[^`]*`+|\*\*?\w[^*]*\w\*\*?(?!\w))", line)
-        plain = [re.sub(r"(?<!\\)([|*])", r"\\\1", part) for part in parts[::2]]
-        lines[k] = "".join(x for pair in zip(plain, [*parts[1::2], ""], strict=True) for x in pair)
-
-
-def _list_fields(
-    app: Any, what: str, name: str, value: Any, options: Any, lines: list[str]
-) -> None:
-    """What a class's docstring says of attributes is a list; each has its own entry below."""
-    if "Attributes" not in lines:
-        return
-    start = lines.index("Attributes")
-    section = list(itertools.takewhile(str.strip, lines[start + 2 :]))
-    items: list[str] = []
-    for line in section:
-        if line.startswith(" "):
-            items[-1] += f" {line.strip()}"
-        else:
-            items.append(
-                f"- **{line.replace(' : ', '**: ', 1)}" if " : " in line else f"- **{line}**:"
-            )
-    lines[start : start + 2 + len(section)] = [".. rubric:: Attributes", "", *items]
 
 
 def _of_scikit_learn(
@@ -96,6 +67,5 @@ def _of_scikit_learn(
 def setup(app: Any) -> None:
     reference.write(HERE / "reference" / "names")
     app.add_html_math_renderer("mathml", mathml.INLINE, mathml.BLOCK)
-    app.connect("autodoc-process-docstring", _list_fields, priority=400)  # before napoleon
-    app.connect("autodoc-process-docstring", _read_as_text, priority=600)
+    docstrings.connect(app)
     app.connect("autodoc-skip-member", _of_scikit_learn)

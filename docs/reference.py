@@ -33,6 +33,12 @@ METHODS = {
     "Caller": "difflab.methods",
 }
 """What a method of one's own speaks."""
+DATA = {
+    "METHODS": "From the name of a method to its object, made when it is asked for.",
+    "__version__": "The version, as text.",
+    "TIME_COLUMNS": "What `interleave` measures, which differs from run to run.",
+}
+"""What is no function and no class, and so has no docstring."""
 
 
 class Name(NamedTuple):
@@ -70,7 +76,7 @@ class Name(NamedTuple):
         if self.directive == "alias":
             return f"`{self.value}`"
         if self.directive == "autodata":
-            return ""
+            return DATA[self.name]
         return " ".join((inspect.getdoc(self.value) or "").partition("\n\n")[0].split())
 
 
@@ -110,25 +116,30 @@ def pages() -> Iterator[tuple[Name, str]]:
             body = f".. {name.directive}:: {name.module}.{name.name}\n"
             if name.directive == "alias":
                 body = f".. py:data:: {name.module}.{name.name}\n\n   ``{name.value}``\n"
+            elif name.directive == "autodata":
+                body += f"\n   {name.summary}\n"
             yield name, f"{title}\n{'=' * len(title)}\n\n{body}"
 
 
-def index() -> str:
-    """The first page: a table a section, each name with its first sentence."""
-    text = "# Names\n\nEvery public name has a page, made from its docstring.\n"
+def indexes() -> Iterator[tuple[str, str]]:
+    """Of each section a table, a name with its first sentence; and of the sections."""
     for title, names in sections().items():
-        text += f"\n## {title}\n\n| name | what it is |\n|---|---|\n"
+        text = f"# {title}\n\n| name | what it is |\n|---|---|\n"
         for name in names:
             summary = name.summary.replace("|", r"\|")
             text += f"| [`{name.name}`]({name.file}.rst) | {summary} |\n"
         files = "\n".join(name.file for name in names)
-        text += f"\n```{{toctree}}\n:hidden:\n\n{files}\n```\n"
-    return text
+        yield f"in-{title.lower()}", f"{text}\n```{{toctree}}\n:hidden:\n\n{files}\n```\n"
+    files = "\n".join(f"in-{title.lower()}" for title in sections())
+    text = "# Names\n\nEvery public name has a page, made from its docstring.\n"
+    yield "index", f"{text}\n```{{toctree}}\n:maxdepth: 2\n\n{files}\n```\n"
 
 
 def write(folder: Path) -> None:
     """Write what has changed, and remove pages of names that are gone."""
-    wanted = {f"{name.file}.rst": text for name, text in pages()} | {"index.md": index()}
+    wanted = {f"{name.file}.rst": text for name, text in pages()} | {
+        f"{file}.md": text for file, text in indexes()
+    }
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.iterdir():
         if old.name not in wanted:
