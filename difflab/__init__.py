@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+import difflab.interrupts  # noqa: F401  (before all that takes long)
 from difflab.ir.expr import READERS, Graph
 from difflab.methods import METHODS, Forward, Numerical, Reverse
 from difflab.operators import (

@@ -1,29 +1,35 @@
-"""The command line, ``difflab COMMAND``: compare, check, explain, run and two lists."""
+"""The command line, ``difflab COMMAND``: compare, check, explain, picture, run and two lists."""
 
 from __future__ import annotations
 
 import argparse
-import csv
-import importlib
-import inspect
 import os
+import re
 import sys
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any, TextIO
+from collections.abc import Sequence
+from typing import Final, NoReturn
 
 from difflab import __version__
-from difflab.errors import ArgumentError, DifflabError, require
+from difflab.commands.inputs import gradient_of, need_files, subject
+from difflab.commands.outputs import show, tell
+from difflab.errors import ArgumentError, DifflabError, UnknownNameError, require, users_line
 from difflab.ir.row import TABLE, Pair, Partials, Primitive, Transpose, Transposes, Unsupported
+from difflab.ir.tree import read_arguments
 from difflab.methods import METHODS
+from difflab.views.terminal import fitted
 
 EXAMPLES = """examples:
   difflab compare "log(x1) + x1*x2 - sin(x2)" x1=2 x2=5
-  difflab compare "sum(tanh(w))" "w=[1, 20]" --methods reverse symbolic
+  difflab compare "sum(tanh(w))" "w=[1, pi]" --methods reverse symbolic
+  difflab check "x**3" x=2 --gradient "3*x**2"
   difflab check model:loss --at "[1.0, 2.0]" --gradient model:gradient
   difflab explain "sin(x)/x" x=1e-6 --html out.html
+  difflab picture "log(x1) + x1*x2" x1=2 x2=5 --output graph.svg
   difflab primitives tanh sigmoid
   difflab run --quick
+
+--json prints a table as strict JSON: NaN is null, infinities are "Infinity" and "-Infinity".
+A wrong call is two lines and exit code 2; DIFFLAB_TRACEBACK=1 adds Python's traceback.
 """
 READINGS = (
     "numbers",
@@ -38,27 +44,56 @@ READINGS = (
 DERIVATIVES = {Partials: "partials", Transpose: "transpose", Transposes: "transposes", Pair: "pair"}
 
 
+INTERRUPTED: Final = 130
+
+
+class _Parser(argparse.ArgumentParser):
+    """Whose errors are errors like any other."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ArgumentError(message, f"see {self.prog} --help")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; the exit code is 0, 1 after a failed case, or 2 for a wrong call."""
+    """Run one command; the exit code is 0, 1 after a failed case, 2 for a wrong call, or 130 after
+    Ctrl-C.
+    """
+    outside, command = users_line(), "difflab"
+    words = [_word(word) for word in (sys.argv[1:] if arguments is None else arguments)]
     parser = _parser()
-    options = parser.parse_args(arguments)
+    if not words:  # a question, not a mistake
+        parser.print_help(sys.stderr)
+        raise SystemExit(2)
+    try:
+        options = parser.parse_args(words)
+        command = f"difflab {words[0]}"
+        need_files(options)
+    except DifflabError as error:
+        tell(error, outside, command)
+        return 2
     try:
         return int(options.run(options))
     except BrokenPipeError:  # the reader, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except DifflabError as error:
-        print(f"error: {error.what}", file=sys.stderr)
-        if error.remedy:
-            print(f"  remedy: {error.remedy}", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except (Exception, SystemExit) as error:
+        tell(error, outside, command)
         return 2
-    except OSError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+
+
+def _word(word: str) -> str:
+    """An argument that begins with a minus and is a formula or a number is set apart by a space, so
+    that it is not taken for an option.
+    """
+    is_option = word in ("-", "--", "-h") or re.match("--[a-z][a-z-]+(=|$)", word)
+    return f" {word}" if word.startswith("-") and not is_option else word
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser: argparse.ArgumentParser = _Parser(
         prog="difflab",
         description="Compare the three ways to differentiate a program.",
         epilog=EXAMPLES,
@@ -68,17 +103,14 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     compare = commands.add_parser(
-        "compare", help="differentiate a formula by every method, and hold each against the truth"
+        "compare", help="differentiate by every method, and hold each against the truth"
     )
-    compare.add_argument("formula", help="arithmetic and NumPy's functions, such as 'log(x) * y'")
-    compare.add_argument(
-        "values", nargs="+", metavar="NAME=VALUE", help="the point: x=2 or w=[1,2,3]"
-    )
+    _add_subject(compare)
     compare.add_argument(
         "--methods", nargs="+", metavar="METHOD", help="which methods (default: all)"
     )
-    compare.add_argument("--csv", metavar="FILE", help="also write the table")
-    compare.add_argument("--plot", metavar="FILE", help="also draw error and time (.png or .svg)")
+    compare.add_argument("--plot", metavar="FILE", help="draw error and time (.png, .svg or .pdf)")
+    _add_table(compare)
     compare.set_defaults(run=_compare)
 
     check = commands.add_parser(
@@ -86,38 +118,45 @@ def _parser() -> argparse.ArgumentParser:
         help="is this gradient right? (exit code 1 if not)",
         description="Judge a gradient at a point: correct, rounding, wrong, kink or undecided.",
     )
-    check.add_argument("function", metavar="MODULE:FUNCTION", help="such as model:loss")
+    _add_subject(check)
     check.add_argument(
-        "--at", action="append", required=True, metavar="VALUE",
-        help="an argument: 2.0, '[1.0, 2.0]' or \"{'W': [[1, 2]], 'b': [0]}\"; one --at each",
+        "--at", action="append", metavar="VALUE",
+        help="an argument of MODULE:FUNCTION in place of NAME=VALUE, one --at each: 2.0, "
+        "'[1.0, 2.0]' or \"{'W': [[1, 2]], 'b': [0]}\"",
     )  # fmt: skip
     check.add_argument(
-        "--gradient", metavar="MODULE:FUNCTION", help="what to check (default: difflab's own modes)"
-    )
+        "--gradient", metavar="GRADIENT",
+        help="what to check: a formula or MODULE:FUNCTION (default: difflab's own modes)",
+    )  # fmt: skip
     check.add_argument("--order", type=int, choices=(1, 2), default=1, help="2: a Hessian")
-    check.add_argument("--csv", metavar="FILE", help="also write the table, a row a component")
+    _add_table(check)
     check.set_defaults(run=_check)
 
     explain = commands.add_parser(
         "explain", help="where a formula or its derivative loses digits, and what to write instead"
     )
-    explain.add_argument("formula", help="as for compare, or MODULE:FUNCTION")
-    explain.add_argument("values", nargs="+", metavar="NAME=VALUE", help="the point: x=2 w=[1,2]")
+    _add_subject(explain)
     explain.add_argument("--html", metavar="FILE", help="write a page to step through, by keyboard")
     explain.add_argument("--graph", metavar="FILE", help="draw the graph (.svg or .png)")
-    explain.add_argument("--csv", metavar="FILE", help="also write the table, a row a node")
+    _add_table(explain)
     explain.set_defaults(run=_explain)
 
+    picture = commands.add_parser("picture", help="the computation graph, as a drawing or as text")
+    _add_subject(picture)
+    picture.add_argument(
+        "--output", dest="graph", metavar="FILE", help="the drawing: .svg or .png (default: text)"
+    )
+    picture.set_defaults(run=_picture)
+
     methods = commands.add_parser("methods", help="list the methods")
+    _add_table(methods)
     methods.set_defaults(run=_methods)
 
     primitives = commands.add_parser(
         "primitives", help="the capability table: what each primitive can be read as, and why not"
     )
     primitives.add_argument("names", nargs="*", metavar="NAME", help="only these rows")
-    primitives.add_argument(
-        "--csv", metavar="FILE", help="write the table, reasons inside the cells ('-': here)"
-    )
+    _add_table(primitives)
     primitives.set_defaults(run=_primitives)
 
     from difflab.lab.command import EPILOG, options_parser
@@ -133,97 +172,89 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_subject(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "function", metavar="FORMULA|MODULE:FUNCTION",
+        help="arithmetic and NumPy's functions, such as 'log(x) * y'; or a function, such as "
+        "model:loss or models/loss.py:loss",
+    )  # fmt: skip
+    parser.add_argument(
+        "values", nargs="*", metavar="NAME=VALUE",
+        help="the point: x=2, x=pi/4, w=[1,2,3] or \"w={'W': [[1, 2]], 'b': [0]}\"",
+    )  # fmt: skip
+
+
+def _add_table(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--csv", metavar="FILE", help="also write the table ('-': only, and here)")
+    parser.add_argument("--json", action="store_true", help="print JSON in place of text")
+
+
 def _compare(options: argparse.Namespace) -> int:
     from difflab.accuracy.compare import compare
-    from difflab.accuracy.formula import assignment, formula
 
-    point = dict(assignment(value) for value in options.values)
-    if len(point) < len(options.values):
-        raise ArgumentError("a parameter has two values", "give each name once")
-    comparison = compare(
-        formula(options.formula, list(point)), *point.values(), methods=options.methods
-    )
-    print(comparison)
-    if options.csv:
-        comparison.table.to_csv(options.csv, index=False)
+    f, point = subject(options)
+    found = compare(f, *point, methods=options.methods)
+    truth = found.enclosure
+    facts = {"function": found.name, "truth": truth.midpoint, "verdict": truth.verdict}
+    show(options, str(found), found.table.to_dict("records"), facts)
     if options.plot:
-        comparison.plot().savefig(options.plot, dpi=150)
+        found.plot().savefig(options.plot, dpi=150)
     return 0
 
 
 def _check(options: argparse.Namespace) -> int:
     from difflab.accuracy.check import check
-    from difflab.accuracy.formula import number
 
-    gradient = _named(options.gradient) if options.gradient else None
-    point = [number(text) for text in options.at]
-    found = check(_named(options.function), *point, gradient=gradient, order=options.order)
-    print(found)
-    if options.csv:
-        found.table.to_csv(options.csv, index=False)
+    f, point = subject(options)
+    found = check(f, *point, gradient=gradient_of(options), order=options.order)
+    facts = {"function": found.name, "verdict": found.verdict, "ok": found.ok}
+    show(
+        options, str(found), found.table.to_dict("records"), facts | {"diagnosis": found.diagnosis}
+    )
     return 0 if found.ok else 1
 
 
 def _explain(options: argparse.Namespace) -> int:
     from difflab.accuracy.explain import explain
-    from difflab.accuracy.formula import assignment, formula
 
-    point = dict(assignment(value) for value in options.values)
-    if ":" in options.formula:  # which no formula has
-        f = _named(options.formula)
-        try:
-            values = inspect.signature(f).bind(**point).args
-        except TypeError as error:
-            names = ", ".join(inspect.signature(f).parameters)
-            raise ArgumentError(
-                f"{options.formula}: {error}", f"its parameters are {names}"
-            ) from None
-    else:
-        f, values = formula(options.formula, list(point)), tuple(point.values())
-    explanation = explain(f, *values)
-    print(explanation)
+    f, point = subject(options)
+    found = explain(f, *point)
+    guilty = found.guilty
+    facts = {"function": found.name, "verdict": found.verdict, "guilty": guilty and guilty.name}
+    show(options, str(found), found.table.to_dict("records"), facts)
     for file in (options.html, options.graph):
         if file:
-            explanation.save(file)
-    if options.csv:
-        explanation.table.to_csv(options.csv, index=False)
+            found.save(file)
     return 0
 
 
-def _named(text: str) -> Callable[..., Any]:
-    """The function of ``module:function``; the module is looked for here first, as by python -m.
+def _picture(options: argparse.Namespace) -> int:
+    from difflab.tracing.trace import trace
+    from difflab.views.pictures import save_computation_graph
 
-    A path such as ``models/loss.py:loss`` works as well.
-    """
-    module_name, colon, name = text.rpartition(":")
-    remedy = "write it as module:function, such as model:loss"
-    if not colon or not module_name or not name:
-        raise ArgumentError(f"{text!r} does not name a function", remedy)
-    here = os.getcwd()
-    if here not in sys.path:
-        sys.path.insert(0, here)
-    if module_name.endswith(".py"):
-        path = Path(module_name)
-        sys.path.insert(0, str(path.resolve().parent))
-        module_name = path.stem
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        raise ArgumentError(
-            f"there is no module {error.name!r} here or installed", remedy
-        ) from None
-    found = getattr(module, name, None)
-    if not callable(found):
-        raise ArgumentError(f"{module_name} has no function {name!r}", remedy)
-    function: Callable[..., Any] = found
-    return function
+    f, point = subject(options)
+    graph = trace(f, *point)
+    if options.graph:
+        save_computation_graph(graph, read_arguments(point, {})[1], options.graph)
+    else:
+        print(graph)
+    return 0
 
 
 def _methods(options: argparse.Namespace) -> int:
-    for name, method in METHODS.items():
-        summary = (type(method).__doc__ or "").strip().splitlines()[0]
-        settings = getattr(method, "stencil", "")
-        print(f"{name:21} {summary}{f' Stencil: {settings}.' if settings else ''}")
+    rows = [
+        {
+            "method": name,
+            "summary": (type(method).__doc__ or "").strip().splitlines()[0],
+            "stencil": str(getattr(method, "stencil", "")),
+        }
+        for name, method in METHODS.items()
+    ]
+    lines = []
+    for row in rows:
+        stencil = row["stencil"] and f" Stencil: {row['stencil']}."
+        lines.append(f"{row['method']:21} {row['summary']}{stencil}")
+    show(options, "\n".join(lines), rows)
     return 0
 
 
@@ -250,39 +281,30 @@ def capabilities(row: Primitive) -> dict[str, str]:
 
 
 def _primitives(options: argparse.Namespace) -> int:
-    from difflab.errors import UnknownNameError
-
     for name in options.names:
         if name not in TABLE:
             raise UnknownNameError("primitive", name, TABLE)
-    rows = [TABLE[name] for name in options.names or TABLE]
-    if options.csv:
-        if options.csv == "-":
-            _write(rows, sys.stdout)
-        else:
-            with open(options.csv, "w", newline="", encoding="utf-8") as file:
-                _write(rows, file)
-        return 0
+    rows = [
+        {
+            "primitive": row.name,
+            "kind": row.kind,
+            "derivative": DERIVATIVES.get(type(row.derivative), "-"),
+            **capabilities(row),
+        }
+        for row in (TABLE[name] for name in options.names or TABLE)
+    ]
     reasons: dict[str, int] = {}
-    print(f"{'primitive':16} {'kind':14} {'derivative':11} " + " ".join(READINGS))
-    for row in rows:
-        marks = []
-        for reading, text in capabilities(row).items():
-            mark = "yes" if text == "yes" else f"[{reasons.setdefault(text, len(reasons) + 1)}]"
-            marks.append(f"{mark:{len(reading)}}")
-        rule = DERIVATIVES.get(type(row.derivative), "-")
-        print(f"{row.name:16} {row.kind:14} {rule:11} " + " ".join(marks).rstrip())
-    for text, number in reasons.items():
-        print(f"[{number}] {text}")
+    marked = [
+        row | {
+            reading: text if text == "yes" else f"[{reasons.setdefault(text, len(reasons) + 1)}]"
+            for reading, text in row.items() if reading in READINGS
+        }
+        for row in rows
+    ]  # fmt: skip
+    lines = [fitted(marked, ("primitive", *READINGS, "derivative", "kind"))]
+    lines += [f"[{number}] {text}" for text, number in reasons.items()]
+    show(options, "\n".join(lines), rows)
     return 0
-
-
-def _write(rows: Sequence[Primitive], file: TextIO) -> None:
-    writer: Any = csv.writer(file)
-    writer.writerow(["primitive", "kind", "derivative", *READINGS])
-    for row in rows:
-        rule = DERIVATIVES.get(type(row.derivative), "-")
-        writer.writerow([row.name, row.kind, rule, *capabilities(row).values()])
 
 
 def _run(options: argparse.Namespace) -> int:

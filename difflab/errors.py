@@ -18,10 +18,10 @@ import linecache
 import re
 import sys
 import threading
+import traceback
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import CodeType
 from typing import Any
 
 import numpy as np
@@ -32,7 +32,7 @@ _LIBRARIES = (Path(contextlib.__file__).parent, _NUMPY.parent / "scipy")
 """Python's own and SciPy's, whose lines tell a user little."""
 _BETWEEN = (contextlib.__file__, importlib.__file__)
 """Python's own files that stand between a user's line and difflab's."""
-_internal: dict[CodeType, bool] = {}
+_internal: dict[str, bool] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,18 +55,18 @@ class Line:
         return linecache.getline(self.file, self.number).strip()
 
 
-def _is_internal(code: CodeType) -> bool:
-    file = Path(code.co_filename)
+def _is_internal(name: str) -> bool:
+    file = Path(name)
     if file.is_relative_to(_PACKAGE):
         return "zoo" not in file.relative_to(_PACKAGE).parts  # the zoo is user code
-    if code.co_filename in _BETWEEN:
+    if name in _BETWEEN:
         return True
     return file.is_relative_to(_NUMPY) or str(file).startswith(("<frozen", "<difflab"))
 
 
 @functools.cache
-def _is_of_a_library(code: CodeType) -> bool:
-    file = Path(code.co_filename)
+def _is_of_a_library(name: str) -> bool:
+    file = Path(name)
     inside = next((folder for folder in _LIBRARIES if file.is_relative_to(folder)), None)
     return inside is not None and "site-packages" not in file.relative_to(inside).parts
 
@@ -77,17 +77,37 @@ def users_line() -> Line | None:
     """
     frame, found = sys._getframe(1), None
     while frame is not None:
-        code = frame.f_code
-        internal = _internal.get(code)
+        name = frame.f_code.co_filename
+        internal = _internal.get(name)
         if internal is None:
-            internal = _internal[code] = _is_internal(code)
+            internal = _internal[name] = _is_internal(name)
         if not internal:
-            line = Line(code.co_filename, frame.f_lineno)
-            if not _is_of_a_library(code):
+            line = Line(name, frame.f_lineno)
+            if not _is_of_a_library(name):
                 return line
             found = found or line
         frame = frame.f_back  # type: ignore[assignment]
     return found
+
+
+def raised_at(error: BaseException) -> Line | None:
+    """The innermost line on an error's way that belongs to no library: where a user's file failed.
+
+    >>> try:
+    ...     1 / 0
+    ... except ZeroDivisionError as error:
+    ...     raised_at(error).number
+    2
+    """
+    if isinstance(error, SyntaxError) and error.filename:
+        return Line(error.filename, error.lineno or 1)
+    lines = [
+        Line(frame.f_code.co_filename, number)
+        for frame, number in traceback.walk_tb(error.__traceback__)
+        if not (_is_internal(frame.f_code) or _is_of_a_library(frame.f_code))
+        and "site-packages" not in Path(frame.f_code.co_filename).parts
+    ]
+    return lines[-1] if lines else None
 
 
 class DifflabError(Exception):
@@ -198,6 +218,10 @@ class StorageError(DifflabError, ValueError):
 
 class DivergedError(DifflabError, FloatingPointError):
     """The loss, a gradient or the parameters are not finite any more."""
+
+
+class DivergenceWarning(RuntimeWarning):
+    """Training has ended with a loss that is finite, but orders above the first one."""
 
 
 class UnknownNameError(DifflabError, LookupError, ValueError):

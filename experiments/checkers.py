@@ -71,7 +71,7 @@ def cases(preset: Preset) -> list[Case]:
 
 def measure(case: Case, rng: np.random.Generator) -> Iterator[Row]:
     if case.get("version") == MISSING:
-        yield {"status": "not installed"}
+        yield {"note": "not installed"}
         return
     if "size" in case:
         yield timing(case["checker"], case["size"])

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import csv
+import io
+import json
 import subprocess
 import sys
 
 import pytest
 
+import difflab
 from difflab.__main__ import READINGS, capabilities, main
 from difflab.accuracy.formula import assignment, formula
 from difflab.errors import ArgumentError, UnknownNameError
@@ -160,3 +163,169 @@ def test_formulas_compute():
     assert formula("2*x[1] - 3 if x[0] > 0 else pi", ["x"])([1.0, 4.0]) == 5.0
     assert formula("norm([x, 4.0])", ["x"])(3.0) == 5.0
     assert assignment("x = 2") == ("x", 2.0)
+
+
+# One grammar ------------------------------------------------------------------------------------
+
+
+def test_every_command_takes_formulas_and_functions_with_named_values(model, capsys, tmp_path):
+    for command in ("compare", "check", "explain", "picture"):
+        for function in ("sum(x**3)", f"{model}:loss", f"{model}.py:loss"):
+            assert main([command, function, "x=[1, pi/2]"]) == 0, capsys.readouterr().err
+            assert capsys.readouterr().out
+    assert main(["compare", f"{model}:loss", "y=[1,2]"]) == 2
+    assert "its parameters are x" in capsys.readouterr().err
+
+
+def test_check_takes_a_gradient_as_a_formula(model, capsys):
+    assert main(["check", "x**3", "x=2", "--gradient", "3*x**2"]) == 0
+    assert main(["check", "x**3", "x=2", "--gradient", "-3*x**2"]) == 1
+    assert main(["check", "-x**2", "x=-pi"]) == 0
+    assert main(["check", f"{model}:loss", "--at", "[-1, pi]"]) == 0
+    assert "in all 2 components" in capsys.readouterr().out
+
+
+def test_picture_draws_or_prints_the_graph(capsys, tmp_path):
+    drawing = tmp_path / "graph.svg"
+    assert main(["picture", "log(x) * x", "x=2", "--output", str(drawing)]) == 0
+    assert drawing.read_bytes().startswith(b"<svg")
+    assert main(["picture", "log(x) * x", "x=2"]) == 0
+    assert "log(x)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["compare", "abs(x) * y", "x=0", "y=1"], ["check", "x*y", "x=1", "y=2"], ["methods"],
+     ["explain", "log(x)", "x=0"], ["primitives", "floor", "sin"]],
+)  # fmt: skip
+def test_tables_are_strict_json_and_csv(arguments, capsys):
+    def refuse(text):
+        raise AssertionError(text)
+
+    main([*arguments, "--json"])
+    rows = json.loads(capsys.readouterr().out, parse_constant=refuse)["table"]
+    main([*arguments, "--csv", "-"])
+    table = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert len(rows) == len(table) > 0 and list(rows[0]) == list(table[0])
+    assert all(not cell for row in table for cell in row.values() if cell == "nan")
+
+
+# Errors -------------------------------------------------------------------------------------------
+
+
+def two_lines(arguments, capsys):
+    """The two lines of a wrong call."""
+    assert main(arguments) == 2
+    written = capsys.readouterr()
+    first, second = written.err.splitlines()
+    assert first.startswith("error: ") and second.startswith("  remedy: ") and not written.out
+    return first, second
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["compare"], ["compare", "x"], ["compare", "x", "x=1", "--methds", "a"], ["nothing"], ["-x"],
+     ["check", "x", "x=1", "--order", "3"], ["check", "x", "--at", "1"], ["check", "math:sin"],
+     ["check", "math:sin", "x=1", "--at", "1"], ["run", "--preset", "none"], ["compare", "--x"],
+     ["compare", "x\n+", "x=1"], ["compare", "\udcff", "x=1"], ["compare", "x\0", "x=1"],
+     ["compare", "x", "\x1b[31m=1"], ["compare", ":", "x=1"], ["check", "a b:c", "x=1"],
+     ["check", "..:x", "x=1"], ["check", "nowhere.py:f", "x=1"], ["check", "\0:f", "x=1"],
+     ["explain", "x < 1", "x=1"], ["compare", "x*x[0]", "x=[" + "1," * 200 + "]"],
+     ["check", "numpy:pi", "x=1"], ["compare", "x", "x=1", "class=2"], ["compare", "()", "x=1"]],
+)  # fmt: skip
+def test_a_wrong_call_is_two_lines(arguments, capsys):
+    two_lines(arguments, capsys)
+
+
+@pytest.mark.parametrize(
+    ("option", "file", "what"),
+    [("--plot", "p.bmp", ".bmp"), ("--plot", "p", "suffix"), ("--plot", "nodir/p.png", "nodir"),
+     ("--csv", "nodir/t.csv", "nodir"), ("--csv", ".", "folder"), ("--csv", "a" * 300, "written"),
+     ("--csv", "a\0b", "written"), ("--plot", "", "suffix")],
+)  # fmt: skip
+def test_files_are_checked_before_the_work(option, file, what, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("difflab.accuracy.compare.compare", None)
+    assert what in two_lines(["compare", "x", "x=1", option, file], capsys)[0]
+    assert not list(tmp_path.iterdir())
+
+
+BROKEN = {
+    "syntax": "def f(x:\n",
+    "raises": "\n1 / 0\n",
+    "leaves": "import sys\nsys.exit(0)\n",
+    "needs": "import nowhere_at_all\n",
+    "called": "def f(x):\n    return x.nothing\n",
+    "exits": "import sys\ndef f(x):\n    sys.exit(3)\n",
+    "keys": "def f(x):\n    return {}[x]\n",
+    "interface": "def __getattr__(name):\n    raise ValueError(name)\n",
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+@pytest.mark.parametrize("command", ["compare", "check", "explain", "picture"])
+def test_a_users_module_that_fails_is_told_with_its_line(
+    command, name, capsys, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / f"broken_{name}.py").write_text(BROKEN[name])
+    for function in (f"broken_{name}:f", f"broken_{name}.py:f"):
+        assert f"broken_{name}.py:" in two_lines([command, function, "x=1"], capsys)[0]
+    sys.modules.pop(f"broken_{name}", None)
+
+
+def test_a_fault_is_told_and_its_traceback_is_there_for_who_asks(capsys, monkeypatch):
+    def fault(*_, **__):
+        raise KeyError("inside")
+
+    fault.__code__ = fault.__code__.replace(co_filename=difflab.__file__)
+    monkeypatch.setattr("difflab.accuracy.compare.compare", fault)
+    what, remedy = two_lines(["compare", "x", "x=1"], capsys)
+    assert "fault of difflab's: KeyError" in what and "DIFFLAB_TRACEBACK" in remedy
+    monkeypatch.setenv("DIFFLAB_TRACEBACK", "1")
+    assert main(["compare", "x", "x=1"]) == 2
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_an_interrupt_is_a_line(capsys, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("difflab.accuracy.compare.compare", interrupted)
+    assert main(["compare", "x", "x=1"]) == 130
+    assert capsys.readouterr().err == "interrupted\n"
+
+
+# Colours and widths -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("variables", "terminal", "colours"),
+    [({}, False, False), ({}, True, True), ({"TERM": "dumb"}, True, False),
+     ({"NO_COLOR": "1"}, True, False), ({"FORCE_COLOR": "1"}, False, True),
+     ({"FORCE_COLOR": "0"}, True, False), ({"FORCE_COLOR": "1", "NO_COLOR": "1"}, True, False)],
+)  # fmt: skip
+def test_verdicts_have_colours_where_somebody_sees_them(
+    variables, terminal, colours, capsys, monkeypatch
+):
+    for name in ("NO_COLOR", "FORCE_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal)
+    for arguments in (["check", "x**2", "x=1"], ["compare", "abs(x)", "x=0"]):
+        main(arguments)
+        assert ("\033[" in capsys.readouterr().out) == colours
+    main(["check", "x**2", "x=1", "--json"])
+    assert "\033[" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("columns", [60, 80, 300])
+def test_tables_fit_the_terminal_and_say_what_was_left_out(columns, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    for arguments in (["compare", "x*y", "x=1", "y=2"], ["explain", "x*y", "x=1", "y=2"]):
+        assert main(arguments) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert max(map(len, lines[:-1])) <= columns
+        assert any("no room for" in line for line in lines) == (columns < 300)

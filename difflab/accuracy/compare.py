@@ -26,6 +26,7 @@ from difflab.methods import METHODS, Method, method_of
 from difflab.operators import jacobian
 from difflab.operators.arguments import Argnums
 from difflab.operators.programs import Prepared
+from difflab.views.terminal import fitted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,6 +36,13 @@ SAMPLE_SECONDS = 2e-3
 ROUNDS = 5
 WITHOUT = {"kink": "kink", "jump": "jump", "undefined": "no value", "undecided": "undecided"}
 """What a row says where there is no derivative to hold it against."""
+STATUSES = ("ok", "outside the domain", *WITHOUT.values())
+"""What a row says that is not the reason of a failure."""
+IMPORTANCE = (
+    "method", "status", "digits", "ulps_max", "relative_error", "evaluations", "seconds_run",
+    "operations", "ulps_median", "seconds_derive", "seconds_trace", "seconds_compile",
+)  # fmt: skip
+"""The columns, those first that a terminal shows if it has room for a few."""
 DIGITS = {8: 53 * math.log10(2.0), 4: 24 * math.log10(2.0)}
 """The decimal digits of a float, by its size in bytes."""
 
@@ -89,13 +97,26 @@ class Comparison:
         return [*map(str, self.enclosure.kinks), *self.enclosure.notes]
 
     def __str__(self) -> str:
-        table = self.table.map(lambda cell: f"{cell:.3g}" if isinstance(cell, float) else cell)
-        first = f"derivative of {self.name}; the truth is {self.enclosure.midpoint}"
-        return "\n".join([first, *self._told, table.to_string(index=False)])
+        with np.printoptions(legacy="1.25"):  # numbers as numbers, not as np.float64(1.0)
+            first = f"derivative of {self.name}; the truth is {self.enclosure.midpoint}"
+        rows, reasons = [], []
+        for row in self.rows:
+            shown = {key: _cell(value) for key, value in row.items()}
+            if row["status"] not in STATUSES:
+                reasons.append(f"{row['method']}: {row['status']}")
+                shown["status"] = "failed"
+            rows.append(shown)
+        return "\n".join([first, *self._told, fitted(rows, IMPORTANCE), *reasons])
 
     def _repr_html_(self) -> str:
         told = "".join(f"<p>{html.escape(line)}</p>" for line in self._told)
         return told + str(self.table.to_html(index=False, float_format="{:.3g}".format))
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, float):
+        return "" if math.isnan(value) else f"{value:.3g}"
+    return str(value)
 
 
 def compare(

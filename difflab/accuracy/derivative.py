@@ -49,6 +49,7 @@ SECONDS: Final = 3.5
 DIRECTIONS: Final = 3
 """Lines, besides the axes, along which a gradient is tried."""
 ENDLESS_INSIDE: Final = "an operation inside has no value, and floats go on with infinity"
+SHAPE: Final = "beside the point the result has another shape"
 SIDES: Final = (-1, 1)
 
 
@@ -150,6 +151,8 @@ class _Order(ABC):
             except BranchOpen as error:
                 reason = str(error)
             else:
+                if [np.shape(x) for x in arrays] != [x.shape for x in self.scene.graph.outputs]:
+                    return lambda out: Germ.unknown(SHAPE)
                 return lambda out: germ(_element(arrays[out[0]], out[1]))
         return lambda out: Germ.unknown(reason)
 

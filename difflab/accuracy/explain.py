@@ -35,13 +35,19 @@ from difflab.operators.arguments import Argnums
 from difflab.views.formulas import operation
 from difflab.views.pictures import computation_graph, save_computation_graph
 from difflab.views.stepping import Mark, page
-from difflab.views.traces import print_table, rows_of
+from difflab.views.terminal import fitted
+from difflab.views.traces import abbreviated, rows_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
 MOST_ROWS: Final = 60
 """Of longer tables the printed text leaves out the middle."""
+IMPORTANCE: Final = (
+    *("", "name", "operation", "value", "line", "lost value", "lost cotangent", "cotangent"),
+    "tangent",
+)
+"""The columns, those first that a terminal shows if it has room for a few."""
 SHOWN: Final = 3
 """Special components that are told one by one."""
 SUFFIXES: Final = (".svg", ".png", ".html")
@@ -164,11 +170,14 @@ class Explanation:
         shown = ("name", "operation", "line", "value", "tangent", "cotangent")
         printed = [
             {"": "=>" if guilty is not None and row["name"] == guilty.name else ""}
-            | {key: row[key] for key in shown}
+            | {
+                key: row[key] if isinstance(row[key], str) else abbreviated(row[key])
+                for key in shown
+            }
             | {f"lost {key}": _short(row[f"lost_{key}"], ".1f") for key in ("value", "cotangent")}
             for row in rows
         ]
-        return f"{print_table(_shortened(printed))}\n\n{self.verdict}"
+        return f"{fitted(_shortened(printed), IMPORTANCE)}\n\n{self.verdict}"
 
     def _page(self) -> str:
         rows = [row | {"condition": _short(row["condition"])} for row in self._rows()]

@@ -35,6 +35,9 @@ class Program:
         self._lock = threading.Lock()
         self._made: native.Program | None = None
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Program, (self.graph,)
+
     def __call__(self, *arrays: Any) -> list[Any]:
         if self._calls < 2:
             self._calls += 1

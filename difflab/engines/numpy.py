@@ -67,13 +67,15 @@ class Program:
     scalar: bool = False
     on_arrays: Program | None = None
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return compiled, (self.graph, self.scalar)
+
     def __call__(self, *arrays: Any) -> list[Any]:
         try:
             return self.run(*arrays)
         except (ArithmeticError, ValueError, TypeError) as error:
             if self.scalar:
-                if self.on_arrays is None:
-                    self.on_arrays = compiled(self.graph, scalars=False)
+                self.on_arrays = self.on_arrays or compiled(self.graph, scalars=False)
                 return self.on_arrays(*arrays)
             if isinstance(error, np.linalg.LinAlgError):
                 # Node by node it fails as well, but the error names the operation and its line.

@@ -43,7 +43,7 @@ def is_scalar(graph: Graph) -> bool:
     )
 
 
-@functools.cache
+@functools.lru_cache(4096)
 def is_arithmetic(row: Primitive) -> bool:
     """Whether the plain-float source is arithmetic alone, which NumPy's scalars do faster than
     its functions.

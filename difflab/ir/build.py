@@ -55,7 +55,7 @@ def _kind(value: Any) -> Any:
     return value.dtype if hasattr(value, "dtype") else np.asarray(value).dtype
 
 
-@functools.cache
+@functools.lru_cache(4096)
 def _loop(row: Primitive, kinds: tuple[Any, ...]) -> tuple[np.dtype[Any], ...]:
     """The dtypes that NumPy would convert the operands to."""
     function = row.numpy[0]
@@ -70,9 +70,13 @@ def _loop(row: Primitive, kinds: tuple[Any, ...]) -> tuple[np.dtype[Any], ...]:
     return function.resolve_dtypes((*widened, None))[: len(kinds)]
 
 
-@functools.cache
 def common(kinds: tuple[Any, ...], floating: bool = False) -> np.dtype[Any]:
     """The dtype to which several are promoted; `floating` makes integers float64."""
+    return _common(tuple(dict.fromkeys(kinds)), floating)  # of many, there are few different ones
+
+
+@functools.lru_cache(4096)
+def _common(kinds: tuple[Any, ...], floating: bool) -> np.dtype[Any]:
     strong = [kind for kind in kinds if isinstance(kind, np.dtype)]
     weak = [kind(0) for kind in kinds if not isinstance(kind, np.dtype)]
     found = np.result_type(*strong, *weak)

@@ -33,7 +33,7 @@ from difflab.errors import InvariantError, Line, MatrixError, ShapeError, TraceE
 from difflab.ir.contents import Held
 from difflab.ir.protocols import REAL, TracedArray
 from difflab.ir.row import CONSTANT, INPUT, Primitive
-from difflab.ir.tree import LEAF, Signature, Structure, unflatten
+from difflab.ir.tree import LEAF, Signature, Structure, need_int64, unflatten
 
 Array = NDArray[Any]
 Params = tuple[tuple[str, Any], ...]
@@ -179,8 +179,12 @@ def placeholder(
 
 def constant(value: Any, dtype: Any = None) -> Expr:
     """A node that holds a number or an array."""
-    array = np.asarray(value, dtype)
+    try:
+        array = np.asarray(value, dtype)
+    except OverflowError as error:
+        raise TraceError(str(error), "use smaller integers, or floats") from None
     if array.dtype.kind in "iu":
+        need_int64(array, TraceError)
         array = array.astype(np.int64, copy=False)
     if array.dtype.kind not in "fib" or array.dtype.itemsize not in (1, 4, 8):
         raise TraceError(

@@ -21,7 +21,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from difflab.errors import ArgumentError
+from difflab.errors import ArgumentError, DifflabError
 from difflab.ir.protocols import TracedArray
 
 _CONTAINERS = (dict, list, tuple)
@@ -205,9 +205,12 @@ class Signature(NamedTuple):
 
 _F8, _F4, _I8, _B1 = (np.dtype(kind) for kind in ("float64", "float32", "int64", "bool"))
 _PYTHON_FLOAT = Spec((), _F8, True)
+_LARGEST: Final = np.uint64(np.iinfo(np.int64).max)
 _CONSTANTS = frozenset((int, bool, str, bytes, complex, type(None), range, type(...)))
 SIGNATURES = 1024
 """How many signatures of arrays alone are kept."""
+FEW = 32
+"""Calls of more arguments are not kept."""
 _traceable = frozenset((_F8, _F4, _I8, _B1))
 _positional: dict[int, Structure] = {}
 # The commonest calls, for speed.
@@ -227,9 +230,9 @@ def read_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Signa
     leaves: Sequence[Any]
     if not kwargs and all([type(arg) is np.ndarray for arg in args]):  # noqa: C419 (faster)
         leaves, count = args, len(args)
-        structure = _positional.get(count)
-        if structure is None:
-            structure = _positional[count] = flatten((args, kwargs))[1]
+        structure = _positional.get(count) or flatten((args, kwargs))[1]
+        if count <= FEW:
+            _positional[count] = structure
     else:
         leaves, structure = flatten((args, kwargs))
     specs: list[Spec | Static | Object] = []
@@ -271,6 +274,8 @@ def read_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Signa
 
 def _arrays_alone(args: tuple[Any, ...]) -> tuple[Any, ...] | None:
     """Shapes and dtypes, where all are arrays whose elements lie in the order of their axes."""
+    if len(args) > FEW:
+        return None
     found: list[Any] = []
     for x in args:
         if type(x) is not np.ndarray:
@@ -282,12 +287,22 @@ def _arrays_alone(args: tuple[Any, ...]) -> tuple[Any, ...] | None:
     return tuple(found)
 
 
+def need_int64(array: np.ndarray[Any, Any], kind: type[DifflabError]) -> None:
+    """Raise where an array of integers holds some that int64 does not."""
+    if array.dtype.itemsize == 8 and array.dtype.kind == "u" and np.any(array > _LARGEST):
+        raise kind(
+            f"an array of {array.dtype} holds {np.max(array)}, which int64 does not",
+            "use smaller integers, or x.astype(float)",
+        )
+
+
 def _admitted(leaf: np.ndarray[Any, Any] | np.generic) -> np.ndarray[Any, Any]:
     """A NumPy value as an array of one of the four dtypes."""
     if isinstance(leaf, (np.matrix, np.ma.MaskedArray)):
         raise ArgumentError(f"a {type(leaf).__name__} cannot be traced", "pass np.asarray(x)")
     array = np.asarray(leaf)
     if array.dtype.kind in "iu":
+        need_int64(array, ArgumentError)
         return array.astype(np.int64)
     if array.dtype.newbyteorder("=") in _traceable:
         return array.astype(array.dtype.newbyteorder("="))

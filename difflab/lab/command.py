@@ -8,14 +8,12 @@ Invariant: whatever goes wrong is said in words, with the command that measures 
 
 from __future__ import annotations
 
-import _thread
 import argparse
 import contextlib
 import json
 import shlex
 import signal
 import sys
-import threading
 import time
 import traceback
 from collections.abc import Iterator, Sequence
@@ -43,7 +41,7 @@ from difflab.lab.runner import Plan, settings
 from difflab.lab.store import Store, WriteError, alone_in
 from difflab.lab.workers import ClusterError, cluster_address
 
-INTERRUPTED = 130
+INTERRUPTED, TERMINATED = 130, 143
 EPILOG = """\
 examples:
   COMMAND --quick --jobs 2            a look, two cases at once
@@ -139,12 +137,11 @@ def options_parser() -> argparse.ArgumentParser:
 def main(experiment: Experiment, arguments: Sequence[str] | None = None) -> NoReturn:
     """The command line of an experiment's file; exits with 0, or 1 if a case or a plot failed."""
     parser = argparse.ArgumentParser(
-        prog=f"python {experiment.file.name}",
+        prog=(program := f"python {experiment.file.name}"),
         description=f"{experiment.title}: {experiment.question}",
-        epilog=EPILOG.replace("COMMAND", f"python {experiment.file.name}"),
+        epilog=EPILOG.replace("COMMAND", program), parents=[options_parser()],
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        parents=[options_parser()],
-    )
+    )  # fmt: skip
     try:
         options = Options.of(parser.parse_args(arguments))
         judge = options.claim and _judge(options.claim, experiment.file.parent)
@@ -195,28 +192,29 @@ def claim_words(finding: Plain, page: Path) -> str:
     return "\n".join([*lines, *(f"  {name}: {text}" for name, text in told if text)])
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, which stops a run as Ctrl-C does."""
+
+
+def _terminate(*_: object) -> NoReturn:
+    raise Terminated
+
+
 @contextlib.contextmanager
-def _hearing_interrupts() -> Iterator[None]:
-    """Ctrl-C is sent again where it fell into a finalizer, in which Python ignores exceptions."""
-    usual = sys.unraisablehook
-
-    def hook(ignored: sys.UnraisableHookArgs) -> None:
-        if not issubclass(ignored.exc_type, KeyboardInterrupt):
-            usual(ignored)
-        elif hasattr(signal, "pthread_kill"):  # wakes a main thread that waits, too
-            main = threading.main_thread().ident
-            threading.Timer(0.05, signal.pthread_kill, (main, signal.SIGINT)).start()
-        else:
-            threading.Timer(0.05, _thread.interrupt_main).start()
-
-    sys.unraisablehook = hook
+def _hearing_sigterm() -> Iterator[None]:
+    """Inside, SIGTERM is heard, unless somebody hears it already."""
+    before = signal.getsignal(signal.SIGTERM)
+    with contextlib.suppress(ValueError):  # a thread cannot
+        if before is signal.SIG_DFL:
+            signal.signal(signal.SIGTERM, _terminate)
     try:
         yield
     finally:
-        sys.unraisablehook = usual
+        with contextlib.suppress(ValueError):
+            signal.signal(signal.SIGTERM, before)
 
 
-@_hearing_interrupts()
+@_hearing_sigterm()
 def _run_each(experiments: list[Experiment], options: Options, program: list[str]) -> int:
     """Run one after the other; what goes wrong with one does not keep the next from running."""
     codes = [0]
@@ -231,13 +229,14 @@ def _run_each(experiments: list[Experiment], options: Options, program: list[str
                 codes.append(1)
                 if isinstance(reason, WriteError | ClusterError):  # the next would meet it, too
                     break
-            except Exception:  # a fault of the experiment's file
+            except (Exception, SystemExit):  # a fault of the experiment's file
                 _warn(f"{experiment.name}: error\n{traceback.format_exc()}")
                 codes.append(1)
-    except KeyboardInterrupt:
-        _warn("\ninterrupted; finished cases are kept")
-        codes.append(INTERRUPTED)
-    if max(codes) == INTERRUPTED or (max(codes) and not options.listing):
+    except KeyboardInterrupt as stop:
+        ended = isinstance(stop, Terminated)
+        _warn(f"\n{'terminated' if ended else 'interrupted'}; finished cases are kept")
+        codes.append(TERMINATED if ended else INTERRUPTED)
+    if max(codes) >= INTERRUPTED or (max(codes) and not options.listing):
         again = shlex.join([*program, *options.arguments(resume=True)])
         _warn(f"to measure what is missing:\n  {again}")
     return max(codes)
@@ -285,9 +284,13 @@ def _measure(plan: Plan, options: Options) -> None:
     start = time.perf_counter()
     name, console = plan.experiment.name, Console(stderr=True)
     machine = provenance(_root(plan.experiment))
-    with Progress(console=console, disable=not console.is_terminal, transient=True) as bar:
+    off = not console.is_terminal
+    with Progress(
+        console=console, disable=off, transient=True, redirect_stdout=False, redirect_stderr=False,
+        auto_refresh=False,  # else its thread may hold a lock while a child is forked
+    ) as bar:  # fmt: skip
         task = bar.add_task(name, total=0)
-        tell = lambda done, total: bar.update(task, completed=done, total=total)
+        tell = lambda done, total: bar.update(task, completed=done, total=total, refresh=True)
         measured = plan.measure(machine, tell, options.jobs, options.cluster)
     for outcome in plan.failed:
         what = outcome.traceback.rstrip().splitlines()[-1]

@@ -32,9 +32,7 @@ POWER = 0.8
 def findings_of(experiment: Experiment, rows: pd.DataFrame) -> list[Plain]:
     """What an experiment finds in rows, then the claims of its own that they do not judge.
 
-    Raises
-    ------
-    ClaimError : a result of a claim that is not listed, is another experiment's, or is judged twice
+    It is a `ClaimError` if a claim is not listed, is another experiment's, or is judged twice.
     """
     known, name = claims(experiment.file.parent), experiment.name
     found: dict[str, Plain] = {}
@@ -109,7 +107,7 @@ def p_value(claim: Claim, part: Part, logarithmic: bool) -> float | None:
     values = []
     for bound in claim.rule.bounds:
         error, df = _error(found, logarithmic, towards=bound)
-        distance = abs(_scaled(found.estimate, logarithmic) - _scaled(bound, logarithmic))
+        distance = abs(scaled(found.estimate, logarithmic) - scaled(bound, logarithmic))
         if not distance:
             values.append(1.0)
         else:
@@ -117,7 +115,12 @@ def p_value(claim: Claim, part: Part, logarithmic: bool) -> float | None:
     return max(values)
 
 
-def _scaled(value: float, logarithmic: bool) -> float:
+def scaled(value: float, logarithmic: bool) -> float:
+    """The value where it stands on an axis.
+
+    >>> scaled(0.0, logarithmic=True)
+    -inf
+    """
     return (math.log(value) if value > 0 else -math.inf) if logarithmic else value
 
 
@@ -129,10 +132,10 @@ def _error(
 
     if found is None or found.n < 2:
         return math.inf, 1
-    centre, low, high = (_scaled(value, logarithmic) for value in found[:3])
+    centre, low, high = (scaled(value, logarithmic) for value in found[:3])
     half = max(high - centre, centre - low)
     if towards is not None:
-        half = centre - low if _scaled(towards, logarithmic) < centre else high - centre
+        half = centre - low if scaled(towards, logarithmic) < centre else high - centre
     return half / float(stats.t.ppf((1 + CONFIDENCE) / 2, found.n - 1)), found.n - 1
 
 
@@ -153,7 +156,7 @@ def overall(result: Result) -> Interval | None:
     if not math.isfinite(total):
         return None
     df = total**2 / float((variances**2 / [df for _, df in errors]).sum()) if total else 1.0
-    centre = float(np.mean([_scaled(one.estimate, result.logarithmic) for one in intervals]))
+    centre = float(np.mean([scaled(one.estimate, result.logarithmic) for one in intervals]))
     half = float(stats.t.ppf((1 + CONFIDENCE) / 2, df)) * math.sqrt(total) / k
     ends = [centre, centre - half, centre + half]
     estimate, low, high = map(math.exp, ends) if result.logarithmic else ends

@@ -14,7 +14,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from difflab.lab.findings import Plain, shown
+from difflab.lab.findings import Plain, scaled, shown
 
 WIDTH, ROW, EDGE = 360, 34, 8.0
 FITS, LINE = 50, 13
@@ -36,17 +36,13 @@ class Axis(NamedTuple):
         >>> Axis(0.0, 2.0, False).at(1.0), Axis(0.0, 2.0, False).at(math.inf)
         (180.0, 352.0)
         """
-        along = _scaled(value, self.logarithmic)
+        along = scaled(value, self.logarithmic)
         part = min(1.0, max(0.0, (along - self.low) / (self.high - self.low)))
         return round(EDGE + part * (WIDTH - 2 * EDGE), 1)
 
     def holds(self, value: float) -> bool:
         """Whether the value lies on the axis."""
-        return self.low <= _scaled(value, self.logarithmic) <= self.high
-
-
-def _scaled(value: float, logarithmic: bool) -> float:
-    return (math.log(value) if value > 0 else -math.inf) if logarithmic else value
+        return self.low <= scaled(value, self.logarithmic) <= self.high
 
 
 def axis_of(finding: Plain) -> Axis | None:
@@ -61,8 +57,8 @@ def axis_of(finding: Plain) -> Axis | None:
     if not estimates:
         return None
     logarithmic = finding["logarithmic"] and min(inner) > 0
-    places = [_scaled(value, logarithmic) for value in inner]
-    ends = [_scaled(part[end], logarithmic) for part in parts for end in ("low", "high")]
+    places = [scaled(value, logarithmic) for value in inner]
+    ends = [scaled(part[end], logarithmic) for part in parts for end in ("low", "high")]
     span = max(places) - min(places)
     if not span:
         known = [abs(end - places[0]) for end in ends if math.isfinite(end)]

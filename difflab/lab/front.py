@@ -9,6 +9,7 @@ the findings. A claim without a report is listed as not judged.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import tomllib
 from collections import Counter
@@ -16,12 +17,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from difflab.errors import UnknownNameError
+from difflab.errors import DifflabError, UnknownNameError
 from difflab.lab.claims import CHECKS, FINDINGS, claims
 from difflab.lab.findings import NOT_JUDGED, Plain, plain, surviving
 from difflab.lab.intervals import CONFIDENCE
-from difflab.lab.page import data_uri, descriptive, write_pages
+from difflab.lab.page import data_uri, descriptive, filled, write_pages
 from difflab.lab.record import json_object
+from difflab.lab.store import read
 
 LECTURE = "lecture.toml"
 WORDS = (*FINDINGS, *CHECKS, NOT_JUDGED)
@@ -33,31 +35,51 @@ WIDEST = 10.0
 def front_page(out: Path, experiments: Path | None = None) -> None:
     """Render the front page of the reports in a folder.
 
-    `experiments` holds claims.toml and lecture.toml; of neither is anything known without it.
-
-    Raises
-    ------
-    UnknownNameError : lecture.toml names a claim that claims.toml does not have
+    `experiments` holds claims.toml and lecture.toml; of neither is anything known without it. It is
+    an `UnknownNameError` if lecture.toml names a claim that claims.toml does not have.
     """
-    summaries = [found for path in out.glob("*/summary.json") if (found := json_object(path))]
+    summaries = []
+    for path in out.glob("*/summary.json"):
+        found = json_object(path)
+        if found.get("name") == path.parent.name and isinstance(found.get("order"), int):
+            summaries.append(found)
     summaries.sort(key=lambda summary: (summary["order"], summary["name"]))
+    try:
+        write_pages("front", out, _content(out, summaries, experiments))
+    except DifflabError:
+        raise
+    except Exception:  # files that no run wrote: reports of which no page can be made count as none
+        usable = [one for one in summaries if _is_usable(out, one, experiments)]
+        if len(usable) == len(summaries):
+            raise
+        write_pages("front", out, _content(out, usable, experiments))
+
+
+def _is_usable(out: Path, summary: Mapping[str, Any], experiments: Path | None) -> bool:
+    with contextlib.suppress(Exception):
+        return bool(filled("front", _content(out, [summary], experiments)))
+    return False
+
+
+def _content(
+    out: Path, summaries: Sequence[Mapping[str, Any]], experiments: Path | None
+) -> dict[str, Any]:
+    """What the page shows."""
     findings = _findings(summaries, experiments)
     known = {finding["id"]: finding for finding in findings}
     lecture = _lecture(experiments, known)
-    experiments_known = dict.fromkeys(finding["experiment"] for finding in findings)
-    content = {
+    judging = dict.fromkeys(finding["experiment"] for finding in findings)
+    return {
         "summaries": summaries,
         "picture": _picture(out, summaries, lecture["front"].get("picture")),
         "surprises": [known[name] for name in lecture["front"].get("surprises", ())],
         "topics": _topics(lecture["line"], known),
-        "forest": _forest(findings),
+        "forest": _forest(findings), "errors": _errors(findings),
         "groups": {kind: _groups(findings, kind) for kind in KINDS},
-        "filters": {"verdict": WORDS, "kind": KINDS, "experiment": experiments_known},
+        "filters": {"verdict": WORDS, "kind": KINDS, "experiment": judging},
         "counts": {kind: _counts(findings, kind) for kind in KINDS},
-        "errors": _errors(findings),
         "descriptive": _small_runs(summaries),
-    }
-    write_pages("front", out, content)
+    }  # fmt: skip
 
 
 def _findings(summaries: Iterable[Mapping[str, Any]], experiments: Path | None) -> list[Plain]:
@@ -116,7 +138,7 @@ def _picture(
     for summary in summaries:
         headline = summary["headline"]
         if headline and summary["name"] == name:
-            drawn = (out / summary["name"] / headline["file"]).read_bytes()
+            drawn = read(out / summary["name"] / Path(headline["file"]).name)
             own = {"page": summary["name"], "title": summary["title"]}
             return {"finding": "", "paper": True, **headline, **own, "source": data_uri(drawn)}
     return None

@@ -24,7 +24,7 @@ from difflab.errors import ArgumentError
 from difflab.lab.blocks import Block, Code, Figure, Formula, Picture, Slider, Table
 from difflab.lab.cases import SEEDS, Experiment
 from difflab.lab.claims import CHECKS, FINDINGS
-from difflab.lab.findings import NOT_JUDGED, changes, findings_of, here
+from difflab.lab.findings import NOT_JUDGED, Plain, changes, findings_of, here
 from difflab.lab.forest import forest_of
 from difflab.lab.record import load_rows, load_run
 from difflab.lab.slider import slider_of
@@ -67,7 +67,7 @@ class _Page:
         """What a part of the experiment gives; if it raises, nothing, and that is shown instead."""
         try:
             return part()
-        except Exception as reason:
+        except (Exception, SystemExit) as reason:
             inner = reason.__traceback__.tb_next if reason.__traceback__ else None
             self.problems.append("".join(traceback.format_exception(type(reason), reason, inner)))
             return None
@@ -85,11 +85,8 @@ class _Page:
                 return {"kind": "code", "text": block.text.strip("\n"), "caption": block.caption}
             case Formula():
                 drawn = formula(block.latex)
-                return {
-                    "kind": "formula",
-                    "latex": block.latex,
-                    "source": drawn and data_uri(drawn),
-                }
+                source = drawn and data_uri(drawn)
+                return {"kind": "formula", "latex": block.latex, "source": source}
             case Table():
                 return {"kind": "table", **self._table(block)}
             case Slider():
@@ -126,21 +123,19 @@ class _Page:
         slug += f"-{same + 1}" if same else ""  # titles may repeat: a trace for each function
         shown = frame.head(TABLE_ROWS)
         return {
-            "title": table.title,
-            "caption": table.caption,
+            "title": table.title, "caption": table.caption, "heads": list(frame),
             "csv": self._write(slug, "csv", frame.to_csv(index=False, lineterminator="\n")),
             "tex": self._write(slug, "tex", latex(table)),
-            "heads": list(frame),
             "numeric": [kind.kind in "iufb" for kind in frame.dtypes],
-            "rows": cells(shown),
-            "left": len(frame) - len(shown),
-        }
+            "rows": cells(shown), "left": len(frame) - len(shown),
+        }  # fmt: skip
 
     def clear(self) -> None:
         """Remove the figures and tables of an earlier page."""
         for pattern in ("*.svg", "*.png", "tables/*.csv", "tables/*.tex"):
             for path in {*self.folder.glob(pattern)} - self.files:
-                path.unlink()
+                if not path.is_dir():
+                    path.unlink()
 
 
 def _kind(drawn: bytes) -> str:
@@ -173,43 +168,38 @@ def _templates() -> jinja2.Environment:
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=lambda name: name is not None and name.endswith(".html"),
         undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
+    )  # fmt: skip
     environment.globals["MARKS"] = MARKS
     environment.filters.update(
-        paragraphs=paragraphs,
-        inline=_inline,
-        cell=_cell,
-        sentence=sentence,
-        here=here,
-        recipe=recipe,
-        detectable=detectable,
-        forest=forest_of,
+        paragraphs=paragraphs, inline=_inline, cell=_cell, sentence=sentence, here=here,
+        recipe=recipe, detectable=detectable, forest=forest_of,
         slug=lambda verdict: verdict.replace(" ", "-"),
         prose=lambda text: textwrap.dedent(text).strip(),
-    )
+    )  # fmt: skip
     return environment
 
 
-def write_pages(template: str, folder: Path, content: dict[str, Any]) -> None:
-    """Fill a template's two forms, and write them as a folder's index.html and README.md."""
-    environment = _templates()
+def filled(template: str, content: Mapping[str, Any]) -> dict[str, str]:
+    """The texts of a template's two forms, which become a folder's index.html and README.md."""
+    texts = {}
     for suffix, name in ((".html", "index.html"), (".md", "README.md")):
-        text = environment.get_template(template + suffix).render(**content)
-        text = re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
+        text = _templates().get_template(template + suffix).render(**content)
+        texts[name] = re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
+    return texts
+
+
+def write_pages(template: str, folder: Path, content: Mapping[str, Any]) -> None:
+    """Fill a template's two forms, and write them."""
+    for name, text in filled(template, content).items():
         write(folder / name, text)
 
 
 def render(experiment: Experiment, folder: Path, single_file: bool = False) -> list[str]:
     """Render an experiment's page from the rows in its folder.
 
-    Its images are files of the folder, unless it is to be a `single_file` that holds them.
-
-    Returns
-    -------
-    The traceback of each table, figure or finding that could not be made; the page shows them too.
+    Its images are files of the folder, unless it is to be a `single_file` that holds them. Returns
+    the traceback of each table, figure or finding that could not be made; the page shows them too.
     """
     run = load_run(folder, experiment)
     rows = load_rows(folder)
@@ -226,23 +216,18 @@ def render(experiment: Experiment, folder: Path, single_file: bool = False) -> l
     findings = page.attempt(functools.partial(findings_of, experiment, finished)) or []
     figures = page.blocks(drawings)
     results = results_table(findings)
-    before = [one for one in run["previous"].get("findings", []) if "parts" in one]  # not older
     content = {
-        "experiment": experiment,
+        "experiment": experiment, "run": run, "rows": len(finished),
         "findings": [finding for finding in findings if finding["kind"] == "finding"],
         "checks": [finding for finding in findings if finding["kind"] == "check"],
         "descriptive": descriptive(run["preset"], run["seeds"]),
-        "headline": figures[:1],
+        "headline": figures[:1], "figures": figures[1:], "problems": page.problems,
         "sections": [(section.title, page.blocks(section.blocks)) for section in sections],
         "tables": page.blocks([*([results] if results else []), *tables]),
-        "figures": figures[1:],
-        "problems": page.problems,
         "failed": [_failed(row) for row in failed.head(FAILED_ROWS).to_dict("records")],
         "failed_left": max(0, len(failed) - FAILED_ROWS),
-        "run": run,
-        "changes": changes(before, findings) if before else None,
-        "rows": len(finished),
-    }
+        "changes": _changes(run["previous"].get("findings"), findings),
+    }  # fmt: skip
     write_pages("page", folder, content)
     page.clear()
     summary = {
@@ -257,6 +242,15 @@ def render(experiment: Experiment, folder: Path, single_file: bool = False) -> l
     return page.problems
 
 
+def _changes(before: Any, now: list[Plain]) -> list[dict[str, str]] | None:
+    """What differs from what a file says was found before; None if it says nothing of this form."""
+    try:
+        old = [one for one in before or () if "parts" in one]  # not older
+        return changes(old, now) if old else None
+    except (TypeError, ValueError, LookupError, AttributeError):
+        return None
+
+
 def descriptive(preset: str, seeds: int) -> str:
     """What is said beside the verdicts of a run that is too small to be cited."""
     if preset != "full":
@@ -266,6 +260,5 @@ def descriptive(preset: str, seeds: int) -> str:
 
 
 def _failed(row: Mapping[Any, Any]) -> dict[str, str]:
-    hidden = (*RESERVED, "status")
-    shown = (f"{k}={v}" for k, v in row.items() if k not in hidden and v == v)  # v is no NaN
+    shown = (f"{k}={v}" for k, v in row.items() if k not in RESERVED and v == v)  # v is no NaN
     return {"settings": " ".join(shown), "traceback": str(row[ERROR]).rstrip()}

@@ -32,23 +32,11 @@ SHORT = 100.0
 
 
 def curves(
-    rows: pd.DataFrame,
-    name: str,
-    x: str,
-    y: str,
-    of: str,
-    *,
-    by: str | None = "data",
-    where: Selection | None = None,
-    unit: str = "seed",
-    labels: tuple[str, str] = ("", ""),
-    logarithms: str = "",
-    scale: float = 1.0,
-    order: Sequence[Any] = (),
-    caption: str = "",
-    alt: str = "",
-    **told: Any,
-) -> Figure:
+    rows: pd.DataFrame, name: str, x: str, y: str, of: str, *, by: str | None = "data",
+    where: Selection | None = None, unit: str = "seed", labels: tuple[str, str] = ("", ""),
+    logarithms: str = "", scale: float = 1.0, order: Sequence[Any] = (), caption: str = "",
+    alt: str = "", **told: Any,
+) -> Figure:  # fmt: skip
     """For each value of `of` a line of y against x: the median over the units, and the quartiles.
 
     One panel for each value of `by`. `labels` are of the axes, with units; `logarithms` names the

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from difflab.errors import ArgumentError
 from difflab.lab.cases import Experiment, Preset, canonical
-from difflab.lab.store import ERROR, KEYS, SECONDS, Outcome, write
+from difflab.lab.store import ERROR, KEYS, LARGEST, SECONDS, STATUS, Outcome, read, utf8, write
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 FIRST = "measure first: leave out --report"
 AGAIN = "measure again: leave out --report"
 ALONE = "There is no complete run of this preset before."
+DEEPEST = 40  # more levels than these are no JSON of a run, and perhaps too many to write again
 FACTS: dict[str, type] = {
     "experiment": str, "version": int, "preset": str, "seeds": int, "cases": int, "measured": int,
     "incomplete": str, "command": str, "rows": str, "timings": str,
@@ -40,12 +41,9 @@ FACTS: dict[str, type] = {
 
 
 def save_run(
-    folder: Path,
-    experiment: Experiment,
-    preset: Preset,
-    outcomes: Mapping[str, Outcome],
+    folder: Path, experiment: Experiment, preset: Preset, outcomes: Mapping[str, Outcome],
     known: Mapping[str, Any],
-) -> None:
+) -> None:  # fmt: skip
     """Write the rows of a run, and how they came about.
 
     Outcomes are in the order of the rows; known are how many `cases` there are, in words what is
@@ -71,20 +69,17 @@ def save_run(
 def load_run(folder: Path, experiment: Experiment) -> dict[str, Any]:
     """How the rows in a report folder came about, by the names of `FACTS`.
 
-    Raises
-    ------
-    ArgumentError : there is no record, or it is torn, or does not fit the experiment or the rows
+    It is an `ArgumentError` if the record is missing, torn, or of other rows or experiments.
     """
     path = folder / "provenance.json"
     try:
         run = _json(path)
-        texts = {name: (folder / f"{name}.csv").read_text() for name in ("rows", "timings")}
+        texts = {name: _text_of(folder / f"{name}.csv") for name in ("rows", "timings")}
     except FileNotFoundError:
         raise ArgumentError(f"{folder} holds no rows", FIRST) from None
     except (OSError, ValueError) as reason:
         raise ArgumentError(f"{path} is not usable: {reason}", AGAIN) from None
-    wrong = [name for name, kind in FACTS.items() if not isinstance(run.get(name), kind)]
-    if wrong:
+    if wrong := _wrong(run):
         raise ArgumentError(f"{path} is not usable: it says nothing about {wrong[0]!r}", AGAIN)
     own = (experiment.name, experiment.version)
     if (run["experiment"], run["version"]) != own:
@@ -96,8 +91,17 @@ def load_run(folder: Path, experiment: Experiment) -> dict[str, Any]:
     return run
 
 
+def _wrong(run: Mapping[str, Any]) -> list[str]:
+    """The names of `FACTS` that a record lacks, or holds as something else."""
+    return [name for name, kind in FACTS.items() if not isinstance(run.get(name), kind)]
+
+
 def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(utf8(text)).hexdigest()
+
+
+def _text_of(path: Path) -> str:
+    return read(path).decode()  # without other ends of lines
 
 
 def _compared(folder: Path, rows: str, size: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -108,20 +112,23 @@ def _compared(folder: Path, rows: str, size: Mapping[str, Any]) -> tuple[str, di
     """
     old = json_object(folder / "provenance.json")
     alike = all(old.get(name) == value for name, value in size.items())
-    if not alike or not FACTS.keys() <= old.keys():
+    if not alike or _wrong(old):
         return ALONE, {}
     if old["rows"] == _hash(rows):
         return old["change"], old["previous"]  # what equal rows changed when they came, holds
     summary = json_object(folder / "summary.json")
     try:
-        before = (folder / "rows.csv").read_text()
+        before = _text_of(folder / "rows.csv")
     except (OSError, ValueError):
         before = ""
     if old["incomplete"] or old["rows"] != _hash(before):
         return "" if old["previous"] else ALONE, old["previous"]
     previous = {name: summary.get(name, "") for name in ("commit", "measured")}
     found = {**previous, "findings": summary.get("findings", [])}
-    return describe_change(before, rows), found
+    try:
+        return describe_change(before, rows), found
+    except (ValueError, KeyError, TypeError, csv.Error):  # rows that no run wrote
+        return ALONE, {}
 
 
 def json_object(path: Path) -> dict[str, Any]:
@@ -134,12 +141,20 @@ def json_object(path: Path) -> dict[str, Any]:
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        value = json.loads(path.read_bytes())
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
+        value = json.loads(read(path))
+        levels = _levels(value)
+    except (RecursionError, MemoryError):
+        levels = DEEPEST + 1
+    if levels > DEEPEST:
+        raise ValueError("it is nested too deeply")
     if not isinstance(value, dict):
         raise ValueError("it is no record of a run")
     return value
+
+
+def _levels(value: Any) -> int:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return 1 + max(map(_levels, inner), default=0)
 
 
 def _span(values: list[str]) -> str:
@@ -162,26 +177,28 @@ def csv_texts(outcomes: Mapping[str, Outcome], volatile: Iterable[str]) -> tuple
     apart = {*volatile}
     rows, timings = [], []
     for key, outcome in outcomes.items():
-        failed = [{"status": "failed", ERROR: outcome.traceback}]
+        failed = [{STATUS: "failed", ERROR: outcome.traceback}]
         for number, row in enumerate(failed if outcome.traceback else outcome.rows):
             place = dict(zip(KEYS, (key, number), strict=True))
-            full = {**outcome.case, "status": "ok", **row}
+            full = {**outcome.case, STATUS: "ok", **row}
             rows.append(place | {name: full[name] for name in full if name not in apart})
             timed = {name: full[name] for name in full if name in apart}
             if number == 0:
                 timed[SECONDS] = outcome.seconds
             if timed:
                 timings.append(place | timed)
-    return _csv(rows), _csv(timings)
+    return _csv(rows), _csv(timings, SECONDS)
 
 
-def _csv(rows: list[dict[str, Any]]) -> str:
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows([_text(row.get(column)) for column in columns] for row in rows)
-    return text.getvalue()
+def _csv(rows: list[dict[str, Any]], *more: str) -> str:
+    """Lines of cells; one is quoted where a reader would end it early, at a lone \\r as well."""
+    columns = list(dict.fromkeys((*KEYS, *(name for row in rows for name in row), *more)))
+    lines = [columns, *([_text(row.get(column)) for column in columns] for row in rows)]
+    return "".join(",".join(map(_cell, line)) + "\n" for line in lines)
+
+
+def _cell(text: str) -> str:
+    return '"{}"'.format(text.replace('"', '""')) if {*text} & {*',"\r\n'} else text
 
 
 def _text(value: Any) -> str:
@@ -197,7 +214,7 @@ def load_rows(folder: Path) -> pd.DataFrame:
     missing, and NaN, is NaN. Each row has the seconds of its case.
     """
     try:
-        rows, timings = (frame((folder / name).read_text()) for name in ("rows.csv", "timings.csv"))
+        rows, timings = (frame(_text_of(folder / name)) for name in ("rows.csv", "timings.csv"))
         if not {*KEYS, SECONDS} <= {*timings} or not {*timings[KEYS[0]]} == {*rows[KEYS[0]]}:
             raise ValueError("they do not hold the same cases")
         found = rows.merge(timings, on=list(KEYS), how="left", validate="1:1")
@@ -205,7 +222,7 @@ def load_rows(folder: Path) -> pd.DataFrame:
         return found
     except FileNotFoundError:
         raise ArgumentError(f"{folder} holds no rows", FIRST) from None
-    except (OSError, ValueError, KeyError, csv.Error) as reason:
+    except (OSError, ValueError, KeyError, OverflowError, csv.Error) as reason:
         what = f"rows.csv or timings.csv in {folder} is not usable: {reason}"
         raise ArgumentError(what, AGAIN) from None
 
@@ -220,10 +237,15 @@ def frame(text: str) -> pd.DataFrame:
 
     if not text.endswith("\n"):
         raise ValueError("it ends within a line")
-    head, *rows = csv.reader(io.StringIO(text))
+    head, *rows = _lines(text)
     columns = zip(*rows, strict=True) if rows else [()] * len(head)
     named = dict(zip(head, columns, strict=True))
     return pd.DataFrame({name: _typed(name, cells) for name, cells in named.items()})
+
+
+def _lines(text: str) -> list[list[str]]:
+    csv.field_size_limit(LARGEST)  # a traceback may be long
+    return [*csv.reader(io.StringIO(text))]
 
 
 def _typed(name: str, cells: Sequence[str]) -> list[Any]:
@@ -250,9 +272,10 @@ def describe_change(before: str, after: str) -> str:
     '1 of the 1 rows of both runs changed, in `ulps`.'
     """
     old, new = (
-        {tuple(row[key] for key in KEYS): row for row in csv.DictReader(io.StringIO(text))}
-        for text in (before, after)
-    )
+        {tuple(row[key] for key in KEYS): row for cells in rows
+         for row in [dict(zip(head, cells, strict=True))]}
+        for head, *rows in map(_lines, (before, after))
+    )  # fmt: skip
     both = old.keys() & new.keys()
     moved = {"added": len(new) - len(both), "gone": len(old) - len(both)}
     parts = [f"{count} rows {word}." for word, count in moved.items() if count]

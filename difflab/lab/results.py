@@ -39,10 +39,8 @@ Selection: TypeAlias = Mapping[str, Any]
 Statistic: TypeAlias = Literal["t", "bca", "median"]
 
 STATISTICS: dict[Statistic, Callable[..., Interval]] = {
-    "t": mean_interval,
-    "bca": bca_interval,
-    "median": median_interval,
-}
+    "t": mean_interval, "bca": bca_interval, "median": median_interval,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -116,11 +114,7 @@ def paired(
     """The mean of left - right, paired by unit, for each value of `by`.
 
     Rows that a unit has several of (depths, say) are averaged first. A NaN is a run that failed:
-    worse than any other, `worst` says on which side that is.
-
-    Raises
-    ------
-    UnknownNameError : a column that the rows do not have
+    worse than any other, `worst` says on which side that is. Unknown columns are refused.
     """
     recipe = _recipe(
         "paired", column, where, by, unit, statistic, left=left, right=right, scale=scale

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from difflab.errors import ArgumentError, DifflabError, DomainError, UnknownNameError
 from difflab.lab.cases import Case, Experiment, Preset, canonical, case_list, further_cases
 from difflab.lab.record import csv_texts, frame
-from difflab.lab.store import Outcome, Store
-from difflab.lab.workers import outcomes
+from difflab.lab.store import RESERVED, Outcome, Store
+from difflab.lab.workers import kept_children, outcomes
 
 
 def settings(case: Case) -> str:
@@ -105,33 +105,36 @@ class Plan:
         return f"{tried} of {cases} cases have been tried{unknown and f'; {unknown}'}."
 
     def measure(
-        self,
-        machine: dict[str, str],
-        tell: Callable[[int, int], object],
-        jobs: int | None = None,
-        cluster: str = "",
-    ) -> int:
+        self, machine: dict[str, str], tell: Callable[[int, int], object],
+        jobs: int | None = None, cluster: str = "",
+    ) -> int:  # fmt: skip
         """Measure what is missing: first cases, then, if those are all finished, the others.
 
         `tell` hears how many are done, and of how many; returns how many were measured or failed.
         Jobs and cluster are as for `outcomes`, the machine is where this process runs.
         """
         done = 0
-        while pending := {k: case for k, case in self.chosen.items() if k not in self.outcomes}:
-            total = done + len(pending)
-            tell(done, total)
-            with contextlib.closing(outcomes(self.experiment, pending, jobs, cluster)) as finishing:
+        with contextlib.ExitStack() as stack:
+            told = (jobs, cluster, stack.enter_context(kept_children()))
+            while pending := {k: case for k, case in self.chosen.items() if k not in self.outcomes}:
+                total = done + len(pending)
+                tell(done, total)
+                finishing = outcomes(self.experiment, pending, *told)
+                stack.callback(finishing.close)
                 for key, outcome in finishing:
                     outcome.machine = machine
                     self.outcomes[key] = outcome
                     if not outcome.traceback:
                         self.store.save(key, outcome)
                     tell(done := done + 1, total)
-            self._follow()
+                self._follow()
         return done
 
     def _load(self, cases: Mapping[str, Case]) -> None:
         for key, case in cases.items():
+            if taken := {*RESERVED} & case.keys():
+                what = f"a case may not set the column {min(taken)!r}"
+                raise ArgumentError(what, "give it another name")
             again = self.fresh and self.is_chosen(case)
             if not again and (stored := self.store.load(key, case)):
                 self.outcomes[key] = stored
@@ -150,7 +153,7 @@ class Plan:
             further = further_cases(self.experiment, self.preset, frame(rows))
         except DifflabError:
             raise
-        except Exception:
+        except (Exception, SystemExit):
             self.trouble = traceback.format_exc()
             return
         self.complete = True

@@ -6,7 +6,7 @@ whoever writes: text -> a draft of this call alone -> the file, in one step.
 Invariant: a reader sees an earlier content or a later one, never a mixture; a process that is
 killed leaves at most a draft, which a later run removes. A float read back is the float that was
 written, NaN and infinities included. A stored case that is torn or not this experiment's is never
-used.
+used. What is no file, such as a FIFO, is never opened.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import contextlib
 import json
 import math
 import os
+import stat
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -26,32 +27,52 @@ from difflab.errors import ArgumentError, DifflabError
 from difflab.lab.cases import Case, Experiment, Row, canonical, digest
 
 KEYS = ("case_id", "case_row")
-ERROR = "traceback"
-SECONDS = "case_seconds"
-RESERVED = (*KEYS, ERROR, SECONDS)
+STATUS, ERROR, SECONDS = "status", "traceback", "case_seconds"
+RESERVED = (*KEYS, STATUS, ERROR, SECONDS)
 SEAL = "digest"
 DRAFT = ".tmp"
-STALE = 3600.0
-"""Seconds after which nobody is still writing a draft."""
-NOTES = 20
-"""More notes than these would hide what else is printed."""
+STALE = 3600.0  # seconds after which nobody is still writing a draft
+NOTES = 20  # more than these would hide what else is printed
+LARGEST = 2**28  # more bytes than these are nothing that a run wrote
+PLAIN: dict[type, Callable[[Any], Any]] = {
+    str: str.__str__, bool: bool, int: int.__int__, float: float.__float__,
+}  # fmt: skip
+"""What a cell can be, and what makes it just that of a subclass."""
 
 
 class WriteError(DifflabError, OSError):
     """A file could not be written, for example because the disk is full."""
 
 
+def read(path: Path) -> bytes:
+    """The content of a file; an `OSError` if it is a FIFO or a device, which may never end."""
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode) or found.st_size > LARGEST:
+        raise OSError("it is no file, or too large a one")
+    return path.read_bytes()
+
+
+def utf8(text: str) -> bytes:
+    """The bytes of a text; half a pair of surrogates, which has none, as Python writes it."""
+    return text.encode(errors="backslashreplace")
+
+
 def write(path: Path, content: str | bytes) -> None:
-    """Write a file whole or not at all; leave it untouched if it already has this content."""
-    data = content.encode() if isinstance(content, str) else content
+    """Write a file whole or not at all; leave it untouched if it already has this content.
+
+    A folder that is in the way gets another name.
+    """
+    data = utf8(content) if isinstance(content, str) else content
     with contextlib.suppress(OSError):
-        if path.read_bytes() == data:
+        if read(path) == data:
             return
     draft = path.with_name(f"{path.name}.{uuid.uuid4().hex}{DRAFT}")
     with _said(path):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             draft.write_bytes(data)
+            if path.is_dir() and not path.is_symlink():
+                path.rename(path.with_name(f"{path.name}.{uuid.uuid4().hex}"))
             os.replace(draft, path)
         finally:
             draft.unlink(missing_ok=True)
@@ -104,20 +125,33 @@ def flat_rows(measured: Row | Iterable[Row], case: Case) -> list[Row]:
         if not isinstance(row, Mapping):
             what = f"a row is a {type(row).__name__}"
             raise ArgumentError(what, "return one dict, or several, from measure")
-    return [{str(name): _flat(name, row[name], case) for name in row} for row in rows]
+    return [dict(_plain(name, row[name], case) for name in row) for row in rows]
 
 
-def _flat(name: str, value: Any, case: Case) -> Any:
+def _plain(name: Any, value: Any, case: Case) -> tuple[str, Any]:
+    """A column's name and its value, if the store and rows.csv give them back as they are."""
+    if not isinstance(name, str):
+        what = f"a column is named {name!r}, which is a {type(name).__name__}"
+        raise ArgumentError(what, "name columns by text")
     if hasattr(value, "item") and getattr(value, "ndim", None) == 0:
         value = value.item()
-    if name in RESERVED or (name in case and case[name] != value):
-        raise ArgumentError(f"a row may not set the column {name!r}", "give it another name")
-    if value is not None and not isinstance(value, str | bool | int | float):
+    kind = next((kind for kind in PLAIN if isinstance(value, kind)), None)
+    if kind is None and value is not None:
         raise ArgumentError(
             f"the column {name!r} holds a {type(value).__name__}: rows are flat",
             "return one row for each element, or several columns",
         )
-    return value
+    if name in RESERVED or (name in case and case[name] != value):
+        raise ArgumentError(f"a row may not set the column {name!r}", "give it another name")
+    name, plain = PLAIN[str](name), PLAIN[kind](value) if kind else None
+    try:
+        f"{name}{plain}".encode()
+    except ValueError as reason:  # half a pair of surrogates, or thousands of digits
+        what = f"the column {name!r} holds what no file can: {reason}"
+        raise ArgumentError(
+            what, "return text that UTF-8 knows, and integers of few digits"
+        ) from None
+    return name, plain
 
 
 @dataclass
@@ -147,22 +181,20 @@ class Store:
 
     def save(self, key: str, outcome: Outcome) -> None:
         """Keep a finished case."""
-        path = self.folder / f"{key}.json"
-        if path.is_dir():  # nothing that is in the way is lost
-            path.rename(path.with_suffix(f".{uuid.uuid4().hex}"))
         content = {**self.owner, **asdict(outcome)}
-        write(path, json.dumps({**content, SEAL: digest(content)}, indent=1))
+        text = json.dumps({**content, SEAL: digest(content)}, indent=1)
+        write(self.folder / f"{key}.json", text)
 
     def load(self, key: str, case: Case) -> Outcome | None:
         """The finished case, or None if it is not stored or its file cannot be trusted."""
         path = self.folder / f"{key}.json"
         try:
-            return self._outcome(json.loads(path.read_bytes()), case)
+            return self._outcome(json.loads(read(path)), case)
         except FileNotFoundError:
             return None
         except DifflabError as reason:
             what = reason.what
-        except (OSError, ValueError, TypeError, RecursionError) as reason:
+        except (OSError, ValueError, TypeError, RecursionError, MemoryError) as reason:
             what = getattr(reason, "strerror", None) or str(reason)
         self.unusable += 1
         if self.unusable <= NOTES:

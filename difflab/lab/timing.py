@@ -25,12 +25,9 @@ TIME_COLUMNS = (
 
 
 def interleave(
-    contestants: Mapping[str, Callable[[], object]],
-    *,
-    baseline: str | None = None,
-    rounds: int = 15,
-    sample_seconds: float = 0.01,
-) -> pd.DataFrame:
+    contestants: Mapping[str, Callable[[], object]], *, baseline: str | None = None,
+    rounds: int = 15, sample_seconds: float = 0.01,
+) -> pd.DataFrame:  # fmt: skip
     """Time callables side by side; one row for each, with its time relative to the baseline.
 
     Every round takes one sample of every contestant, in an order that rotates, so that drift of

@@ -130,20 +130,15 @@ Student's t interval"
     if "left" in told:
         what += f", {_selected(told['left'])} against {_selected(told['right'])}"
     what += f", where {_selected(told['where'])}" if told["where"] else ""
-    parts = [
-        what,
-        f"by {told['unit']}" if told["unit"] else "",
-        f"for each {told['by']}" if told["by"] else "",
-        STATISTICS.get(told["statistic"], told["statistic"]),
-    ]
-    return "; ".join(filter(None, parts))
+    parts = [what, told["unit"] and f"by {told['unit']}", told["by"] and f"for each {told['by']}"]
+    statistic = STATISTICS.get(told["statistic"], told["statistic"])
+    return "; ".join(filter(None, [*parts, statistic]))
 
 
 def _selected(where: Mapping[str, Any]) -> str:
     def values(value: Any) -> str:
-        if isinstance(value, Sequence) and not isinstance(value, str):
-            return " or ".join(map(str, value))
-        return str(value)
+        several = isinstance(value, Sequence) and not isinstance(value, str)
+        return " or ".join(map(str, value)) if several else str(value)
 
     return ", ".join(f"{name} {values(value)}" for name, value in where.items())
 

@@ -3,20 +3,25 @@
 What flows: cases by id -> their outcomes as they finish, in any order.
 
 Invariant: an outcome depends on its case alone, wherever it was measured, and workers only compute:
-this process writes. Workers load the experiment from its file, and on a cluster they refuse to
-measure if their files are not those of this process.
+this process writes. Here, a case is measured in a child: one that exits, crashes or is killed ends
+that child, and is a failed case. No child outlives this process. On a cluster, workers load the
+experiment from its file, and refuse to measure if their files are not those of this process.
 """
 
 from __future__ import annotations
 
 import contextlib
 import copy
+import ctypes
 import functools
 import hashlib
 import importlib
 import itertools
+import json
+import multiprocessing.connection
 import os
 import re
+import signal
 import socket
 import sys
 import threading
@@ -24,6 +29,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
@@ -31,7 +37,7 @@ from urllib.parse import urlsplit
 from difflab.errors import ArgumentError, DifflabError, DomainError
 from difflab.lab.cases import Case, Experiment, case_generator, load
 from difflab.lab.machine import one_blas_thread, one_core, one_engine
-from difflab.lab.store import Outcome, flat_rows
+from difflab.lab.store import Outcome, flat_rows, utf8
 
 Task: TypeAlias = tuple[Path, str, int, str, Case]
 """What a worker is told: file, fingerprint of the code, this process, id and case."""
@@ -39,8 +45,8 @@ Finished: TypeAlias = tuple[str, Outcome]
 Pool: TypeAlias = Callable[[Sequence[Task], int], Iterator[Finished]]
 """What measures tasks, so many at once, and gives the outcomes as they come."""
 
-PATIENCE = 5.0
-"""Seconds to wait for a cluster's answer."""
+STOPS = (signal.SIGINT, signal.SIGTERM)
+PATIENCE = 5.0  # seconds to wait for a cluster's answer
 
 
 class ClusterError(DifflabError, ConnectionError):
@@ -52,7 +58,7 @@ class WorkerError(RuntimeError):
 
 
 def attempt(experiment: Experiment, case: Case) -> Outcome:
-    """Measure a case; an exception becomes an outcome without rows.
+    """Measure a case; whatever it raises, `sys.exit()` too, becomes an outcome without rows.
 
     Linear algebra runs on one thread, and a program on one engine, so that the rows depend neither
     on how many cases run at once nor on what ran before.
@@ -63,22 +69,21 @@ def attempt(experiment: Experiment, case: Case) -> Outcome:
         with one_blas_thread(), one_engine():
             measured = experiment.measure(copy.deepcopy(case), case_generator(experiment, case))
             rows = flat_rows(measured, case)
-    except Exception as reason:
+    except BaseException as reason:  # where Ctrl-C is heard, no case is measured
         inner = reason.__traceback__.tb_next if reason.__traceback__ else None
-        failure = "".join(traceback.format_exception(type(reason), reason, inner))
+        failure = utf8("".join(traceback.format_exception(type(reason), reason, inner))).decode()
     return Outcome(case, rows, time.perf_counter() - start, failure)
 
 
 def outcomes(
-    experiment: Experiment,
-    pending: Mapping[str, Case],
-    jobs: int | None = None,
-    cluster: str = "",
-) -> Generator[Finished, None, None]:
+    experiment: Experiment, pending: Mapping[str, Case], jobs: int | None = None, cluster: str = "",
+    children: list[_Child] | None = None,
+) -> Generator[Finished, None, None]:  # fmt: skip
     """The outcomes as they finish: cases that may share the machine first, then the timed ones.
 
     Jobs are how many run at once; by default what joblib's `parallel_config` says, or else one, and
-    on a cluster as many as it has workers. The cluster is for the cases that are not timed.
+    on a cluster as many as it has workers. The cluster is for the cases that are not timed. The
+    children are those of `kept_children`: what they have compiled or read is there for more cases.
     """
     import joblib
 
@@ -86,45 +91,173 @@ def outcomes(
     shared = {key: case for key, case in pending.items() if key not in timed}
     code = fingerprint(experiment.file) if cluster and shared else ""
     tasks = [(experiment.file, code, os.getpid(), key, case) for key, case in shared.items()]
+    count = 1 if jobs == 1 or len(shared) < 2 else joblib.effective_n_jobs(jobs)
+    backend, _ = joblib.parallel.get_active_backend()
     if shared and cluster:
         yield from _on_cluster(cluster, tasks, jobs)
-    elif len(shared) > 1 and jobs != 1 and joblib.effective_n_jobs(jobs) > 1:
-        yield from _in_parallel(tasks, joblib.effective_n_jobs(jobs))
+        shared = {}
+    elif count > 1 and type(backend) is not joblib.parallel.BACKENDS.get("loky"):
+        yield from _in_parallel(tasks, count)
+        shared = {}
+    with kept_children() if children is None else contextlib.nullcontext(children) as idle:
+        yield from _in_children(experiment, shared, count, idle)
+        yield from _in_children(experiment, timed, 1, idle, alone=True)
+
+
+class _Child:
+    """A process that measures cases of an experiment one after the other, and ends with this one.
+
+    It is forked where that is safe: it starts at once, and knows the experiment as it is here. The
+    line speaks JSON: nothing that a case wrote is unpickled.
+    """
+
+    def __init__(self, experiment: Experiment) -> None:
+        forks = sys.platform == "linux"
+        context: Any = multiprocessing.get_context("fork" if forks else "spawn")
+        self.line, theirs = context.Pipe()
+        told = (theirs, os.getpid(), experiment if forks else experiment.file)
+        self.process = context.Process(target=_serve, args=told)
+        self.given = 0
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)  # it needs no other thread
+                self.process.start()
+        except OSError as reason:
+            what = f"no process could be started to measure: {reason}"
+            raise ArgumentError(what, "use fewer --jobs, or make room") from None
+        theirs.close()
+
+    def give(self, key: str, case: Case, alone: bool) -> None:
+        """Let it measure a case next, on one core if it is alone."""
+        self.key, self.case, self.start = key, case, time.perf_counter()
+        self.given += 1
+        with contextlib.suppress(OSError):  # it died: that is seen when it is asked
+            self.line.send_bytes(json.dumps([case, alone]).encode())
+
+    def outcome(self) -> Outcome | None:
+        """What became of the case, if that is known; a process that failed is no more."""
+        alive = self.process.is_alive()  # asked first: an answer may come before the end
+        try:
+            if self.line.poll():
+                return Outcome(self.case, **json.loads(self.line.recv_bytes()))
+        except (EOFError, OSError, ValueError, TypeError):
+            alive = False
+        seconds = time.perf_counter() - self.start
+        return None if alive else Outcome(self.case, [], seconds, self.end())
+
+    def end(self) -> str:
+        """End it; says how it had ended by itself."""
+        self.process.join(0.5)  # whose line is torn is about to end
+        code = self.process.exitcode
+        self.process.kill()
+        self.process.join()
+        self.line.close()
+        names = {-known.value: known.name for known in signal.Signals}
+        how = f"was killed by {names[code]}" if code in names else f"ended with exit code {code}"
+        return f"{WorkerError.__name__}: the process that measured this case {how}"
+
+
+@contextlib.contextmanager
+def _signals_later() -> Iterator[None]:
+    """Ctrl-C and the like wait until the end, so that no child is forgotten."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextlib.contextmanager
+def kept_children() -> Iterator[list[_Child]]:
+    """A list for the children that have nothing to do, or were left; they end with the block."""
+    idle: list[_Child] = []
+    try:
+        yield idle
+    finally:
+        with _signals_later():
+            for child in idle:
+                child.process.kill()
+            for child in idle:
+                child.end()
+
+
+def _in_children(
+    experiment: Experiment, cases: Mapping[str, Case], count: int, idle: list[_Child],
+    alone: bool = False,
+) -> Iterator[Finished]:  # fmt: skip
+    """The outcomes from processes of this one's own, so many at once."""
+    waiting, busy = [*cases.items()][::-1], list[_Child]()
+    try:
+        while waiting or busy:
+            while waiting and len(busy) < count:
+                with _signals_later():
+                    busy.append(idle.pop() if idle else _Child(experiment))
+                busy[-1].give(*waiting.pop(), alone)
+            multiprocessing.connection.wait([child.line for child in busy], timeout=0.5)
+            for child in [*busy]:
+                if not (outcome := child.outcome()):
+                    continue
+                busy.remove(child)
+                if not child.line.closed:
+                    idle.append(child)
+                elif child.given > 1:  # what a case before it left may be at fault
+                    waiting.append((child.key, child.case))
+                    continue
+                yield child.key, outcome
+    finally:
+        idle += busy
+
+
+def _serve(line: Connection, parent: int, source: Experiment | Path) -> None:
+    """Measure the cases that come, in a child."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if sys.platform == "linux":  # the kernel sees to it, whatever a case does
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+        if os.getppid() != parent:
+            os._exit(1)
     else:
-        yield from ((key, attempt(experiment, case)) for key, case in shared.items())
-    with one_core():
-        yield from ((key, attempt(experiment, case)) for key, case in timed.items())
+        _end_with(parent)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
+    experiment = source if isinstance(source, Experiment) else load(source)
+    own = os.getpid()
+    with contextlib.suppress(OSError, EOFError):
+        while True:
+            case, alone = json.loads(line.recv_bytes())
+            with one_core() if alone else contextlib.nullcontext():
+                outcome = attempt(experiment, case)
+            for stream in (sys.stdout, sys.stderr):  # this process is killed in the end
+                with contextlib.suppress(Exception):
+                    stream.flush()
+            if os.getpid() != own:  # the case has forked, and this is the copy
+                os._exit(0)
+            told = {name: getattr(outcome, name) for name in ("rows", "seconds", "traceback")}
+            line.send_bytes(json.dumps(told).encode())
 
 
 def _in_parallel(tasks: Sequence[Task], count: int) -> Iterator[Finished]:
-    """The outcomes from joblib's workers: processes, or what its `parallel_config` says."""
+    """The outcomes from workers of the joblib backend that `parallel_config` says."""
     import joblib
-    from joblib.externals.loky.process_executor import TerminatedWorkerError
 
     backend, _ = joblib.parallel.get_active_backend()
     streams = backend.supports_return_generator
     # A backend that returns nothing before all of a list is done gets lists of a few.
     size = len(tasks) if streams else 2 * count
-    try:
-        kind = "generator_unordered" if streams else "list"
-        with joblib.Parallel(n_jobs=count, return_as=kind, batch_size=1) as workers:
-            # A worker that has rested for long, or grown, is replaced without loss.
-            warnings.filterwarnings("ignore", "A worker stopped while some jobs were given")
-            for first in range(0, len(tasks), size):
-                some = tasks[first : first + size]
-                yield from workers(joblib.delayed(_attempt_in_worker)(task) for task in some)
-    except TerminatedWorkerError:
-        raise ArgumentError(
-            "a worker process died, perhaps for want of memory", "use fewer --jobs"
-        ) from None
+    kind = "generator_unordered" if streams else "list"
+    with joblib.Parallel(n_jobs=count, return_as=kind, batch_size=1) as workers:
+        for first in range(0, len(tasks), size):
+            some = tasks[first : first + size]
+            yield from workers(joblib.delayed(_attempt_in_worker)(task) for task in some)
 
 
 _alone = threading.Lock()
 
 
 def _attempt_in_worker(task: Task) -> Finished:
-    import signal
-
     file, code, parent, key, case = task
     if os.getpid() != parent:
         with contextlib.suppress(ValueError):  # a worker that is a thread cannot, and need not

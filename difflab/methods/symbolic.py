@@ -24,7 +24,7 @@ from typing import Any, ClassVar
 import numpy as np
 import sympy
 
-from difflab.errors import BudgetError
+from difflab.errors import BudgetError, DifflabError, UnsupportedError
 from difflab.ir.build import broadcast, lift, reshaped
 from difflab.ir.expr import Expr, Graph, constant
 from difflab.methods.automatic import with_blocks
@@ -66,6 +66,11 @@ class Symbolic(Method):
                 f" Python's limit of {sys.getrecursionlimit()} calls allows",
                 "use method='reverse', which does not recurse",
             ) from None
+        except DifflabError:
+            raise
+        except Exception as error:  # SymPy's own faults, of any type
+            what = f"SymPy cannot do this: {type(error).__name__}: {error}"
+            raise UnsupportedError(what, "use method='reverse'") from error
 
     def _derived(self, graph: Graph, wrt: Sequence[int]) -> Derivation:
         derivation = Derivation(None)

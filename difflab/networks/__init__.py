@@ -18,7 +18,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from difflab.errors import DivergedError, StorageError
+from difflab.errors import DivergedError, DivergenceWarning, StorageError
 from difflab.networks.losses import CrossEntropy, SquaredError
 from difflab.networks.network import Network
 from difflab.networks.solvers import AdaGrad, Adam, MinibatchSGD, Momentum, Nesterov, RMSProp
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AdaGrad", "Adam", "CrossEntropy", "DNNClassifier", "DNNRegressor", "Dataset", "DivergedError",
-    "MinibatchSGD", "Momentum", "Nesterov", "Network", "RMSProp", "SquaredError", "StorageError",
-    "load",
+    "DivergenceWarning", "MinibatchSGD", "Momentum", "Nesterov", "Network", "RMSProp",
+    "SquaredError", "StorageError", "load",
 ]  # fmt: skip
 
 # Imported when first used: scikit-learn is not needed to train a network.

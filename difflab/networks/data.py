@@ -80,6 +80,9 @@ class Part(NamedTuple):
     X: Array
     y: Array
 
+    def __repr__(self) -> str:
+        return f"Part({' x '.join(map(str, np.shape(self.X)))})"
+
 
 class Split(NamedTuple):
     """The parts of a data set. `validation` is None where none was asked for."""

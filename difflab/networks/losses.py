@@ -20,7 +20,7 @@ import numpy as np
 from difflab.errors import ArgumentError
 from difflab.networks.activations import ACTIVATIONS, Probabilities
 from difflab.networks.layers import Layer, Parameters
-from difflab.networks.options import NOT_NEGATIVE, check, option
+from difflab.networks.options import FLAG, NOT_NEGATIVE, check, option
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class CrossEntropy(Loss):
     CrossEntropy(l2=0.01, fused=True)
     """
 
-    fused: bool = True
+    fused: bool = option(FLAG, True)
     of_probabilities: ClassVar[bool] = True
 
     @property

@@ -13,24 +13,29 @@ array([0, 1])
 
 from __future__ import annotations
 
+import html
 import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from difflab.errors import ArgumentError, UnknownNameError
+from difflab.errors import ArgumentError, DomainError, UnknownNameError
 from difflab.methods import Method, method_of
 from difflab.networks import storage
 from difflab.networks.layers import Array, pre_activations
 from difflab.networks.losses import LOSSES
 from difflab.networks.metrics import accuracy, labels, r2
 from difflab.networks.model import Model
+from difflab.networks.options import FLAG
 from difflab.networks.solvers import SOLVERS
 from difflab.networks.training import Settings, train
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+_HEAD = ("layer", "shape", "activation", "initialiser", "parameters")
 
 
 class Network(Model):
@@ -68,10 +73,7 @@ class Network(Model):
 
     def describe(self) -> str:
         """Layers, shapes and parameter counts, as text."""
-        rows = [("layer", "shape", "activation", "initialiser", "parameters")]
-        for i, layer in enumerate(self.layers, 1):
-            shape = f"{layer.inputs} -> {layer.units}"
-            rows.append((str(i), shape, str(layer), layer.initialiser, f"{layer.size:,}"))
+        rows = self._rows()
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         sides = (str.rjust, str.ljust, str.ljust, str.ljust, str.rjust)
         lines = [
@@ -80,9 +82,26 @@ class Network(Model):
             )
             for row in rows
         ]
+        return "\n".join([*lines, self._total()])
+
+    def _rows(self) -> list[tuple[str, ...]]:
+        """The table of layers, its head first."""
+        rows: list[tuple[str, ...]] = [_HEAD]
+        for i, layer in enumerate(self.layers, 1):
+            shape = f"{layer.inputs} -> {layer.units}"
+            rows.append((str(i), shape, str(layer), layer.initialiser, f"{layer.size:,}"))
+        return rows
+
+    def _total(self) -> str:
         total = sum(layer.size for layer in self.layers)
         loss = f", {self.loss}" if self.layers else ""
-        return "\n".join([*lines, f"{total:,} parameters in {self.dtype}{loss}"])
+        return f"{total:,} parameters in {self.dtype}{loss}"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: `describe` as a table."""
+        cells = ("".join(f"<td>{html.escape(cell)}</td>" for cell in row) for row in self._rows())
+        rows = "".join(f"<tr>{row}</tr>" for row in cells)
+        return f"<table>{rows}</table><p>{html.escape(self._total())}</p>"
 
     def __repr__(self) -> str:
         sizes = "-".join(str(size) for size in (self.inputs, *[x.units for x in self.layers]))
@@ -133,7 +152,12 @@ class Network(Model):
             penalty) and validation_accuracy; for each layer gradient_norm_1, ... (of the row's
             last update) and, for hidden ones, saturated_1, ... (share of slopes below a twentieth
             of the activation's steepest) and dead_1, ... (share of units with slope 0 on all
-            instances); seconds (spent on updates so far).
+            instances); seconds (spent on updates so far). Its ``attrs["diverged"]`` says whether
+            the loss was a thousand times the first one at the end, and above a thousand.
+
+        Warns
+        -----
+        DivergenceWarning : where it was.
 
         Raises
         ------
@@ -200,24 +224,34 @@ class Network(Model):
                 raise UnknownNameError(kind, type(value).__name__, table)
         counted = enumerate(self.parameters, 1)
         arrays = {f"{name}{i}": own[name] for i, own in counted for name in own}
+        for name, array in arrays.items():
+            if not np.all(np.isfinite(array)):
+                raise DomainError(f"{name} holds values that are not finite", "train it again")
         storage.write(path, "network", self.description(), arrays)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Network:
         """The network of a file; `StorageError` where `save` did not write it."""
-        header, arrays = storage.read(path, "network")
-        try:
+        with storage.opened(path, "network") as stored:
+            header = stored.header
             net = cls(header["inputs"], header["dtype"])
             for options in header["layers"]:
                 net.fc(**options)
             net.loss = _built(LOSSES, header["loss"])
             net.solver = _built(SOLVERS, header["solver"])
-            net.labelled = bool(header["labelled"])
+            net.labelled = FLAG.checked("labelled", header["labelled"])
             net.check()
-            counted = range(1, len(net.layers) + 1)
-            net.parameters = [{"W": arrays[f"W{i}"], "b": arrays[f"b{i}"]} for i in counted]
-        except (KeyError, TypeError, ValueError) as error:
-            raise storage.refused(path, "network", str(error)) from None
+            known = net.description()
+            storage.need_known(header, known)
+            if not storage.holds(header, storage.plain(known)):
+                raise ValueError("its settings are not written as difflab does")
+            counted = [*enumerate(net.layers, 1)]
+            weights = {f"W{i}": ((layer.inputs, layer.units), net.dtype) for i, layer in counted}
+            biases = {f"b{i}": ((layer.units,), net.dtype) for i, layer in counted}
+            arrays = stored.arrays({**weights, **biases})
+            if not all(np.all(np.isfinite(array)) for array in arrays.values()):
+                raise ValueError("its parameters are not finite")
+            net.parameters = [{"W": arrays[f"W{i}"], "b": arrays[f"b{i}"]} for i, _ in counted]
         return net
 
 

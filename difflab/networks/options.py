@@ -32,13 +32,30 @@ class Numbers:
         if none and value is None:
             return value
         real = isinstance(value, int | float | np.integer | np.floating)
-        right = real and not isinstance(value, bool) and math.isfinite(value) and self.holds(value)
-        if not right or (self.whole and value % 1):
+        try:
+            right = real and not isinstance(value, bool) and math.isfinite(value)
+        except OverflowError:  # an integer beyond all floats
+            right = False
+        if not (right and self.holds(value)) or (self.whole and value % 1):
             text = f"{of} with {name}={value!r}" if of else f"{name}={value!r}"
             raise ArgumentError(text, f"give {self.words}{', or None' if none else ''}")
         return int(value) if self.whole else value
 
 
+@dataclass(frozen=True, slots=True)
+class _Flag(Numbers):
+    """True or False, which are no numbers."""
+
+    def checked(self, name: str, value: Any, of: str = "", none: bool = False) -> Any:
+        """The value; `ArgumentError` where it is neither."""
+        if not isinstance(value, bool | np.bool_):
+            raise ArgumentError(
+                f"{of} with {name}={value!r}" if of else f"{name}={value!r}", f"give {self.words}"
+            )
+        return bool(value)
+
+
+FLAG: Final = _Flag("True or False")
 FINITE: Final = Numbers("a finite number")
 NOT_NEGATIVE: Final = Numbers("a finite number from 0", lambda value: value >= 0)
 POSITIVE: Final = Numbers("a finite number above 0", lambda value: value > 0)

@@ -41,46 +41,57 @@ class State:
 
     def save(self, path: str | os.PathLike[str], settings: Mapping[str, Any]) -> None:
         """Write a checkpoint, with the settings that it belongs to."""
-        arrays = {
+        header = {name: getattr(self, name) for name in _PLAIN}
+        storage.write(path, "checkpoint", {"settings": settings, "state": header}, self._arrays())
+
+    def restore(self, path: str | os.PathLike[str], settings: Mapping[str, Any]) -> None:
+        """Take over what a checkpoint of the same settings holds."""
+        with storage.opened(path, "checkpoint") as stored:
+            found, state = stored.header["settings"], stored.header["state"]
+            wanted = storage.plain(settings)
+            differing = [
+                name for name in wanted if not storage.holds(found.get(name), wanted[name])
+            ]
+            if differing:
+                raise StorageError(
+                    f"the checkpoint {os.fspath(path)} belongs to another training run; what"
+                    f" differs: {', '.join(differing)}",
+                    "train with the settings and data of that run, or give the path of another"
+                    " file",
+                )
+            for name, kind in _PLAIN.items():
+                if not _is(state[name], kind):
+                    raise ValueError(f"its {name} is not what it should be")
+            own = self._arrays()
+            arrays = stored.arrays({name: (a.shape, a.dtype) for name, a in own.items()})
+        taken = iter(arrays.values())
+        self.parameters = [next(taken) for _ in self.parameters]
+        self.best = [next(taken) for _ in self.best]
+        self.memory = [tuple(next(taken) for _ in own) for own in self.memory]
+        for name in _PLAIN:
+            setattr(self, name, state[name])
+
+    def _arrays(self) -> dict[str, Array]:
+        """All its arrays, by the names that they have in a file."""
+        return {
             **{f"parameter{i}": p for i, p in enumerate(self.parameters)},
             **{f"best{i}": p for i, p in enumerate(self.best)},
             **{f"memory{i}_{k}": m for i, own in enumerate(self.memory) for k, m in enumerate(own)},
         }
-        header = {name: getattr(self, name) for name in _PLAIN}
-        storage.write(path, "checkpoint", {"settings": settings, "state": header}, arrays)
-
-    def restore(self, path: str | os.PathLike[str], settings: Mapping[str, Any]) -> None:
-        """Take over what a checkpoint of the same settings holds."""
-        header, arrays = storage.read(path, "checkpoint")
-        found = header.get("settings", {})
-        wanted = storage.plain(settings)
-        differing = [name for name in wanted if not _holds(found.get(name), wanted[name])]
-        if differing:
-            raise StorageError(
-                f"the checkpoint {os.fspath(path)} belongs to another training run; what differs:"
-                f" {', '.join(differing)}",
-                "train with the settings and data of that run, or give the path of another file",
-            )
-        try:
-            self.parameters = [arrays[f"parameter{i}"] for i in range(len(self.parameters))]
-            self.best = [arrays[f"best{i}"] for i in range(len(self.best))]
-            self.memory = [
-                tuple(arrays[f"memory{i}_{k}"] for k in range(len(own)))
-                for i, own in enumerate(self.memory)
-            ]
-            for name in _PLAIN:
-                setattr(self, name, header["state"][name])
-        except (KeyError, TypeError) as error:
-            raise storage.refused(path, "checkpoint", f"{error} is missing") from None
 
 
-_PLAIN = ("lowest", "waited", "update", "losses", "norms", "rows", "seconds")
+_PLAIN = {
+    "lowest": float, "waited": int, "update": int, "losses": [float], "norms": [float],
+    "rows": [dict], "seconds": float,
+}  # fmt: skip
 
 
-def _holds(found: Any, wanted: Any) -> bool:
-    """Whether all that is wanted is there: older files tell each layer options of others, too."""
-    if isinstance(wanted, dict) and isinstance(found, dict):
-        return all(name in found and _holds(found[name], wanted[name]) for name in wanted)
-    if isinstance(wanted, list) and isinstance(found, list):
-        return len(found) == len(wanted) and all(map(_holds, found, wanted))
-    return bool(found == wanted)
+def _is(value: Any, kind: Any) -> bool:
+    """Whether it is a number of that kind, counts from 0; a list of them; or a row of numbers."""
+    if isinstance(kind, list):
+        return isinstance(value, list) and all(_is(one, kind[0]) for one in value)
+    if kind is dict:
+        return isinstance(value, dict) and all(_is(one, float) for one in value.values())
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return kind is float or (isinstance(value, int) and 0 <= value < 2**63)

@@ -13,14 +13,22 @@ import math
 import os
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from difflab.engines import need_engine
-from difflab.errors import ArgumentError, DivergedError, missing
+from difflab.errors import (
+    ArgumentError,
+    DivergedError,
+    DivergenceWarning,
+    Line,
+    missing,
+    users_line,
+)  # fmt: skip
 from difflab.ir.tree import flatten, unflatten
 from difflab.methods import Method
 from difflab.networks.examples import Examples, Minibatches, digest, held_out
@@ -33,6 +41,10 @@ from difflab.networks.update import update_of
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+DIVERGED: Final = 1e3
+"""How many times the first loss, or 1 where that is less, is no fluctuation any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +85,8 @@ def train(network: Model, X: Any, y: Any, settings: Settings) -> pd.DataFrame:
     network.parameters = training.tree(state.best if compared else state.parameters)
     history = pd.DataFrame([*state.rows, *([training.row()] if state.losses else [])])
     history.attrs["phases"] = training.phases
+    last = state.lowest if compared else history["loss"].iloc[-1]
+    history.attrs["diverged"] = training.has_diverged(last)
     return history
 
 
@@ -83,6 +97,7 @@ class Training:
         self.network, self.examples, self.settings = network, examples, settings
         solver = network.solver
         start = network.parameters if settings.warm_start else network.initial(settings.seed)
+        self.start = start
         arrays, self.structure = flatten(start)
         self.state = State(arrays, solver.memory(arrays), arrays)
         size = min(solver.batch_size, len(examples.X))
@@ -241,6 +256,18 @@ class Training:
                 layer = f"layer {i + 1} ({self.network.layers[i]})"
                 what = f"after update {self.state.update} the parameters of {layer} are not finite"
                 raise DivergedError(what, self._remedy())
+
+    def has_diverged(self, last: float) -> bool:
+        """Whether a loss is orders above that of the parameters at the start; a warning says so."""
+        with np.errstate(all="ignore"):
+            x, y, *masks = self.batches.take(1)
+            first = float(self.network.objective(self.start, x, y, masks))
+        if not last > DIVERGED * max(first, 1.0):
+            return False
+        line = users_line() or Line("difflab", 1)
+        text = f"training diverged: the loss went from {first:.3g} to {last:.3g}; {self._remedy()}"
+        warnings.warn_explicit(text, DivergenceWarning, line.file, line.number)
+        return True
 
     def _remedy(self) -> str:
         rate = f"a smaller learning rate than {self.network.solver.learning_rate:g}"

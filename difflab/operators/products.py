@@ -321,22 +321,25 @@ class Pulled(Operator):
 
     def _finisher(self, by: Chosen, signature: Signature, tree: Structure, count: int) -> Finish:
         """By the blocks of the Jacobian."""
-        width = len(by.positions)
 
         def finish(found: list[Any]) -> Any:
             values, blocks = found[:count], _contents(found[count:])
-
-            def pull(cotangent: Any) -> tuple[Any, ...]:
-                given = aligned("cotangent", cotangent, tree, _contents(values))
-                each = [ct for ct in given for _ in range(width)]
-                parts = [_contracted(ct, block) for ct, block in zip(each, blocks, strict=True)]
-                sums = [sum(parts[j + width :: width], parts[j]) for j in range(width)]
-                results = wrapped(sums) if any(isinstance(x, Expr) for x in sums) else sums
-                return tuple(self._by_argument(by, signature, results))
-
+            pull = functools.partial(self._by_blocks, by, signature, tree, values, blocks)
             return unflatten(tree, values), pull
 
         return finish
+
+    def _by_blocks(
+        self, by: Chosen, signature: Signature, tree: Structure, values: Sequence[Any],
+        blocks: Sequence[Any], cotangent: Any, /,
+    ) -> tuple[Any, ...]:  # fmt: skip
+        width = len(by.positions)
+        given = aligned("cotangent", cotangent, tree, _contents(values))
+        each = [ct for ct in given for _ in range(width)]
+        parts = [_contracted(ct, block) for ct, block in zip(each, blocks, strict=True)]
+        sums = [sum(parts[j + width :: width], parts[j]) for j in range(width)]
+        results = wrapped(sums) if any(isinstance(x, Expr) for x in sums) else sums
+        return tuple(self._by_argument(by, signature, results))
 
     def _derived(self, signature: Signature, graph: Graph) -> tuple[Derivation, Finish]:
         if self.method.pull is None or not graph.outputs:
@@ -358,27 +361,43 @@ class Pulled(Operator):
                 tuple(substitute(cotangents, dict(zip(left, given, strict=True)))),
             )
             derivation.graph = graph.with_outputs([*values, *left])
-        engine = self.engine
-
-        @functools.cache
-        def program() -> engines.Program:
-            return engines.compile(reverse, engine)
+        program = Late(reverse, self.engine)
 
         def finish(found: list[Any]) -> Any:
             kept = _contents(found[count:])
-
-            def pull(cotangent: Any) -> tuple[Any, ...]:
-                arrays = [*kept, *aligned("cotangent", cotangent, tree, seeds)]
-                if any(isinstance(x, Expr) for x in arrays):
-                    known = dict(zip(reverse.inputs, map(lift, arrays), strict=True))
-                    results: list[Any] = wrapped(substitute(reverse.outputs, known))
-                else:
-                    results = silent.copy().run(program(), *arrays)
-                return tuple(self._by_argument(by, signature, results))
-
+            pull = functools.partial(self._by_reverse, by, signature, tree, program, kept)
             return unflatten(tree, found[:count]), pull
 
         return derivation, finish
+
+    def _by_reverse(
+        self, by: Chosen, signature: Signature, tree: Structure, program: Late,
+        kept: Sequence[Any], cotangent: Any, /,
+    ) -> tuple[Any, ...]:  # fmt: skip
+        reverse = program.graph
+        arrays = [*kept, *aligned("cotangent", cotangent, tree, reverse.inputs[len(kept) :])]
+        if any(isinstance(x, Expr) for x in arrays):
+            known = dict(zip(reverse.inputs, map(lift, arrays), strict=True))
+            results: list[Any] = wrapped(substitute(reverse.outputs, known))
+        else:
+            results = silent.copy().run(program, *arrays)
+        return tuple(self._by_argument(by, signature, results))
+
+
+class Late:
+    """A graph's program, made when it first runs, and neither pickled nor copied."""
+
+    def __init__(self, graph: Graph, engine: str) -> None:
+        self.graph, self.engine = graph, engine
+        self._program: engines.Program | None = None
+
+    def __call__(self, *arrays: Any) -> list[Any]:
+        if self._program is None:
+            self._program = engines.compile(self.graph, self.engine)
+        return self._program(*arrays)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Late, (self.graph, self.engine)
 
 
 def _contents(found: Sequence[Any]) -> list[Any]:

@@ -12,6 +12,7 @@ None
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
@@ -176,6 +177,17 @@ class Prepared:
             )
         return self.finish(silent.copy().run(self.run, *arrays))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        raise ArgumentError(
+            "a prepared program cannot be pickled", "pickle the operator, and prepare it there"
+        )
+
+    def __copy__(self) -> Prepared:
+        return self  # a call changes nothing of it
+
+    def __deepcopy__(self, _: object) -> Prepared:
+        return self
+
     def is_of(self, f: Function, arrays: list[Any]) -> bool:
         """Whether f still has the graph, asked by tracing it, where it cannot be watched."""
         assert self.function is not None and self.watch is not None
@@ -186,7 +198,7 @@ class Prepared:
 
 
 class Programs:
-    """The programs of one operator, the latest first."""
+    """The programs of one operator, the latest first; safe from threads without a lock."""
 
     def __init__(self) -> None:
         self.by_signature: dict[Signature, list[Prepared]] = {}
@@ -199,11 +211,13 @@ class Programs:
         """The program that holds for a call of f, if there is one."""
         latest, kept = self._latest
         if latest is not signature:  # a signature's hash costs as much as a small program
-            kept = self.by_signature.get(signature, [])
+            kept = self.by_signature.pop(signature, [])
+            if kept:
+                self.by_signature[signature] = kept  # the last one that goes
             self._latest = signature, kept
         while True:
             watch, unchanged = None, True
-            for prepared in kept:
+            for prepared in [*kept]:  # other threads may keep some meanwhile
                 if prepared.watch is not watch:
                     watch = prepared.watch
                     unchanged = watch is None or watch.is_current(signature)
@@ -228,7 +242,7 @@ class Programs:
             if renewed.get(key) is not None:
                 one.watch = renewed[key]
             elif key in stale and stale[key].heavy and stale[key].is_over(signature):
-                kept.remove(one)
+                _drop(kept, one)
         return any(renewed.values())
 
     def keep(self, prepared: Prepared) -> None:
@@ -240,9 +254,14 @@ class Programs:
         del kept[VARIANTS:]
         heavy = [one for one in kept if one.watch is not None and one.watch.heavy]
         for one in heavy[HEAVY:]:
-            kept.remove(one)
+            _drop(kept, one)
         for oldest in [*self.by_signature][:-SIGNATURES]:
             self.by_signature.pop(oldest, None)
+
+
+def _drop(kept: list[Prepared], one: Prepared) -> None:
+    with contextlib.suppress(ValueError):  # another thread has done it
+        kept.remove(one)
 
 
 class Recent:
@@ -257,12 +276,12 @@ class Recent:
         if type(f) is MethodType:  # another object each time
             key = (id(f.__self__), f.__func__, make, options)
         try:
-            known = self._made.get(key)
+            known = self._made.pop(key, None)
         except TypeError:  # options that cannot be hashed
             return make(f, *options)
-        if known is None:  # f is kept as well, so that its id stays its own
-            known = self._made[key] = f, make(f, *options)
-            for oldest in [*self._made][:-FUNCTIONS]:
-                self._made.pop(oldest, None)
+        # The last one that goes; f is kept as well, so that its id stays its own.
+        known = self._made[key] = known or (f, make(f, *options))
+        for oldest in [*self._made][:-FUNCTIONS]:
+            self._made.pop(oldest, None)
         made: T = known[1]
         return made

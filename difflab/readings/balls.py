@@ -17,6 +17,8 @@ from __future__ import annotations
 
 import copyreg
 import math
+import os
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
@@ -33,18 +35,29 @@ EVERY_BIT: Final = 20_000
 
 
 Read = Callable[[Expr, list[Array]], Array]
+_HUGE: Final = arb(2) ** 2**16
 LEAST: Final = -1074
 """The binary exponent of the smallest denormal number."""
 
 
 @contextmanager
 def precision(bits: int) -> Iterator[None]:
-    """Balls computed inside have that many bits."""
-    before, ctx.prec = ctx.prec, bits
-    try:
-        yield
-    finally:
-        ctx.prec = before
+    """Balls computed inside have that many bits; threads take turns, as there is one precision."""
+    with _alone[0]:
+        before, ctx.prec = ctx.prec, bits
+        try:
+            yield
+        finally:
+            ctx.prec = before
+
+
+_alone = [threading.RLock()]
+if hasattr(os, "register_at_fork"):  # a child has not the threads that may hold the lock
+
+    def _renew() -> None:
+        _alone[0] = threading.RLock()
+
+    os.register_at_fork(after_in_child=_renew)
 
 
 def _parts(ball: arb) -> tuple[Any, tuple[Any, Any]]:
@@ -128,7 +141,7 @@ def _integers(found: Array) -> Array:
     if found.dtype != object:
         return found
     numbers = _numbers(found)
-    whole = [ball.unique_fmpz() for ball in numbers.flat]
+    whole = [whole_number(ball) for ball in numbers.flat]
     if any(n is None for n in whole):
         return numbers
     return np.array([int(n) for n in whole], np.int64).reshape(found.shape)
@@ -138,7 +151,7 @@ def _positions(found: Array) -> Array:
     """Integers to index with: of a ball that holds several, the one at its centre."""
     if found.dtype != object:
         return found
-    centres = [int(ball.mid().floor().unique_fmpz() or 0) for ball in found.flat]
+    centres = [int(whole_number(ball.mid().floor()) or 0) for ball in found.flat]
     return np.array(centres, np.int64).reshape(found.shape)
 
 
@@ -243,6 +256,15 @@ def is_sharp(ball: arb, dtype: np.dtype[Any]) -> bool:
     return bool(low == high and (spare or low == 0.0 or not np.isfinite(low)))
 
 
+def whole_number(ball: arb) -> Any:
+    """The whole number that a ball holds, if it is one, and not larger than memory.
+
+    >>> whole_number(arb(3)), whole_number(arb(3, 0.5)), whole_number(arb(2) ** 10**300)
+    (3, 3, None)
+    """
+    return ball.unique_fmpz() if abs(ball) < _HUGE else None
+
+
 def ulps_of(candidate: float, ball: arb, dtype: Any = np.float64) -> float:
     """The distance of a float from a ball's centre, in ulps of that dtype at the centre.
 
@@ -256,9 +278,9 @@ def ulps_of(candidate: float, ball: arb, dtype: Any = np.float64) -> float:
         return 0.0 if np.isnan(candidate) else float("nan")
     with np.errstate(over="ignore"):
         nearest = kind(float(ball))
+        spacing = np.spacing(min(abs(nearest), np.nextafter(np.finfo(kind).max, kind(0))))
     if not np.isfinite(candidate):
         return 0.0 if candidate == nearest else float("inf")
-    spacing = np.spacing(min(abs(nearest), np.finfo(kind).max))
     with precision(EVERY_BIT):
         return float(abs(arb(float(candidate)) - ball.mid()) / arb(float(spacing)))
 

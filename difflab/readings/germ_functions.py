@@ -21,6 +21,7 @@ from typing import Any
 
 from flint import arb, arb_series
 
+from difflab.readings.balls import whole_number
 from difflab.readings.germ_series import (
     ENDLESS,
     Taylor,
@@ -193,17 +194,16 @@ def _floor(g: Germ) -> Germ:
     if not g.is_regular:
         return g if g.bad else Germ.unknown(OSCILLATES)
     low, high = (end.floor() for end in (g.constant.lower(), g.constant.upper()))
-    least, most = (end.unique_fmpz() for end in (low, high))
+    least, most = map(whole_number, (low, high))
     if least is None or most is None:
         return Germ.unknown(NOT_TOLD)
     number = Germ(arb(most)).at(g.level)
     if least == most and g.constant > low:  # between two whole numbers
         return number
     sign = (g - number).sign  # at one, or around one
-    below = Germ(arb(most - 1)).at(g.level)
     if sign is None:
         return number.union(Germ(arb(min(least, most - 1))).at(g.level))
-    return number if sign >= 0 else below
+    return number if sign >= 0 else Germ(arb(most - 1)).at(g.level)
 
 
 @_method

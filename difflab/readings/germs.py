@@ -42,6 +42,7 @@ from difflab.readings.germ_series import (
 Ball = arb
 FUNCTIONS: Final[dict[str, Callable[..., Any]]] = {}
 """The elementary functions of germs (germ_functions.py), by the names of the balls' methods."""
+MOST_BITS: Final = 2**16  # of a fraction
 NO_VALUE: Final = "no value"
 NOT_TOLD: Final = "more digits are needed than were computed"
 OSCILLATES: Final = "beside the point the function may oscillate without settling"
@@ -404,6 +405,8 @@ def exactly(number: Any) -> Fraction | None:
     if not (ball.is_finite() and ball.is_exact()):
         return None
     mantissa, exponent = ball.man_exp()
+    if abs(exponent) > MOST_BITS:
+        return None
     return Fraction(int(mantissa)) * Fraction(2) ** int(exponent)
 
 

@@ -29,7 +29,7 @@ import difflab.readings.germ_functions  # noqa: F401 (registers them)
 from difflab.ir.expr import Array, Expr, walk
 from difflab.ir.row import ITSELF, Primitive
 from difflab.readings import germ_matrices
-from difflab.readings.balls import exact
+from difflab.readings.balls import exact, whole_number
 from difflab.readings.germs import NO_VALUE, Germ, germ
 from difflab.readings.open_balls import centres
 from difflab.table.reductions import sorting_order as positions
@@ -194,7 +194,10 @@ def _applied(
                 return bool(row.evaluate(*floats, **params))
             return bad[0] if node.dtype.kind == "f" else None
     first, *rest = values
-    value = getattr(first, rule)(*rest) if isinstance(rule, str) else rule(*values, **params)
+    if not isinstance(rule, str):
+        value = rule(*values, **params)
+    else:  # a method, which truth values do not have
+        value = None if first is None else getattr(germ(first), rule)(*rest)
     if node.dtype.kind == "i":
         return _integer(value)
     if node.dtype.kind != "f":
@@ -209,7 +212,7 @@ def _integer(value: Any) -> int | None:
     if isinstance(value, Germ):
         value = value.constant if value.is_regular and set(value.terms) <= {(0, 0)} else None
     if isinstance(value, arb):
-        whole = value.unique_fmpz()
+        whole = whole_number(value)
         return None if whole is None else int(whole)
     return None if value is None else int(value)
 

@@ -72,6 +72,8 @@ def where_ball(condition: Any, a: Any, b: Any) -> Any:
 
 def rint_ball(x: Any) -> Any:
     """To the nearest integer; a tie, which an exact ball alone can show, to the even one."""
+    if abs(x) < 0.5:
+        return 0 * x
     if x.is_exact() and x.is_finite():
         mantissa, exponent = map(int, x.man_exp())
         return type(x)(round(mantissa * Fraction(2) ** exponent)) if exponent < 0 else x

@@ -242,7 +242,7 @@ def test_the_full_preset_has_the_functions_and_mutants_that_were_promised() -> N
 def test_a_peer_that_is_not_installed_is_one_row_that_says_so(monkeypatch: Any) -> None:
     case = {"checker": "torch", "version": MISSING, "size": 100}
     rows = list(checkers.measure(case, np.random.default_rng(0)))
-    assert rows == [{"status": "not installed"}]
+    assert rows == [{"note": "not installed"}]
     gone = Peer("a-package-that-nobody-has-written", "", "", lambda *_: Answer(ACCEPTED))
     monkeypatch.setitem(PEERS, "gone", gone)
     assert version("gone") == MISSING

@@ -173,11 +173,14 @@ def test_an_equal_content_is_not_written_again(tmp_path):
     assert path.stat().st_mtime == 0
 
 
-def test_a_folder_in_the_way_is_said(tmp_path):
+def test_a_folder_in_the_way_is_moved_and_a_file_for_a_folder_is_said(tmp_path):
     (tmp_path / "rows.csv").mkdir()
-    with pytest.raises(WriteError, match=r"rows\.csv could not be written"):
-        write(tmp_path / "rows.csv", "a")
-    assert [path.name for path in tmp_path.iterdir()] == ["rows.csv"]
+    (tmp_path / "rows.csv" / "note.txt").write_text("somebody's")
+    write(tmp_path / "rows.csv", "a")
+    assert (tmp_path / "rows.csv").read_text() == "a"
+    assert [path.read_text() for path in tmp_path.glob("*/note.txt")] == ["somebody's"]
+    with pytest.raises(WriteError, match=r"more\.csv could not be written"):
+        write(tmp_path / "rows.csv" / "more.csv", "a")
 
 
 def test_only_old_drafts_are_removed(tmp_path):

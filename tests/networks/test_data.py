@@ -204,3 +204,8 @@ def test_a_floor_keeps_rare_features_from_being_blown_up():
     assert np.all(floored <= 1 / 0.25)
     scaled = np.abs(Standardisation.of(1024.0 * X, floor=0.25)(1024.0 * X)).max(axis=0)
     assert np.array_equal(scaled, floored)
+
+
+def test_what_is_printed_of_a_split_is_short():
+    split = load("wine").split(seed=0)
+    assert repr(split) == "Split(train=Part(142 x 13), test=Part(36 x 13), validation=None)"

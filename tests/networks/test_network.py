@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -291,3 +292,16 @@ def test_no_activation_or_loss_is_known_by_name_outside_its_row():
         if re.search(rf"isinstance\([^)]*\b({classes})\b", file.read_text(encoding="utf-8"))
     ]
     assert not [text for text in asked if not text.split(":")[0].endswith("activations.py")]
+
+
+def test_a_notebook_shows_the_layers_as_a_table():
+    net = Network(64, dtype="float32")
+    net.fc(32, activation="leaky_relu", alpha=0.5)
+    net.fc(10, activation="softmax")
+    found = net._repr_html_()
+    rows = ElementTree.fromstring(f"<div>{found}</div>").findall("table/tr")
+    assert [[cell.text for cell in row] for row in rows[1:]] == [
+        ["1", "64 -> 32", "leaky_relu(0.5)", "he", "2,080"],
+        ["2", "32 -> 10", "softmax", "glorot", "330"],
+    ]
+    assert "2,410 parameters in float32, CrossEntropy(l2=0.0, fused=True)" in found

@@ -16,6 +16,8 @@ from difflab.networks import (
     Adam,
     CrossEntropy,
     DivergedError,
+    DivergenceWarning,
+    DNNRegressor,
     MinibatchSGD,
     Momentum,
     Network,
@@ -406,3 +408,42 @@ def test_parameters_that_overflow_at_the_last_update_are_noticed():
     net.solver = Momentum(learning_rate=1.7e308, batch_size=4)
     with pytest.raises(DivergedError, match="parameters of layer 1"):
         net.fit(X, X @ [1.0, 2.0, 3.0] * 100, updates=1)
+
+
+# -- losses that grow and stay finite --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fit", ["network", "regressor"])
+def test_a_loss_that_has_grown_by_orders_is_named(fit):
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(64, 2))
+    net = Network(2)
+    net.fc(1, activation="identity")
+    net.solver = MinibatchSGD(learning_rate=100.0, epochs=10)
+    model = DNNRegressor(
+        (), solver="MinibatchSGD", learning_rate=100.0, epochs=10, schedule="constant",
+        random_state=0,
+    )  # fmt: skip
+    with pytest.warns(DivergenceWarning, match="training diverged: the loss went from .* smaller"):
+        history = (net if fit == "network" else model).fit(rows, rows[:, 0])
+    history = history if fit == "network" else model.history_
+    assert history.attrs["diverged"] and np.isfinite(history["loss"].iloc[-1])
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+def test_a_loss_that_falls_or_rises_a_little_is_not(scale):
+    rows = np.random.default_rng(0).normal(size=(64, 2))
+    net = Network(2)
+    net.fc(1, activation="identity")
+    for _ in range(2):  # from the start, and from where nothing is left to learn
+        history = net.fit(rows, scale * rows[:, 0], warm_start=True)
+        assert history.attrs["diverged"] is False
+
+
+def test_the_best_parameters_have_not_diverged():
+    rows = np.random.default_rng(0).normal(size=(64, 2))
+    net = Network(2)
+    net.fc(1, activation="identity")
+    net.solver = MinibatchSGD(learning_rate=3.0, epochs=20)
+    history = net.fit(rows, rows[:, 0], validation=(rows, rows[:, 0]), early_stopping=3)
+    assert history["loss"].iloc[-1] > 1e3 and not history.attrs["diverged"]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import difflab
-from difflab.errors import ArgumentError, ShapeError
+from difflab.errors import ArgumentError, ShapeError, TraceError
 
 from ..opaque import by_bytes, opaque
 
@@ -312,3 +312,58 @@ def test_what_is_no_result(method: str) -> None:
     for f, words in ((named, "str"), (nothing, "NoneType"), (lambda x: [], "no numbers")):
         refused(lambda f=f: difflab.estimate(f, 1.0), words)
         refused(lambda f=f: difflab.check(f, 1.0, gradient=np.cos), words)
+
+
+# -- integers that int64 does not hold -------------------------------------------------------------
+
+LARGE = np.array([2**63 + 1, 1], np.uint64)
+AT = np.array([1.5, 2.5])
+
+
+@pytest.mark.parametrize("large", [LARGE, LARGE[0], LARGE[:1].reshape(())])
+def test_an_argument_of_integers_beyond_int64_is_refused(large: Any) -> None:
+    with pytest.raises(ArgumentError, match="holds 9223372036854775809, which int64 does not"):
+        difflab.gradient(lambda x, n: np.sum(x * n))(AT, large)
+    small = np.minimum(large, np.uint64(2**63 - 1))
+    found = difflab.gradient(lambda x, n: np.sum(x * n))(AT, small)
+    np.testing.assert_array_equal(found, AT * 0 + small)
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: np.sum(x * LARGE),
+        lambda x: np.sum(x * LARGE[0]),
+        lambda x: np.sum(x * (LARGE + LARGE)),
+        lambda x: np.sum(x * (2**63 + 1)),
+        lambda x: np.sum(x * 2**70),
+        lambda x: np.sum(np.maximum(x, 2**65) * x),
+        lambda x: np.sum(x * np.array([2**63, 1])),
+        lambda x: np.sum(x * np.full(2, 2**63)),
+        lambda x: np.sum(np.where(x > 1, LARGE, x) * x),
+        lambda x: np.sum(np.where(x > 1, LARGE, 0) * x),
+        lambda x: np.sum(np.concatenate([x, LARGE])) * x[0],
+        lambda x: np.sum(x * (x.astype(int) + LARGE)),
+        lambda x: np.sum(np.where(x.astype(int) > LARGE, x, 2 * x)),
+        lambda x: np.sum(np.where(x.astype(int) < 2**63, x, 2 * x)),
+        lambda x: np.sum(x * np.array([2**70, 1], object)),
+        lambda x: np.sum(x * (np.ones(2, np.longdouble) / 3)),
+        lambda x: np.sum(x * (np.ones(2, np.float16) / 3)),
+        lambda x: np.sum(np.abs(x * np.array([1 + 2j, 2.0]))),
+    ],
+)
+def test_other_numbers_inside_are_what_they_are_or_refused(f: Any) -> None:
+    try:
+        found, slopes = difflab.value_and_gradient(f)(AT)
+    except TraceError as error:
+        assert error.remedy
+    else:
+        np.testing.assert_allclose(found, f(AT), rtol=1e-14)
+        moved = [(f(AT + d) - f(AT - d)) / 2e-3 for d in 1e-3 * np.eye(2)]
+        np.testing.assert_allclose(slopes, moved, rtol=1e-6, atol=1e-6 * np.max(np.abs(slopes)))
+
+
+@pytest.mark.parametrize("kind", ["float16", "longdouble", "complex64", "complex128", "O", "m8[s]"])
+def test_arguments_of_other_dtypes_are_refused(kind: str) -> None:
+    with pytest.raises(ArgumentError, match="cannot be traced"):
+        difflab.gradient(lambda x, y: np.sum(x))(AT, np.ones(2).astype(kind))

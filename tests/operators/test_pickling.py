@@ -12,15 +12,25 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
+import joblib
 import numpy as np
 import pytest
 
 import difflab
-from difflab.errors import DifflabError, Line, ShapeError, TraceError, UnknownNameError
+from difflab import engines
+from difflab.errors import (
+    ArgumentError,
+    DifflabError,
+    Line,
+    ShapeError,
+    TraceError,
+    UnknownNameError,
+)
 from difflab.ir.row import CONSTANT, INPUT, TABLE
 from difflab.ir.tree import flatten, read_arguments
 from difflab.methods import METHODS, Numerical
 from difflab.methods.symbolic import Symbolic
+from difflab.networks import DNNClassifier, Network
 
 from ..opaque import by_bytes
 
@@ -100,6 +110,62 @@ def test_operators_of_every_method(method: Any) -> None:
     other = again(operator)
     assert other.method == operator.method
     np.testing.assert_array_equal(other(X), before)
+
+
+@pytest.mark.parametrize("way", [*WAYS, lambda x: again(joblib.wrap_non_picklable_objects(x))])
+@pytest.mark.parametrize("f", [np.sin, twice, lambda x: np.sin(x[::-1]) * x])
+@pytest.mark.parametrize("method", ["reverse", "forward", "central_difference"])
+def test_pullbacks(f: Any, way: Callable[[Any], Any], method: str) -> None:
+    if way is again and f.__name__ == "<lambda>":
+        pytest.skip("Python pickles no lambda")
+    _, pull = difflab.vjp(f, X, method=method)
+    expected = pull(X)
+    np.testing.assert_array_equal(way(pull)(X), expected)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("engine", [*engines.ENGINES, "auto", "steady"])
+@pytest.mark.parametrize("f", [rosenbrock, lambda x: x[0] * 2.0])
+def test_programs_of_every_engine(f: Any, engine: str, way: Callable[[Any], Any]) -> None:
+    program = engines.compile(difflab.trace(f, np.ones(50)), engine)
+    other = way(program)
+    assert other.source == program.source
+    np.testing.assert_array_equal(other(np.full(50, 0.3)), program(np.full(50, 0.3)))
+
+
+@pytest.mark.parametrize("method", ["reverse", "central_difference"])
+def test_a_prepared_program_is_copied_but_not_pickled(method: str) -> None:
+    prepared = difflab.gradient(branching, method=method).prepare(X)
+    with pytest.raises(ArgumentError, match="prepared program cannot be pickled") as caught:
+        pickle.dumps(prepared)
+    assert caught.value.remedy == "pickle the operator, and prepare it there"
+    for way in (copy.copy, copy.deepcopy):
+        np.testing.assert_array_equal(way(prepared)(X), prepared(X))
+
+
+def test_lambdas_work_in_other_processes_by_cloudpickle() -> None:
+    operators = [kind(lambda x: np.sum(x**3)) for kind in (difflab.gradient, difflab.hessian)]
+    expected = [operator(X) for operator in operators]
+    found = joblib.Parallel(n_jobs=2)(joblib.delayed(operator)(X) for operator in operators)
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_networks_and_what_they_leave() -> None:
+    rows, labels = np.stack([X, -X, 2 * X]), np.array([0, 1, 0])
+    net = Network(3)
+    net.fc(4, activation="tanh")
+    net.fc(2, activation="softmax")
+    history = net.fit(rows, labels)
+    model = DNNClassifier(epochs=2, random_state=0).fit(rows, labels)
+    slopes = difflab.gradient(net.objective)
+    before = flatten(slopes(net.parameters, rows, labels))[0]
+    for way in WAYS:
+        assert np.array_equal(way(net).predict_proba(rows), net.predict_proba(rows))
+        assert way(history).equals(history) and way(history).attrs == history.attrs
+        assert np.array_equal(way(model).predict(rows), model.predict(rows))
+        after = flatten(way(slopes)(net.parameters, rows, labels))[0]
+        assert all(map(np.array_equal, before, after))
 
 
 def test_an_operator_that_is_copied_keeps_its_programs_to_itself() -> None:

@@ -38,6 +38,9 @@ class Program:
     note: str | None = None
     """Why NumPy runs all of it; None where machine code runs some."""
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return compiled, (self.graph,)
+
     def __call__(self, *arrays: Any) -> list[Any]:
         return self.run(*arrays)
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from difflab.errors import UnsupportedError
+from difflab.errors import ShapeError, UnsupportedError
 from difflab.ir.expr import Array
 from difflab.methods.differences.stencils import Evaluate
 from difflab.tracing.held import NO_BOUND
@@ -62,6 +62,11 @@ def looped(
                     new if np.iscomplexobj(old) else in_the_reals(new)
                     for new, old in zip(found, values, strict=True)
                 ]
+            if [new.shape for new in found] != [old.shape for old in values]:
+                raise ShapeError(
+                    "beside the point the function returns arrays of other shapes",
+                    "choose a point at which it does not branch, or return the same shapes",
+                )
             results.append(found)
         return [np.stack(output) for output in zip(*results, strict=True)]
 

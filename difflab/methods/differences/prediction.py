@@ -22,7 +22,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -364,7 +364,7 @@ def _series(slopes: Sequence[Array], moments: Sequence[float]) -> tuple[tuple[in
     return tuple((m, c) for m, c in found.items() if m and 0.0 < c < math.inf)
 
 
-@cache
+@lru_cache(256)
 def _combination(factors: tuple[float, ...], shape: tuple[int, ...], dtype: Any) -> RunningError:
     """The rounding of a weighted sum of values, summed as `Numerical` does."""
     inputs = [placeholder(shape, dtype, f"v{i}") for i in range(len(factors))]

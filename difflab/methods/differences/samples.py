@@ -95,7 +95,7 @@ class Samples:
     @property
     def natural(self) -> int:
         """The level whose steps are of the size of the number that they are added to."""
-        return round(math.log2(self.scale / self.near)) if self.near else 0
+        return round(math.log2(self.scale) - math.log2(self.near)) if self.near else 0
 
     def spacing(self, start: float = 0.0) -> float:
         """Of a table of differences from a step on: of many bits, for where the last bits of its
