@@ -12,10 +12,10 @@ NAMED = r"\\(?:log|ln|exp|sinh?|cosh?|tanh?|max|min)(?![a-z])"
 
 
 def spaced(latex: str) -> str:
-    """LaTeX with the thin spaces around the names of functions that TeX makes itself.
+    r"""LaTeX with the thin spaces around the names of functions that TeX makes itself.
 
     >>> print(spaced(r"x_1 x_2 - t \log t, 2 \sin(x)"))
-    x_1 x_2 - t \\, \log\\, t, 2 \\, \sin(x)
+    x_1 x_2 - t \, \log\, t, 2 \, \sin(x)
     """
     latex = re.sub(rf"([\w}})]) ?(?={NAMED})", r"\1 \\, ", latex)
     return re.sub(rf"({NAMED}) (?=\w|\\(?!left))", r"\1\\, ", latex)

@@ -97,12 +97,13 @@ def errors() -> list[Name]:
 
 def sections() -> dict[str, list[Name]]:
     """All public names, in the order of the index."""
+    family = {error.name for error in errors()}
     return {
         "difflab": public("difflab"),
         "Results": [Name(module, name) for name, module in RESULTS.items()],
         "Methods": [Name(module, name) for name, module in METHODS.items()],
         "difflab.testing": public("difflab.testing"),
-        "difflab.networks": [name for name in public("difflab.networks") if not name.is_error],
+        "difflab.networks": [one for one in public("difflab.networks") if one.name not in family],
         "difflab.lab": public("difflab.lab"),
         "difflab.errors": errors(),
     }

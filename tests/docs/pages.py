@@ -83,9 +83,9 @@ def _run(cell: Cell, names: dict[str, Any]) -> None:
         getattr(shown, "_repr_html_", lambda: None)()
 
 
-def reference() -> ModuleType:
-    """docs/reference.py, which makes the reference's pages."""
-    spec = importlib.util.spec_from_file_location("docs_reference", DOCS / "reference.py")
+def part(name: str) -> ModuleType:
+    """A module of the site, such as docs/reference.py, which makes the reference's pages."""
+    spec = importlib.util.spec_from_file_location(f"docs_{name}", DOCS / f"{name}.py")
     assert spec is not None and spec.loader is not None
     module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

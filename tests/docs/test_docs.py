@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import doctest
 import importlib
 import pkgutil
 import re
@@ -13,7 +14,7 @@ import pytest
 import difflab
 from difflab.operators.operators import Operator
 
-from .pages import DOCS, cells, pages, reference, run
+from .pages import DOCS, cells, pages, part, run
 
 pytestmark = pytest.mark.skipif(not DOCS.exists(), reason="a source distribution has no site")
 OPTIONAL = {"pytorch.md": ("torch",), "jax.md": ("jax",)}
@@ -22,7 +23,7 @@ OPTIONAL = {"pytorch.md": ("torch",), "jax.md": ("jax",)}
 
 @pytest.fixture(scope="module")
 def made() -> types.ModuleType:
-    return reference()
+    return part("reference")
 
 
 def test_every_public_name_has_a_page(made):
@@ -54,6 +55,12 @@ def test_pages_of_the_reference_are_apart_and_can_be_documented(made):
     for name, text in texts.items():
         assert name.value is not None and f":: {name.module}.{name.name}\n" in text
         assert any(f"\n{name.file}\n" in index for _, index in made.indexes())
+
+
+@pytest.mark.parametrize(("name", "need"), [("docstrings", "re"), ("mathml", "latex2mathml")])
+def test_parts_of_the_site_do_what_they_say(name, need):
+    pytest.importorskip(need)
+    assert doctest.testmod(part(name)).failed == 0
 
 
 @pytest.mark.parametrize("page", pages(), ids=lambda page: page.relative_to(DOCS).as_posix())
