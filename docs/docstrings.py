@@ -33,6 +33,9 @@ def described(lines: list[str]) -> list[str]:
         if title == "Attributes":
             title, body = ATTRIBUTES, [_item(line) for line in body]
         elif title in ("Parameters", "Returns", "Raises"):
+            example = next((k for k, line in enumerate(body) if line.startswith(">>>")), len(body))
+            if body[example:]:  # without a title of its own
+                body[example:example] = ["Examples", "--------"]
             body = [part for line in body for part in _parted(line, title == "Raises")]
         made += [title, "-" * len(title), *body] if title else body
     return made
