@@ -8,6 +8,9 @@ from typing import Any
 
 ATTRIBUTES = "What it holds"
 """Of what a class says of its attributes, each of which has an entry of its own below."""
+LISTED = {name: name for name in ("Parameters", "Returns", "Raises", "Warns")}
+LISTED["Attributes"] = ATTRIBUTES
+"""The sections that are lists, and their titles in the site."""
 
 
 def sections(lines: list[str]) -> Iterator[tuple[str, list[str]]]:
@@ -25,39 +28,40 @@ def sections(lines: list[str]) -> Iterator[tuple[str, list[str]]]:
 def described(lines: list[str]) -> list[str]:
     """After "name : " stands what it is, in words; attributes become a list.
 
-    >>> described(["Raises", "------", "TypeError, ValueError : where it does not fit."])[2:4]
-    ['TypeError', '    where it does not fit.']
+    >>> described(["Raises", "------", "TypeError, ValueError : where it", "    does not fit."])[2:-1]
+    ['TypeError', '    where it', '    does not fit.',
+     'ValueError', '    where it', '    does not fit.']
+    >>> described(["Attributes", "----------", "loss : Loss", "    By default none."])[2:-1]
+    ['- **loss** (Loss): By default none.']
     """
     made = []
     for title, body in sections(lines):
-        if title == "Attributes":
-            title, body = ATTRIBUTES, [_item(line) for line in body]
-        elif title in ("Parameters", "Returns", "Raises"):
+        if title in LISTED:
             example = next((k for k, line in enumerate(body) if line.startswith(">>>")), len(body))
-            if body[example:]:  # without a title of its own
-                body[example:example] = ["Examples", "--------"]
-            body = [part for line in body for part in _parted(line, title == "Raises")]
+            entries = [part for entry in _entries(body[:example]) for part in _told(title, entry)]
+            title = LISTED[title]
+            body = entries + (
+                ["", "Examples", "--------", *body[example:]] if body[example:] else [""]
+            )
         made += [title, "-" * len(title), *body] if title else body
     return made
 
 
-def _item(line: str) -> str:
-    """A line of a list: a new entry, or what goes on."""
-    if not line.strip() or line[0].isspace():
-        return line and f"  {line.strip()}"
-    name, _, text = line.partition(" : ")
-    return f"- **{name}**: {text}".rstrip()
+def _entries(body: list[str]) -> Iterator[list[str]]:
+    """Lines that begin at the margin, each with the indented ones below."""
+    starts = [k for k, line in enumerate(body) if line.strip() and not line[0].isspace()]
+    for start, end in zip(starts, [*starts, len(body)][1:], strict=True):
+        yield [line for line in body[start:end] if line.strip()]
 
 
-def _parted(line: str, several: bool) -> list[str]:
-    names, colon, text = line.partition(" : ")
-    if not colon or line[0].isspace():
-        return [line]
-    return [
-        part
-        for name in (names.split(", ") if several else [names])
-        for part in (name, f"    {text}")
-    ]
+def _told(title: str, entry: list[str]) -> list[str]:
+    names, colon, text = entry[0].partition(" : ")
+    if title == "Attributes":
+        kind = f" ({text})" if colon else ""
+        return [" ".join([f"- **{names}**{kind}:", *map(str.strip, entry[1:])]).removesuffix(":")]
+    below = [f"    {text}", *entry[1:]] if colon else entry[1:]
+    several = title in ("Raises", "Warns")
+    return [line for name in (names.split(", ") if several else [names]) for line in (name, *below)]
 
 
 def as_text(lines: list[str]) -> list[str]:

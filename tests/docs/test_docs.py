@@ -60,7 +60,8 @@ def test_pages_of_the_reference_are_apart_and_can_be_documented(made):
 @pytest.mark.parametrize(("name", "need"), [("docstrings", "re"), ("mathml", "latex2mathml")])
 def test_parts_of_the_site_do_what_they_say(name, need):
     pytest.importorskip(need)
-    assert doctest.testmod(part(name)).failed == 0
+    flags = doctest.NORMALIZE_WHITESPACE
+    assert doctest.testmod(part(name), optionflags=flags).failed == 0
 
 
 @pytest.mark.parametrize("page", pages(), ids=lambda page: page.relative_to(DOCS).as_posix())
