@@ -104,8 +104,8 @@ def raised_at(error: BaseException) -> Line | None:
     lines = [
         Line(frame.f_code.co_filename, number)
         for frame, number in traceback.walk_tb(error.__traceback__)
-        if not (_is_internal(frame.f_code) or _is_of_a_library(frame.f_code))
-        and "site-packages" not in Path(frame.f_code.co_filename).parts
+        if not (_is_internal(name := frame.f_code.co_filename) or _is_of_a_library(name))
+        and "site-packages" not in Path(name).parts
     ]
     return lines[-1] if lines else None
 

@@ -27,6 +27,7 @@ from difflab.accuracy.candidate import Candidate, Misfit, read_candidate, why_no
 from difflab.accuracy.derivative import Derivative, derivative
 from difflab.accuracy.diagnosis import Residuals, diagnosis
 from difflab.accuracy.estimate import checked_noise
+from difflab.accuracy.foreign import adapted
 from difflab.accuracy.judge import (
     JUDGEMENTS,
     Component,
@@ -48,9 +49,9 @@ OWN: Final = "it calls the primitive"
 
 
 def check(
-    f: Callable[..., Any],
+    f: Any,
     *args: Any,
-    gradient: Callable[..., Any] | None = None,
+    gradient: Callable[..., Any] | bool | None = None,
     order: int = 1,
     argnums: Argnums | None = None,
     noise: float | None = None,
@@ -100,6 +101,13 @@ def check(
     ...
     """
     noise = checked_noise(noise)
+    foreign = adapted(f, args, gradient, argnums)
+    if foreign is not None:
+        found = check(foreign.f, *foreign.args, gradient=foreign.gradient, order=order,
+                      argnums=foreign.argnums, noise=noise)  # fmt: skip
+        return replace(found, notes=(*foreign.notes, *found.notes))
+    if isinstance(gradient, bool):
+        raise ArgumentError("gradient=False is no function", "leave out gradient=")
     subject = Subject(f, args, argnums, order)
     seen, reason = _seen(subject)
     if gradient is None:
