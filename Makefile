@@ -42,7 +42,7 @@ bench: $(READY)
 # The site, in docs/_build/html: every cell of every page runs, and a warning is an error.
 docs: $(READY)
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable ".[docs]"
-	$(BIN)/sphinx-build -W --keep-going -n -E -b html docs docs/_build/html
+	$(BIN)/sphinx-build -W --keep-going -n -E -j 2 -b html docs docs/_build/html
 
 format: $(READY)
 	$(BIN)/ruff check --fix .

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ sys.path.insert(0, str(HERE))
 import docstrings  # noqa: E402
 import mathml  # noqa: E402
 import reference  # noqa: E402
+from jupyter_client.connect import LocalPortCache  # noqa: E402
 
 import difflab  # noqa: E402
 
@@ -55,6 +58,21 @@ default_role = "literal"
 """Single backquotes in docstrings are code."""
 nitpick_ignore_regex = [("py:class", r".*")]
 """Types in signatures, most of other libraries."""
+
+
+_taken, _free_port = Path(tempfile.mkdtemp()), LocalPortCache.find_available_port
+
+
+def _port_of_its_own(self: LocalPortCache, ip: str) -> int:
+    """Kernels of two processes that read pages side by side never get the same port."""
+    while True:
+        port = int(_free_port(self, ip))
+        with contextlib.suppress(FileExistsError):
+            (_taken / str(port)).touch(exist_ok=False)
+            return port
+
+
+LocalPortCache.find_available_port = _port_of_its_own  # type: ignore[method-assign]
 
 
 def _of_scikit_learn(

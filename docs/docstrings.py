@@ -28,9 +28,9 @@ def sections(lines: list[str]) -> Iterator[tuple[str, list[str]]]:
 def described(lines: list[str]) -> list[str]:
     """After "name : " stands what it is, in words; attributes become a list.
 
-    >>> described(["Raises", "------", "TypeError, ValueError : where it", "    does not fit."])[2:-1]
-    ['TypeError', '    where it', '    does not fit.',
-     'ValueError', '    where it', '    does not fit.']
+    >>> described(["Raises", "------", "TypeError, ValueError : it", "    is so."])[2:-1]
+    ['TypeError', '    it', '    is so.',
+     'ValueError', '    it', '    is so.']
     >>> described(["Attributes", "----------", "loss : Loss", "    By default none."])[2:-1]
     ['- **loss** (Loss): By default none.']
     """
