@@ -49,4 +49,4 @@ format: $(READY)
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) docs/_build docs/reference/names .mypy_cache .pytest_cache .ruff_cache .hypothesis
