@@ -1,11 +1,12 @@
-# `make reports` (PRESET=quick or full), `make test`, and `make fast` for about a minute of it. Each makes its own virtual environment.
+# `make reports` (PRESET=quick or full), `make test`, `make fast` for about a minute of it, and `make docs`. Each makes its own virtual
+# environment.
 PYTHON ?= python3
 VENV   ?= .venv
 PRESET ?= quick
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: reports test fast coverage bench nightly format clean
+.PHONY: reports test fast coverage bench docs nightly format clean
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -38,9 +39,14 @@ bench: $(READY)
 	$(BIN)/python experiments/peers.py --fresh
 	$(BIN)/python benchmarks/numerical_differentiation.py
 
+# The site, in docs/_build/html: every cell of every page runs, and a warning is an error.
+docs: $(READY)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable ".[docs]"
+	$(BIN)/sphinx-build -W --keep-going -n -E -j 2 -b html docs docs/_build/html
+
 format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) docs/_build docs/reference/names .mypy_cache .pytest_cache .ruff_cache .hypothesis

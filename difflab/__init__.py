@@ -15,6 +15,7 @@ import difflab.interrupts  # noqa: F401  (before all that takes long)
 from difflab.ir.expr import READERS, Graph
 from difflab.methods import METHODS, Forward, Numerical, Reverse
 from difflab.operators import (
+    batch,
     derivative,
     gradient,
     hessian,
@@ -47,11 +48,11 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "METHODS", "Forward", "Numerical", "Reverse", "Symbolic", "__version__", "check", "compare",
-    "derivative", "enclose", "erf", "estimate", "explain", "from_sympy", "gradient", "hessian",
-    "hvp", "jacobian", "jet", "jvp", "leaky_relu", "log_softmax", "picture", "primitive", "relu",
-    "sigmoid", "softmax", "softplus", "sparse_hessian", "sparse_jacobian", "trace", "truth",
-    "value_and_gradient", "vjp",
+    "METHODS", "Forward", "Numerical", "Reverse", "Symbolic", "__version__", "batch", "check",
+    "compare", "derivative", "enclose", "erf", "estimate", "explain", "from_sympy", "gradient",
+    "hessian", "hvp", "jacobian", "jet", "jvp", "leaky_relu", "log_softmax", "picture",
+    "primitive", "relu", "sigmoid", "softmax", "softplus", "sparse_hessian", "sparse_jacobian",
+    "trace", "truth", "value_and_gradient", "vjp",
 ]  # fmt: skip
 
 # Imported when first used: SymPy and python-flint are not needed to differentiate.

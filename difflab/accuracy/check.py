@@ -15,10 +15,11 @@ choose.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, Literal, overload
 
 import numpy as np
 
@@ -27,6 +28,7 @@ from difflab.accuracy.candidate import Candidate, Misfit, read_candidate, why_no
 from difflab.accuracy.derivative import Derivative, derivative
 from difflab.accuracy.diagnosis import Residuals, diagnosis
 from difflab.accuracy.estimate import checked_noise
+from difflab.accuracy.foreign import adapted
 from difflab.accuracy.judge import (
     JUDGEMENTS,
     Component,
@@ -34,12 +36,14 @@ from difflab.accuracy.judge import (
     judged_by_balls,
 )
 from difflab.accuracy.kinks import at_line, kinks_of, nearest
+from difflab.accuracy.points import Points, at_each
 from difflab.accuracy.scene import Scene
 from difflab.accuracy.subject import Subject
 from difflab.accuracy.words import Check
 from difflab.errors import ArgumentError, UnsupportedError
 from difflab.operators import jacobian
 from difflab.operators.arguments import Argnums
+from difflab.operators.batched import BatchAxes
 
 MOST_SWEEPS = 100
 """A mode that needs more sweeps is not judged where the other one needs fewer."""
@@ -47,14 +51,35 @@ OWN: Final = "it calls the primitive"
 """How it is said that a function has rules of its own, which are not taken for the truth."""
 
 
+@overload
 def check(
-    f: Callable[..., Any],
+    f: Any,
     *args: Any,
-    gradient: Callable[..., Any] | None = None,
+    gradient: Callable[..., Any] | bool | None = None,
     order: int = 1,
     argnums: Argnums | None = None,
     noise: float | None = None,
-) -> Check:
+    batch: Literal[False] = False,
+) -> Check: ...
+@overload
+def check(
+    f: Any,
+    *args: Any,
+    gradient: Callable[..., Any] | bool | None = None,
+    order: int = 1,
+    argnums: Argnums | None = None,
+    noise: float | None = None,
+    batch: BatchAxes,
+) -> Points[Check]: ...
+def check(
+    f: Any,
+    *args: Any,
+    gradient: Callable[..., Any] | bool | None = None,
+    order: int = 1,
+    argnums: Argnums | None = None,
+    noise: float | None = None,
+    batch: BatchAxes | Literal[False] = False,
+) -> Any:
     """Whether a gradient (Jacobian, Hessian) is right at a point, how wrong it is, and why.
 
     Parameters
@@ -62,13 +87,16 @@ def check(
     f
         A function of floats, float arrays and trees of them, to a number or an array. Where it can
         be traced the derivative is enclosed by ball arithmetic; where it cannot (PyTorch, JAX, C
-        code, from and to NumPy arrays) it is extrapolated from differences, with an error band.
+        code) it is extrapolated from differences, with an error band. Of a ``torch.nn.Module``, of
+        functions of tensors and of JAX arrays, and of an object with the methods ``loss`` and
+        ``gradient`` of ``(y_true, raw_prediction)``, the library's own gradient is checked.
     args
         The point.
     gradient
         Takes the same arguments; returns the gradient of a scalar f, the Jacobian of shape
         ``f(x).shape + x.shape`` of another, for ``order=2`` the Hessian; for several arguments a
-        tuple. None: difflab's own forward and reverse mode are judged.
+        tuple. None: difflab's own forward and reverse mode are judged. True: f itself returns the
+        value and the gradient.
     order
         1, or 2 for second derivatives.
     argnums
@@ -78,6 +106,10 @@ def check(
         How wrong f's values may be, absolutely, where f cannot be traced: what a solver's tolerance
         allows. 0: exact to rounding. None: unknown; where differences over coarse and fine steps
         disagree, what is off by less than 2^-16 of the largest component is undecided.
+    batch
+        The axis of the arguments, or one for each, along which there are many points; None for an
+        argument that is the same at all of them. Then a sequence of checks comes back, with one
+        ``.table``, ``.verdict`` (the worst) and ``.ok``.
 
     Returns
     -------
@@ -99,7 +131,19 @@ def check(
       x: given 0, should be 1.69934e-17
     ...
     """
+    if batch is not False:
+        judge = functools.partial(
+            check, f, gradient=gradient, order=order, argnums=argnums, noise=noise
+        )
+        return at_each(judge, args, batch)
     noise = checked_noise(noise)
+    foreign = adapted(f, args, gradient, argnums)
+    if foreign is not None:
+        found = check(foreign.f, *foreign.args, gradient=foreign.gradient, order=order,
+                      argnums=foreign.argnums, noise=noise)  # fmt: skip
+        return replace(found, notes=(*foreign.notes, *found.notes))
+    if isinstance(gradient, bool):
+        raise ArgumentError("gradient=False is no function", "leave out gradient=")
     subject = Subject(f, args, argnums, order)
     seen, reason = _seen(subject)
     if gradient is None:

@@ -11,21 +11,26 @@ import math
 import statistics
 import time
 import timeit
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
+from difflab.accuracy.candidate import Misfit, conformed, why_not
+from difflab.accuracy.points import Points, at_each
 from difflab.accuracy.subject import float_arguments, numbers
 from difflab.accuracy.truth import Enclosure, truth
 from difflab.errors import ArgumentError, DifflabError
 from difflab.ir.brief import few, one_line
-from difflab.ir.tree import flatten, read_arguments
+from difflab.ir.tree import flatten, read_arguments, unflatten
 from difflab.methods import METHODS, Method, method_of
 from difflab.operators import jacobian
 from difflab.operators.arguments import Argnums
+from difflab.operators.batched import BatchAxes
 from difflab.operators.programs import Prepared
+from difflab.tracing.called import Called
 from difflab.views import notebook
 from difflab.views.terminal import fitted, folded
 
@@ -34,6 +39,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+Methods = Sequence[str | Method] | Mapping[str, Any]
 SAMPLE_SECONDS = 2e-3
 ROUNDS = 5
 LEAST_ULPS = 0.05
@@ -144,12 +150,29 @@ def _cell(value: object) -> str:
     return str(value)
 
 
+@overload
 def compare(
     f: Callable[..., Any],
     *args: Any,
-    methods: Sequence[str | Method] | None = None,
+    methods: Methods | None = None,
     argnums: Argnums | None = None,
-) -> Comparison:
+    batch: Literal[False] = False,
+) -> Comparison: ...
+@overload
+def compare(
+    f: Callable[..., Any],
+    *args: Any,
+    methods: Methods | None = None,
+    argnums: Argnums | None = None,
+    batch: BatchAxes,
+) -> Points[Comparison]: ...
+def compare(
+    f: Callable[..., Any],
+    *args: Any,
+    methods: Methods | None = None,
+    argnums: Argnums | None = None,
+    batch: BatchAxes | Literal[False] = False,
+) -> Any:
     """Differentiate a function at a point by every method, and hold each against the truth.
 
     Parameters
@@ -158,9 +181,13 @@ def compare(
         A function that can be traced, and the point. By default all arguments that hold floats are
         differentiated.
     methods
-        Names in `METHODS`, or method objects; all of `METHODS` by default.
+        Names in `METHODS`, or method objects; all of `METHODS` by default. A dict names them, and
+        may hold functions of one's own, which take the arguments of f and return its derivative.
     argnums
         Which arguments to differentiate.
+    batch
+        The axis of the arguments, or one for each, along which there are many points, as in
+        `truth`: then a sequence of comparisons comes back, with one ``.table``.
 
     Returns
     -------
@@ -175,27 +202,74 @@ def compare(
     0             reverse     ok            1
     1  central_difference     ok            2
     """
-    chosen = [method_of(method) for method in (methods if methods is not None else METHODS)]
+    if batch is not False:
+        return at_each(partial(compare, f, methods=methods, argnums=argnums), args, batch)
+    chosen = _chosen(methods)
     by = float_arguments(args) if argnums is None else argnums
     enclosure = truth(f, *args, argnums=by)
-    rows = tuple(_row(f, args, by, method, enclosure) for method in chosen)
+    rows = tuple(
+        _row(f, args, by, name, method, enclosure)
+        if callable(getattr(method, "derive", None))
+        else _own_row(args, name, method, enclosure)
+        for name, method in chosen
+    )
     return Comparison(getattr(f, "__name__", "f"), rows, enclosure)
+
+
+def _chosen(methods: Methods | None) -> list[tuple[str, Any]]:
+    """Names and methods, or functions of the user's own."""
+    if isinstance(methods, Mapping):
+        named = methods.items()
+        return [(str(k), m if _is_function(m) else method_of(m)) for k, m in named]
+    if isinstance(methods, str):
+        methods = [methods]
+    found = [method_of(method) for method in (METHODS if methods is None else methods)]
+    return [(method.name, method) for method in found]
+
+
+def _is_function(method: Any) -> bool:
+    return callable(method) and not hasattr(method, "derive")
+
+
+def _empty_row(name: str) -> dict[str, Any]:
+    unknown = (
+        "ulps_max", "ulps_median", "relative_error", "digits", "evaluations", "operations",
+        "seconds_trace", "seconds_derive", "seconds_compile", "seconds_run",
+    )  # fmt: skip
+    row: dict[str, Any] = {"method": name, "status": "ok"}
+    return row | dict.fromkeys(unknown, math.nan) | {"evaluations": 0, "operations": 0}
+
+
+def _own_row(
+    args: tuple[Any, ...], name: str, gradient: Callable[..., Any], enclosure: Enclosure
+) -> dict[str, Any]:
+    """What a function of the user's own returns."""
+    row, shapes = _empty_row(name), [block.shape for block in enclosure.balls]
+    signature, arrays = read_arguments(args, {})
+    call = Called(gradient, signature)
+    try:
+        blocks = [np.asarray(x, np.float64) for x in conformed(call(arrays), shapes)]
+    except Misfit as misfit:
+        return row | {"status": str(misfit)}
+    except Exception as error:  # it is the user's
+        return row | {"status": why_not(error)}
+    if enclosure.verdict in WITHOUT:
+        row["status"] = WITHOUT[enclosure.verdict]
+    else:
+        row |= errors(unflatten(enclosure.structure, blocks), enclosure)
+    return row | {"seconds_run": _seconds(lambda: gradient(*args))}
 
 
 def _row(
     f: Callable[..., Any],
     args: tuple[Any, ...],
     argnums: Argnums,
+    name: str,
     method: Method,
     enclosure: Enclosure,
 ) -> dict[str, Any]:
     """What one method gives; a failure is a row with its reason."""
-    unknown = (
-        "ulps_max", "ulps_median", "relative_error", "digits", "evaluations", "operations",
-        "seconds_trace", "seconds_derive", "seconds_compile", "seconds_run",
-    )  # fmt: skip
-    row: dict[str, Any] = {"method": method.name, "status": "ok"}
-    row |= dict.fromkeys(unknown, math.nan) | {"evaluations": 0, "operations": 0}
+    row = _empty_row(name)
     try:
         start = time.perf_counter()
         made = jacobian(f, argnums=argnums, method=method, engine="numpy")  # run a few times only
@@ -254,7 +328,7 @@ def errors(result: Any, enclosure: Enclosure) -> dict[str, float]:
         "ulps_max": float(np.max(ulps)),
         "ulps_median": float(np.median(ulps)),
         "relative_error": worst,
-        "digits": float(np.clip(-math.log10(worst), 0.0, most)) if worst else most,
+        "digits": float(np.clip(-math.log10(worst), 0.0, most)) + 0.0 if worst else most,
     }
 
 

@@ -8,15 +8,17 @@ enclosure; where there is none, or it is not known, the enclosure is NaN and say
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
 from difflab.accuracy.derivative import Derivative, derivative
 from difflab.accuracy.kinks import Kink, kinks_of
 from difflab.accuracy.partials import REGULARITIES, Partial, Regularity
+from difflab.accuracy.points import Points, at_each
 from difflab.accuracy.scene import Scene
 from difflab.accuracy.subject import Subject, numbers
 from difflab.errors import ArgumentError
@@ -24,8 +26,12 @@ from difflab.ir.brief import one_line
 from difflab.ir.expr import Array
 from difflab.ir.tree import Structure, flatten, unflatten
 from difflab.operators.arguments import Argnums
+from difflab.operators.batched import BatchAxes
 from difflab.readings.balls import is_sharp, ulps_of
 from difflab.views import notebook
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,18 +67,27 @@ class Enclosure:
         within = f", radius {radius:.2g}" if np.isfinite(radius) else ""
         return one_line(f"<truth: {what}, {self.verdict}{within}>")
 
-    def _repr_html_(self) -> str:
-        cells = zip(self.names, numbers(self.midpoint), numbers(self.radius), strict=True)
-        rows = [
+    @property
+    def table(self) -> pd.DataFrame:
+        """One row a component: ``component``, ``derivative`` (correctly rounded), ``radius``,
+        ``verdict``.
+        """
+        import pandas as pd
+
+        special = {name: partial.verdict for name, partial in self.special.items()}
+        return pd.DataFrame(
             {
-                "component": name,
-                "derivative": f"{middle}",
-                "radius": f"{radius:.2g}",
-                "verdict": self.special[name].verdict if name in self.special else "smooth",
+                "component": list(self.names),
+                "derivative": numbers(self.midpoint),
+                "radius": numbers(self.radius),
+                "verdict": [special.get(name, "smooth") for name in self.names],
             }
-            for name, middle, radius in cells
-        ]
-        return notebook.table(rows) + notebook.lines([*map(str, self.kinks), *self.notes])
+        )
+
+    def _repr_html_(self) -> str:
+        shown = {"derivative": str, "radius": "{:.2g}".format}
+        table = self.table.to_html(index=False, max_rows=notebook.MOST_ROWS, formatters=shown)
+        return str(table) + notebook.lines([*map(str, self.kinks), *self.notes])
 
     def _blocks(self) -> Iterator[tuple[Array, np.dtype[Any]]]:
         return zip(self.balls, self.dtypes, strict=True)
@@ -117,8 +132,7 @@ class Enclosure:
         >>> print(enclosure.ulps(1.0 - np.tanh(20.0) ** 2) > 1e15)
         True
         """
-        many = isinstance(candidate, (dict, list, tuple))
-        leaves = flatten(candidate)[0] if many else [candidate]
+        leaves = flatten(candidate)[0]
         if len(leaves) != len(self.balls):
             raise ArgumentError(
                 f"the candidate has {len(leaves)} arrays, the derivative {len(self.balls)}"
@@ -139,9 +153,29 @@ def _map(function: Callable[[Any], float], block: Array) -> Array:
     return np.array([function(ball) for ball in block.flat], np.float64).reshape(block.shape)
 
 
+@overload
 def truth(
-    f: Callable[..., Any], *args: Any, argnums: Argnums | None = 0, order: int = 1
-) -> Enclosure:
+    f: Callable[..., Any],
+    *args: Any,
+    argnums: Argnums | None = 0,
+    order: int = 1,
+    batch: Literal[False] = False,
+) -> Enclosure: ...
+@overload
+def truth(
+    f: Callable[..., Any],
+    *args: Any,
+    argnums: Argnums | None = 0,
+    order: int = 1,
+    batch: BatchAxes,
+) -> Points[Enclosure]: ...
+def truth(
+    f: Callable[..., Any],
+    *args: Any,
+    argnums: Argnums | None = 0,
+    order: int = 1,
+    batch: BatchAxes | Literal[False] = False,
+) -> Any:
     """A rigorous enclosure of the derivative of f.
 
     Parameters
@@ -155,6 +189,10 @@ def truth(
         Which argument, or arguments, to differentiate; None: all that hold floats.
     order
         1, or 2 for the Hessian.
+    batch
+        The axis of the arguments, or one for each, along which there are many points; None for an
+        argument that is the same at all of them. Then a sequence of enclosures comes back, with one
+        ``.table``, and ``.midpoint`` and ``.radius`` stacked.
 
     Returns
     -------
@@ -183,6 +221,8 @@ def truth(
     array([[10.,  6.],
            [ 6.,  0.]])
     """
+    if batch is not False:
+        return at_each(functools.partial(truth, f, argnums=argnums, order=order), args, batch)
     return enclosure_of(derivative(Scene(Subject(f, args, argnums, order))))
 
 

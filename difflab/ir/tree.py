@@ -1,10 +1,10 @@
 """Nested arguments to flat lists of leaves, and back.
 
-What flows: a *tree* of dicts, lists and tuples (named tuples too) goes in, its leaves come out in a
-fixed order together with a hashable `Structure`. The invariant: ``unflatten(*flatten(tree)) ==
-tree``, dicts in the order in which they stand. Whatever is not a dict, list or tuple is a leaf; the
-leaves of dicts come in sorted key order where the keys sort, so that trees that differ in it alone
-have the same leaves.
+What flows: a *tree* of dicts, lists, tuples (named ones too) and dataclasses goes in, its leaves
+come out in a fixed order together with a hashable `Structure`. The invariant:
+``unflatten(*flatten(tree)) == tree``, dicts in the order in which they stand. Whatever is none of
+these is a leaf; the leaves of dicts come in sorted key order where the keys sort, so that trees
+that differ in it alone have the same leaves.
 
 >>> leaves, structure = flatten({"W": [1.0, 2.0], "b": (3.0,)})
 >>> leaves
@@ -15,6 +15,7 @@ have the same leaves.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from enum import Enum
 from typing import Any, Final, NamedTuple
@@ -49,8 +50,24 @@ def _keys(tree: dict[Any, Any]) -> tuple[Any, ...]:
         return tuple(tree)
 
 
+def _fields(tree: Any) -> tuple[str, ...]:
+    """The names of a dataclass's fields, if they are all that an instance holds, and it is a
+    user's.
+    """
+    kind = type(tree)
+    if not hasattr(kind, "__dataclass_fields__") or kind.__module__.startswith("difflab."):
+        return ()
+    names = tuple([field.name for field in dataclasses.fields(tree)])
+    own = getattr(tree, "__dict__", {})
+    return names if own.keys() <= set(names) and all(hasattr(tree, n) for n in names) else ()
+
+
 def _collect(tree: Any, leaves: list[Any]) -> Structure:
     if not isinstance(tree, _CONTAINERS):
+        names = _fields(tree)
+        if names:
+            children = tuple([_collect(getattr(tree, name), leaves) for name in names])
+            return Structure(type(tree), names, children)
         leaves.append(tree)
         return LEAF
     if isinstance(tree, dict):
@@ -80,6 +97,11 @@ def _build(structure: Structure, leaves: Iterator[Any]) -> Any:
         return built if container is dict else make(built)
     if hasattr(container, "_fields"):
         return make(*children)
+    if not issubclass(container, _CONTAINERS):  # a dataclass, as pickle makes one
+        built = object.__new__(make)
+        for name, child in zip(structure.keys, children, strict=True):
+            object.__setattr__(built, name, child)
+        return built
     return make(children)
 
 
@@ -107,10 +129,12 @@ def paths(structure: Structure) -> list[str]:
     """
     if structure.container is None:
         return [""]
-    keys = structure.keys or range(len(structure.children))
+    container, keys = structure.container, structure.keys or range(len(structure.children))
+    names = getattr(container, "_fields", () if issubclass(container, _CONTAINERS) else keys)
+    steps = [f".{name}" for name in names] or [f"[{key!r}]" for key in keys]
     return [
-        f"[{key!r}]{rest}"
-        for key, child in zip(keys, structure.children, strict=True)
+        step + rest
+        for step, child in zip(steps, structure.children, strict=True)
         for rest in paths(child)
     ]
 

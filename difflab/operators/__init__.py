@@ -5,6 +5,7 @@
 array([2., 4.])
 """
 
+from difflab.operators.batched import batch
 from difflab.operators.derivatives import derivative, jet
 from difflab.operators.operators import (
     gradient,
@@ -17,6 +18,6 @@ from difflab.operators.products import hvp, jvp, vjp
 from difflab.operators.sparse import sparse_hessian, sparse_jacobian
 
 __all__ = [
-    "derivative", "gradient", "hessian", "hvp", "jacobian", "jet", "jvp", "primitive",
+    "batch", "derivative", "gradient", "hessian", "hvp", "jacobian", "jet", "jvp", "primitive",
     "sparse_hessian", "sparse_jacobian", "value_and_gradient", "vjp",
 ]  # fmt: skip

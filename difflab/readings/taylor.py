@@ -144,8 +144,13 @@ class Expansion:
 
     def _planned(self, node: Expr, k: int) -> int | None:
         """The step of a task whose needs are planned."""
-        places = self._places
+        places, derivative = self._places, node.primitive.derivative
         if k == 0 and node not in self._rate_of:
+            if any(places[x, 0] is None for x in node.operands):  # a rate that is zero for good
+                if isinstance(derivative, Transposes):
+                    return None
+                if isinstance(derivative, Transpose):
+                    return self._linear(node, 0)
             at = [self._place(x, 0) for x in node.operands]
             return self._enter(lambda known, by: by.apply(node, [known[i] for i in at]))
         if not self._moves(node):
@@ -155,7 +160,6 @@ class Expansion:
         if node in self._moving:
             place = self._moving[node]
             return self._enter(lambda known, _: known[1][place]) if k == 1 else None
-        derivative = node.primitive.derivative
         if isinstance(derivative, Transpose):
             return self._linear(node, k)
         if isinstance(derivative, Transposes):

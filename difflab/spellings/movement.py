@@ -194,7 +194,7 @@ def stack(arrays: Any, axis: int = 0, *, dtype: Any = None) -> Any:
     parts = [lift(part) for part in arrays]
     if len({part.shape for part in parts}) > 1:
         text = " and ".join(str(part.shape) for part in parts)
-        raise ShapeError(f"cannot stack arrays of shapes {text}")
+        raise ShapeError(f"cannot stack arrays of shapes {text}", "give arrays of one shape")
     return concatenate([expand_dims(part, axis) for part in parts], axis, dtype=dtype)
 
 

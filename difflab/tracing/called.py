@@ -166,6 +166,8 @@ def _alike(before: Any, after: Any) -> bool:
 def _same(before: Any, after: Any) -> bool:
     if before is after:
         return True
+    if type(before) is type(after) is float:  # what trees of many numbers are made of
+        return bool(before == after or (before != before and after != after))
     x, y = np.asarray(before), np.asarray(after)
     alike = x.dtype.kind == y.dtype.kind
     return alike and np.array_equal(x, y, equal_nan=x.dtype.kind in "fc")
