@@ -46,10 +46,10 @@ def _series(name: str, point: float) -> list[Any]:
 
 
 def _near(found: Any, series: list[Any]) -> None:
-    """Each to 12 digits; one that is small because terms cancel, to 12 of the larger neighbour."""
+    """Each to 12 digits; one that is small because terms cancel, to 12 of those beside it."""
     sizes = [abs(float(c)) for c in series]
     for k, (c, right) in enumerate(zip(found, series, strict=True)):
-        size = max(sizes[max(k - 1, 0) : k + 2])
+        size = max(sizes[max(k - 2, 0) : k + 3])
         assert abs(c - float(right)) <= 1e-12 * size, (k, c, right)
 
 
