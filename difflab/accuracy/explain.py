@@ -222,7 +222,8 @@ class Explanation:
         except (UnsupportedError, BudgetError) as error:
             picture = notebook.lines([error.what])
         rows = self.table.drop(columns="source")
-        table = rows.to_html(index=False, max_rows=notebook.MOST_ROWS, float_format=_short)
+        shown: dict[str, Any] = {"float_format": _short, "na_rep": ""}
+        table = rows.to_html(index=False, max_rows=notebook.MOST_ROWS, **shown)
         told = notebook.lines(self.verdict.splitlines())
         return f"{notebook.scrolled(table)}{notebook.scrolled(picture)}{told}"
 
