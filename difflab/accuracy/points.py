@@ -26,6 +26,7 @@ from difflab.accuracy.judge import JUDGEMENTS
 from difflab.accuracy.partials import REGULARITIES
 from difflab.ir.tree import flatten, unflatten
 from difflab.operators.batched import BatchAxes, axes_of, leading, point
+from difflab.views import notebook
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -107,7 +108,8 @@ class Points(Sequence[T], Generic[T]):
         return f"<{kind}s at {len(self)} points: {counts}>"
 
     def _repr_html_(self) -> str:
-        return str(self.table.to_html(index=False, float_format="{:.6g}".format))
+        table = self.table.to_html(index=False, na_rep="", float_format="{:.6g}".format)
+        return notebook.scrolled(table)
 
 
 def at_each(judge: Callable[..., T], args: tuple[Any, ...], axes: BatchAxes) -> Points[T]:

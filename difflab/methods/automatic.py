@@ -133,7 +133,7 @@ class Taylor(Method):
             ]
             outputs = [coefficients[0] for coefficients in series[0]]
             return outputs + [
-                stack(one[k]) if self.every else one[k][-1] * math.factorial(self.order)
+                stack(one[k]) if self.every else by.multiple(one[k][-1], math.factorial(self.order))
                 for k in range(len(outputs))
                 for one in series
             ]

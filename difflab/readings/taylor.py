@@ -25,6 +25,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from difflab.ir.build import FLOAT64, as_dtype
 from difflab.ir.expr import Expr, attributed_to, computed, placeholder, reachable
 from difflab.ir.row import CONSTANT, INPUT, Partials, Transpose, Transposes
 from difflab.readings.tangents import (
@@ -48,6 +49,8 @@ class Arithmetic(NamedTuple):
     """A zero spelt out, like a node."""
     one: Callable[[Expr], Any]
     """Ones, like a node."""
+    multiple: Callable[[Any, int], Any]
+    """A coefficient times a whole number, in its dtype, though that may have no room for it."""
 
 
 def _number(node: Expr, operands: list[Any]) -> Any:
@@ -62,9 +65,14 @@ def _node(node: Expr, operands: list[Any]) -> Expr:
 
 
 NUMBERS: Final = Arithmetic(
-    _number, lambda x: np.zeros(x.shape, x.dtype), lambda x: np.ones(x.shape, x.dtype)
+    _number,
+    lambda x: np.zeros(x.shape, x.dtype),
+    lambda x: np.ones(x.shape, x.dtype),
+    lambda c, n: (np.asarray(c, np.float64) * float(n)).astype(c.dtype)[()],
 )
-NODES: Final = Arithmetic(_node, zeros, ones)
+NODES: Final = Arithmetic(
+    _node, zeros, ones, lambda c, n: as_dtype(as_dtype(c, FLOAT64) * float(n), c.dtype)
+)
 
 Task = tuple[Expr, int]
 """A node and the order of one of its coefficients."""

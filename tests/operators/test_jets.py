@@ -256,6 +256,9 @@ def test_what_a_jet_refuses() -> None:
 def test_orders_that_floats_have_no_room_for_are_refused() -> None:
     assert difflab.derivative(np.exp, order=100)(0.0) == pytest.approx(1.0, rel=1e-13)
     assert difflab.derivative(lambda x: 1.0 * x, order=100)(1.0) == 0.0
+    for engine in ("auto", "numpy"):
+        single = difflab.derivative(lambda x: x**3, order=40, engine=engine)(np.float32(2.0))
+        assert single == 0.0 and single.dtype == np.float32
     with pytest.raises(ArgumentError, match="whole number from 1 to 100"):
         difflab.derivative(np.exp, order=101)
     with pytest.raises(ArgumentError, match="whole number from 1 to 100"):

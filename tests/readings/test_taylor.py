@@ -34,6 +34,7 @@ IN_BALLS = Arithmetic(
     lambda node, operands: balls.read(node, list(map(_boxed, operands))),
     lambda x: _exact(np.zeros(x.shape)),
     lambda x: _exact(np.ones(x.shape)),
+    lambda c, n: c * n,
 )
 
 
