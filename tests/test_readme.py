@@ -143,7 +143,7 @@ def test_the_readme_does_what_it_says(folder):
 def test_a_readme_that_is_wrong_is_told(folder, right, wrong):
     """With the blocks that change, what is said of them, and the first, which imports."""
     blocks = [block[0] for block in FENCE.finditer(README)]
-    said = [block.startswith("```text\n") and block[8] != "$" for block in blocks]
+    said = [block.startswith("```text\n") and block[8] != "$" for block in [*blocks, ""]]
     at = next(k for k, block in enumerate(blocks) if right in block)
     kept = sorted({0, at, at - said[at], at + said[at + 1]})
     text = "\n".join(blocks[k] for k in kept)
