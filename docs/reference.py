@@ -24,6 +24,7 @@ RESULTS = {
     "Bounds": "difflab.accuracy.bounds",
     "Interval": "difflab.accuracy.bounds",
     "Graph": "difflab.ir.expr",
+    "Picture": "difflab.views.pictures",
     "Prepared": "difflab.operators.programs",
 }
 """What public functions return; their attributes are public too."""

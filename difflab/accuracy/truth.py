@@ -85,7 +85,7 @@ class Enclosure:
         )
 
     def _repr_html_(self) -> str:
-        shown = {"derivative": str, "radius": "{:.2g}".format}
+        shown: Any = {"derivative": str, "radius": "{:.2g}".format}
         table = self.table.to_html(index=False, max_rows=notebook.MOST_ROWS, formatters=shown)
         return str(table) + notebook.lines([*map(str, self.kinks), *self.notes])
 
