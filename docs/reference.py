@@ -21,11 +21,12 @@ RESULTS = {
     "Explanation": "difflab.accuracy.explain",
     "Guilty": "difflab.accuracy.explain",
     "Kink": "difflab.accuracy.kinks",
-    "Bounds": "difflab.accuracy.bounds",
-    "Interval": "difflab.accuracy.bounds",
+    "Bounds": "difflab.accuracy.box",
+    "Interval": "difflab.accuracy.box",
     "Graph": "difflab.ir.expr",
-    "Picture": "difflab.views.pictures",
     "Prepared": "difflab.operators.programs",
+    "Picture": "difflab.views.pictures",
+    "History": "difflab.networks.history",
 }
 """What public functions return; their attributes are public too."""
 METHODS = {

@@ -126,9 +126,8 @@ class Comparison:
         return "\n".join([*map(folded, [first, *self._told]), table, *map(folded, reasons)])
 
     def _repr_html_(self) -> str:
-        return notebook.lines(self._told) + str(
-            self.table.to_html(index=False, float_format="{:.3g}".format)
-        )
+        table = self.table.to_html(index=False, na_rep="", float_format="{:.3g}".format)
+        return notebook.lines(self._told) + notebook.scrolled(table)
 
 
 def _bars(axis: Axes, sizes: Sequence[float], least: float, **look: Any) -> None:

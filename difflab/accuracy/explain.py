@@ -220,9 +220,10 @@ class Explanation:
             picture = computation_graph(self.evidence.graph, self.evidence.arrays)
         except (MissingPackageError, BudgetError) as error:
             picture = notebook.lines([error.what])
-        table = self.table.to_html(index=False, max_rows=notebook.MOST_ROWS, float_format=_short)
+        rows = self.table.drop(columns="source")
+        table = rows.to_html(index=False, max_rows=notebook.MOST_ROWS, float_format=_short)
         told = notebook.lines(self.verdict.splitlines())
-        return f"{table}<div style='overflow-x:auto'>{picture}</div>{told}"
+        return f"{notebook.scrolled(table)}{notebook.scrolled(picture)}{told}"
 
 
 def _shortened(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -24,17 +24,20 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
-from difflab.accuracy.subject import float_arguments
+from difflab.accuracy.subject import Subject, float_arguments
 from difflab.accuracy.thinning import Function, Question, named, thinned, weights
 from difflab.errors import ArgumentError, UnsupportedError
 from difflab.ir.protocols import TracedArray
 from difflab.ir.tree import flatten, unflatten
 from difflab.operators.arguments import Argnums, numbers_of
 from difflab.tracing.called import parameter_names
+
+NAMED: Final = 12
+"""So many arrays are named in a note."""
 
 
 def adapted(
@@ -181,13 +184,24 @@ class _Library(ABC):
             size = sum(np.size(leaf) for n in chosen for leaf in flatten(point[n])[0])
             summed = weights(shapes, size)
         outputs = sum(map(np.size, summed))
-        notes = (f"its {outputs:,} outputs were summed with random weights",) if summed else ()
-        asked = Question(named(function, f, self.names(f)), point, slope, by, notes)
+        notes = [f"its {outputs:,} outputs were summed with random weights"] if summed else []
+        plain = named(function, f, self.names(f))
+        if gradient is None:
+            whose = _by(Subject(plain, point, by))
+            notes.insert(0, f"{self.name}'s own gradient is judged, {whose}")
+        asked = Question(plain, point, slope, by, tuple(notes))
         return asked if gradient is not None else thinned(asked)
 
     def names(self, f: Any) -> Sequence[str]:
         """What the parameters are called."""
         return parameter_names(f)
+
+
+def _by(subject: Subject) -> str:
+    """The names of the arrays that a derivative is by."""
+    names = [subject.inputs[i] for i in subject.wrt]
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return f"by {', '.join(names[:NAMED])}{more}"
 
 
 class _Torch(_Library):

@@ -357,7 +357,8 @@ class Beside:
         beside, here = self.side.read([node], self.known)[node], self.known[node]
         taken = np.array(value)
         for index in np.ndindex(taken.shape):
-            if beside[index] is None:
+            moves = isinstance(beside[index], Germ) and taken.dtype.kind == "f"
+            if beside[index] is None or moves:
                 at = f" ({node.line})" if node.line else ""
                 self.open = f"which branch Python takes beside the point cannot be told{at}"
             elif here[index] is not None and here[index] == value[index]:

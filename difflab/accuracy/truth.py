@@ -85,7 +85,7 @@ class Enclosure:
         )
 
     def _repr_html_(self) -> str:
-        shown: Any = {"derivative": str, "radius": "{:.2g}".format}
+        shown: list[Callable[[object], str]] = [str, str, "{:.2g}".format, str]
         table = self.table.to_html(index=False, max_rows=notebook.MOST_ROWS, formatters=shown)
         return str(table) + notebook.lines([*map(str, self.kinks), *self.notes])
 

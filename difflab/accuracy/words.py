@@ -17,7 +17,7 @@ import numpy as np
 from difflab.accuracy.judge import JUDGEMENTS, Component, Judgement
 from difflab.accuracy.kinks import Kink, Nearest
 from difflab.ir.brief import one_line
-from difflab.views.notebook import MOST_ROWS, preformatted
+from difflab.views.notebook import MOST_ROWS, preformatted, scrolled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -112,8 +112,10 @@ class Check:
         return "\n".join([f"{self.verdict}: {headline(self)}", *_details(self), *_notes(self)])
 
     def _repr_html_(self) -> str:
-        table = self.table.to_html(index=False, max_rows=MOST_ROWS, float_format="{:.6g}".format)
-        return f"{preformatted(str(self))}{table}"
+        table = self.table.to_html(
+            index=False, na_rep="", max_rows=MOST_ROWS, float_format="{:.6g}".format
+        )
+        return preformatted(str(self)) + scrolled(table)
 
 
 def headline(check: Check) -> str:

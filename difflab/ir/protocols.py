@@ -310,7 +310,8 @@ class TracedArray:
             raise TraceError(
                 f"the truth of an array of shape {self.shape} is ambiguous", "use np.any or np.all"
             )
-        return bool(self.asked())
+        truth = self if self.dtype.kind == "b" else self != 0  # of a number, only this is asked
+        return bool(truth.asked())
 
     def asked(self) -> Any:
         """The value that Python asks for, here; recorded as a guard."""

@@ -4,7 +4,8 @@
 
 `Expansion` reads each row's one derivative fact. A linear row takes coefficients one by one; a
 product takes Cauchy's sums of them; any other row solves y' = T(y, x, x'), T its own pushforward
-along x', so that k y_k is coefficient k - 1 of T (Griewank and Walther 2008, chapter 13, has such
+along x' (of an elementwise row, the sum of partials times rates), so that k y_k is coefficient
+k - 1 of T (Griewank and Walther 2008, chapter 13, has such
 recurrences for each elementary function by hand). The invariant: a coefficient depends on operands'
 up to its own order, and on those of T's parts below it, so that the order of computing is planned
 once. None stands for a coefficient that is exactly zero. Rules are plain NumPy text, so the
@@ -25,8 +26,17 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from difflab.ir.expr import Expr, attributed_to, computed, placeholder, reachable
-from difflab.ir.row import CONSTANT, INPUT, Transpose, Transposes
-from difflab.readings.tangents import Tangent, ones, scaled, taken, tangent_of, vanishes, zeros
+from difflab.ir.row import CONSTANT, INPUT, Partials, Transpose, Transposes
+from difflab.readings.tangents import (
+    Tangent,
+    is_zero,
+    ones,
+    scaled,
+    taken,
+    tangent_of,
+    vanishes,
+    zeros,
+)
 
 
 class Arithmetic(NamedTuple):
@@ -75,6 +85,7 @@ class Expansion:
         self._moving = {x: k for k, x in enumerate(moving)}
         self._depends = {x: x in self._moving for x in self._inputs}
         self._slopes: dict[Expr, Tangent] = {}
+        self._pairs: dict[Expr, list[tuple[Expr, Any]]] = {}
         self._rates: dict[Expr, Expr] = {}
         self._rate_of: dict[Expr, Expr] = {}
         for x in self._inputs:
@@ -139,6 +150,10 @@ class Expansion:
             return [(x, k if x.differentiable else 0) for x in node.operands]
         if isinstance(derivative, Transposes):
             return [(x, j) for x in node.operands for j in range(k + 1 if self._moves(x) else 1)]
+        if self._is_smooth(node):
+            pairs = self._partials(node)
+            needs = [(self._rate(x), j) for x, _ in pairs for j in range(k)]
+            return needs + [(p, j) for _, p in pairs if isinstance(p, Expr) for j in range(k)]
         slope = self._slope(node)
         return [] if slope is None else [(slope, k - 1)]
 
@@ -164,6 +179,8 @@ class Expansion:
             return self._linear(node, k)
         if isinstance(derivative, Transposes):
             return self._product(node, k)
+        if self._is_smooth(node):
+            return self._integral(node, k)
         slope = self._slope(node)
         place_of_slope = None if slope is None else places[slope, k - 1]
         return self._multiple(place_of_slope, 1, k)
@@ -205,6 +222,50 @@ class Expansion:
                 term = by.apply(node, [known[i] for i in places])
                 total = term if total is None else total + term
             return total
+
+        return self._enter(step)
+
+    @staticmethod
+    def _is_smooth(node: Expr) -> bool:
+        """Whether T is the plain sum of rates times partials."""
+        row = node.primitive
+        return isinstance(row.derivative, Partials) and row.choice is None
+
+    def _partials(self, node: Expr) -> list[tuple[Expr, Any]]:
+        """The operands that move a node, each with its partial: a node, or a number."""
+        if node not in self._pairs:
+            rule = node.primitive.derivative.rule  # type: ignore[union-attr]
+            with attributed_to(node.line):
+                found = rule(node, *node.operands, **dict(node.params))
+            partials = found if isinstance(found, tuple) else (found,)
+            pairs = zip(node.operands, partials, strict=True)
+            self._pairs[node] = [(x, p) for x, p in pairs if self._moves(x) and not is_zero(p)]
+        return self._pairs[node]
+
+    def _integral(self, node: Expr, k: int) -> int | None:
+        """A coefficient of what has known partials: k y_k = sum of those of T, not made a node."""
+        terms: list[tuple[int, int]] = []
+        plain: list[tuple[int, Any]] = []
+        for x, partial in self._partials(node):
+            rates = [self._places[self._rate(x), j] for j in range(k)]
+            if not isinstance(partial, Expr):
+                plain += [(at, partial) for at in rates[-1:] if at is not None]
+                continue
+            slopes = [self._places[partial, j] for j in reversed(range(k))]
+            both = zip(rates, slopes, strict=True)
+            terms += [(a, b) for a, b in both if a is not None and b is not None]
+        if not terms and not plain:
+            return None
+
+        def step(known: list[Any], _: Arithmetic) -> Any:
+            total: Any = None
+            for a, b in terms:
+                term = known[a] * known[b]
+                total = term if total is None else total + term
+            for a, number in plain:
+                term = known[a] * number
+                total = term if total is None else total + term
+            return total if k == 1 else total / k
 
         return self._enter(step)
 

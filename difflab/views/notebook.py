@@ -33,6 +33,11 @@ def _row(cells: Iterable[str], tag: str) -> str:
     return f"<tr>{''.join(f'<{tag}>{html.escape(cell)}</{tag}>' for cell in cells)}</tr>"
 
 
+def scrolled(markup: str) -> str:
+    """What may be wider than the page, in a box of its own."""
+    return f'<div style="overflow-x:auto">{markup}</div>'
+
+
 def lines(texts: Iterable[str]) -> str:
     """Texts as paragraphs."""
     return "".join(f"<p>{html.escape(text)}</p>" for text in texts)

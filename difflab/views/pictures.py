@@ -34,7 +34,7 @@ from difflab.ir.tree import LEAF, paths, read_arguments
 from difflab.tracing.trace import trace
 from difflab.views.files import writable
 from difflab.views.formulas import latex, literal, operation, text
-from difflab.views.notebook import preformatted
+from difflab.views.notebook import preformatted, scrolled
 from difflab.views.traces import (
     abbreviated,
     passes,
@@ -163,7 +163,7 @@ def picture(f: Callable[..., Any], *args: Any) -> Picture:
 def html_of(graph: Graph) -> str:
     """What a notebook shows of a graph: a drawing, or the program where it cannot be drawn."""
     try:
-        return f'<div style="overflow-x:auto">{computation_graph(graph)}</div>'
+        return scrolled(computation_graph(graph))
     except (MissingPackageError, BudgetError):
         return preformatted(str(graph))
 

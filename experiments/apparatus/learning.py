@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import math
+import warnings
 import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -22,7 +23,7 @@ import pandas as pd
 from difflab.ir.tree import flatten, unflatten
 from difflab.lab import Case, Row
 from difflab.methods import Reverse
-from difflab.networks import DivergedError, Network, load
+from difflab.networks import DivergedError, DivergenceWarning, Network, load
 from difflab.networks.data import Part
 from difflab.networks.examples import Minibatches
 from difflab.networks.layers import Parameters
@@ -169,7 +170,8 @@ def train(
     every = updates if part == TUNING and not whole else every
     options |= {"seed": run_seed(part, seed), "validation": tuple(held), "progress": False}
     try:
-        history = network.fit(*learn, updates=updates, every=every, **options)
+        with warnings.catch_warnings(action="ignore", category=DivergenceWarning):
+            history = network.fit(*learn, updates=updates, every=every, **options)
     except DivergedError:
         missing = dict.fromkeys(("loss", "train_error", "held_error", "held_loss"), np.nan)
         yield {"update": 0, **missing, "last": True, "diverged": True, "settled": False}

@@ -113,6 +113,7 @@ def test_a_module_is_checked_by_its_parameters(torch: Any) -> None:
     before = {name: p.clone() for name, p in module.named_parameters()}
     found = check(module, torch.randn(2, 3))
     assert found.verdict == "correct", str(found)
+    assert "PyTorch's own gradient is judged, by parameters['0.bias']" in str(found)
     assert any("parameters['0.weight'][1][2]" in c.name for c in found.components)
     assert any("input[1][0]" in c.name for c in found.components)
     assert all(torch.equal(p, before[name]) for name, p in module.named_parameters())
@@ -199,6 +200,7 @@ def test_functions_of_jax_arrays(jax: Any) -> None:
     found = check(model, params, np.array([0.3, 0.5]))
     assert found.verdict == "correct" and len(found.components) == 8
     assert {"params['b'][1]", "x[0]"} <= {c.name for c in found.components}
+    assert "JAX's own gradient is judged, by params['b'], params['w'], x" in str(found)
     assert check(jax.jit(model), params, jnp.array([0.3, 0.5])).verdict == "correct"
     assert check(jax.jit(lambda x: jnp.sin(x) * x), jnp.array([1.0, 2.0])).verdict == "correct"
 

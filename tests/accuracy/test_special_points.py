@@ -299,3 +299,28 @@ def test_of_many_ties_it_is_said_how_many_were_looked_at() -> None:
     assert found.verdict == "undecided" or found.verdict == "kink"
     told = [p.reason for p in found.special.values() if p.verdict == "undecided"]
     assert not told or "3000 components meet a choice or a border here" in told[0]
+
+
+TRUTHS = {
+    "if": lambda x: 2.0 + x if x else 3 * x,
+    "not": lambda x: x if not x else 2.0 + x,
+    "and": lambda x: x and 2.0 + x,
+    "or": lambda x: x or 5.0,
+    "bool": lambda x: x * 1.0 + bool(x),
+    "any": lambda x: 2.0 + x if np.any(x) else x,
+    "where": lambda x: np.where(x, 2.0 + x, 3 * x),
+    "logical_not": lambda x: (2.0 + x) * np.logical_not(x),
+    "count_nonzero": lambda x: 2.0 * np.count_nonzero(np.stack([x, x])) + x,
+    "nonzero": lambda x: 2.0 * len(np.nonzero(np.stack([x, x]))[0]) + x,
+}
+
+
+@pytest.mark.parametrize("name", TRUTHS)
+def test_the_truth_of_a_number_jumps_at_zero(name: str) -> None:
+    f = TRUTHS[name]
+    assert difflab.truth(f, 0.0).verdict == "jump"
+    assert difflab.check(f, 0.0).verdict == "kink"
+    assert difflab.truth(f, 1.3).verdict == "smooth"
+    held = difflab.derivative(f)
+    assert [held(x) for x in (1.3, -2.0)] == [difflab.derivative(f)(x) for x in (1.3, -2.0)]
+    assert len(held.programs.by_signature[next(iter(held.programs.by_signature))]) == 1

@@ -45,12 +45,12 @@ def _series(name: str, point: float) -> list[Any]:
     return found
 
 
-def _near(found: Any, series: list[Any], digits: float = 12) -> None:
-    """Each to so many digits; of one in which terms of its neighbours' size cancel, of those."""
+def _near(found: Any, series: list[Any]) -> None:
+    """Each to 12 digits; one that is small because terms cancel, to 12 of those beside it."""
     sizes = [abs(float(c)) for c in series]
     for k, (c, right) in enumerate(zip(found, series, strict=True)):
-        size = max(sizes[k], 0.1 * max(sizes[max(k - 1, 0) : k + 2]))
-        assert abs(c - float(right)) <= 10**-digits * size, (k, c, right)
+        size = max(sizes[max(k - 2, 0) : k + 3])
+        assert abs(c - float(right)) <= 1e-12 * size, (k, c, right)
 
 
 def test_the_rows_are_many() -> None:
