@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from difflab.readings.symbols import from_sympy
     from difflab.views.pictures import picture
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "METHODS", "Forward", "Numerical", "Reverse", "Symbolic", "__version__", "batch", "check",

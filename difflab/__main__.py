@@ -12,7 +12,7 @@ from typing import Final, NoReturn
 from difflab import __version__
 from difflab.commands.inputs import gradient_of, need_files, subject
 from difflab.commands.outputs import show, tell
-from difflab.errors import ArgumentError, DifflabError, UnknownNameError, require, users_line
+from difflab.errors import ArgumentError, DifflabError, UnknownNameError, require
 from difflab.ir.row import TABLE, Pair, Partials, Primitive, Transpose, Transposes, Unsupported
 from difflab.ir.tree import read_arguments
 from difflab.methods import METHODS
@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit code is 0, 1 after a failed case, 2 for a wrong call, or 130 after
     Ctrl-C.
     """
-    outside, command = users_line(), "difflab"
+    command = "difflab"
     words = [_word(word) for word in (sys.argv[1:] if arguments is None else arguments)]
     parser = _parser()
     if not words:  # a question, not a mistake
@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command = f"difflab {words[0]}"
         need_files(options)
     except DifflabError as error:
-        tell(error, outside, command)
+        tell(error, command)
         return 2
     try:
         return int(options.run(options))
@@ -80,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
     except (Exception, SystemExit) as error:
-        tell(error, outside, command)
+        tell(error, command)
         return 2
 
 

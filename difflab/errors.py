@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 
 _PACKAGE = Path(__file__).parent
+_COMMAND = str(_PACKAGE / "__main__.py")
 _NUMPY = Path(np.__file__).parent
 _LIBRARIES = (Path(contextlib.__file__).parent, _NUMPY.parent / "scipy")
 """Python's own and SciPy's, whose lines tell a user little."""
@@ -86,6 +87,8 @@ def users_line() -> Line | None:
             if not _is_of_a_library(name):
                 return line
             found = found or line
+        elif name == _COMMAND:  # who called it wrote none of its formulas
+            break
         frame = frame.f_back  # type: ignore[assignment]
     return found
 

@@ -7,6 +7,7 @@ import io
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -32,6 +33,12 @@ def test_compare_writes_table_and_plot(tmp_path):
     with table.open() as file:
         assert [row["method"] for row in csv.DictReader(file)] == ["reverse", "symbolic"]
     assert plot.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_formula_has_no_line_of_whoever_runs_the_command(capsys):
+    assert main(["explain", "log(1 + exp(x))", "x=-40"]) == 0
+    text = capsys.readouterr().out
+    assert "=>" in text and Path(__file__).name not in text
 
 
 @pytest.mark.parametrize(
@@ -324,7 +331,7 @@ def test_verdicts_have_colours_where_somebody_sees_them(
 @pytest.mark.parametrize("columns", [60, 80, 300])
 def test_tables_fit_the_terminal_and_say_what_was_left_out(columns, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", str(columns))
-    for arguments in (["compare", "x*y", "x=1", "y=2"], ["explain", "x*y", "x=1", "y=2"]):
+    for arguments in (["compare", "x*y", "x=1", "y=2"], ["explain", "tanh(x)/y", "x=1", "y=3"]):
         assert main(arguments) == 0
         lines = capsys.readouterr().out.splitlines()
         assert max(map(len, lines[:-1])) <= columns

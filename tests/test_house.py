@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from importlib import metadata
 from pathlib import Path
 
@@ -99,34 +97,6 @@ def test_running_without_the_lab_names_the_extra(monkeypatch, capsys):
     with pytest.raises(MissingPackageError) as caught:
         require("lab")
     assert caught.value.line.file == __file__
-
-
-def test_core_alone_gives_what_it_promises():
-    """As if no package of an extra were installed."""
-    absent = sorted(declared("lab") - declared() - {"mpmath", "cycler"})  # core's own depend on two
-    code = f"""
-import sys
-for name in {absent}:
-    sys.modules[name] = None
-import numpy as np, difflab, difflab.networks as networks
-f, x = (lambda x: np.sum(np.tanh(x))), np.array([1.0, 2.0])
-assert difflab.check(f, x).ok
-print(difflab.compare(f, x), difflab.truth(f, x), difflab.estimate(f, x))
-net = networks.Network(inputs=2)
-net.fc(1, activation="sigmoid")
-net.loss = networks.CrossEntropy()
-net.solver = networks.MinibatchSGD(learning_rate=1.0, batch_size=4, epochs=2)
-net.fit(np.eye(2), np.array([0, 1]), method="reverse", seed=0)
-for late in (lambda: networks.DNNClassifier, lambda: networks.load("digits")):
-    try:
-        late()
-    except difflab.errors.MissingPackageError as error:
-        assert "scikit-learn is not" in str(error) and "difflab[lab]" in str(error), error
-    else:
-        raise AssertionError("no error")
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
-    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize(

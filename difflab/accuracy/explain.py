@@ -28,7 +28,7 @@ from difflab.accuracy.reasons import advice, headline, reason
 from difflab.accuracy.remedies import find_remedy
 from difflab.accuracy.scene import Scene
 from difflab.accuracy.subject import Subject
-from difflab.errors import BudgetError, Line, UnsupportedError
+from difflab.errors import BudgetError, Line, MissingPackageError
 from difflab.ir.brief import one_line
 from difflab.ir.expr import Expr
 from difflab.operators.arguments import Argnums
@@ -205,10 +205,9 @@ class Explanation:
         ------
         ArgumentError, StorageError
             For another suffix, or a file that cannot be written.
-        UnsupportedError
-            If pygraphviz, which draws the graph, is not installed.
-        BudgetError
-            If the graph is too large to be drawn; a page shows the table alone then.
+        MissingPackageError, BudgetError
+            If pygraphviz, which draws the graph, is not installed, or the graph is too large to be
+            drawn; a page shows the table alone then.
         """
         file = writable(file, SUFFIXES)
         if file.suffix == ".html":
@@ -219,7 +218,7 @@ class Explanation:
     def _repr_html_(self) -> str:
         try:
             picture = computation_graph(self.evidence.graph, self.evidence.arrays)
-        except (UnsupportedError, BudgetError) as error:
+        except (MissingPackageError, BudgetError) as error:
             picture = notebook.lines([error.what])
         rows = self.table.drop(columns="source")
         shown: dict[str, Any] = {"float_format": _short, "na_rep": ""}

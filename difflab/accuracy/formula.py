@@ -69,8 +69,10 @@ _UNARY: Final[Mapping[type, Callable[[Any], Any]]] = {
     ast.USub: operator.neg,
     ast.UAdd: operator.pos,
 }
-_ALL_NEEDED: Final = (np.where, np.clip)
-"""Whose arguments have defaults, without which they do not mean the same."""
+_ARITIES: Final[Mapping[Callable[..., Any], tuple[int, int]]] = {
+    np.where: (3, 3), np.clip: (3, 3), np.dot: (2, 2),
+}  # fmt: skip
+"""Of those whose defaults mean something else, or that tell no signature before NumPy 2.4."""
 _SETTINGS: Final = ("axis", "dtype", "out", "n")
 """The first parameters of NumPy's functions that a formula does not have."""
 _WHOLE: Final = (operator.pow, np.power, np.linalg.norm)
@@ -301,6 +303,8 @@ def _arity(function: Callable[..., Any]) -> tuple[int, int]:
     """The least and the most arguments that a function takes in a formula."""
     if isinstance(function, np.ufunc):
         return function.nin, function.nin
+    if function in _ARITIES:
+        return _ARITIES[function]
     least = most = 0
     for name, parameter in inspect.signature(function).parameters.items():
         if name in _SETTINGS or parameter.kind not in (
@@ -308,7 +312,7 @@ def _arity(function: Callable[..., Any]) -> tuple[int, int]:
         ):  # fmt: skip
             break
         most += 1
-        least += parameter.default is inspect.Parameter.empty or function in _ALL_NEEDED
+        least += parameter.default is inspect.Parameter.empty
     return least, most
 
 

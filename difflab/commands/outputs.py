@@ -67,12 +67,12 @@ def strict(value: Any) -> Any:
     return value if isinstance(value, str | int | float | None) else str(value)
 
 
-def tell(error: BaseException, outside: Line | None, command: str) -> None:
-    """Print an error in two lines; the lines of those who called the command are not the user's."""
+def tell(error: BaseException, command: str) -> None:
+    """Print an error in two lines."""
     if os.environ.get(TRACEBACK):
         traceback.print_exception(error)
     what, remedy, line = _told(error)
-    if line is not None and line != outside:
+    if line is not None:
         what += f" (at {line}{f': {line.text}' if line.text else ''})"
     print(f"error: {_one_line(what)}", file=sys.stderr)
     print(f"  remedy: {_one_line(remedy or f'see {command} --help')}", file=sys.stderr)

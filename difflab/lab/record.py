@@ -240,7 +240,11 @@ def frame(text: str) -> pd.DataFrame:
     head, *rows = _lines(text)
     columns = zip(*rows, strict=True) if rows else [()] * len(head)
     named = dict(zip(head, columns, strict=True))
-    return pd.DataFrame({name: _typed(name, cells) for name, cells in named.items()})
+    table: dict[str, Any] = {name: _typed(name, cells) for name, cells in named.items()}
+    for name, values in table.items():  # beside floats, pandas 2 would make floats of them
+        if any(type(value) is int and value.bit_length() > 64 for value in values):
+            table[name] = pd.Series(values, dtype=object)
+    return pd.DataFrame(table)
 
 
 def _lines(text: str) -> list[list[str]]:

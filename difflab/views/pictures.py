@@ -27,7 +27,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from difflab.errors import BudgetError, UnsupportedError
+from difflab.errors import BudgetError, MissingPackageError, missing
 from difflab.ir.expr import Expr, Graph, evaluate, reachable
 from difflab.ir.row import CONSTANT, INPUT
 from difflab.ir.tree import LEAF, paths, read_arguments
@@ -75,7 +75,7 @@ def computation_graph(
     ------
     BudgetError
         If the drawing would have more than `most_nodes` nodes.
-    UnsupportedError
+    MissingPackageError
         If pygraphviz is not installed.
 
     Examples
@@ -148,7 +148,7 @@ def picture(f: Callable[..., Any], *args: Any) -> Picture:
     ------
     BudgetError
         If the drawing would have too many nodes to be read.
-    UnsupportedError
+    MissingPackageError
         If pygraphviz is not installed.
 
     Examples
@@ -164,7 +164,7 @@ def html_of(graph: Graph) -> str:
     """What a notebook shows of a graph: a drawing, or the program where it cannot be drawn."""
     try:
         return scrolled(computation_graph(graph))
-    except (UnsupportedError, BudgetError):
+    except (MissingPackageError, BudgetError):
         return preformatted(str(graph))
 
 
@@ -172,10 +172,7 @@ def _drawn(dot: str, kind: str) -> bytes:
     try:
         import pygraphviz
     except ImportError:
-        raise UnsupportedError(
-            "a computation graph is drawn by pygraphviz, which is not installed",
-            'pip install "difflab[lab]"',
-        ) from None
+        raise missing("pygraphviz", "lab") from None
     with _without_font_warnings():
         return bytes(pygraphviz.AGraph(string=dot).draw(format=kind, prog="dot"))
 

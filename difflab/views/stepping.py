@@ -29,7 +29,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from difflab.errors import BudgetError, Line
+from difflab.errors import BudgetError, Line, MissingPackageError
 from difflab.ir.expr import Expr, Graph, constant, evaluate
 from difflab.ir.row import ATOM, CONSTANT, INPUT
 from difflab.readings.cotangents import pullback
@@ -215,7 +215,7 @@ def page(
 
 
 def _picture(graph: Graph, arrays: Sequence[Any]) -> tuple[str, str]:
-    """The drawing, or why there is none; too large a graph is no error here."""
+    """The drawing, or why there is none, which is no error here."""
     operations = len(graph.operations)
     if operations > 5 * MOST_NODES:
         return (
@@ -224,6 +224,8 @@ def _picture(graph: Graph, arrays: Sequence[Any]) -> tuple[str, str]:
         )
     try:
         return computation_graph(graph, arrays), ""
+    except MissingPackageError as error:
+        return "", f"{error.what}, so only the table is shown; remedy: {error.remedy}"
     except BudgetError as error:
         return "", f"{error.what[0].upper()}{error.what[1:]}: only the table is shown."
 

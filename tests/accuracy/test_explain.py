@@ -16,7 +16,7 @@ from difflab.accuracy.blame import first_fault
 from difflab.accuracy.explain import Explanation, explain
 from difflab.accuracy.truth import truth
 from difflab.accuracy.zoo import ZOO
-from difflab.errors import ArgumentError, BudgetError, DomainError, UnsupportedError
+from difflab.errors import ArgumentError, BudgetError, DomainError, MissingPackageError
 from difflab.tracing.trace import trace
 
 
@@ -329,9 +329,12 @@ def test_saving_knows_three_suffixes(tmp_path: Path) -> None:
 def test_a_missing_pygraphviz_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "pygraphviz", None)
     explanation = explain(sinc, 1e-6)
-    for suffix in ("svg", "png", "html"):
-        with pytest.raises(UnsupportedError, match=r'pip install "difflab\[lab\]"'):
+    for suffix in ("svg", "png"):
+        with pytest.raises(MissingPackageError, match=r'pip install "difflab\[lab\]"'):
             explanation.save(tmp_path / f"a.{suffix}")
+    explanation.save(tmp_path / "a.html")
+    page = (tmp_path / "a.html").read_text(encoding="utf-8")
+    assert "difflab[lab]" in page and "<svg" not in page and page.count("<tr") > 2
     assert "pygraphviz" in explanation._repr_html_()
 
 

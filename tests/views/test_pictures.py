@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 from difflab.errors import (
     ArgumentError,
     BudgetError,
+    MissingPackageError,
     ShapeError,
     UnknownNameError,
-    UnsupportedError,
 )
 from difflab.ir.expr import Expr, Graph, constant, evaluate, placeholder
 from difflab.ir.row import CONSTANT, INPUT, TABLE
@@ -346,5 +346,5 @@ def test_a_large_graph_is_refused_by_its_size() -> None:
 
 def test_a_missing_pygraphviz_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pygraphviz", None)
-    with pytest.raises(UnsupportedError, match=r'pip install "difflab\[lab\]"'):
+    with pytest.raises(MissingPackageError, match=r'pip install "difflab\[lab\]"'):
         pictures.computation_graph(BAYDIN)
