@@ -139,6 +139,11 @@ def check(
     noise = checked_noise(noise)
     foreign = adapted(f, args, gradient, argnums)
     if foreign is not None:
+        if order != 1 and (gradient is None or gradient is True):
+            raise ArgumentError(
+                "of another library's function the first derivative is judged",
+                "pass gradient=, a function that returns the second",
+            )
         found = check(foreign.f, *foreign.args, gradient=foreign.gradient, order=order,
                       argnums=foreign.argnums, noise=noise)  # fmt: skip
         return replace(found, notes=(*foreign.notes, *found.notes))

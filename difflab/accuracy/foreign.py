@@ -167,7 +167,8 @@ class _Library(ABC):
             with self.running():
                 result = called(*own(args))
             parts, tree = flatten(result)
-            return unflatten(tree, [self.to_numpy(part) for part in parts])
+            own_parts = [self.to_numpy(part) for part in parts if self.is_own(part)]
+            return unflatten(tree, own_parts) if len(own_parts) == len(parts) else own_parts
 
         def slope(*args: Any) -> Any:
             with self.running():

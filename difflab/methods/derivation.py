@@ -44,9 +44,10 @@ class Derivation:
 
     def write(self) -> None:
         """Make the graph that was put off."""
-        if self.delayed is not None:
+        delayed = self.delayed  # which another thread may be at, too
+        if delayed is not None:
             with self.timed("derive"):
-                self.graph, self.delayed = self.delayed(), None
+                self.graph, self.delayed = delayed(), None
 
     def drop(self, count: int) -> None:
         """Leave out so many values, which stand before the blocks."""

@@ -126,7 +126,7 @@ class Operator:
             return self._called(caller, signature, arrays)
         seconds = time.perf_counter() - start
         derivation, finish = self._derived(signature, graph)
-        if often or self.engine != "auto":
+        if self.engine != "auto":
             derivation.write()
         program, run = None, derivation.run
         if derivation.graph is not None:

@@ -136,7 +136,8 @@ class Prepared:
 
     @property
     def graph(self) -> Graph | None:
-        """The graph of the derivative."""
+        """The graph of the derivative; one that was put off is made now."""
+        self.derivation.write()
         return self.derivation.graph
 
     @property

@@ -62,6 +62,8 @@ def test_a_function_that_returns_both() -> None:
     assert "w[0]" in str(check(wrong, POINT, gradient=True))
     with pytest.raises(ArgumentError, match="its value and its gradient"):
         check(lambda w: np.sum(w), POINT, gradient=True)
+    with pytest.raises(ArgumentError, match="the first derivative is judged"):
+        check(both, POINT, gradient=True, order=2)
     with pytest.raises(ArgumentError, match="gradient=False"):
         check(both, POINT, gradient=False)
 
@@ -173,6 +175,8 @@ def test_functions_of_tensors(torch: Any) -> None:
     assert check(lambda x: torch.sum(x**2), x, gradient=lambda x: x).verdict == "wrong"
     several = check(lambda x, y: {"a": x * y, "b": x.sum()}, x, torch.tensor([2.0, 3.0]))
     assert several.verdict == "correct" and x.grad is None
+    with_none = check(lambda x: (torch.sum(x**2), None, "text"), x)
+    assert with_none.verdict == "correct" and len(with_none.components) == 2
 
 
 def test_a_large_module_is_checked_in_part(torch: Any) -> None:

@@ -98,9 +98,14 @@ def test_a_formula_of_twenty_operations(point: float) -> None:
 def test_the_graph_computes_what_the_sweep_does(engine: str) -> None:
     swept = difflab.jet(long_in_numpy, 0.7, 6)
     np.testing.assert_allclose(difflab.jet(long_in_numpy, 0.7, 6, engine=engine), swept, rtol=1e-12)
-    prepared = difflab.derivative(long_in_numpy, order=6).prepare(0.7)
-    assert prepared.graph is not None
-    assert prepared(0.7) == pytest.approx(swept[6] * math.factorial(6), rel=1e-12)
+    right = swept[6] * math.factorial(6)
+    prepared = difflab.derivative(long_in_numpy, order=6, engine=engine).prepare(0.7)
+    assert prepared.program is not None
+    assert prepared(0.7) == pytest.approx(right, rel=1e-12)
+    put_off = difflab.derivative(long_in_numpy, order=6).prepare(0.7)
+    assert put_off.program is None and put_off(0.7) == right
+    assert put_off.graph is not None and put_off.counts["derivative"] > 100
+    assert put_off.graph(0.7) == pytest.approx(right, rel=1e-12)
 
 
 def test_derivatives_of_derivatives_are_one_sweep() -> None:
