@@ -21,14 +21,13 @@ from difflab.ir.expr import Expr, Graph, substitute
 from difflab.ir.tree import (
     Signature,
     Spec,
-    Structure,
     flatten,
     leaf_count,
     read_arguments,
     unflatten,
 )
 from difflab.operators.operators import Compiled
-from difflab.operators.programs import Function
+from difflab.operators.programs import SIGNATURES, Function
 from difflab.readings import batches
 from difflab.tracing.arrays import wrapped
 from difflab.tracing.captures import Watch
@@ -66,12 +65,13 @@ class Batched(Compiled):
                         " another derivative",
                         "write the branch as np.where",
                     ) from None
+                if len(self._branching) >= SIGNATURES:
+                    self._branching.clear()
                 self._branching.add(signature)
         return self._one_by_one([point(moved, axes, k) for k in range(size)], kwargs)
 
     def _one_by_one(self, points: Sequence[tuple[Any, ...]], kwargs: dict[str, Any]) -> Any:
-        trees: list[Structure] = []
-        rows = []
+        rows, kinds = [], set()
         for args in points:
             try:
                 result = self.single(*args, **kwargs)
@@ -79,13 +79,13 @@ class Batched(Compiled):
                 result = self.f(*args, **kwargs)
             leaves, tree = flatten(result)
             rows.append(leaves)
-            trees.append(tree)
-        if len(set(trees)) > 1 or any(len({np.shape(x) for x in c}) > 1 for c in zip(*rows)):  # noqa: B905
+            kinds.add((tree, *map(np.shape, leaves)))
+        if len(kinds) > 1:
             raise ShapeError(
                 f"{self.__name__} returns arrays of other shapes at other points",
                 "call it by itself",
             )
-        return unflatten(trees[0], [np.stack(column) for column in zip(*rows, strict=True)])
+        return unflatten(tree, [np.stack(column) for column in zip(*rows, strict=True)])
 
     # -- one program for all -----------------------------------------------------------------------
 
