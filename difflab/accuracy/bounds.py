@@ -328,9 +328,8 @@ def _wide(node: Expr, operands: list[Array]) -> Array:
     row = node.primitive
     chosen = row.indexed and any(x.dtype == object for x in operands[1:])
     if row.germ is not None and any(np.any(widths(x) > 0.0) for x in operands):
-        chosen = row.kind == "factorisation" or (
-            node.dtype.kind == "i" and _is_tied(node, operands)
-        )
+        choice = row.kink is not None and node.dtype.kind == "i"
+        chosen = row.kind == "factorisation" or (choice and _is_tied(node, operands))
     if chosen:
         raise DomainError(
             f"{row.name} chooses by numbers that differ inside the box", SMALLER, node.line

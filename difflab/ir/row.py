@@ -155,7 +155,7 @@ class Primitive:
     cost: Rule
     """Elementary operations in one run: ``cost(node, *operands)``."""
     kink: Rule | None
-    """``kink(*x)``: zero where the derivative jumps; None: smooth inside its domain."""
+    """``kink(*x)``: zero where the derivative or the value jumps; None: smooth in its domain."""
     domain: Domain
     rounding: Rule | Unsupported
     """What one run rounds: ``rounding(y, *x, **params)``, in the words of ir/rounding.py."""

@@ -405,6 +405,7 @@ ROWS: Final[tuple[Primitive, ...]] = (
         pushforward=lambda y, t, a: None,
         pullback=lambda y, ct, a: (None,),
         emit="sign_det({0})",
+        kink=np.linalg.det,
         complex=NOT_HOLOMORPHIC,
         cost=cubic_cost,
         singular=_ADVICE,

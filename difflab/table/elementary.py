@@ -219,7 +219,8 @@ ROWS: Final[tuple[Primitive, ...]] = (
         sympy="atan", ball="atan", scalar="atan({0})", latex=r"\arctan\left({0}\right)", tame=True),
     elementwise(np.arctan2, partials=lambda r, y, x: (over_square(x, y), -over_square(y, x)),
         sympy="atan2", ball=lambda y, x: type(y).atan2(y, x), scalar="atan2({0}, {1})",
-        complex=NOT_HOLOMORPHIC, domain=(REALS, POSITIVE)),
+        complex=NOT_HOLOMORPHIC, domain=(REALS, POSITIVE),
+        kink=lambda y, x: np.abs(y) + (x + np.abs(x))),  # the value jumps across the cut
     elementwise(np.hypot, partials=lambda r, x, y: (cosine(x, y), cosine(y, x)),
         sympy=lambda S, x, y: S.sqrt(x**2 + y**2), ball=lambda x, y: (x * x + y * y).sqrt(),
         scalar="hypot({0}, {1})", complex=lambda x, y: np.sqrt(x * x + y * y), kink=np.hypot,

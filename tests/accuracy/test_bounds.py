@@ -180,6 +180,40 @@ def test_every_form_of_a_box() -> None:
     assert point.value.upper - point.value.lower <= 2 * np.spacing(np.e)
 
 
+JUMPS = {
+    "arctan2": (lambda y: np.arctan2(y, -1.0), np.pi - 0.5),
+    "angle": (lambda y: np.angle(-1.0 + 1j * y), np.pi - 0.5),
+    "slogdet": (lambda x: np.linalg.slogdet(np.stack([x, 2.0, 0.2, 1.0]).reshape(2, 2))[0], 1.0),
+    "sign": (np.sign, 1.0),
+    "floor": (np.floor, 0.0),
+    "remainder": (lambda x: np.remainder(x, 0.75), 0.7),
+    "rint": (np.rint, 1.0),
+    "where": (lambda x: np.where(x > 0.2, 1.0, x), 1.0),
+    "heaviside": (lambda x: np.heaviside(x, 0.5), 1.0),
+    "copysign": (lambda x: np.copysign(2.0, x), 2.0),
+    "astype": (lambda x: (x * np.ones(1)).astype(int)[0] * 1.0, 0.0),
+    "truth": (lambda x: np.count_nonzero(np.stack([x, 1.0])) * 1.0, 2.0),
+    "bool": (lambda x: np.where(x, 5.0, x), 5.0),
+    "nested": (lambda x: np.sign(np.sin(3 * x)) * x, 1.0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", JUMPS)
+def test_bounds_hold_across_jumps(name: str) -> None:
+    """The mean value theorem is not asked where the value may jump inside the box."""
+    f, _ = JUMPS[name]
+    for box in ((-1.0, 1.0), (-0.3, 1.3), (0.1, 1.2)):
+        for pieces in (1, 16):
+            try:
+                value = enclose(f, box, pieces=pieces).value
+            except DomainError:
+                continue
+            for x in np.linspace(*box, 101).tolist():
+                found = float(f(x))
+                assert value.lower - 1e-9 <= found <= value.upper + 1e-9, (box, pieces, x, found)
+    assert enclose(f, (-1.0, 1.0)).value.upper >= JUMPS[name][1] - 1e-6
+
+
 def test_jumps_and_kinks_are_not_smoothed() -> None:
     floor = enclose(np.floor, (0.5, 1.5)).value
     assert floor.contains(0.0) and floor.contains(1.0) and floor.upper < 1.01
