@@ -173,8 +173,12 @@ class Part(TracedArray):
         for view in memory.views:  # which were made of the old shape
             view.own_memory()
         memory.views.clear()
-        data = self.data().view()
-        data.shape = shape  # NumPy refuses what would need a copy
+        try:
+            data = self.data().reshape(shape, copy=False)
+        except ValueError as error:
+            if "copy" not in str(error):
+                raise
+            raise AttributeError("a shape that needs a copy; use reshape") from None
         self._data, self._over, self._shape = data, self.own_memory().base(), data.shape
         self._node = None
 
