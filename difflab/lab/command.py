@@ -8,14 +8,17 @@ Invariant: whatever goes wrong is said in words, with the command that measures 
 
 from __future__ import annotations
 
+import _thread
 import argparse
 import contextlib
+import functools
 import json
 import os
 import re
 import shlex
 import signal
 import sys
+import threading
 import time
 import traceback
 from collections import Counter
@@ -217,15 +220,31 @@ def _terminate(*_: object) -> NoReturn:
 
 
 @contextlib.contextmanager
-def _hearing_sigterm() -> Iterator[None]:
-    """Inside, SIGTERM is heard, unless somebody hears it already."""
-    before = signal.getsignal(signal.SIGTERM)
+def _hearing_stops() -> Iterator[None]:
+    """Inside, SIGTERM is heard, unless somebody hears it already; it and Ctrl-C are sent again
+    where they fell into a finalizer, in which Python ignores exceptions.
+    """
+    before, usual = signal.getsignal(signal.SIGTERM), sys.unraisablehook
+
+    def hook(ignored: sys.UnraisableHookArgs) -> None:
+        if not issubclass(ignored.exc_type, KeyboardInterrupt):
+            usual(ignored)
+            return
+        sent = signal.SIGTERM if issubclass(ignored.exc_type, Terminated) else signal.SIGINT
+        again: Any = functools.partial(_thread.interrupt_main, sent)
+        if hasattr(signal, "pthread_kill"):  # wakes a main thread that waits, too
+            main = threading.main_thread().ident or 0
+            again = functools.partial(signal.pthread_kill, main, sent)
+        threading.Timer(0.05, again).start()
+
     with contextlib.suppress(ValueError):  # a thread cannot
         if before is signal.SIG_DFL:
             signal.signal(signal.SIGTERM, _terminate)
+    sys.unraisablehook = hook
     try:
         yield
     finally:
+        sys.unraisablehook = usual
         with contextlib.suppress(ValueError):
             signal.signal(signal.SIGTERM, before)
 
@@ -255,7 +274,7 @@ def _run_each(experiments: list[Experiment], options: Options, program: list[str
     return code
 
 
-@_hearing_sigterm()
+@_hearing_stops()
 def _each(
     experiments: list[Experiment], options: Options, program: list[str], told: list[dict[str, Any]]
 ) -> int:

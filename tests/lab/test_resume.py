@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from difflab.lab.cases import preset
-from difflab.lab.command import Options, run_all
+from difflab.lab.command import Options, Terminated, _hearing_stops, run_all
 
 CASES = 9
 PROMPT = 20.0  # a quiet machine takes less than one; a case that is not stopped takes a minute
@@ -197,6 +197,18 @@ def test_interrupt_in_a_finalizer_stops_a_run(project):
     project.switch("deaf")
     log = project.folder / "log"
     interrupt(project.started(lambda: log.exists() and '"shift"' in log.read_text()), project)
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, Terminated])
+def test_a_stop_that_fell_into_a_finalizer_is_sent_again(stop):
+    class Late:
+        def __del__(self):
+            raise stop
+
+    with pytest.raises(stop), _hearing_stops():
+        Late()
+        time.sleep(PROMPT)
+        pytest.fail("nobody sent it again")
 
 
 def test_interrupt_stops_while_a_page_is_made(project):
