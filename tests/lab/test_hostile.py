@@ -49,7 +49,7 @@ ENDS = {
     "os._exit(1)": "ended with exit code 1",
     "os.kill(os.getpid(), signal.SIGKILL)": "was killed by SIGKILL",
     "os.kill(os.getpid(), signal.SIGTERM)": "was killed by SIGTERM",
-    "os.kill(os.getpid(), signal.SIGSEGV)": "was killed by SIGSEGV",
+    "faulthandler.disable(); os.kill(os.getpid(), signal.SIGSEGV)": "was killed by SIGSEGV",
     "os.closerange(3, 256)": "the process that measured this case",
 }
 
@@ -60,7 +60,7 @@ def test_a_case_that_ends_its_process_is_a_failed_row(project, capsys, text, sai
     if "measure(" in text:
         text, said = "return [].append(1).measure()", "AttributeError"
     plain = project.file.read_text()
-    attack(project, text, "import signal\nimport sys")
+    attack(project, text, "import faulthandler\nimport signal\nimport sys")
     assert project.run("--jobs", jobs) == 1
     printed = capsys.readouterr()
     assert f"{CASES - HIT} measured, {HIT} failed, 0 left out" in printed.out
