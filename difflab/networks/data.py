@@ -15,8 +15,11 @@ np.True_
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import functools
+import io
+import math
 import random
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -28,6 +31,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from difflab.errors import ArgumentError, DomainError, UnavailableError, UnknownNameError, extra
+from difflab.views import notebook
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -131,6 +135,40 @@ class Dataset:
         instances, features = self.X.shape
         kinds = f", {self.classes} classes" if self.classes else ""
         return f"Dataset({self.name!r}, {self.task}, {instances} x {features}{kinds})"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: what it is, an image of each class, its classes or features."""
+        told = notebook.lines([repr(self), self.description, f"Source: {self.source}"])
+        return told + self._images() + notebook.table(self._summary())
+
+    def _summary(self) -> list[dict[str, str]]:
+        """A row a class, with its instances; for regression a row a feature."""
+        if self.classes:
+            counts = np.bincount(self.y.astype(int), minlength=self.classes)
+            pairs = zip(self.target_names, counts, strict=True)
+            return [{"class": str(name), "instances": f"{count:,}"} for name, count in pairs]
+        columns = zip(self.feature_names, self.X.T, strict=True)
+        return [
+            {"feature": str(name), "mean": f"{np.mean(x):.4g}", "standard deviation":
+             f"{np.std(x):.4g}", "least": f"{np.min(x):.4g}", "largest": f"{np.max(x):.4g}"}
+            for name, x in columns
+        ]  # fmt: skip
+
+    def _images(self) -> str:
+        """The first instance of each class, where instances are square images."""
+        side = math.isqrt(self.X.shape[1])
+        if not self.classes or side < 8 or side * side != self.X.shape[1]:
+            return ""
+        from matplotlib.image import imsave
+
+        first = [int(np.argmax(self.y == k)) for k in range(min(self.classes, 10))]
+        buffer = io.BytesIO()
+        images = np.pad(self.X[first].reshape(-1, side, side), ((0, 0), (1, 1), (1, 1)))
+        imsave(buffer, np.hstack(list(images)), cmap="gray", format="png")
+        picture = base64.b64encode(buffer.getvalue()).decode()
+        look = f"width:{48 * len(first)}px; max-width:100%; image-rendering:pixelated"
+        shown = f'<img alt="an image of each class" style="{look}"'
+        return f'{shown} src="data:image/png;base64,{picture}">'
 
     def split(
         self, seed: int, test: float = 0.2, validation: float = 0.0, standardise: bool = True

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import html
 import pickle
 import random
 import sys
@@ -209,3 +211,23 @@ def test_a_floor_keeps_rare_features_from_being_blown_up():
 def test_what_is_printed_of_a_split_is_short():
     split = load("wine").split(seed=0)
     assert repr(split) == "Split(train=Part(142 x 13), test=Part(36 x 13), validation=None)"
+
+
+@pytest.mark.parametrize("name", ["digits", "mnist1d", "wine", "diabetes"])
+def test_a_notebook_shows_what_a_data_set_is(name):
+    found = load(name)
+    shown = found._repr_html_()
+    assert repr(found) in html.unescape(shown)
+    assert ("<img" in shown) == (name == "digits")
+    rows = found.classes or len(found.feature_names)
+    assert shown.count("<tr>") == 1 + rows
+    if found.classes:
+        counts = [f"<td>{np.sum(found.y == k):,}</td>" for k in range(found.classes)]
+        assert all(count in shown for count in counts)
+
+
+def test_texts_of_a_data_set_are_escaped():
+    found = dataclasses.replace(
+        load("iris"), description="<b>x</b>", target_names=("<i>", "b", "c")
+    )
+    assert "<b>" not in found._repr_html_() and "<i>" not in found._repr_html_()
