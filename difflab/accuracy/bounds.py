@@ -276,13 +276,16 @@ class _Search:
     def _by_mean_value(
         self, graph: Graph, blocks: list[Array], piece: _Piece, box: list[Array]
     ) -> Range:
-        """f(m) + f'(box) (box - m)."""
-        middle = [x if x is y else x + (y - x) / 2
-                  for x, y in zip(piece.lower, piece.upper, strict=True)]  # fmt: skip
-        known = _read(graph, _hulls(middle, middle), ())
-        width, found = len(self.subject.wrt), []
+        """f(m) + f'(box) (box - m), m in the middle of what the derivative is by."""
+        centred, moves, found = list(box), list[Array](), list[Array]()
+        width = len(self.subject.wrt)
         with precision(BITS):
-            moves = [np.asarray(box[i] - balls.exact(middle[i]), object) for i in self.subject.wrt]
+            for i in self.subject.wrt:
+                low, high = piece.lower[i], piece.upper[i]
+                centred[i] = balls.exact(low + (high - low) / 2)
+                moves.append(np.asarray(box[i] - centred[i], object))
+        known = _read(graph, centred, ())
+        with precision(BITS):
             for k, out in enumerate(graph.outputs):
                 total = known[out].reshape(-1)
                 for move, block in zip(moves, blocks[k * width : (k + 1) * width], strict=True):

@@ -273,8 +273,8 @@ class _Torch(_Library):
             )
             weights = {k: p for k, p in f.named_parameters() if p.requires_grad}
             f, args = _Module(self.torch, f), ((weights, *args) if weights else args)
-        found = super().adapted(f, args, gradient, argnums)
         try:
+            found = super().adapted(f, args, gradient, argnums)
             found.f(*found.args)
         except RuntimeError:  # it holds weights in float32, perhaps
             self.double = False

@@ -24,7 +24,7 @@ import numpy as np
 from difflab.accuracy.subject import Subject
 from difflab.errors import UnsupportedError
 from difflab.ir.protocols import TracedArray
-from difflab.ir.tree import flatten, unflatten
+from difflab.ir.tree import Spec, flatten, unflatten
 from difflab.operators.arguments import Argnums
 
 Function = Callable[..., Any]
@@ -83,7 +83,7 @@ def _of_some(asked: Question, subject: Subject, size: int) -> Question:
     rng = np.random.default_rng(0)
     most = max(SOME // len(subject.wrt), 1)
     leaves, structure = flatten(asked.args)
-    arrays = [k for k, leaf in enumerate(leaves) if np.asarray(leaf).dtype.kind in "fiub"]
+    arrays = [k for k, leaf in enumerate(subject.signature.leaves) if isinstance(leaf, Spec)]
     kept = {}
     for k, i in enumerate(subject.wrt):
         names = subject.elements(i)

@@ -20,6 +20,7 @@ coefficients may be numbers, nodes or balls, as an `Arithmetic` says.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -74,6 +75,12 @@ NODES: Final = Arithmetic(
     _node, zeros, ones, lambda c, n: as_dtype(as_dtype(c, FLOAT64) * float(n), c.dtype)
 )
 
+
+def _input(x: Expr, known: list[Any], _: Arithmetic) -> Any:
+    """The value of an input; one of a trace around this one, which has none here, is itself."""
+    return known[0].get(x, x)
+
+
 Task = tuple[Expr, int]
 """A node and the order of one of its coefficients."""
 Step = Callable[[list[Any], Arithmetic], Any]
@@ -88,16 +95,15 @@ class Expansion:
         self.steps: list[Step] = []
         self._places: dict[Task, int | None] = {}
         """Where among all coefficients one stands; None: it is zero."""
-        self._inputs = list(reachable(self.outputs))
-        self._inputs = [x for x in self._inputs if x.primitive is INPUT]
+        inputs = [x for x in reachable(self.outputs) if x.primitive is INPUT]
         self._moving = {x: k for k, x in enumerate(moving)}
-        self._depends = {x: x in self._moving for x in self._inputs}
+        self._depends = {x: x in self._moving for x in inputs}
         self._slopes: dict[Expr, Tangent] = {}
         self._pairs: dict[Expr, list[tuple[Expr, Any]]] = {}
         self._rates: dict[Expr, Expr] = {}
         self._rate_of: dict[Expr, Expr] = {}
-        for x in self._inputs:
-            self._places[x, 0] = self._enter(lambda known, _, x=x: known[0][x])  # type: ignore[misc]
+        for x in inputs:
+            self._places[x, 0] = self._enter(functools.partial(_input, x))
         tasks = [(out, k) for out in self.outputs for k in range(order + 1)]
         self._plan(tasks)
         self._wanted = [[self._places[out, k] for k in range(order + 1)] for out in self.outputs]

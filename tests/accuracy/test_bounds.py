@@ -180,6 +180,28 @@ def test_every_form_of_a_box() -> None:
     assert point.value.upper - point.value.lower <= 2 * np.spacing(np.e)
 
 
+@pytest.mark.parametrize("argnums", [0, 1, 2, (0, 2)])
+def test_boxes_that_the_derivative_is_not_by_count_as_well(argnums: Any) -> None:
+    def f(x: Any, y: Any, z: Any) -> Any:
+        return x * y + np.sum(z) * np.sin(y) - z[0] * x
+
+    rng, box = np.random.default_rng(0), ((1.0, 2.0), (-1.0, 3.0), [(0.0, 1.0), (-2.0, 2.0)])
+    for pieces in (1, 8):
+        bounds = enclose(f, *box, argnums=argnums, pieces=pieces)
+        for _ in range(200):
+            z = rng.uniform([0.0, -2.0], [1.0, 2.0])
+            args = rng.uniform(1.0, 2.0), rng.uniform(-1.0, 3.0), z
+            assert bounds.value.contains(f(*args))
+            assert bounds.gradient.contains(difflab.gradient(f, argnums=argnums)(*args))
+
+
+def test_integers_beside_a_box_stay_integers() -> None:
+    places = np.array([1, 0])
+    bounds = enclose(lambda x, at: np.sum(x[at] * x[0]), [(1.0, 2.0), (0.0, 1.0)], places)
+    assert bounds.value.contains(1.0) and bounds.value.contains(6.0)
+    assert bounds.value.lower >= 0.99
+
+
 JUMPS = {
     "arctan2": (lambda y: np.arctan2(y, -1.0), np.pi - 0.5),
     "angle": (lambda y: np.angle(-1.0 + 1j * y), np.pi - 0.5),

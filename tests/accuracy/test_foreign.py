@@ -84,6 +84,15 @@ def test_of_many_numbers_some_are_checked_and_said() -> None:
     assert 0 < len(wrong) < 20
 
 
+def test_what_is_no_array_stands_between_the_numbers() -> None:
+    x, y = np.linspace(0.0, 1.0, 300), np.linspace(1.0, 2.0, 300)
+    asked = Question(
+        lambda x, n, y: np.sum(x**n * y), (x, 2, y), lambda x, n, y: (n * x * y, x**n), (0, 2)
+    )
+    few = thinned(asked)
+    assert check(few.f, *few.args, gradient=few.gradient).verdict == "correct"
+
+
 def test_many_outputs_are_weighted() -> None:
     assert weights([(3,), ()], 10) == []
     parts = weights([(50, 10), (7,)], 40)
@@ -177,6 +186,12 @@ def test_functions_of_tensors(torch: Any) -> None:
     assert several.verdict == "correct" and x.grad is None
     with_none = check(lambda x: (torch.sum(x**2), None, "text"), x)
     assert with_none.verdict == "correct" and len(with_none.components) == 2
+
+
+def test_a_function_with_weights_in_float32_is_checked_in_float32(torch: Any) -> None:
+    layer = torch.nn.Linear(3, 2)
+    found = check(lambda x: layer(x).sum() ** 2, torch.tensor([0.5, -1.0, 2.0]))
+    assert found.verdict == "correct", str(found)
 
 
 def test_a_large_module_is_checked_in_part(torch: Any) -> None:

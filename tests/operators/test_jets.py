@@ -214,6 +214,23 @@ def test_jets_nest_in_derivatives() -> None:
     assert difflab.derivative(second)(0.3) == pytest.approx(-math.cos(0.3) / 2, rel=1e-15)
 
 
+@pytest.mark.parametrize("engine", ["auto", "numpy"])
+def test_what_a_function_closes_over_may_be_traced_outside(engine: str) -> None:
+    def first(a: Any) -> Any:
+        return difflab.jet(lambda x: a * np.sin(x), 0.3, 2, engine=engine)[1]
+
+    def second(a: Any) -> Any:
+        slope = difflab.derivative(lambda x: a**2 * np.sin(x), engine=engine)
+        return difflab.derivative(slope, engine=engine)(0.3)
+
+    def itself(a: Any) -> Any:
+        return difflab.derivative(lambda x: a**2 * x**3, order=2, engine=engine)(a)
+
+    assert difflab.gradient(first)(2.0) == pytest.approx(math.cos(0.3), rel=1e-15)
+    assert difflab.gradient(second)(2.0) == pytest.approx(-4 * math.sin(0.3), rel=1e-15)
+    assert difflab.derivative(itself)(2.0) == 72.0  # of 6 a^3, no perturbation confused
+
+
 def test_a_chain_is_not_walked_by_recursion() -> None:
     def chain(x: Any) -> Any:
         for _ in range(5_000):
