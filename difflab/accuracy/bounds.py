@@ -131,8 +131,7 @@ def _checked(low: Any, high: Any) -> tuple[Any, Any]:
         raise DomainError("the ends of a box are finite real numbers", "write (0.0, 1.0)")
     if np.any(a > b):
         raise DomainError("a lower end lies above the upper end", "exchange them")
-    ends = (np.array(a), np.array(b))
-    return tuple(float(end) if np.ndim(low) == np.ndim(high) == 0 else end for end in ends)  # type: ignore[return-value]
+    return (np.array(a), np.array(b)) if a.ndim else (float(a), float(b))
 
 
 def _between(low: Any, high: Any) -> Any:

@@ -248,9 +248,10 @@ class Expansion:
     def _partials(self, node: Expr) -> list[tuple[Expr, Any]]:
         """The operands that move a node, each with its partial: a node, or a number."""
         if node not in self._pairs:
-            rule = node.primitive.derivative.rule  # type: ignore[union-attr]
+            derivative = node.primitive.derivative
+            assert isinstance(derivative, Partials)
             with attributed_to(node.line):
-                found = rule(node, *node.operands, **dict(node.params))
+                found = derivative.rule(node, *node.operands, **dict(node.params))
             partials = found if isinstance(found, tuple) else (found,)
             pairs = zip(node.operands, partials, strict=True)
             self._pairs[node] = [(x, p) for x, p in pairs if self._moves(x) and not is_zero(p)]

@@ -64,6 +64,9 @@ def test_methods_of_ones_own() -> None:
     assert found["ulps_max"]["stable"] < 2 and found["seconds_run"]["stable"] > 0
     assert "no attribute 'foo'" in found["status"]["raises"]
     assert "shape (3,)" in found["status"]["shape"]
+    x = np.array([1.0, 2.0])
+    doubling = compare(lambda x: np.sum(x**2), x, methods={"in place": lambda x: np.add(x, x, x)})
+    assert doubling.table["ulps_max"][0] == 0.0 and x.tolist() == [1.0, 2.0]
     several = compare(lambda x, y: x * y, 2.0, 3.0, methods={"mine": lambda x, y: (y, x)}).table
     assert several["ulps_max"][0] == 0.0
     with pytest.raises(UnknownNameError):

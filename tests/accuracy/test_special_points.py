@@ -324,3 +324,13 @@ def test_the_truth_of_a_number_jumps_at_zero(name: str) -> None:
     held = difflab.derivative(f)
     assert [held(x) for x in (1.3, -2.0)] == [difflab.derivative(f)(x) for x in (1.3, -2.0)]
     assert len(held.programs.by_signature[next(iter(held.programs.by_signature))]) == 1
+
+
+def test_a_text_of_a_number_is_no_certificate_beside_a_kink() -> None:
+    """What Python asked for is the number itself, which is another one on either side."""
+
+    def f(x: Any) -> Any:
+        return abs(x) + (1.0 if f"{x:.1f}" == "0.0" else 0.0)
+
+    assert difflab.truth(f, 0.0).verdict == "undecided"
+    assert difflab.check(f, 0.0).verdict == "undecided"
