@@ -241,7 +241,7 @@ def test_what_is_kept_is_bounded(kind: str) -> None:
             kept.append(tracemalloc.get_traced_memory()[0])
     tracemalloc.stop()
     assert len(operator.programs) <= SIGNATURES
-    assert kept[-1] < 1.5 * kept[0] + 0.5e6
+    assert kept[-1] < 1.5 * kept[0] + 1.5e6  # other threads' memory counts, too
 
 
 def test_tables_of_signatures_are_bounded() -> None:

@@ -511,9 +511,10 @@ def test_collecting_litter_is_no_part_of_a_function():
             seen.append(gc.isenabled())
         return np.sum(np.sin(w))
 
+    gc.enable()  # whatever other tests, or their threads, have left
     assert gradient(f)(np.zeros(2)).tolist() == [1.0, 1.0]
     assert seen and not any(seen)
     deadline = time.monotonic() + 10
-    while not gc.isenabled() and time.monotonic() < deadline:  # a program compiles in a thread
+    while not gc.isenabled() and time.monotonic() < deadline:  # another thread may be tracing
         time.sleep(0.05)
     assert gc.isenabled()
