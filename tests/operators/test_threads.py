@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import math
 import sys
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 
 import difflab
+from difflab.errors import TraceError
 from difflab.ir import expr, tree
 from difflab.networks import Network
 from difflab.operators.programs import SIGNATURES, VARIANTS
@@ -177,12 +179,17 @@ def reading(x: Any) -> Any:
 
 
 def test_a_capture_that_one_thread_replaces_is_the_old_or_the_new_one() -> None:
+    """Or, where it is replaced while the function is being traced, a refusal."""
     global CAPTURED
     operator = difflab.gradient(reading)
     allowed = {np.full(3, float(k)).tobytes() for k in range(40)}
 
     def read(_: int) -> set[bytes]:
-        return {operator(np.ones(3)).tobytes() for _ in range(60)}
+        found = set()
+        for _ in range(60):
+            with contextlib.suppress(TraceError):
+                found.add(operator(np.ones(3)).tobytes())
+        return found
 
     with ThreadPoolExecutor(THREADS) as pool:
         found = pool.map(read, range(THREADS))
@@ -250,7 +257,7 @@ def test_tables_of_signatures_are_bounded() -> None:
     for count in range(0, 2000, 40):
         tree.read_arguments((np.empty(1),) * count, {})
     assert len(tree._plain) <= tree.SIGNATURES and len(tree._positional) <= tree.FEW + 1
-    assert max(map(len, filter(None, tree._plain))) <= 2 * tree.FEW
+    assert max(map(len, filter(None, tree._plain)), default=0) <= 2 * tree.FEW
     before = len(expr._interned)
     for i in range(50):
         difflab.trace(lambda x, i=i: np.sin(x * i), 1.0)
